@@ -1,0 +1,217 @@
+"""Facts about configuration. Topic `config`, key `kind:id`; each says the whole thing as it is from `effective_from` on.
+
+Versions count 1, 2, 3 … per key. Durations are seconds, shares are whole percent, money is in minor units.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+import msgspec
+
+from shared.conditions import All, Condition
+from shared.events.base import Channel, Fact, Priority
+
+
+class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """What every kind says."""
+
+    id: str
+    version: int
+    effective_from: datetime
+
+
+class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """A queue: which tickets it takes (first match by `position`), who serves it and how."""
+
+    TYPE: ClassVar[str] = "queue.configured.v1"
+    name: dict[str, str]
+    position: int
+    when: Condition = All()
+    team_ids: tuple[str, ...] = ()
+    required_skills: dict[str, int] = {}
+    skill_by_language: bool = False
+    offer_timeout_seconds: int = 30
+    auto_accept: bool = False
+    calendar_id: str | None = None
+    tier: int = 1
+    partner_id: str | None = None
+    service_level_seconds: int | None = None
+    service_level_percent: int | None = None
+
+
+class TeamConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """A team of agents."""
+
+    TYPE: ClassVar[str] = "team.configured.v1"
+    name: dict[str, str]
+    calendar_id: str | None = None
+    partner_id: str | None = None
+
+
+class PartnerConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """An outsourced partner, who sees only their own work."""
+
+    TYPE: ClassVar[str] = "partner.configured.v1"
+    name: str
+    calendar_id: str | None = None
+
+
+class SkillConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """A skill that agents have at levels 1 to 10."""
+
+    TYPE: ClassVar[str] = "skill.configured.v1"
+    name: dict[str, str]
+
+
+class AgentConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """The name under which an agent appears."""
+
+    TYPE: ClassVar[str] = "agent.configured.v1"
+    display_name: str
+    signature: dict[str, str] = {}
+
+
+class OpenHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Open from `opens` to `closes`, `HH:MM` local time; `24:00` is the end of the day; closing before opening ends on the next day."""
+
+    opens: str
+    closes: str
+
+
+class DatedHours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A date with hours of its own; none at all means closed."""
+
+    on: date
+    hours: tuple[OpenHours, ...] = ()
+    name: str = ""
+
+
+class CalendarConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """Business hours: `weekly` has seven entries, Monday first."""
+
+    TYPE: ClassVar[str] = "calendar.configured.v1"
+    zone: str
+    weekly: tuple[tuple[OpenHours, ...], ...]
+    dates: tuple[DatedHours, ...] = ()
+    holidays_of: tuple[str, ...] = ()
+
+
+TargetKind = Literal[
+    "first_response",
+    "next_response",
+    "periodic_update",
+    "resolution",
+    "requester_wait",
+    "agent_work",
+    "accept",
+    "in_team",
+    "with_agent",
+    "answer",
+]
+
+
+class SlaTarget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One promise of a policy: how many seconds at which priority, in business or calendar time, and when to warn."""
+
+    kind: TargetKind
+    seconds: dict[str, int]
+    hours: Literal["business", "calendar"] = "business"
+    warn_at_percent: tuple[int, ...] = (80,)
+    pause_on: tuple[Literal["pending", "on_hold"], ...] = ("pending",)
+    on_reopen: Literal["resume", "restart"] = "resume"
+
+
+class PolicyConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """An SLA policy: the first one by `position` whose condition matches applies."""
+
+    TYPE: ClassVar[str] = "policy.configured.v1"
+    name: str
+    position: int
+    targets: tuple[SlaTarget, ...]
+    when: Condition = All()
+    calendar_id: str | None = None
+    scope: Literal["customer", "team", "agent"] = "customer"
+    apply_to_open: bool = False
+
+
+class GoalConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """A SMART goal on a metric (glossary): specific, measurable, achievable, relevant, time-bound."""
+
+    TYPE: ClassVar[str] = "goal.configured.v1"
+    metric: str
+    scope: dict[str, str]
+    baseline_millis: int
+    goal_millis: int
+    by_date: date
+
+
+class RateConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """What a contact or an hour costs."""
+
+    TYPE: ClassVar[str] = "rate.configured.v1"
+    per: Literal["contact", "agent_hour"]
+    amount_minor: int
+    currency: str
+    channel: Channel | None = None
+    partner_id: str | None = None
+
+
+class TemplateConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """A text in several languages: confirmation, survey, canned response."""
+
+    TYPE: ClassVar[str] = "template.configured.v1"
+    kind: Literal["confirmation", "survey", "canned", "signature", "call_greeting"]
+    texts: dict[str, str]
+    shortcut: str | None = None
+    team_ids: tuple[str, ...] = ()
+
+
+class RuleConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """An escalation or labelling rule."""
+
+    TYPE: ClassVar[str] = "rule.configured.v1"
+    kind: Literal["escalate", "label", "prioritise", "spam", "survey", "proactive"]
+    position: int
+    when: Condition
+    to_tier: int | None = None
+    priority: Priority | None = None
+    labels: dict[str, str] = {}
+
+
+class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """One of our own addresses, numbers or forms, and how it is confirmed."""
+
+    TYPE: ClassVar[str] = "inbox.configured.v1"
+    channel: Channel
+    address: str
+    language: str = "en"
+    region: str | None = None
+    confirm: bool = True
+    partner_id: str | None = None
+
+
+class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """No longer in force from `effective_from` on; the key says what."""
+
+    TYPE: ClassVar[str] = "config.removed.v1"
+    version: int
+    effective_from: datetime
+
+
+ConfigFacts = (
+    QueueConfigured
+    | TeamConfigured
+    | PartnerConfigured
+    | SkillConfigured
+    | AgentConfigured
+    | CalendarConfigured
+    | PolicyConfigured
+    | GoalConfigured
+    | RateConfigured
+    | TemplateConfigured
+    | RuleConfigured
+    | InboxConfigured
+    | ConfigRemoved
+)

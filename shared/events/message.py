@@ -1,0 +1,239 @@
+"""Facts about what is written: by the customer, to the customer, among agents; and about surveys. Topic `tickets`.
+
+Intake says: received, edited, deleted, reacted, confirmation, delivered, failed, uncertain, bounced, read, survey sent and
+answered. Routing says: reply requested, note added.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+import msgspec
+
+from shared.events.base import Attachment, Channel, Direction, Fact, PersonalFact
+
+Origin = Literal["human", "auto_reply", "out_of_office", "bulk", "bot"]
+
+
+class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of a message is about the person: who wrote, from where, what."""
+
+    text: str = ""
+    subject: str = ""
+    name: str = ""
+    handle: str = ""
+    attachment_names: tuple[str, ...] = ()
+
+
+class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer."""
+
+    TYPE: ClassVar[str] = "message.received.v1"
+    PERSONAL: ClassVar[type[msgspec.Struct]] = MessagePersonal
+    message_id: str
+    customer_id: str
+    channel: Channel
+    inbox: str
+    provider: str
+    origin: Origin = "human"
+    language: str = "und"
+    direction: Direction = "ltr"
+    provider_time: datetime | None = None
+    text_cut: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    in_reply_to: str | None = None
+    public: bool = False
+    participant: bool = True
+
+
+class MessageEdited(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer changed a message that was received before."""
+
+    TYPE: ClassVar[str] = "message.edited.v1"
+    PERSONAL: ClassVar[type[msgspec.Struct]] = MessagePersonal
+    message_id: str
+    text_cut: bool = False
+    provider_time: datetime | None = None
+
+
+class MessageDeleted(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer took a message back."""
+
+    TYPE: ClassVar[str] = "message.deleted.v1"
+    message_id: str
+    provider_time: datetime | None = None
+
+
+class MessageReacted(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """A reaction to a message; an empty `emoji` takes it away."""
+
+    TYPE: ClassVar[str] = "message.reacted.v1"
+    message_id: str
+    emoji: str
+    provider_time: datetime | None = None
+
+
+class ReplyPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The text that an agent writes to a customer."""
+
+    text: str = ""
+    subject: str = ""
+    attachment_names: tuple[str, ...] = ()
+
+
+class ReplyRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent answered: the response the clocks wait for. Intake carries it out and says what became of it."""
+
+    TYPE: ClassVar[str] = "reply.requested.v1"
+    PERSONAL: ClassVar[type[msgspec.Struct]] = ReplyPersonal
+    message_id: str
+    agent_id: str
+    customer_id: str
+    channel: Channel
+    language: str = "und"
+    direction: Direction = "ltr"
+    by: Literal["agent", "bot", "rule"] = "agent"
+    public: bool = False
+    cc_customer_ids: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    text_cut: bool = False
+    queue_id: str | None = None
+    team_id: str | None = None
+    template_id: str | None = None
+
+
+class NotePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The text of a note."""
+
+    text: str = ""
+
+
+class NoteAdded(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
+    """A note among agents; never shown to the customer."""
+
+    TYPE: ClassVar[str] = "note.added.v1"
+    PERSONAL: ClassVar[type[msgspec.Struct]] = NotePersonal
+    note_id: str
+    agent_id: str
+    mentions: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+
+
+class ConfirmationSent(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The automatic confirmation with the ticket's number went out. It is not a response."""
+
+    TYPE: ClassVar[str] = "confirmation.sent.v1"
+    message_id: str
+    channel: Channel
+    language: str
+    promised_by: datetime | None = None
+    attempts: int = 1
+
+
+class ConfirmationSkipped(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """No confirmation, and why."""
+
+    TYPE: ClassVar[str] = "confirmation.skipped.v1"
+    reason: Literal["automatic_mail", "spam", "loop_cap", "no_address", "channel_confirms_itself", "failed"]
+
+
+class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The provider (or the mail server) took the message over; `final` when it says that it arrived."""
+
+    TYPE: ClassVar[str] = "message.delivered.v1"
+    message_id: str
+    channel: Channel
+    attempts: int
+    provider_ref: str | None = None
+    provider_time: datetime | None = None
+    final: bool = False
+
+
+class MessageFailed(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The message could not be delivered and will not be tried again."""
+
+    TYPE: ClassVar[str] = "message.failed.v1"
+    message_id: str
+    channel: Channel
+    attempts: int
+    code: str
+    detail: str = ""
+
+
+class DeliveryUncertain(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """An attempt ended with an unknown outcome and is made again with the same identity: the customer may get it twice."""
+
+    TYPE: ClassVar[str] = "delivery.uncertain.v1"
+    message_id: str
+    channel: Channel
+    attempt: int
+
+
+class MessageBounced(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """Came back after it had been delivered."""
+
+    TYPE: ClassVar[str] = "message.bounced.v1"
+    message_id: str
+    hard: bool
+    code: str
+
+
+class MessageRead(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer read it, as far as the channel can tell."""
+
+    TYPE: ClassVar[str] = "message.read.v1"
+    message_id: str
+    provider_time: datetime | None = None
+
+
+class SurveySent(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """A question after a resolution was asked."""
+
+    TYPE: ClassVar[str] = "survey.sent.v1"
+    survey_id: str
+    kind: Literal["csat", "nps", "ces"]
+    scale_min: int
+    scale_max: int
+    channel: Channel
+    language: str
+    agent_id: str | None = None
+
+
+class SurveyPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the customer wrote beside the score."""
+
+    comment: str = ""
+
+
+class SurveyAnswered(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer answered."""
+
+    TYPE: ClassVar[str] = "survey.answered.v1"
+    PERSONAL: ClassVar[type[msgspec.Struct]] = SurveyPersonal
+    survey_id: str
+    kind: Literal["csat", "nps", "ces"]
+    score: int
+    scale_min: int
+    scale_max: int
+    channel: Channel
+    language: str = "und"
+
+
+MessageFacts = (
+    MessageReceived
+    | MessageEdited
+    | MessageDeleted
+    | MessageReacted
+    | ReplyRequested
+    | NoteAdded
+    | ConfirmationSent
+    | ConfirmationSkipped
+    | MessageDelivered
+    | MessageFailed
+    | DeliveryUncertain
+    | MessageBounced
+    | MessageRead
+    | SurveySent
+    | SurveyAnswered
+)

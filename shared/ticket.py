@@ -1,0 +1,286 @@
+"""A ticket as the fold of its log. Pure.
+
+Two services write the log of a ticket, intake and routing, each from what it has seen; their facts may cross. So the state
+keeps what each of them said apart (`Intake`, `Routing`), and status is derived from both: for every interleaving of the two
+streams the result is the same. What a resolve, pend or hold covers is said by its `seen`: a customer's message that its
+writer had not seen reopens the ticket wherever the message stands in the log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, Position, Priority
+from shared.events.call import CallReceived
+from shared.events.message import MessageReceived, ReplyRequested
+from shared.events.ticket import (
+    SpamMarked,
+    SpamUnmarked,
+    TicketAssigned,
+    TicketClosed,
+    TicketCustomerChanged,
+    TicketMergedInto,
+    TicketOpened,
+    TicketPended,
+    TicketPrioritised,
+    TicketPutOnHold,
+    TicketQueued,
+    TicketReleased,
+    TicketReopened,
+    TicketResolved,
+    TicketUnmerged,
+    TicketWithdrawn,
+)
+
+Status = Literal["new", "open", "pending", "on_hold", "resolved", "closed"]
+Command = Literal[
+    "reply", "note", "resolve", "pend", "put_on_hold", "reopen", "assign", "queue", "prioritise", "close", "merge"
+]
+
+RESTING: dict[type[Fact], Status] = {TicketResolved: "resolved", TicketPended: "pending", TicketPutOnHold: "on_hold"}
+
+# Which commands a ticket takes in which status. A fact is never refused for its status: it was true for its writer.
+ALLOWED: dict[Status, frozenset[Command]] = {
+    "new": frozenset({"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}),
+    "open": frozenset(
+        {"reply", "note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}
+    ),
+    "pending": frozenset(
+        {"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge"}
+    ),
+    "on_hold": frozenset({"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge"}),
+    "resolved": frozenset({"reply", "note", "reopen", "close", "merge"}),
+    "closed": frozenset({"note"}),
+}
+
+
+class IllegalFact(ValueError):
+    """A fact that its own writer could never say here (a second opening, a message before the opening): a defect upstream."""
+
+
+class CommandRefused(ValueError):
+    """A command that the ticket's status does not allow."""
+
+    def __init__(self, command: Command, status: Status) -> None:
+        super().__init__(f"a ticket that is {status} takes no '{command}'")
+        self.command = command
+        self.status = status
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A customer's message that no reply has covered yet."""
+
+    position: Position
+    at: datetime
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The last decision of routing that lets a ticket rest, and how far it had seen the customer."""
+
+    status: Status
+    seen: Position
+    at: datetime
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """What intake said. `last_message` is the last customer's message that wants an answer; `waiting` those not yet answered."""
+
+    opened: bool = False
+    number: int = 0
+    opened_at: datetime | None = None
+    customer_id: str = ""
+    channel: Channel = "other"
+    inbox: str = ""
+    language: str = "und"
+    vip: bool = False
+    plan: str | None = None
+    opening_priority: Priority = 2
+    last_message: Position = NOTHING_SEEN
+    waiting: tuple[Waiting, ...] = ()
+    messages: int = 0
+    merged_into: str | None = None
+    closed: bool = False
+    withdrawn: bool = False
+    spam: bool = False
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """What routing said. `answered` is the furthest any reply had seen of the customer."""
+
+    decision: Decision | None = None
+    owned_once: bool = False
+    agent_id: str | None = None
+    queue_id: str | None = None
+    team_id: str | None = None
+    answered: Position = NOTHING_SEEN
+    first_reply_at: datetime | None = None
+    last_reply_at: datetime | None = None
+    replies: int = 0
+    priority: Priority | None = None
+    spam: bool | None = None
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """The ticket as told so far."""
+
+    intake: Intake = Intake()
+    routing: Routing = Routing()
+
+    @property
+    def exists(self) -> bool:
+        """Whether its opening was told yet."""
+        return self.intake.opened
+
+    @property
+    def spam(self) -> bool:
+        """Agents' word on spam goes over intake's."""
+        return self.intake.spam if self.routing.spam is None else self.routing.spam
+
+    @property
+    def priority(self) -> Priority:
+        """As opened, unless changed since."""
+        return self.routing.priority or self.intake.opening_priority
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """When the oldest customer's message came that no reply has covered."""
+        return min((message.at for message in self.intake.waiting), default=None)
+
+    @property
+    def status(self) -> Status:
+        """Derived, never set: closed is final, then the last decision if it had seen all of the customer, then open or new."""
+        if self.intake.closed or self.intake.merged_into is not None:
+            return "closed"
+        decision = self.routing.decision
+        if decision is not None and decision.seen >= self.intake.last_message:
+            return decision.status
+        return "open" if self.routing.owned_once or decision is not None else "new"
+
+    @property
+    def reopened_by_customer(self) -> bool:
+        """A decision stands, but the customer wrote something that it had not seen."""
+        decision = self.routing.decision
+        return decision is not None and decision.seen < self.intake.last_message
+
+    @property
+    def active(self) -> bool:
+        """Somebody has to work on it: new or open."""
+        return self.status in ("new", "open")
+
+
+def apply(ticket: Ticket, event: Event[Fact]) -> Ticket:
+    """The ticket after `event`. Facts that do not change its state return it as it is. Raises IllegalFact."""
+    if event.writer == "intake":
+        return _settle(msgspec.structs.replace(ticket, intake=_intake(ticket.intake, event)))
+    if event.writer == "routing":
+        return _settle(msgspec.structs.replace(ticket, routing=_routing(ticket.routing, event)))
+    raise IllegalFact(f"{event.writer} does not write tickets")
+
+
+def check(ticket: Ticket, command: Command) -> None:
+    """Refuse a command that the status does not allow. Raises CommandRefused."""
+    if command not in ALLOWED[ticket.status]:
+        raise CommandRefused(command, ticket.status)
+
+
+def awaits_answer(fact: Fact) -> bool:
+    """Whether this fact is a customer who wants an answer: a person's message or a call, not a machine's mail."""
+    return isinstance(fact, CallReceived) or (isinstance(fact, MessageReceived) and fact.origin == "human")
+
+
+def _settle(ticket: Ticket) -> Ticket:
+    """Drop the messages that a reply has covered: which of the two was told first must leave no trace."""
+    open_ones = tuple(message for message in ticket.intake.waiting if message.position > ticket.routing.answered)
+    if len(open_ones) == len(ticket.intake.waiting):
+        return ticket
+    return msgspec.structs.replace(ticket, intake=msgspec.structs.replace(ticket.intake, waiting=open_ones))
+
+
+def _intake(state: Intake, event: Event[Fact]) -> Intake:
+    fact = event.data
+    if isinstance(fact, TicketOpened):
+        return _opened(state, fact, event.time)
+    if not state.opened:
+        raise IllegalFact(f"{event.type} before ticket.opened")
+    if awaits_answer(fact):
+        return msgspec.structs.replace(
+            state,
+            last_message=event.position,
+            waiting=(*state.waiting, Waiting(event.position, event.time)),
+            messages=state.messages + 1,
+        )
+    match fact:
+        case TicketClosed():
+            return msgspec.structs.replace(state, closed=True)
+        case TicketMergedInto(into_ticket_id=into):
+            return msgspec.structs.replace(state, merged_into=into)
+        case TicketUnmerged():
+            return msgspec.structs.replace(state, merged_into=None)
+        case TicketCustomerChanged(customer_id=customer_id):
+            return msgspec.structs.replace(state, customer_id=customer_id)
+        case TicketWithdrawn():
+            return msgspec.structs.replace(state, withdrawn=True)
+        case SpamMarked() | SpamUnmarked():
+            return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
+        case _:
+            return state
+
+
+def _opened(state: Intake, fact: TicketOpened, at: datetime) -> Intake:
+    if state.opened:
+        raise IllegalFact("a ticket is opened once")
+    return Intake(
+        opened=True,
+        number=fact.number,
+        opened_at=at,
+        customer_id=fact.customer_id,
+        channel=fact.channel,
+        inbox=fact.inbox,
+        language=fact.language,
+        vip=fact.vip,
+        plan=fact.plan,
+        opening_priority=fact.priority,
+    )
+
+
+def _routing(state: Routing, event: Event[Fact]) -> Routing:
+    fact = event.data
+    resting = RESTING.get(type(fact))
+    if resting is not None:
+        return msgspec.structs.replace(state, decision=Decision(resting, event.seen, event.time))
+    match fact:
+        case ReplyRequested():
+            return _replied(state, event.seen, event.time)
+        case TicketAssigned():
+            return msgspec.structs.replace(
+                state,
+                agent_id=fact.agent_id,
+                team_id=fact.team_id,
+                queue_id=fact.queue_id or state.queue_id,
+                owned_once=True,
+            )
+        case TicketReleased():
+            return msgspec.structs.replace(state, agent_id=None)
+        case TicketQueued(queue_id=queue_id):
+            return msgspec.structs.replace(state, queue_id=queue_id, agent_id=None)
+        case TicketReopened():
+            return msgspec.structs.replace(state, decision=None)
+        case TicketPrioritised(priority=priority):
+            return msgspec.structs.replace(state, priority=priority)
+        case SpamMarked() | SpamUnmarked():
+            return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
+        case _:
+            return state
+
+
+def _replied(state: Routing, seen: Position, at: datetime) -> Routing:
+    return msgspec.structs.replace(
+        state,
+        answered=max(state.answered, seen),
+        first_reply_at=state.first_reply_at or at,
+        last_reply_at=at,
+        replies=state.replies + 1,
+    )
