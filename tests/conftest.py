@@ -1,0 +1,97 @@
+"""Fixtures for everybody: servers are started once per run, when the first test asks for them."""
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.infra import (
+    LocalKafka,
+    LocalPostgres,
+    ServerFolder,
+    create_template,
+    fresh_database,
+    make_kafka,
+    make_postgres,
+)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder for servers' data, deleted at the end of the run."""
+    folder = ServerFolder()
+    yield folder.path
+    folder.remove()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(server_folder: Path) -> Iterator[LocalKafka]:
+    """The run's broker. A test that stops it must start it again; one that harms it makes its own (`make_kafka`)."""
+    kafka = make_kafka(server_folder)
+    try:
+        kafka.start()
+        yield kafka
+    finally:
+        kafka.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[LocalPostgres]:
+    """The run's PostgreSQL. A test that harms it makes its own (`make_postgres`)."""
+    postgres = make_postgres(server_folder)
+    try:
+        postgres.start()
+        yield postgres
+    finally:
+        postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(kafka_server: LocalKafka) -> str:
+    """`host:port` of the run's broker; topics are not made for you."""
+    return kafka_server.bootstrap
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_server: LocalPostgres) -> str:
+    """The run's PostgreSQL: an empty database; use `database` or `empty_database` for a test's own."""
+    return postgres_server.url
+
+
+@pytest_asyncio.fixture(scope="session")
+async def migrated_template(database_url: str) -> str:
+    """Name of a database with every schema migrated (`deploy.setup.migrate`), made once per run."""
+    return await create_template(database_url, _migrate)
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str, migrated_template: str) -> AsyncIterator[str]:
+    """URL of a migrated database of this test's own."""
+    async with fresh_database(database_url, migrated_template) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_database(database_url: str, migrated_template: str) -> AsyncIterator[str]:
+    """URL of a migrated database that the tests of one module share."""
+    async with fresh_database(database_url, migrated_template) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def empty_database(database_url: str) -> AsyncIterator[str]:
+    """URL of an empty database of this test's own."""
+    async with fresh_database(database_url) as url:
+        yield url
+
+
+async def _migrate(url: str) -> None:
+    if importlib.util.find_spec("deploy.setup") is None:
+        pytest.fail("deploy.setup with `migrate(database_url)` is not there yet; use `empty_database`")
+    setup = importlib.import_module("deploy.setup")
+    outcome = setup.migrate(url)
+    if asyncio.iscoroutine(outcome):
+        await outcome
