@@ -1,7 +1,5 @@
 """Fixtures for everybody: servers are started once per run, when the first test asks for them."""
 
-import asyncio
-import importlib.util
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -64,7 +62,9 @@ def database_url(postgres_server: LocalPostgres) -> str:
 @pytest_asyncio.fixture(scope="session")
 async def migrated_template(database_url: str) -> str:
     """Name of a database with every schema migrated (`deploy.setup.migrate`), made once per run."""
-    return await create_template(database_url, _migrate)
+    from deploy.setup import migrate  # here, because it imports everything and most tests need no database
+
+    return await create_template(database_url, migrate)
 
 
 @pytest_asyncio.fixture
@@ -86,12 +86,3 @@ async def empty_database(database_url: str) -> AsyncIterator[str]:
     """URL of an empty database of this test's own."""
     async with fresh_database(database_url) as url:
         yield url
-
-
-async def _migrate(url: str) -> None:
-    if importlib.util.find_spec("deploy.setup") is None:
-        pytest.fail("deploy.setup with `migrate(database_url)` is not there yet; use `empty_database`")
-    setup = importlib.import_module("deploy.setup")
-    outcome = setup.migrate(url)
-    if asyncio.iscoroutine(outcome):
-        await outcome

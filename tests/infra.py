@@ -1,9 +1,10 @@
-"""The servers that tests run on: a real broker and a real PostgreSQL of their own, and a fresh database for each test."""
+"""The servers that tests run on: a real broker and a real PostgreSQL of their own, a fresh database for each test."""
 
+import asyncio
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -15,8 +16,20 @@ from deploy.local.kafka import LocalKafka
 from deploy.local.ports import free_ports
 from deploy.local.postgres import LocalPostgres
 
-Migrate = Callable[[str], Awaitable[None]]
-"""Brings the database of a URL to the schema under test."""
+__all__ = [
+    "LocalKafka",
+    "LocalPostgres",
+    "Migrate",
+    "ServerFolder",
+    "create_template",
+    "fresh_database",
+    "make_kafka",
+    "make_postgres",
+    "url_of",
+]
+
+Migrate = Callable[[str], None]
+"""Brings the database of a URL to the schema under test; may block."""
 
 
 class ServerFolder:
@@ -52,7 +65,7 @@ def url_of(server_url: str, database: str) -> str:
 async def create_template(server_url: str, migrate: Migrate, name: str = "template_migrated") -> str:
     """Make a database, migrate it, and return its name, for `fresh_database` to copy."""
     await _execute(server_url, f'CREATE DATABASE "{name}"')
-    await migrate(url_of(server_url, name))
+    await asyncio.to_thread(migrate, url_of(server_url, name))
     return name
 
 

@@ -74,6 +74,4 @@ def from_os_error(error: OSError, folder: Path) -> LocalError:
             f"{error.filename or folder} may not be written by this user: give its ownership to the user who runs "
             "Patchbay (was it started as root before?), or move the data with PATCHBAY_DATA=<folder>."
         )
-    return LocalError(
-        f"The operating system refused ({error}) while working in {folder}: put that right and try again."
-    )
+    return LocalError(f"The operating system refused ({error}) while working in {folder}: put that right and try again.")

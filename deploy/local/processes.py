@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 _START_TOLERANCE_SECONDS = 2.0
+_LOG_BYTES = 20 * 2**20  # a larger log is put aside at the next start, one older one is kept
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 # The kernel sends the death signal when the *thread* that forked ends, so all forks are made by one that stays.
@@ -67,7 +68,11 @@ class PidRecord:
 
 
 class Child:
-    """A process with a log file and a pid file. `end` is the signal that asks it to finish in good order."""
+    """A process with a log file and a pid file.
+
+    `end` is the signal that asks it to finish in good order. What it prints goes to its log; with `output`, only its
+    standard error does, and standard output to that file, which only we can read.
+    """
 
     def __init__(
         self,
@@ -79,6 +84,7 @@ class Child:
         end: signal.Signals = signal.SIGTERM,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        output: Path | None = None,
         user: int | None = None,
         group: int | None = None,
     ) -> None:
@@ -89,6 +95,7 @@ class Child:
         self.end = end
         self._env = dict(env) if env is not None else None
         self._cwd = cwd
+        self._output = output
         self._user = user
         self._group = group
         self._process: subprocess.Popen[bytes] | None = None
@@ -111,13 +118,17 @@ class Child:
     def start(self) -> None:
         """Start the process in a session of its own, so that the terminal's Ctrl-C reaches only us. Raises OSError."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as output:
+        _keep_small(self.log)
+        if self._output is not None:
+            self._output.unlink(missing_ok=True)
+            self._output.touch(mode=0o600)
+        with self.log.open("ab") as log, (self._output or self.log).open("ab") as output:
             self._process = _SPAWNER.submit(
                 subprocess.Popen,
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=log,
                 env=self._env,
                 cwd=self._cwd,
                 start_new_session=True,
@@ -243,6 +254,11 @@ def wait_until(answers: Callable[[], bool], child: Child, timeout_seconds: float
             return False
         time.sleep(0.05)
     return False
+
+
+def _keep_small(log: Path) -> None:
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
 
 
 def last_line(log: Path) -> str:

@@ -117,7 +117,5 @@ def _can_run(programs: Path, who: Owner) -> bool:
 
 
 def _version(programs: Path) -> str:
-    said = subprocess.run(
-        [str(programs / "postgres"), "--version"], capture_output=True, text=True, timeout=20, check=True
-    )
+    said = subprocess.run([str(programs / "postgres"), "--version"], capture_output=True, text=True, timeout=20, check=True)
     return said.stdout.split()[-1]

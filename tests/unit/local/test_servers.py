@@ -35,8 +35,8 @@ async def _first_value(bootstrap: str, topic: str) -> bytes | None:
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
-        record = await asyncio.wait_for(consumer.getone(), 20)
-        return record.value
+        value: bytes | None = (await asyncio.wait_for(consumer.getone(), 20)).value
+        return value
     finally:
         await consumer.stop()
 

@@ -1,0 +1,93 @@
+"""One running Patchbay in one data folder: the lock that makes it one, and what is left of one that was killed."""
+
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from deploy.local.errors import already_running
+from deploy.local.processes import PidRecord, end_recorded
+
+_END_SIGNALS = {"postgres": signal.SIGINT}  # all others: SIGTERM
+_LEFTOVER_SECONDS = 6.0
+STOP_SECONDS = 12.0
+
+
+class Instance:
+    """The folder `run` of the data folder: a lock and the pid files."""
+
+    def __init__(self, data: Path) -> None:
+        self.folder = data.absolute() / "run"
+
+    def pid_file(self, name: str) -> Path:
+        """Where the process `name` is recorded."""
+        return self.folder / f"{name}.pid"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the one that runs here. The lock ends with the process, however it ends. Raises LocalError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise already_running(self.supervisor_pid()) from error
+            PidRecord.of(os.getpid()).write(self.pid_file("supervisor"))
+            try:
+                yield
+            finally:
+                self.pid_file("supervisor").unlink(missing_ok=True)
+
+    def supervisor_pid(self) -> int | None:
+        """The process that runs here, if one does."""
+        record = PidRecord.read(self.pid_file("supervisor"))
+        return record.pid if record is not None and record.find() is not None else None
+
+    def records(self) -> dict[str, PidRecord]:
+        """Live processes of this folder by name, the supervisor left out."""
+        found = {}
+        for path in sorted(self.folder.glob("*.pid")):
+            record = PidRecord.read(path)
+            if path.stem != "supervisor" and record is not None and record.find() is not None:
+                found[path.stem] = record
+        return found
+
+    def clean_up(self) -> list[str]:
+        """End what a killed supervisor left running: services first, then the broker, then the database; their names."""
+        names = [path.stem for path in sorted(self.folder.glob("*.pid")) if path.stem != "supervisor"]
+        servers = [name for name in ("kafka", "postgres") if name in names]
+        services = [name for name in names if name not in servers]
+        return [name for name in [*services, *servers] if self._end(name)]
+
+    def stop(self) -> bool:
+        """End the running supervisor and wait for it, by force when it does not; False when nothing was running."""
+        pid = self.supervisor_pid()
+        if pid is None:
+            return bool(self.clean_up())
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            process.terminate()
+            try:
+                process.wait(timeout=STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=5)
+        self.clean_up()
+        return True
+
+    def _end(self, name: str) -> bool:
+        return end_recorded(self.pid_file(name), _END_SIGNALS.get(name, signal.SIGTERM), _LEFTOVER_SECONDS)
+
+
+def uptime(record: PidRecord) -> str:
+    """How long the process has run, as `1 h 02 min` or `12 s`."""
+    seconds = max(0, int(time.time() - record.started))
+    if seconds >= 3600:
+        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"
