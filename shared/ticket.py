@@ -14,11 +14,12 @@ from typing import Literal
 import msgspec
 
 from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, Position, Priority
-from shared.events.call import CallReceived
+from shared.events.call import CallAnswered, CallReceived
 from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
+    TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
     TicketCustomerChanged,
@@ -36,21 +37,15 @@ from shared.events.ticket import (
 )
 
 Status = Literal["new", "open", "pending", "on_hold", "resolved", "closed"]
-Command = Literal[
-    "reply", "note", "resolve", "pend", "put_on_hold", "reopen", "assign", "queue", "prioritise", "close", "merge"
-]
+Command = Literal["reply", "note", "resolve", "pend", "put_on_hold", "reopen", "assign", "queue", "prioritise", "close", "merge"]
 
 RESTING: dict[type[Fact], Status] = {TicketResolved: "resolved", TicketPended: "pending", TicketPutOnHold: "on_hold"}
 
 # Which commands a ticket takes in which status. A fact is never refused for its status: it was true for its writer.
 ALLOWED: dict[Status, frozenset[Command]] = {
     "new": frozenset({"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}),
-    "open": frozenset(
-        {"reply", "note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}
-    ),
-    "pending": frozenset(
-        {"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge"}
-    ),
+    "open": frozenset({"reply", "note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}),
+    "pending": frozenset({"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge"}),
     "on_hold": frozenset({"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge"}),
     "resolved": frozenset({"reply", "note", "reopen", "close", "merge"}),
     "closed": frozenset({"note"}),
@@ -71,7 +66,7 @@ class CommandRefused(ValueError):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A customer's message that no reply has covered yet."""
+    """A customer's message that nothing has answered yet."""
 
     position: Position
     at: datetime
@@ -85,7 +80,7 @@ class Decision(msgspec.Struct, frozen=True):
     at: datetime
 
 
-class Intake(msgspec.Struct, frozen=True):
+class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     """What intake said. `last_message` is the last customer's message that wants an answer; `waiting` those not yet answered."""
 
     opened: bool = False
@@ -107,10 +102,11 @@ class Intake(msgspec.Struct, frozen=True):
     spam: bool = False
 
 
-class Routing(msgspec.Struct, frozen=True):
-    """What routing said. `answered` is the furthest any reply had seen of the customer."""
+class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What routing said. `answered` is the furthest any reply or resolution had seen of the customer."""
 
     decision: Decision | None = None
+    decided_once: bool = False
     owned_once: bool = False
     agent_id: str | None = None
     queue_id: str | None = None
@@ -123,7 +119,7 @@ class Routing(msgspec.Struct, frozen=True):
     spam: bool | None = None
 
 
-class Ticket(msgspec.Struct, frozen=True):
+class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
     """The ticket as told so far."""
 
     intake: Intake = Intake()
@@ -146,7 +142,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
     @property
     def waiting_since(self) -> datetime | None:
-        """When the oldest customer's message came that no reply has covered."""
+        """When the oldest customer's message came that nothing has answered: no reply, no talk, no resolution."""
         return min((message.at for message in self.intake.waiting), default=None)
 
     @property
@@ -157,7 +153,7 @@ class Ticket(msgspec.Struct, frozen=True):
         decision = self.routing.decision
         if decision is not None and decision.seen >= self.intake.last_message:
             return decision.status
-        return "open" if self.routing.owned_once or decision is not None else "new"
+        return "open" if self.routing.owned_once or self.routing.decided_once else "new"
 
     @property
     def reopened_by_customer(self) -> bool:
@@ -192,7 +188,7 @@ def awaits_answer(fact: Fact) -> bool:
 
 
 def _settle(ticket: Ticket) -> Ticket:
-    """Drop the messages that a reply has covered: which of the two was told first must leave no trace."""
+    """Drop the messages that routing has answered: which of the two was told first must leave no trace."""
     open_ones = tuple(message for message in ticket.intake.waiting if message.position > ticket.routing.answered)
     if len(open_ones) == len(ticket.intake.waiting):
         return ticket
@@ -213,6 +209,11 @@ def _intake(state: Intake, event: Event[Fact]) -> Intake:
             messages=state.messages + 1,
         )
     match fact:
+        case CallAnswered(agent_id=str()):
+            return msgspec.structs.replace(state, waiting=())
+        case TicketAbsorbed(unanswered_since=datetime() as since):
+            waiting = (*state.waiting, Waiting(event.position, since))
+            return msgspec.structs.replace(state, last_message=event.position, waiting=waiting)
         case TicketClosed():
             return msgspec.structs.replace(state, closed=True)
         case TicketMergedInto(into_ticket_id=into):
@@ -250,7 +251,12 @@ def _routing(state: Routing, event: Event[Fact]) -> Routing:
     fact = event.data
     resting = RESTING.get(type(fact))
     if resting is not None:
-        return msgspec.structs.replace(state, decision=Decision(resting, event.seen, event.time))
+        return msgspec.structs.replace(
+            state,
+            decision=Decision(resting, event.seen, event.time),
+            decided_once=True,
+            answered=max(state.answered, event.seen) if resting == "resolved" else state.answered,
+        )
     match fact:
         case ReplyRequested():
             return _replied(state, event.seen, event.time)
