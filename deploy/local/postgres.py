@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
+
 from deploy.local import unprivileged
 from deploy.local.errors import LocalError, did_not_start, from_os_error, port_taken
 from deploy.local.ports import HOST, is_free
@@ -118,6 +120,7 @@ class LocalPostgres:
             self._bin = unprivileged.binaries(self._owner)
             if not (self.data_dir / "PG_VERSION").exists():
                 self._initialise()
+            _clear_after_kill(self.data_dir)
             config = self.data_dir / "postgresql.conf"
             config.write_text(render_config(self.port, fsync=self._fsync), encoding="utf-8")
             unprivileged.give(config, self._owner)
@@ -203,6 +206,34 @@ class LocalPostgres:
         if "No space left" in self._log.read_text(encoding="utf-8", errors="replace")[-4000:]:
             raise LocalError(f"The disk that holds {self.data_dir} is full: free some space and start again.")
         raise did_not_start("PostgreSQL", self._log, said)
+
+
+def _clear_after_kill(data_dir: Path) -> None:
+    """Let a start go on after kill -9: wait for the orphans of the last server to end, and forget its number.
+
+    PostgreSQL itself refuses when the number in `postmaster.pid` belongs to any process, also to one that has ended and
+    that nobody collected, which is what a container without an init process leaves.
+    """
+    pid_file = data_dir / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    orphans = [process for process in psutil.process_iter(["name"]) if _works_in(process, data_dir)]
+    _, left = psutil.wait_procs(orphans, timeout=5.0)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=5.0)
+    pid_file.unlink(missing_ok=True)
+
+
+def _works_in(process: psutil.Process, data_dir: Path) -> bool:
+    try:
+        name = str(process.info["name"])
+        return (
+            name.startswith("postgres") and process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(data_dir.resolve())
+        )
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 # Nothing of the user's own PostgreSQL settings (PGDATA, PGHOST …) may reach this server.

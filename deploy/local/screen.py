@@ -60,7 +60,8 @@ class Screen:
         try:
             yield progress
         finally:
-            bar.stop()
+            if bar.live.is_started:
+                bar.stop()
 
     def properties(self, title: str, values: Mapping[str, str]) -> None:
         """A table of names and values."""
@@ -69,9 +70,6 @@ class Screen:
     def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
         """A table; without a heading where all columns are unnamed."""
         table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
             box=SIMPLE_HEAD if any(columns) else None,
             show_header=any(columns),
             padding=(0, 2),
@@ -81,7 +79,7 @@ class Screen:
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         with contextlib.suppress(OSError):
-            self._console.print()
+            self._console.print(f"\n[bold]{escape(title)}[/bold]")
             self._console.print(table)
 
     def _print(self, markup: str) -> None:
