@@ -156,9 +156,7 @@ def _check_hours(path: str, hours: tuple[OpenHours, ...]) -> None:
         if entry.opens == "24:00":
             raise WrongCalendar(f"{path}[{index}].opens", "24:00 only closes; write 00:00 on the next day")
         if entry.opens == entry.closes:
-            raise WrongCalendar(
-                f"{path}[{index}].closes", "closes when it opens; a whole day is written 00:00 to 24:00"
-            )
+            raise WrongCalendar(f"{path}[{index}].closes", "closes when it opens; a whole day is written 00:00 to 24:00")
         spans.append(_span(entry))
     for (_, end), (start, _) in pairwise(sorted(spans)):
         if start < end:
@@ -170,9 +168,7 @@ def _check_country(path: str, code: str) -> None:
     try:
         holidays.country_holidays(country, subdiv=subdivision or None)
     except NotImplementedError:
-        raise WrongCalendar(
-            path, f"no holidays are known for '{code}'; give an ISO 3166 code such as IL, RO or US-CA"
-        ) from None
+        raise WrongCalendar(path, f"no holidays are known for '{code}'; give an ISO 3166 code such as IL, RO or US-CA") from None
 
 
 def _pieces(calendar: CalendarConfigured, a: datetime, b: datetime) -> Iterator[tuple[int, int]]:

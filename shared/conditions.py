@@ -66,14 +66,10 @@ def check(condition: Condition, known_fields: frozenset[str], path: str = "when"
             check(part, known_fields, f"{path}.of[{index}]")
         return
     if condition.field not in known_fields:
-        raise WrongCondition(
-            f"{path}.field", f"unknown field '{condition.field}', one of {', '.join(sorted(known_fields))}"
-        )
+        raise WrongCondition(f"{path}.field", f"unknown field '{condition.field}', one of {', '.join(sorted(known_fields))}")
     if condition.op in ("in", "not_in") and not isinstance(condition.value, tuple):
         raise WrongCondition(f"{path}.value", f"'{condition.op}' needs a list of texts")
-    if condition.op in ("at_least", "at_most") and (
-        isinstance(condition.value, bool) or not isinstance(condition.value, int)
-    ):
+    if condition.op in ("at_least", "at_most") and (isinstance(condition.value, bool) or not isinstance(condition.value, int)):
         raise WrongCondition(f"{path}.value", f"'{condition.op}' needs a whole number")
 
 

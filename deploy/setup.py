@@ -1,0 +1,90 @@
+"""Makes ready what the services need: schemas, topics, demo keys. Run once before they start: `python -m deploy.setup`.
+
+Prints one JSON object on the last line of standard output: the topics and the demo keys, for the supervisor's table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from shared import auth, db, kafka
+from shared.events.topics import TOPICS
+from shared.service import NotReady
+from shared.settings import Settings
+
+SCHEMAS = ("auth", "keys", "intake", "routing", "sla", "metrics")
+DEMO_KEYS: dict[str, tuple[str, ...]] = {
+    "channels": ("intake:write",),
+    "dana": ("agent:dana",),
+    "omar": ("agent:omar",),
+    "supervisor": ("supervisor", "ops:read"),
+    "operations": ("ops:read",),
+    "admin": ("admin",),
+}
+
+
+def migrate(url: str) -> None:
+    """Bring every schema of the database to its newest revision (blocking; safe to run twice and side by side)."""
+    for schema in SCHEMAS:
+        db.migrate(url, schema)
+
+
+async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
+    """The demo roles' API keys: made once, kept in a file of the secrets' folder that only its owner can read."""
+    file = folder / "demo-keys.json"
+    if file.exists():
+        known: dict[str, str] = json.loads(file.read_text())
+        if await _still_valid(settings, known):
+            return known
+    engine = db.make_engine(settings, "setup")
+    try:
+        async with db.transaction(engine) as conn:
+            keys = {role: await auth.create_key(conn, role, f"demo {role}", scopes) for role, scopes in DEMO_KEYS.items()}
+    finally:
+        await engine.dispose()
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump(keys, stream)
+    return keys
+
+
+async def _still_valid(settings: Settings, keys: dict[str, str]) -> bool:
+    engine = db.make_engine(settings, "setup")
+    try:
+        async with db.transaction(engine) as conn:
+            valid = await auth.valid_keys(conn, list(keys.values()))
+    finally:
+        await engine.dispose()
+    return keys.keys() >= DEMO_KEYS.keys() and valid == len(keys)
+
+
+async def prepare(settings: Settings, secrets_folder: Path | None) -> dict[str, object]:
+    """Topics and keys. Returns what a person wants to know about them. Raises KafkaAway, DatabaseAway."""
+    made = await kafka.create_topics(settings)
+    keys = await demo_keys(settings, secrets_folder) if secrets_folder is not None else {}
+    return {"topics": [topic.name for topic in TOPICS], "topics_made": made, "keys": keys}
+
+
+def main() -> None:
+    """Everything, in order."""
+    settings = Settings()
+    folder = os.environ.get("PATCHBAY_SECRETS_DIR")
+    try:
+        settings.master_key_bytes()
+        migrate(settings.database.get_secret_value())
+        print(json.dumps(asyncio.run(prepare(settings, Path(folder) if folder else None))))
+    except (db.DatabaseAway, OSError) as error:
+        sys.exit(f"PostgreSQL cannot be used ({type(error).__name__}). Check PATCHBAY_DATABASE, and that the server runs.")
+    except kafka.KafkaAway as error:
+        sys.exit(f"{error}. Check PATCHBAY_KAFKA, and that the broker runs.")
+    except (NotReady, ValueError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

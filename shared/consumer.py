@@ -1,0 +1,292 @@
+"""The one loop: from Kafka into PostgreSQL, exactly once.
+
+poll a batch → decode → BEGIN → compare-and-set the offsets → one statement loads the state of all its keys → pure calls,
+event by event → one statement per table saves, outbox included → COMMIT.
+
+The compare-and-set is the fence: a paused or replaced process loses it, whatever Kafka's group thinks. Kafka's own offsets
+are committed afterwards as information only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import db, kafka, telemetry
+from shared.folding import AnyProjection, Folder
+from shared.offsets import Offsets, Place
+from shared.parking import Parking
+from shared.records import Failure, Record, key_text
+from shared.settings import Settings
+from shared.telemetry import log
+
+POLL_MS = 200
+WATCHDOG_SECONDS = 60.0
+HOUSEKEEPING_SECONDS = 1.0
+BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+class LogLost(RuntimeError):
+    """Records that were not read are no longer on the log, or the log is shorter than what was read: a person must decide."""
+
+
+class Stuck(RuntimeError):
+    """The client stopped bringing records although there are some; the process ends and is started again."""
+
+
+class Fenced(Exception):
+    """Another process moved the offsets: what was read here is not ours to apply."""
+
+
+class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes which partitions were given or taken; does nothing else, because aiokafka swallows what a listener raises."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Partitions were taken."""
+        self.epoch += 1
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Partitions were given."""
+        self.epoch += 1
+
+
+@dataclass(slots=True)
+class Consumer:
+    """Consumes the topics of `projections` for one service until cancelled.
+
+    `committed` is called after each transaction that applied something; `healthy` tells whether the loop turns.
+    """
+
+    settings: Settings
+    engine: AsyncEngine
+    schema: str
+    folder: Folder
+    parking: Parking
+    projections: Sequence[AnyProjection]
+    committed: Callable[[], None]
+    group: str = ""
+    _client: AIOKafkaConsumer | None = None
+    _assignments: Assignments = field(default_factory=Assignments)
+    _epoch: int = -1
+    _next: dict[TopicPartition, int] = field(default_factory=dict)
+    _turned: float = field(default_factory=time.monotonic)
+    _kept_house: float = 0.0
+    _moved: float = field(default_factory=time.monotonic)
+    _failures: int = 0
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics consumed, in the order in which the records of one batch are applied."""
+        return tuple(projection.topic.name for projection in self.projections)
+
+    @property
+    def offsets(self) -> Offsets:
+        """The offsets of this service in its schema."""
+        return Offsets(self.schema)
+
+    def healthy(self) -> bool:
+        """Whether the loop turned within the watchdog's time."""
+        return time.monotonic() - self._turned < WATCHDOG_SECONDS
+
+    def assigned(self) -> frozenset[tuple[str, int]]:
+        """The partitions this process reads now, as (topic, partition)."""
+        return frozenset((tp.topic, tp.partition) for tp in self._next)
+
+    async def run(self) -> None:
+        """Until cancelled. Waits out a broker or database that is away. Raises LogLost and Stuck, which end the process."""
+        try:
+            while True:
+                try:
+                    await self._turn()
+                    self._failures = 0
+                except Fenced:
+                    telemetry.FENCED.labels(self.schema).inc()
+                    log().warning("offsets were moved by another process; reading on from where it stands")
+                    self._next.clear()
+                except (KafkaError, kafka.KafkaAway, db.DatabaseAway, OSError, TimeoutError) as error:
+                    await self._wait_out(error)
+        finally:
+            if self._client is not None:
+                await kafka.stop(self._client)
+
+    async def _wait_out(self, error: BaseException) -> None:
+        self._failures += 1
+        self._turned = time.monotonic()
+        log().warning("consumer waits", error=type(error).__name__, failures=self._failures)
+        self._next.clear()
+        await asyncio.sleep(BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1])
+
+    async def _turn(self) -> None:
+        client = await self._started()
+        batches = await client.getmany(timeout_ms=POLL_MS, max_records=self.settings.batch_records)
+        await self._follow_assignment(client)
+        records = await self._expected(client, batches)
+        if records:
+            await self._apply(records)
+            await self._tell_kafka(client)
+            self._moved = time.monotonic()
+        self._turned = time.monotonic()
+        if self._turned - self._kept_house > HOUSEKEEPING_SECONDS:
+            self._kept_house = self._turned
+            await self._keep_house(client)
+
+    async def _started(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            client = await kafka.start_consumer(self.settings, self.schema, (), group=self.group or f"patchbay-{self.schema}")
+            client.subscribe(self.topics, listener=self._assignments)
+            self._client = client
+            self._moved = time.monotonic()
+        return self._client
+
+    async def _follow_assignment(self, client: AIOKafkaConsumer) -> None:
+        """Where the group gave or took partitions, or after a failure, read our own offsets and go there."""
+        epoch, assignment = self._assignments.epoch, client.assignment()
+        if epoch == self._epoch and assignment == self._next.keys():
+            return
+        async with db.transaction(self.engine) as conn:
+            starts = await self.offsets.load(conn, sorted(Place(tp.topic, tp.partition) for tp in assignment))
+        for tp in assignment:
+            client.seek(tp, starts[Place(tp.topic, tp.partition)])
+        self._next = {tp: starts[Place(tp.topic, tp.partition)] for tp in assignment}
+        self._epoch = epoch
+        if assignment:
+            log().info("reading", partitions=len(assignment))
+
+    async def _expected(
+        self, client: AIOKafkaConsumer, batches: Mapping[TopicPartition, list[ConsumerRecord]]
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """What of a poll goes on where we stand. The rest is read again from there; a hole in the log stops us."""
+        fitting = {}
+        for tp, records in batches.items():
+            expected = self._next.get(tp)
+            if expected is None or not records:
+                continue
+            if records[0].offset == expected:
+                fitting[tp] = records
+            else:
+                await self._refuse_hole(client, tp, expected)
+                client.seek(tp, expected)
+        return fitting
+
+    async def _refuse_hole(self, client: AIOKafkaConsumer, tp: TopicPartition, expected: int) -> None:
+        first = (await asyncio.wait_for(client.beginning_offsets([tp]), 10))[tp]
+        end = (await asyncio.wait_for(client.end_offsets([tp]), 10))[tp]
+        if first > expected or end < expected:
+            raise LogLost(
+                f"{tp.topic}[{tp.partition}]: the next record to read is {expected}, but the log holds {first} to {end}. "
+                "Records were removed before they were read, or this is another log. Restore the log, or rebuild the service's "
+                "schema from the log that is there."
+            )
+
+    async def _apply(self, batches: Mapping[TopicPartition, list[ConsumerRecord]]) -> None:
+        started = time.monotonic()
+        moves = {
+            Place(tp.topic, tp.partition): (self._next[tp], records[-1].offset + 1, _time_of(records[-1]))
+            for tp, records in batches.items()
+        }
+        try:
+            await db.retrying(lambda: self._transaction(moves, batches, self._fold))
+        except (Fenced, db.DatabaseAway):
+            raise
+        except Exception as error:
+            log().error("batch failed; taking its records one by one", error=type(error).__name__, exc_info=True)
+            await db.retrying(lambda: self._transaction(moves, batches, self._fold_one_by_one))
+        for tp, records in batches.items():
+            self._next[tp] = records[-1].offset + 1
+            telemetry.CONSUMED.labels(self.schema, tp.topic).inc(len(records))
+        telemetry.BATCH_SECONDS.labels(self.schema).observe(time.monotonic() - started)
+        self.committed()
+
+    async def _transaction(
+        self,
+        moves: Mapping[Place, tuple[int, int, datetime]],
+        batches: Mapping[TopicPartition, list[ConsumerRecord]],
+        fold: Callable[[AsyncConnection, AnyProjection, Sequence[Record]], Awaitable[None]],
+    ) -> None:
+        async with db.transaction(self.engine) as conn:
+            if not await self.offsets.move(conn, moves):
+                raise Fenced
+            for projection in self.projections:
+                records = [_record(r) for tp, rs in batches.items() if tp.topic == projection.topic.name for r in rs]
+                if records:
+                    await fold(conn, projection, records)
+
+    async def _fold(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> None:
+        await self.folder.fold(conn, projection, records)
+
+    async def _fold_one_by_one(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> None:
+        """After a batch failed outside of its handlers: find the record that no table takes, and park that one."""
+        for record in records:
+            try:
+                async with conn.begin_nested():
+                    await self.folder.fold(conn, projection, [record])
+            except Exception as error:
+                if db.is_away(error) or db.sqlstate(error) in db.RETRY_STATES:
+                    raise
+                await self.folder.parking.keep(conn, [Failure(record, "failed", type(error).__name__)])
+
+    async def _tell_kafka(self, client: AIOKafkaConsumer) -> None:
+        """Commit to the group as information for lag tools; our own offsets are the truth, so failing is no matter."""
+        try:
+            await asyncio.wait_for(client.commit(dict(self._next)), 5)
+        except (KafkaError, TimeoutError) as error:
+            log().info("kafka did not take the offsets", error=type(error).__name__)
+
+    async def _keep_house(self, client: AIOKafkaConsumer) -> None:
+        """Retry parked keys that were asked for, publish the figures, and notice a client that stopped bringing records."""
+        await self.parking.work_off(self.engine, self.folder, self.projections, self.assigned())
+        ends = await asyncio.wait_for(client.end_offsets(list(self._next)), 10) if self._next else {}
+        behind = 0
+        for tp, end in ends.items():
+            lag = max(0, end - self._next.get(tp, end))
+            behind += lag
+            telemetry.LAG_RECORDS.labels(self.schema, tp.topic, str(tp.partition)).set(lag)
+        await self._measure(ends)
+        if not behind:
+            self._moved = time.monotonic()
+        elif time.monotonic() - self._moved > WATCHDOG_SECONDS:
+            raise Stuck(f"{behind} records wait and none came for {WATCHDOG_SECONDS:.0f} s; starting again")
+
+    async def _measure(self, ends: Mapping[TopicPartition, int]) -> None:
+        async with db.transaction(self.engine) as conn:
+            figures = await self.offsets.figures(conn)
+        telemetry.OUTBOX_ROWS.labels(self.schema).set(figures.outbox_rows)
+        telemetry.OUTBOX_AGE.labels(self.schema).set(figures.outbox_age_seconds)
+        telemetry.PARKED_KEYS.labels(self.schema).set(figures.parked_keys)
+        for tp, end in ends.items():
+            age = figures.age_seconds.get(Place(tp.topic, tp.partition), 0.0)
+            behind = self._next.get(tp, end) < end
+            telemetry.LAG_SECONDS.labels(self.schema, tp.topic, str(tp.partition)).set(age if behind else 0.0)
+
+    async def caught_up(self, topic: str) -> frozenset[int]:
+        """The partitions of `topic` read here whose every record of before this call has been applied and committed.
+
+        Asks the broker. Empty when it does not answer: then nothing is known. Never raises for that.
+        """
+        client, mine = self._client, [tp for tp in self._next if tp.topic == topic]
+        if client is None or not mine:
+            return frozenset()
+        try:
+            ends = await asyncio.wait_for(client.end_offsets(mine), 1.0)
+        except (KafkaError, TimeoutError, OSError):
+            return frozenset()
+        return frozenset(tp.partition for tp, end in ends.items() if self._next.get(tp, -1) >= end)
+
+
+def _record(record: ConsumerRecord) -> Record:
+    return Record(record.topic, record.partition, record.offset, key_text(record.key), record.value or b"")
+
+
+def _time_of(record: ConsumerRecord) -> datetime:
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -1,0 +1,262 @@
+"""What every HTTP edge does alike: problem+json (RFC 9457), health, figures, traces, conditional edits, serving.
+
+OpenAPI is FastAPI's, with the functions' names as operation ids.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from opentelemetry.trace import SpanKind
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import telemetry
+from shared.db import DatabaseAway
+from shared.kafka import KafkaAway
+from shared.telemetry import log
+
+PROBLEM_JSON = "application/problem+json"
+PROBLEM_TYPE = "https://patchbay.invalid/problems/"
+DEFAULT_BODY_LIMIT = 2 * 1024 * 1024
+Ready = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field: `field` is its path in the request, e.g. `body.contacts[0].email`."""
+
+    field: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Problem(Exception):
+    """An answer to a request that cannot be carried out. `code` is stable; `detail` says what happened and what to do."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[FieldError] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    more: dict[str, str | int | None] = field(default_factory=dict)
+
+    def response(self) -> Response:
+        """As application/problem+json."""
+        body: dict[str, object] = {
+            "type": PROBLEM_TYPE + self.code,
+            "title": self.code.replace("-", " ").capitalize(),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            **self.more,
+        }
+        if self.errors:
+            body["errors"] = [{"field": error.field, "reason": error.reason} for error in self.errors]
+        return Response(json.dumps(body, ensure_ascii=False), self.status, self.headers, PROBLEM_JSON)
+
+
+def create_app(
+    service: str, title: str, ready: Ready, alive: Callable[[], bool] = lambda: True, body_limit: int = DEFAULT_BODY_LIMIT
+) -> FastAPI:
+    """An application with everything but its own routes. `ready` answers None, or why no traffic may come."""
+    app = FastAPI(
+        title=title,
+        version="1",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DatabaseAway, _away)
+    app.add_exception_handler(KafkaAway, _away)
+    app.add_middleware(Edge, service=service, body_limit=body_limit)
+    _add_health(app, ready, alive)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _add_health(app: FastAPI, ready: Ready, alive: Callable[[], bool]) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return Response("ok\n" if alive() else "the loop does not turn\n", 200 if alive() else 503, media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        reason = await ready()
+        return Response(f"{reason or 'ready'}\n", 503 if reason else 200, media_type="text/plain")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [FieldError(_path(item["loc"]), str(item["msg"])) for item in error.errors()]
+    malformed = any(item["type"] == "json_invalid" for item in error.errors())
+    if malformed:
+        return Problem(400, "malformed-json", "The body is not valid JSON.", errors).response()
+    return Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", errors).response()
+
+
+def _path(location: Sequence[str | int]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not-found", 405: "method-not-allowed", 400: "bad-request"}.get(error.status_code, "http-error")
+    return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {})).response()
+
+
+async def _away(_request: Request, _error: Exception) -> Response:
+    return away().response()
+
+
+def away() -> Problem:
+    """What a client is told while the database cannot be used."""
+    detail = "The service cannot store anything just now, so nothing was accepted. Send the same request again."
+    return Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "2"})
+
+
+class Edge:
+    """Around every request: a span that goes on from the caller's, its time, the body's limit, and no 500 without a word."""
+
+    def __init__(self, app: ASGIApp, service: str, body_limit: int) -> None:
+        self.app = app
+        self.service = service
+        self.body_limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in (b"traceparent", b"content-length")}
+        answer = _Answer(send)
+        started = time.perf_counter()
+        traceparent = headers.get(b"traceparent", b"").decode("latin-1") or None
+        with telemetry.span(f"{scope['method']} {self.service}", traceparent, SpanKind.SERVER):
+            try:
+                length = headers.get(b"content-length", b"0")
+                if length.isdigit() and int(length) > self.body_limit:
+                    await self._too_large().response()(scope, receive, answer.send)
+                else:
+                    await self.app(scope, self._limited(receive), answer.send)
+            except _TooLarge:
+                await self._too_large().response()(scope, receive, answer.send)
+            except Exception as error:  # noqa: BLE001 - the last wall: a person gets a problem, the log gets the cause
+                log().error("request failed", path_operation=_route_name(scope), error=type(error).__name__, exc_info=True)
+                if not answer.started:
+                    detail = "Something went wrong on our side; it has been logged. Send the same request again."
+                    await Problem(500, "internal-error", detail).response()(scope, receive, answer.send)
+        seconds = time.perf_counter() - started
+        telemetry.REQUEST_SECONDS.labels(self.service, _route_name(scope), str(answer.status)).observe(seconds)
+
+    def _limited(self, receive: Receive) -> Receive:
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.body_limit:
+                raise _TooLarge
+            return message
+
+        return limited
+
+    def _too_large(self) -> Problem:
+        return Problem(413, "too-large", f"The body is larger than {self.body_limit} bytes; send less at once.")
+
+
+class _TooLarge(Exception):
+    """The body went over the limit while it was read."""
+
+
+class _Answer:
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started, self.status = True, message["status"]
+        await self._send(message)
+
+
+def _route_name(scope: Scope) -> str:
+    return getattr(scope.get("route"), "name", None) or "unknown"
+
+
+def etag(version: int) -> str:
+    """The strong ETag of a version."""
+    return f'"{version}"'
+
+
+IfMatch = Annotated[str | None, Header(description="ETag of the version that is edited")]
+
+
+def check_match(if_match: str | None, version: int | None) -> None:
+    """Refuse an edit of what the caller has not seen: 428 without If-Match, 412 when it changed since. Raises Problem."""
+    if version is None:
+        if if_match is not None:
+            raise Problem(412, "precondition-failed", "There is nothing to edit yet; leave If-Match out to create it.")
+        return
+    if if_match is None:
+        raise Problem(428, "precondition-required", "Send If-Match with the ETag of the version you edit (GET tells it).")
+    if if_match != etag(version):
+        raise Problem(412, "precondition-failed", "It was changed since you read it. Read it again, then edit.")
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the composition root decides when everything stops."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def make_server(app: FastAPI, host: str, port: int) -> Server:
+    """A server for `app`; `await server.serve()`, and set `should_exit` to drain and end it."""
+    return Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=8,
+            timeout_keep_alive=30,
+            limit_concurrency=None,
+            backlog=4096,
+        )
+    )

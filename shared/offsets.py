@@ -1,0 +1,108 @@
+"""How far a service has read, kept in its own schema and moved in the transaction of what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.records import Place
+
+__all__ = ["Figures", "Offsets", "Place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What Prometheus is told about a service's plumbing."""
+
+    outbox_rows: int
+    outbox_age_seconds: float
+    parked_keys: int
+    age_seconds: dict[Place, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """The offsets of one service."""
+
+    schema: str
+
+    async def load(self, conn: AsyncConnection, places: Sequence[Place]) -> dict[Place, int]:
+        """Where to read on at each place; 0 where nothing was read yet (the row is made)."""
+        if not places:
+            return {}
+        arrays = {"topics": [place.topic for place in places], "partitions": [place.partition for place in places]}
+        unnested = "unnest(CAST(:topics AS text[]), CAST(:partitions AS integer[])) AS w(topic, partition)"
+        await conn.execute(
+            sa.text(
+                f"INSERT INTO {self.schema}.consumer_offset (topic, partition, next_offset)"
+                f" SELECT topic, partition, 0 FROM {unnested} ORDER BY 1, 2 ON CONFLICT DO NOTHING"
+            ),
+            arrays,
+        )
+        rows = await conn.execute(
+            sa.text(
+                f"SELECT topic, partition, next_offset FROM {self.schema}.consumer_offset JOIN {unnested} USING (topic, partition)"
+            ),
+            arrays,
+        )
+        return {Place(row.topic, row.partition): row.next_offset for row in rows}
+
+    async def move(self, conn: AsyncConnection, moves: Mapping[Place, tuple[int, int, datetime]]) -> bool:
+        """Compare and set all places at once: place → (expected, next, time of the last record). False when any was moved."""
+        ordered = sorted(moves.items())
+        result = await conn.execute(
+            sa.text(
+                f"""
+                WITH w AS (
+                    SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS integer[]), CAST(:expected AS bigint[]),
+                                         CAST(:next AS bigint[]), CAST(:times AS timestamptz[]))
+                        AS w(topic, partition, expected, next, record_time)
+                ), held AS (
+                    SELECT o.topic, o.partition FROM {self.schema}.consumer_offset o JOIN w USING (topic, partition)
+                    WHERE o.next_offset = w.expected ORDER BY o.topic, o.partition FOR UPDATE OF o
+                )
+                UPDATE {self.schema}.consumer_offset o
+                SET next_offset = w.next, record_time = w.record_time, updated_at = now()
+                FROM w JOIN held USING (topic, partition)
+                WHERE (o.topic, o.partition) = (w.topic, w.partition) AND o.next_offset = w.expected
+                """
+            ),
+            {
+                "topics": [place.topic for place, _ in ordered],
+                "partitions": [place.partition for place, _ in ordered],
+                "expected": [move[0] for _, move in ordered],
+                "next": [move[1] for _, move in ordered],
+                "times": [move[2] for _, move in ordered],
+            },
+        )
+        return result.rowcount == len(ordered)
+
+    async def lock(self, conn: AsyncConnection, place: Place) -> None:
+        """Keep every batch of this place waiting until this transaction ends."""
+        await conn.execute(
+            sa.text(f"SELECT 1 FROM {self.schema}.consumer_offset WHERE topic = :topic AND partition = :partition FOR UPDATE"),
+            {"topic": place.topic, "partition": place.partition},
+        )
+
+    async def figures(self, conn: AsyncConnection) -> Figures:
+        """The state of outbox, parked keys and offsets, for the gauges."""
+        row = (
+            await conn.execute(
+                sa.text(
+                    f"SELECT (SELECT count(*) FROM {self.schema}.outbox) AS rows,"
+                    f" (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM {self.schema}.outbox) AS age,"
+                    f" (SELECT count(DISTINCT (topic, key)) FROM {self.schema}.parked) AS parked"
+                )
+            )
+        ).one()
+        ages = await conn.execute(
+            sa.text(
+                "SELECT topic, partition, coalesce(extract(epoch FROM clock_timestamp() - record_time), 0)::float8 AS age"
+                f" FROM {self.schema}.consumer_offset"
+            )
+        )
+        return Figures(row.rows, row.age, row.parked, {Place(a.topic, a.partition): a.age for a in ages})

@@ -1,0 +1,157 @@
+"""The one way to publish: events go into the outbox in the transaction of the change they tell; a relay sends them.
+
+`publish` takes the row of (topic, key, writer) in `key_position` under lock, so `seq` and the outbox row's id are given out
+in the same order, and the other writer's row beside it is what `seen` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import telemetry
+from shared.events.base import NOTHING_SEEN, Draft, Event, Fact, PersonalFact, Position, Writer, event_id
+from shared.events.codec import encode
+from shared.events.topics import BY_NAME, TOPIC_OF, other_writer
+from shared.personal import KeyRing
+
+SHARDS = 8
+
+
+class Place(NamedTuple):
+    """A subject on a topic."""
+
+    topic: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Where one service writes its events. `wake` is set after the relay of this process has something to send."""
+
+    schema: Writer
+    incarnation: int
+    keys: KeyRing
+    wake: asyncio.Event
+
+    async def publish(self, conn: AsyncConnection, drafts: Sequence[Draft[Fact]], now: datetime) -> list[Event[Fact]]:
+        """Write the drafts, in their order, as events of the time `now`. The caller's transaction must hold the locks of what
+        was decided on (or of nothing, where nothing was read). Returns them as they will stand on the log.
+        """
+        if not drafts:
+            return []
+        places = [Place(TOPIC_OF[type(draft.data)].name, draft.key) for draft in drafts]
+        await self.keys.load(conn, {draft.person for draft in drafts if draft.person and draft.personal is not None})
+        positions, seen = await self._take_positions(conn, places)
+        traceparent = telemetry.current_traceparent()
+        events = []
+        for draft, place in zip(drafts, places, strict=True):
+            positions[place] = Position(self.incarnation, positions[place].seq + 1)
+            events.append(self._event(draft, place, positions[place], seen[place], now, traceparent))
+        await self._insert(conn, places, events)
+        return events
+
+    async def _take_positions(
+        self, conn: AsyncConnection, places: Sequence[Place]
+    ) -> tuple[dict[Place, Position], dict[Place, Position]]:
+        """Count the places' seq on by what is needed, and tell where each stood before and what was seen of the other writer."""
+        counts = sorted(Counter(places).items())
+        rows = await conn.execute(
+            sa.text(
+                f"""
+                WITH wanted AS (
+                    SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:counts AS bigint[]),
+                                         CAST(:others AS text[])) AS w(topic, key, n, other)
+                ), taken AS (
+                    INSERT INTO {self.schema}.key_position AS p (topic, key, writer, incarnation, seq)
+                    SELECT topic, key, :writer, :incarnation, n FROM wanted ORDER BY topic, key
+                    ON CONFLICT (topic, key, writer) DO UPDATE SET
+                        seq = CASE WHEN p.incarnation = excluded.incarnation THEN p.seq ELSE 0 END + excluded.seq,
+                        incarnation = excluded.incarnation
+                    RETURNING topic, key, seq
+                )
+                SELECT w.topic, w.key, t.seq - w.n AS before, o.incarnation, o.seq
+                FROM wanted w JOIN taken t USING (topic, key)
+                LEFT JOIN {self.schema}.key_position o ON (o.topic, o.key, o.writer) = (w.topic, w.key, w.other)
+                """
+            ),
+            {
+                "topics": [place.topic for place, _ in counts],
+                "keys": [place.key for place, _ in counts],
+                "counts": [count for _, count in counts],
+                "others": [self._other(place) for place, _ in counts],
+                "writer": self.schema,
+                "incarnation": self.incarnation,
+            },
+        )
+        positions, seen = {}, {}
+        for row in rows:
+            place = Place(row.topic, row.key)
+            positions[place] = Position(self.incarnation, row.before)
+            seen[place] = Position(row.incarnation, row.seq) if row.seq is not None else NOTHING_SEEN
+        return positions, seen
+
+    def _other(self, place: Place) -> str:
+        return other_writer(BY_NAME[place.topic], self.schema) or ""
+
+    def _event(
+        self,
+        draft: Draft[Fact],
+        place: Place,
+        position: Position,
+        seen: Position,
+        now: datetime,
+        traceparent: str | None,
+    ) -> Event[Fact]:
+        identity = event_id(draft.cause, draft.data.TYPE, draft.key)
+        data = draft.data
+        if draft.personal is not None and draft.person is not None and isinstance(data, PersonalFact):
+            data = msgspec.structs.replace(data, personal=self.keys.seal(draft.person, draft.personal, identity))
+        return Event(
+            id=identity,
+            type=data.TYPE,
+            writer=self.schema,
+            position=position,
+            key=draft.key,
+            time=draft.time or now,
+            data=data,
+            seen=seen,
+            traceparent=draft.traceparent or traceparent,
+        )
+
+    async def _insert(self, conn: AsyncConnection, places: Sequence[Place], events: Sequence[Event[Fact]]) -> None:
+        await conn.execute(
+            sa.text(
+                f"""
+                INSERT INTO {self.schema}.outbox (shard, topic, key, value, traceparent)
+                SELECT shard, topic, key, value, traceparent
+                FROM unnest(CAST(:shards AS smallint[]), CAST(:topics AS text[]), CAST(:keys AS text[]),
+                            CAST(:values AS bytea[]), CAST(:traceparents AS text[]))
+                     WITH ORDINALITY AS e(shard, topic, key, value, traceparent, n)
+                ORDER BY n
+                """
+            ),
+            {
+                "shards": [shard_of(place.key) for place in places],
+                "topics": [place.topic for place in places],
+                "keys": [place.key for place in places],
+                "values": [encode(event) for event in events],
+                "traceparents": [event.traceparent for event in events],
+            },
+        )
+        # NOTIFY is sent at the commit: it wakes the relay that holds the shard, in whichever process that is.
+        await conn.execute(sa.text(f"NOTIFY outbox_{self.schema}"))
+
+
+def shard_of(key: str) -> int:
+    """The relay's shard of a key: the same for one key always, so that its events keep their order."""
+    return zlib.crc32(key.encode()) % SHARDS

@@ -1,0 +1,216 @@
+"""Records that could not be taken: kept with their error, later ones of the same key behind them, all others flow.
+
+An operator asks for `replay` (try again), `discard` (drop the first one of the key) or `skip` (go on over a gap) by a mark on
+the row; the process that reads the partition does it, between two batches. A new version of the code tries all again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import db
+from shared.events.base import Draft, Event, Fact, Position, Writer
+from shared.events.codec import Undecodable, decode
+from shared.events.signals import RecordParked
+from shared.offsets import Offsets, Place
+from shared.positions import Positions
+from shared.records import Failure, Record
+from shared.telemetry import log
+
+if TYPE_CHECKING:
+    from shared.folding import AnyProjection, Folder
+
+Request = Literal["replay", "discard", "skip"]
+KEYS_AT_ONCE = 50
+ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A key with parked records, and what is to be done about it."""
+
+    topic: str
+    key: str
+    partition: int
+    request: Request
+
+
+@cache
+def code_version(service: str) -> str:
+    """A fingerprint of the code that handles this service's records: another one means that parked keys are tried again."""
+    digest = hashlib.sha256()
+    for folder in (db.ROOT / "shared", db.ROOT / "services" / service):
+        for path in sorted(Path(folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """The parked records of one service."""
+
+    schema: Writer
+    version: str
+
+    async def blocked(
+        self, conn: AsyncConnection, topic: str, keys: Sequence[str], records: Sequence[Record]
+    ) -> dict[str, Writer | None]:
+        """The keys that wait behind a parked record other than `records`; with the writer whose gap it is, None for others."""
+        rows = await conn.execute(
+            sa.text(
+                f"SELECT DISTINCT ON (key) key, reason, value FROM {self.schema}.parked"
+                " WHERE topic = :topic AND key = ANY(:keys) AND NOT id = ANY(:ids) ORDER BY key, id"
+            ),
+            {"topic": topic, "keys": list(keys), "ids": [r.parked_id for r in records if r.parked_id is not None]},
+        )
+        return {row.key: decode(row.value).writer if row.reason == "gap" else None for row in rows}
+
+    async def keep(self, conn: AsyncConnection, failures: Sequence[Failure]) -> None:
+        """Park these records; one that is parked already gets its new error and loses the mark of what was asked."""
+        if not failures:
+            return
+        await conn.execute(
+            sa.text(
+                f"""
+                INSERT INTO {self.schema}.parked AS p (topic, key, partition, "offset", value, reason, error, event_type, code_version)
+                SELECT t.*, :version FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:partitions AS integer[]),
+                    CAST(:offsets AS bigint[]), CAST(:values AS bytea[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
+                    CAST(:types AS text[])) AS t
+                ON CONFLICT (topic, partition, "offset") DO UPDATE SET reason = excluded.reason, error = excluded.error,
+                    code_version = excluded.code_version, attempts = p.attempts + 1, requested = NULL
+                """
+            ),
+            {
+                "version": self.version,
+                "topics": [f.record.topic for f in failures],
+                "keys": [f.record.key for f in failures],
+                "partitions": [f.record.partition for f in failures],
+                "offsets": [f.record.offset for f in failures],
+                "values": [f.record.value for f in failures],
+                "reasons": [f.reason for f in failures],
+                "errors": [f.error.replace("\x00", "\ufffd")[:2000] for f in failures],
+                "types": [f.event_type for f in failures],
+            },
+        )
+
+    async def release(self, conn: AsyncConnection, ids: Sequence[int]) -> None:
+        """These parked records were applied, or turned out to be repeats."""
+        if ids:
+            await conn.execute(sa.text(f"DELETE FROM {self.schema}.parked WHERE id = ANY(:ids)"), {"ids": list(ids)})
+
+    async def ask(self, conn: AsyncConnection, request: Request, topic: str, key: str) -> int:
+        """Mark the records of a key (only the first for `discard` and `skip`). Returns how many were marked."""
+        first = (
+            ""
+            if request == "replay"
+            else f" AND id = (SELECT min(id) FROM {self.schema}.parked WHERE topic = :topic AND key = :key)"
+        )
+        result = await conn.execute(
+            sa.text(f"UPDATE {self.schema}.parked SET requested = :request WHERE topic = :topic AND key = :key{first}"),
+            {"request": request, "topic": topic, "key": key},
+        )
+        return result.rowcount
+
+    async def work_off(
+        self,
+        engine: AsyncEngine,
+        folder: Folder,
+        projections: Sequence[AnyProjection],
+        mine: Collection[tuple[str, int]],
+    ) -> None:
+        """Do what was asked for the keys of the partitions read here, and try again what other code had parked."""
+        by_topic = {projection.topic.name: projection for projection in projections}
+        async with db.transaction(engine) as conn:
+            waiting = [w for w in await self._waiting(conn) if (w.topic, w.partition) in mine and w.topic in by_topic]
+        for key in waiting:
+            async with db.transaction(engine) as conn:
+                await self._retry(conn, folder, by_topic[key.topic], key)
+
+    async def _waiting(self, conn: AsyncConnection) -> list[Waiting]:
+        rows = await conn.execute(
+            sa.text(
+                f"""
+                SELECT topic, key, min(partition) AS partition,
+                       coalesce((array_agg(requested ORDER BY id) FILTER (WHERE requested IS NOT NULL))[1], 'replay') AS request
+                FROM {self.schema}.parked
+                GROUP BY topic, key HAVING bool_or(requested IS NOT NULL) OR bool_or(code_version <> :version)
+                LIMIT :keys
+                """
+            ),
+            {"version": self.version, "keys": KEYS_AT_ONCE},
+        )
+        return [Waiting(row.topic, row.key, row.partition, cast(Request, row.request)) for row in rows]
+
+    async def _retry(self, conn: AsyncConnection, folder: Folder, projection: AnyProjection, key: Waiting) -> None:
+        await Offsets(self.schema).lock(conn, Place(key.topic, key.partition))
+        records = await self._records(conn, key)
+        if not records:
+            return
+        if key.request != "replay":
+            records = await self._step_over(conn, key, records)
+        failures = await folder.fold(conn, projection, records)
+        log().info("parked key tried again", topic=key.topic, key=key.key, request=key.request, still_parked=len(failures))
+
+    async def _records(self, conn: AsyncConnection, key: Waiting) -> list[Record]:
+        rows = await conn.execute(
+            sa.text(
+                f'SELECT id, topic, partition, "offset", key, value FROM {self.schema}.parked'
+                " WHERE topic = :topic AND key = :key ORDER BY id LIMIT :rows"
+            ),
+            {"topic": key.topic, "key": key.key, "rows": ROWS_AT_ONCE},
+        )
+        return [Record(row.topic, row.partition, row.offset, row.key, row.value or b"", row.id) for row in rows]
+
+    async def _step_over(self, conn: AsyncConnection, key: Waiting, records: list[Record]) -> list[Record]:
+        """Discard the first record, or accept the gap before it; then the rest can follow."""
+        first = records[0]
+        event = _readable(first)
+        if event is not None:
+            positions = await Positions.load(conn, self.schema, key.topic, [key.key])
+            seq = event.position.seq - (1 if key.request == "skip" else 0)
+            if positions.judge(event) != "repeat":
+                positions.known[event.key, event.writer] = Position(event.position.incarnation, seq)
+                positions.changed.add((event.key, event.writer))
+                await positions.save(conn)
+        if key.request == "discard":
+            log().warning("parked record discarded", topic=first.topic, partition=first.partition, offset=first.offset)
+            await self.release(conn, [first.parked_id] if first.parked_id is not None else [])
+            return records[1:]
+        return records
+
+
+def _readable(record: Record) -> Event[Fact] | None:
+    try:
+        return decode(record.value)
+    except Undecodable:
+        return None
+
+
+def parked_draft(service: Writer, failure: Failure, now: datetime) -> Draft[Fact]:
+    """The announcement of a parked record; of what went wrong only the kind, because the text may quote the record."""
+    record = failure.record
+    fact = RecordParked(
+        service=service,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        record_key=record.key,
+        reason=failure.reason,  # type: ignore[arg-type]
+        error=failure.error.partition(":")[0][:200],
+        event_type=failure.event_type,
+        parked_at=now,
+    )
+    return Draft(
+        key=f"{record.topic}-{record.partition}",
+        data=fact,
+        cause=f"{service}:{record.topic}:{record.partition}:{record.offset}",
+    )

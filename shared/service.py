@@ -1,0 +1,151 @@
+"""What a composition root is made of: the resources of one process, and running its tasks until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+import uvloop
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared import db, telemetry
+from shared.auth import Authenticator
+from shared.consumer import Consumer, LogLost, Stuck
+from shared.events.base import Writer
+from shared.folding import AnyProjection, Folder
+from shared.outbox import Outbox
+from shared.parking import Parking, code_version
+from shared.personal import KeyRing
+from shared.relay import Relay
+from shared.settings import Settings, SettingsError
+from shared.telemetry import log
+
+START_SECONDS = 30.0
+STOP_SECONDS = 9.0
+Task = Callable[[], Coroutine[None, None, None]]
+
+
+class NotReady(RuntimeError):
+    """The process cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a process of one service has to work with."""
+
+    name: Writer
+    settings: Settings
+    engine: AsyncEngine
+    keys: KeyRing
+    outbox: Outbox
+    folder: Folder
+    authenticator: Authenticator
+
+    def relay(self) -> Relay:
+        """The relay of this service's outbox."""
+        return Relay(self.settings, self.engine, self.outbox)
+
+    def consumer(self, projections: tuple[AnyProjection, ...], committed: Callable[[], None] = lambda: None) -> Consumer:
+        """The consumer of these topics; `committed` is called after each transaction that applied something."""
+        return Consumer(
+            settings=self.settings,
+            engine=self.engine,
+            schema=self.name,
+            folder=self.folder,
+            parking=self.folder.parking,
+            projections=projections,
+            committed=committed,
+        )
+
+    async def database_ready(self) -> str | None:
+        """None, or why the database cannot be used: for /readyz."""
+        try:
+            async with asyncio.timeout(2), db.transaction(self.engine) as conn:
+                await conn.execute(sa.text("SELECT 1"))
+        except (db.DatabaseAway, TimeoutError):
+            return "PostgreSQL does not answer"
+        return None
+
+
+@asynccontextmanager
+async def resources(name: Writer, settings: Settings) -> AsyncIterator[Resources]:
+    """Open what the process needs, waiting up to START_SECONDS for PostgreSQL. Raises NotReady, SettingsError."""
+    engine = db.make_engine(settings, name)
+    try:
+        keys = KeyRing(settings.master_key_bytes())
+        number = await _incarnation(engine, name)
+        outbox = Outbox(schema=name, incarnation=number, keys=keys, wake=asyncio.Event())
+        folder = Folder(outbox, Parking(name, code_version(name)))
+        yield Resources(name, settings, engine, keys, outbox, folder, Authenticator(engine))
+    finally:
+        await engine.dispose()
+
+
+async def _incarnation(engine: AsyncEngine, schema: str) -> int:
+    deadline = asyncio.get_running_loop().time() + START_SECONDS
+    while True:
+        try:
+            return await db.incarnation(engine, schema)
+        except db.DatabaseAway:
+            if asyncio.get_running_loop().time() > deadline:
+                raise NotReady("PostgreSQL does not answer. Check PATCHBAY_DATABASE, and that the server runs.") from None
+            await asyncio.sleep(0.3)
+        except ProgrammingError:
+            raise NotReady(f"The schema '{schema}' is not there. Run: python -m deploy.setup") from None
+
+
+async def run_until_stopped(tasks: Mapping[str, Task], drain: Callable[[], None] = lambda: None) -> None:
+    """Run all tasks. SIGTERM and SIGINT call `drain` (stop taking in), give tasks a moment, then cancel what is left.
+
+    A task that ends or fails by itself ends the process, to be started again by whoever supervises it.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    running = {asyncio.create_task(make(), name=name) for name, make in tasks.items()}
+    stopper = asyncio.create_task(stopping.wait(), name="stop")
+    done, _ = await asyncio.wait({*running, stopper}, return_when=asyncio.FIRST_COMPLETED)
+    stopper.cancel()
+    drain()
+    if stopper in done:
+        draining = {task for task in running if task.get_name().startswith("serve")}
+        if draining:
+            await asyncio.wait(draining, timeout=STOP_SECONDS)
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running, timeout=STOP_SECONDS)
+    for task in running:
+        _raise_failure(task, expected=stopper in done)
+
+
+def _raise_failure(task: asyncio.Task[None], *, expected: bool) -> None:
+    if not task.done() or task.cancelled():
+        return
+    error = task.exception()
+    if error is not None:
+        raise error
+    if not expected:
+        log().error("a task ended by itself", task=task.get_name())
+
+
+def main(name: Writer, settings: Callable[[], Settings], run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Start a service's process: logs, event loop, exit code. Ends with one sentence instead of a stack trace."""
+    try:
+        chosen = settings()
+        telemetry.set_up(name, chosen.log_level, chosen.log_json)
+        log().info("starting", pid=os.getpid())
+        uvloop.run(run())
+        log().info("stopped")
+    except (NotReady, SettingsError, LogLost, Stuck) as error:
+        log().error("cannot go on", reason=str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

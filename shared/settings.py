@@ -1,0 +1,62 @@
+"""Settings that every service has. From the environment (prefix PATCHBAY_) or a file `patchbay.env`; secrets from files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """A setting that is missing or unusable; the message says which and what to do."""
+
+
+class Settings(BaseSettings):
+    """What all services share. A service's own class adds its port and its own settings."""
+
+    model_config = SettingsConfigDict(env_prefix="PATCHBAY_", env_file="patchbay.env", extra="ignore")
+
+    kafka: str = Field("127.0.0.1:9492", description="Kafka bootstrap servers, comma-separated")
+    database: SecretStr = Field(SecretStr("postgresql://patchbay@127.0.0.1:5492/patchbay"), description="PostgreSQL URL")
+    master_key: SecretStr | None = Field(None, description="base64 of 32 bytes; wraps the customers' keys")
+    master_key_file: Path | None = Field(None, description="file with the master key, instead of the variable")
+    host: str = Field("127.0.0.1", description="address that the services listen on")
+    partitions: int = Field(12, ge=1, le=256, description="partitions of the topics keyed by ticket, fixed at creation")
+    replication: int = Field(1, ge=1, le=5, description="replicas of each partition")
+    batch_records: int = Field(500, ge=1, le=10_000, description="records of one poll, and so of one transaction")
+    database_pool: int = Field(10, ge=2, le=200, description="database connections of one process")
+    transaction_seconds: int = Field(15, ge=1, le=600, description="longest transaction of a service")
+    log_level: str = Field("info", description="debug, info, warning or error")
+    log_json: bool = Field(True, description="one JSON object a line; false prints for people")
+
+    def master_key_bytes(self) -> bytes:
+        """The 32 bytes of the master key. Raises SettingsError when it is missing or malformed."""
+        text = self.master_key.get_secret_value() if self.master_key else None
+        if text is None and self.master_key_file is not None and self.master_key_file.exists():
+            text = self.master_key_file.read_text().strip()
+        if text is None:
+            raise SettingsError(
+                "No master key. Set PATCHBAY_MASTER_KEY_FILE to a file with the base64 of 32 random bytes "
+                "(for example: head -c 32 /dev/urandom | base64) and keep it as safe as the data."
+            )
+        try:
+            key = base64.b64decode(text, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) != 32:
+            raise SettingsError("The master key must be the base64 of exactly 32 bytes.")
+        return key
+
+    @property
+    def asyncpg_url(self) -> str:
+        """The database URL for SQLAlchemy's asyncpg dialect."""
+        return sqlalchemy_url(self.database.get_secret_value())
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`postgresql://…` as SQLAlchemy wants it for asyncpg."""
+    _, _, rest = url.partition("://")
+    return f"postgresql+asyncpg://{rest}"

@@ -1,0 +1,100 @@
+"""Logs, figures and traces of every service.
+
+Logs are structlog's, one JSON object a line; they carry ids, never text, names or addresses. Prometheus labels come from
+closed sets only (service, topic, channel, reason), never from agents, customers or tickets. Traces are W3C traceparent
+(https://www.w3.org/TR/trace-context/), from the HTTP request through outbox row and Kafka header to the consumer's span.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Counter, Gauge, Histogram
+
+LAG_RECORDS = Gauge("patchbay_lag_records", "Records not yet consumed", ["service", "topic", "partition"])
+LAG_SECONDS = Gauge(
+    "patchbay_lag_seconds", "Age of the last consumed record when behind, else 0", ["service", "topic", "partition"]
+)
+CONSUMED = Counter("patchbay_consumed_records", "Records consumed", ["service", "topic"])
+DUPLICATES = Counter("patchbay_duplicate_records", "Records ignored because they had been seen", ["service", "topic"])
+BATCH_SECONDS = Histogram(
+    "patchbay_batch_seconds",
+    "Time of a consume transaction",
+    ["service"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+FENCED = Counter("patchbay_fence_rejections", "Batches refused because another process had moved the offset", ["service"])
+PARKED_RECORDS = Counter("patchbay_parked_records", "Records parked since start", ["service", "topic", "reason"])
+PARKED_KEYS = Gauge("patchbay_parked_keys", "Keys that wait behind a parked record", ["service"])
+OUTBOX_ROWS = Gauge("patchbay_outbox_rows", "Events written and not yet on the log", ["service"])
+OUTBOX_AGE = Gauge("patchbay_outbox_age_seconds", "Age of the oldest event not yet on the log", ["service"])
+RELAYED = Counter("patchbay_relayed_events", "Events put on the log", ["service"])
+RELAY_REBUILDS = Counter("patchbay_relay_rebuilds", "Times the relay made itself a new producer", ["service"])
+REQUEST_SECONDS = Histogram(
+    "patchbay_request_seconds",
+    "Time of an HTTP request",
+    ["service", "operation", "status"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+
+_propagator = TraceContextTextMapPropagator()
+
+
+def set_up(service: str, level: str = "info", as_json: bool = True) -> None:
+    """Configure logs and traces of this process. Called once, by the composition root."""
+    # The two servers' own loggers say what ours say better, and with addresses.
+    for name in ("uvicorn.access", "aiokafka", "mail.log"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _trace_ids,
+            structlog.processors.dict_tracebacks,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+
+
+def _trace_ids(_logger: object, _name: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        record["trace_id"] = f"{context.trace_id:032x}"
+    return record
+
+
+def current_traceparent() -> str | None:
+    """The traceparent of the span at hand, None outside of any."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def span(name: str, traceparent: str | None = None, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
+    """A span that goes on from `traceparent`, where there is one."""
+    parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
+    with trace.get_tracer("patchbay").start_as_current_span(name, context=parent, kind=kind) as current:
+        yield current
+
+
+def log() -> structlog.typing.FilteringBoundLogger:
+    """The logger. Event names are short sentences; values are ids, counts and reasons."""
+    return structlog.get_logger()  # type: ignore[no-any-return]

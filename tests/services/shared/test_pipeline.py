@@ -1,0 +1,171 @@
+"""Outbox, relay, Kafka and consumer together: real servers, nothing lost and nothing doubled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest_asyncio
+import sqlalchemy as sa
+from aiokafka import AIOKafkaProducer
+
+from shared import db, kafka
+from shared.consumer import Consumer
+from shared.events.codec import encode
+from shared.events.signals import TypingChanged
+from shared.relay import Relay
+from shared.signals import Signals
+from tests.services.shared.conftest import Plumbing, SeenProjection, opened, received
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+    """Wait for an outcome, with a deadline."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.ensure_future(work()) for work in works]
+    try:
+        yield tasks  # type: ignore[misc]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def connected(plumbing: Plumbing, kafka_bootstrap: str) -> Plumbing:
+    settings = plumbing.settings.model_copy(update={"kafka": kafka_bootstrap})
+    await kafka.create_topics(settings)
+    await _skip_what_other_tests_wrote(plumbing, kafka_bootstrap)
+    return replace(plumbing, settings=settings)
+
+
+async def _skip_what_other_tests_wrote(plumbing: Plumbing, bootstrap: str) -> None:
+    """This database starts at the end of a log that other tests of the run share."""
+    client = await kafka.start_consumer(plumbing.settings.model_copy(update={"kafka": bootstrap}), "skip", (), group=None)
+    try:
+        from aiokafka import TopicPartition
+
+        places = [TopicPartition("tickets", n) for n in client.partitions_for_topic("tickets") or await _partitions(client)]
+        ends = await client.end_offsets(places)
+    finally:
+        await kafka.stop(client)
+    async with db.transaction(plumbing.engine) as conn:
+        for place, end in ends.items():
+            await conn.execute(
+                sa.text("INSERT INTO routing.consumer_offset (topic, partition, next_offset) VALUES ('tickets', :p, :o)"),
+                {"p": place.partition, "o": end},
+            )
+
+
+async def _partitions(client: object) -> set[int]:
+    return set(range(12))
+
+
+def relay_of(plumbing: Plumbing) -> Relay:
+    return Relay(plumbing.settings, plumbing.engine, plumbing.outbox("intake"))
+
+
+def consumer_of(plumbing: Plumbing, group: str) -> Consumer:
+    folder = plumbing.folder("routing")
+    return Consumer(
+        settings=plumbing.settings,
+        engine=plumbing.engine,
+        schema="routing",
+        folder=folder,
+        parking=folder.parking,
+        projections=(SeenProjection(),),
+        committed=lambda: None,
+        group=group,
+    )
+
+
+async def test_what_is_published_arrives_once_and_in_order(connected: Plumbing, empty_database: str) -> None:
+    keys = [f"{empty_database[-12:]}-{n}" for n in range(40)]
+    relay, consumer = relay_of(connected), consumer_of(connected, empty_database[-12:])
+    async with running(relay.run, consumer.run):
+        told = {key: list(await connected.publish("intake", opened(key), received(key, 1))) for key in keys}
+        for key in keys:
+            told[key] += await connected.publish("intake", received(key, 2), received(key, 3))
+
+        async def all_there() -> bool:
+            return (await connected.rows("SELECT count(*) FROM routing.seen WHERE cardinality(ids) = 4")) == [(40,)]
+
+        await until(all_there)
+        for key in keys:
+            assert await connected.seen(key) == tuple(event.id for event in told[key])
+        assert await connected.rows("SELECT count(*) FROM intake.outbox") == [(0,)]
+        assert await consumer.caught_up("tickets") == frozenset(range(12))
+
+
+async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumbing, empty_database: str) -> None:
+    group = empty_database[-12:]
+    keys = [f"{group}-two-{n}" for n in range(30)]
+    first, second = consumer_of(connected, group), consumer_of(connected, group)
+    async with running(relay_of(connected).run, first.run):
+        for key in keys[:15]:
+            await connected.publish("intake", opened(key), received(key, 1))
+        async with running(second.run):
+            for key in keys[15:]:
+                await connected.publish("intake", opened(key), received(key, 1))
+
+            async def all_there() -> bool:
+                return (await connected.rows("SELECT count(*) FROM routing.seen WHERE cardinality(ids) = 2")) == [(30,)]
+
+            await until(all_there, 60)
+    assert await connected.rows("SELECT count(*) FROM routing.parked") == [(0,)]
+
+
+async def test_a_long_foreign_transaction_does_not_stall_the_relay(connected: Plumbing, empty_database: str) -> None:
+    key = f"{empty_database[-12:]}-foreign"
+    async with connected.engine.connect() as foreign:
+        await foreign.execute(sa.text("CREATE TEMP TABLE held AS SELECT pg_current_xact_id()"))
+        async with running(relay_of(connected).run):
+            await connected.publish("intake", opened(key))
+
+            async def sent() -> bool:
+                return (await connected.rows("SELECT count(*) FROM intake.outbox")) == [(0,)]
+
+            await until(sent, 10)
+
+
+async def test_repeats_on_the_wire_change_nothing(connected: Plumbing, empty_database: str) -> None:
+    key = f"{empty_database[-12:]}-repeat"
+    events = await connected.publish("intake", opened(key), received(key, 1))
+    producer: AIOKafkaProducer = await kafka.start_producer(connected.settings, "test")
+    try:
+        for event in [*events, *events, events[0]]:
+            await producer.send_and_wait("tickets", encode(event), key.encode())
+    finally:
+        await kafka.stop(producer)
+    async with running(consumer_of(connected, key).run):
+
+        async def there() -> bool:
+            return len(await connected.seen(key)) >= 2
+
+        await until(there)
+    assert await connected.seen(key) == tuple(event.id for event in events)
+
+
+async def test_a_signal_is_heard_by_who_listens(connected: Plumbing, empty_database: str) -> None:
+    signals = Signals(connected.settings, "intake")
+    key = f"{empty_database[-12:]}-typing"
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear() -> None:
+        async for event in Signals(connected.settings, "routing").listen():
+            heard.put_nowait(event.key)
+
+    async with running(hear):
+
+        async def said_and_heard() -> bool:
+            assert await signals.say(key, TypingChanged(who="customer", who_id="c", typing=True))
+            return not heard.empty()
+
+        await until(said_and_heard)
+    assert heard.get_nowait() == key
+    await signals.stop()
