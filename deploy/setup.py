@@ -35,22 +35,29 @@ def migrate(url: str) -> None:
 
 async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
     """The demo roles' API keys: made once, kept in a file of the secrets' folder that only its owner can read."""
-    file = folder / "demo-keys.json"
-    if file.exists():
-        known: dict[str, str] = json.loads(file.read_text())
-        if await _still_valid(settings, known):
-            return known
+    known = _kept(folder)
+    if known and await _still_valid(settings, known):
+        return known
     engine = db.make_engine(settings, "setup")
     try:
         async with db.transaction(engine) as conn:
             keys = {role: await auth.create_key(conn, role, f"demo {role}", scopes) for role, scopes in DEMO_KEYS.items()}
     finally:
         await engine.dispose()
+    _keep(folder, keys)
+    return keys
+
+
+def _kept(folder: Path) -> dict[str, str]:
+    file = folder / "demo-keys.json"
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def _keep(folder: Path, keys: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(folder / "demo-keys.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
         json.dump(keys, stream)
-    return keys
 
 
 async def _still_valid(settings: Settings, keys: dict[str, str]) -> bool:

@@ -199,7 +199,7 @@ class Consumer:
             await db.retrying(lambda: self._transaction(moves, batches, self._fold))
         except (Fenced, db.DatabaseAway):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one record may have failed them all; which one is found next
             log().error("batch failed; taking its records one by one", error=type(error).__name__, exc_info=True)
             await db.retrying(lambda: self._transaction(moves, batches, self._fold_one_by_one))
         for tp, records in batches.items():

@@ -44,9 +44,7 @@ class Offsets:
             arrays,
         )
         rows = await conn.execute(
-            sa.text(
-                f"SELECT topic, partition, next_offset FROM {self.schema}.consumer_offset JOIN {unnested} USING (topic, partition)"
-            ),
+            sa.text(f"SELECT o.* FROM {self.schema}.consumer_offset o JOIN {unnested} USING (topic, partition)"),
             arrays,
         )
         return {Place(row.topic, row.partition): row.next_offset for row in rows}
@@ -94,7 +92,8 @@ class Offsets:
             await conn.execute(
                 sa.text(
                     f"SELECT (SELECT count(*) FROM {self.schema}.outbox) AS rows,"
-                    f" (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 FROM {self.schema}.outbox) AS age,"
+                    f" (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8"
+                    f"  FROM {self.schema}.outbox) AS age,"
                     f" (SELECT count(DISTINCT (topic, key)) FROM {self.schema}.parked) AS parked"
                 )
             )

@@ -81,7 +81,8 @@ class Parking:
         await conn.execute(
             sa.text(
                 f"""
-                INSERT INTO {self.schema}.parked AS p (topic, key, partition, "offset", value, reason, error, event_type, code_version)
+                INSERT INTO {self.schema}.parked AS p
+                    (topic, key, partition, "offset", value, reason, error, event_type, code_version)
                 SELECT t.*, :version FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:partitions AS integer[]),
                     CAST(:offsets AS bigint[]), CAST(:values AS bytea[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
                     CAST(:types AS text[])) AS t

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -77,10 +78,8 @@ class Relay:
         self.outbox.wake.set()
 
     async def _idle(self) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self.outbox.wake.wait(), IDLE_SECONDS)
-        except TimeoutError:
-            pass
         self.outbox.wake.clear()
 
     async def _take_shards(self, connection: asyncpg.Connection) -> None:

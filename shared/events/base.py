@@ -110,7 +110,7 @@ class Draft(Generic[FactT]):
 
     `cause` identifies what made it happen (an event id, an idempotency key): the same cause gives the same event id.
     `time` is set only when the fact is about another instant than the deciding one (a breach happens at its deadline).
-    `personal` is sealed with the key of `person` when it is written.
+    `personal` is sealed with the key of `person` when it is written. `traceparent` is that of the cause.
     """
 
     key: str
@@ -119,6 +119,7 @@ class Draft(Generic[FactT]):
     time: datetime | None = None
     person: str | None = None
     personal: msgspec.Struct | None = None
+    traceparent: str | None = None
 
 
 def event_id(cause: str, fact_type: str, key: str) -> str:

@@ -39,9 +39,7 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _encoder = msgspec.json.Encoder()
 _envelopes = msgspec.json.Decoder(_Envelope)
-_facts: dict[str, msgspec.json.Decoder[Fact]] = {
-    name: msgspec.json.Decoder(fact) for name, fact in FACT_BY_TYPE.items()
-}
+_facts: dict[str, msgspec.json.Decoder[Fact]] = {name: msgspec.json.Decoder(fact) for name, fact in FACT_BY_TYPE.items()}
 
 
 def encode(event: Event[Fact]) -> bytes:

@@ -74,7 +74,7 @@ class AgentConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class OpenHours(msgspec.Struct, frozen=True, kw_only=True):
-    """Open from `opens` to `closes`, `HH:MM` local time; `24:00` is the end of the day; closing before opening ends on the next day."""
+    """Open from `opens` to `closes`, `HH:MM` local time; `24:00` is the end of the day, closing before opening the next day."""
 
     opens: str
     closes: str
