@@ -1,0 +1,79 @@
+"""What the facts about agents measure: the time in each state; and the names under which things are shown. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from services.metrics.domain.cells import NOW_HOUR, Dims, Measured, hour_of, microseconds
+from shared.events.base import Event
+from shared.events.config import (
+    AgentConfigured,
+    PartnerConfigured,
+    PolicyConfigured,
+    QueueConfigured,
+    SkillConfigured,
+    TeamConfigured,
+)
+from shared.events.people import AgentEnrolled, AgentStateChanged
+
+
+class Agent(msgspec.Struct, frozen=True, array_like=True):
+    """An agent as told so far. `team` only when there is exactly one."""
+
+    state: str = "offline"
+    since_us: int | None = None
+    team: str = ""
+    partner: str = ""
+    active: bool = True
+
+
+class Named(msgspec.Struct, frozen=True, array_like=True):
+    """The names of a queue, team, agent … by language; `en` or the only one under the empty language."""
+
+    version: int = 0
+    names: dict[str, str] = {}
+
+
+Shown = QueueConfigured | TeamConfigured | SkillConfigured | PartnerConfigured | PolicyConfigured | AgentConfigured
+
+
+def enrolled(agent: Agent, event: Event[AgentEnrolled]) -> tuple[Agent, list[Measured]]:
+    """Where the agent belongs from now on."""
+    fact = event.data
+    team = fact.team_ids[0] if len(fact.team_ids) == 1 else ""
+    return msgspec.structs.replace(agent, team=team, partner=fact.partner_id or "", active=fact.active), []
+
+
+def state_changed(agent: Agent, event: Event[AgentStateChanged]) -> tuple[Agent, list[Measured]]:
+    """The time in the state that ended is booked in the hour in which it ended, under the agent's key."""
+    fact, at_us = event.data, microseconds(event.time)
+    lasted = fact.in_state_us
+    if lasted is None and agent.since_us is not None:
+        lasted = at_us - agent.since_us
+    after = msgspec.structs.replace(agent, state=fact.state, since_us=at_us)
+    if lasted is None:
+        return after, []
+    dims = Dims(agent=event.key, team=agent.team, partner=agent.partner, state=fact.previous)
+    return after, [Measured("agent_state", hour_of(at_us), dims, us=max(0, lasted))]
+
+
+def agent_standing(agent: Agent) -> list[Measured]:
+    """One more agent in the present state."""
+    if not agent.active or agent.since_us is None:
+        return []
+    return [Measured("agents_now", NOW_HOUR, Dims(team=agent.team, partner=agent.partner, state=agent.state))]
+
+
+def named(known: Named, event: Event[Shown]) -> tuple[Named, list[Measured]]:
+    """The names of the newest version."""
+    fact = event.data
+    if fact.version < known.version:
+        return known, []
+    if isinstance(fact, AgentConfigured):
+        return Named(fact.version, {"": fact.display_name}), []
+    return Named(fact.version, {"": fact.name} if isinstance(fact.name, str) else dict(fact.name)), []
+
+
+def named_standing(_named: Named) -> list[Measured]:
+    """Nothing."""
+    return []
