@@ -1,0 +1,1 @@
+"""The services: each its own process, its own schema, and nothing of the others."""

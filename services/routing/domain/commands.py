@@ -1,0 +1,163 @@
+"""What an agent does to a ticket. Each is one call: allowed by the ticket's status, by who holds it, then said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.routing.domain.lifecycle import leave, pick_up, place, put_down, release
+from services.routing.domain.work import Turn, Work
+from shared.events.base import TEXT_LIMIT_BYTES, Direction, Priority, derived_id
+from shared.events.config import QueueConfigured
+from shared.events.message import NoteAdded, NotePersonal, ReplyPersonal, ReplyRequested
+from shared.events.ticket import (
+    TicketCloseRequested,
+    TicketPended,
+    TicketPrioritised,
+    TicketPutOnHold,
+    TicketReopened,
+    TicketResolved,
+)
+from shared.ticket import Command, check
+
+RIGHT_TO_LEFT = frozenset({"he", "ar", "fa", "ur", "yi"})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who gives the command."""
+
+    agent_id: str
+    supervisor: bool = False
+
+
+class NotYours(ValueError):
+    """Somebody else holds the ticket, or nobody does; `holder` says who."""
+
+    def __init__(self, holder: str | None, queue_id: str | None) -> None:
+        where = f"it waits in queue '{queue_id}'" if queue_id else "nobody holds it"
+        super().__init__(f"agent '{holder}' holds it" if holder else where)
+        self.holder = holder
+        self.queue_id = queue_id
+
+
+class TextTooLong(ValueError):
+    """More text than may travel in an event."""
+
+
+def holder(work: Work) -> str | None:
+    """Who may act on it: its owner; of a resolved ticket, the one who had it last."""
+    if work.owner is None and work.ticket.status in ("resolved", "closed"):
+        return work.last_agent_id
+    return work.owner
+
+
+def reply(turn: Turn, actor: Actor, text: str, subject: str, language: str | None) -> str:
+    """Answer the customer; returns the message's id. Raises CommandRefused, NotYours, TextTooLong."""
+    _permit(turn, actor, "reply")
+    _fits(text)
+    intake, routing = turn.work.ticket.intake, turn.work.ticket.routing
+    spoken = language or intake.language
+    message_id = derived_id("reply", turn.work.id, turn.cause)
+    turn.say(
+        ReplyRequested(
+            message_id=message_id,
+            agent_id=actor.agent_id,
+            customer_id=intake.customer_id,
+            channel=intake.channel,
+            language=spoken,
+            direction=_direction(spoken) if language else turn.work.direction,
+            queue_id=routing.queue_id,
+            team_id=routing.team_id,
+        ),
+        person=intake.customer_id,
+        personal=ReplyPersonal(text=text, subject=subject),
+    )
+    return message_id
+
+
+def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
+    """Write for other agents; any agent may. Returns the note's id. Raises CommandRefused, TextTooLong."""
+    check(turn.work.ticket, "note")
+    _fits(text)
+    note_id = derived_id("note", turn.work.id, turn.cause)
+    turn.say(
+        NoteAdded(note_id=note_id, agent_id=actor.agent_id, mentions=mentions),
+        person=turn.work.ticket.intake.customer_id,
+        personal=NotePersonal(text=text),
+    )
+    return note_id
+
+
+def resolve(turn: Turn, actor: Actor, code: str | None) -> None:
+    """The problem is solved; the agent is free of it. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "resolve")
+    routing = turn.work.ticket.routing
+    leave(turn, "resolved")
+    turn.say(TicketResolved(agent_id=actor.agent_id, code=code, queue_id=routing.queue_id, team_id=routing.team_id))
+    release(turn, "resolved")
+
+
+def pend(turn: Turn, actor: Actor) -> None:
+    """Wait for the customer; the owner keeps it, without its weight. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "pend", owned=True)
+    turn.say(TicketPended(agent_id=actor.agent_id))
+    put_down(turn)
+
+
+def put_on_hold(turn: Turn, actor: Actor, third_party: str | None) -> None:
+    """Wait for a third party; the owner keeps it, without its weight. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "put_on_hold", owned=True)
+    turn.say(TicketPutOnHold(agent_id=actor.agent_id, third_party=third_party))
+    put_down(turn)
+
+
+def reopen(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], reason: str | None) -> None:
+    """Back to work: with its owner when there is room, else in a queue. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "reopen")
+    turn.say(TicketReopened(agent_id=actor.agent_id, reason=reason))
+    owner = turn.agent(turn.work.owner) if turn.work.owner else None
+    if owner is not None and pick_up(turn, owner):
+        return
+    release(turn, "transferred")
+    place(turn, queues, "reopened", turn.now, turn.work.last_agent_id)
+
+
+def give_back(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
+    """Into a queue again, with the age it had. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "queue", owned=True)
+    by_supervisor = actor.agent_id != turn.work.owner
+    release(turn, "supervisor" if by_supervisor else "transferred")
+    place(turn, queues, "released", age_from)
+
+
+def prioritise(turn: Turn, actor: Actor, priority: Priority) -> None:
+    """Change the priority; nothing when it is that already. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "prioritise")
+    previous = turn.work.ticket.priority
+    if priority != previous:
+        turn.say(TicketPrioritised(priority=priority, previous=previous, by_agent_id=actor.agent_id))
+
+
+def ask_to_close(turn: Turn, actor: Actor) -> None:
+    """Ask intake to close it. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "close")
+    turn.say(TicketCloseRequested(agent_id=actor.agent_id))
+
+
+def _permit(turn: Turn, actor: Actor, command: Command, *, owned: bool = False) -> None:
+    work = turn.work
+    check(work.ticket, command)
+    held_by = holder(work)
+    if (owned and work.owner is None) or (held_by != actor.agent_id and not actor.supervisor):
+        raise NotYours(held_by, work.visit.queue_id if work.visit else None)
+
+
+def _fits(text: str) -> None:
+    if len(text.encode("utf-8", "replace")) > TEXT_LIMIT_BYTES:
+        raise TextTooLong(f"at most {TEXT_LIMIT_BYTES} bytes of UTF-8")
+
+
+def _direction(language: str) -> Direction:
+    return "rtl" if language.split("-")[0].lower() in RIGHT_TO_LEFT else "ltr"

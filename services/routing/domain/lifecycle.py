@@ -1,0 +1,160 @@
+"""What happens to a ticket in routing when the customer's side moves: placed, reopened, abandoned, taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from services.routing.domain import offers
+from services.routing.domain.agents import Agent, has_room, load, units_of, unload
+from services.routing.domain.queues import choose
+from services.routing.domain.work import Turn, Visit, microseconds
+from shared.events.config import QueueConfigured
+from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
+from shared.events.work import ActionRequired
+
+QueueReason = Literal["opened", "reopened", "transferred", "escalated", "released", "overflowed", "returned"]
+LeaveReason = Literal["abandoned", "spam", "merged", "cancelled", "callback", "partner", "transferred", "resolved"]
+ReleaseReason = Literal["transferred", "supervisor", "shift_ended", "presence_lost", "resolved", "closed", "escalated"]
+
+NO_QUEUE = "no_queue"
+# Why the live offer is taken back, said for each reason for which its ticket leaves the queue.
+RESCIND_REASON: dict[LeaveReason, offers.RescindReason] = {
+    "abandoned": "abandoned",
+    "spam": "spam",
+    "merged": "merged",
+    "cancelled": "withdrawn",
+    "callback": "withdrawn",
+    "partner": "transferred",
+    "transferred": "transferred",
+    "resolved": "withdrawn",
+}
+
+
+def place(
+    turn: Turn,
+    queues: Sequence[QueueConfigured],
+    reason: QueueReason,
+    age_from: datetime,
+    preferred: str | None = None,
+) -> None:
+    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look."""
+    queue = choose(queues, turn.work)
+    if queue is None:
+        if turn.work.attention != NO_QUEUE:
+            turn.say(ActionRequired(code="no_queue"))
+            turn.set(attention=NO_QUEUE)
+        return
+    enter(turn, queue, reason, age_from, preferred)
+
+
+def enter(
+    turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None
+) -> None:
+    """Begin a visit to this queue."""
+    number = turn.work.visits + 1
+    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
+    attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
+    turn.set(visits=number, visit=visit, attention=attention)
+    turn.say(
+        TicketQueued(
+            queue_id=queue.id,
+            visit=number,
+            reason=reason,
+            age_from=age_from,
+            required_skills=tuple(sorted(queue.required_skills)),
+            partner_id=queue.partner_id,
+        )
+    )
+
+
+def leave(turn: Turn, reason: LeaveReason) -> None:
+    """End the visit without an agent, if there is one; its live offer is taken back first."""
+    visit = turn.work.visit
+    if visit is None:
+        return
+    offers.rescind(turn, RESCIND_REASON[reason])
+    turn.say(
+        TicketLeftQueue(
+            queue_id=visit.queue_id,
+            visit=visit.number,
+            reason=reason,
+            waited_us=microseconds(visit.entered_at, turn.now),
+        )
+    )
+    turn.set(visit=None)
+
+
+def release(turn: Turn, reason: ReleaseReason) -> None:
+    """The owner owns it no longer, if there is one."""
+    owner = turn.work.owner
+    if owner is None:
+        return
+    put_down(turn)
+    turn.say(TicketReleased(agent_id=owner, reason=reason))
+    turn.tell(owner, "ticket.released", reason=reason)
+
+
+def put_down(turn: Turn) -> None:
+    """Give the owner the units back: nobody has to work on the ticket now."""
+    work = turn.work
+    agent = turn.agent(work.owner) if work.owner else None
+    if agent is not None and work.units:
+        lighter = unload(agent, work.channel, work.units, turn.now)
+        lighter = msgspec.structs.replace(lighter, tickets=max(agent.tickets - 1, 0))
+        turn.put(lighter)
+        turn.say_load(lighter)
+    turn.set(units=0)
+
+
+def pick_up(turn: Turn, agent: Agent) -> bool:
+    """The owner works on a rested ticket again; False when there is no room for it."""
+    work = turn.work
+    if work.units:
+        return True
+    if not has_room(agent, work.channel):
+        return False
+    units = units_of(work.channel, agent)
+    heavier = load(agent, work.channel, units, turn.now)
+    heavier = msgspec.structs.replace(heavier, tickets=agent.tickets + 1)
+    turn.put(heavier)
+    turn.say_load(heavier)
+    turn.set(units=units)
+    return True
+
+
+def customer_wrote(turn: Turn, queues: Sequence[QueueConfigured], at: datetime) -> None:
+    """A message or call of the customer that wants an answer: the owner is told; a rested ticket goes back to work.
+
+    It stays with an owner who is available and has room. Otherwise it waits in a queue, where the one who had it last
+    is preferred.
+    """
+    work = turn.work
+    if not work.ticket.active or work.ticket.spam or work.visit is not None:
+        return
+    owner = turn.agent(work.owner) if work.owner else None
+    if owner is not None:
+        awake = work.units > 0 or (owner.state == "available" and owner.profile.active)
+        if awake and pick_up(turn, owner):
+            turn.tell(owner.id, "message.received")
+            return
+        release(turn, "presence_lost" if owner.state != "available" else "transferred")
+    place(turn, queues, "reopened" if work.visits else "opened", at, work.last_agent_id)
+
+
+def take_out(turn: Turn, reason: LeaveReason) -> None:
+    """The ticket is not worked any more: out of its queue, off its owner."""
+    leave(turn, reason)
+    release(turn, "closed")
+    if turn.work.attention == NO_QUEUE:
+        turn.set(attention=None)
+
+
+def came_back(turn: Turn, queues: Sequence[QueueConfigured], at: datetime) -> None:
+    """Not spam after all, or unmerged: it waits again, with the age it had."""
+    work = turn.work
+    if work.visit is None and work.owner is None and work.ticket.active and not work.ticket.spam:
+        place(turn, queues, "returned", at, work.last_agent_id)

@@ -1,0 +1,88 @@
+"""Which queue takes a ticket: the first one, by position, whose condition holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.routing.domain.work import Work
+from shared.conditions import Fields, WrongCondition, check, matches
+from shared.events.config import QueueConfigured
+
+FIELDS = frozenset(
+    {
+        "channel",
+        "inbox",
+        "language",
+        "priority",
+        "vip",
+        "plan",
+        "customer_tier",
+        "topic",
+        "product",
+        "tags",
+        "partner_id",
+        "is_follow_up",
+        "is_reopened",
+    }
+)
+
+
+class WrongQueue(ValueError):
+    """A queue that cannot be put in force; `field` says where, e.g. `when.of[1].field`."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+def fields_of(work: Work) -> Fields:
+    """What rules may ask about a ticket."""
+    intake, labels, entitled = work.ticket.intake, work.labels, work.entitlement
+    return {
+        "channel": intake.channel,
+        "inbox": intake.inbox,
+        "language": intake.language,
+        "priority": work.ticket.priority,
+        "vip": intake.vip if entitled.vip is None else entitled.vip,
+        "plan": entitled.plan or intake.plan,
+        "customer_tier": entitled.tier or labels.customer_tier,
+        "topic": labels.topic,
+        "product": labels.product,
+        "tags": labels.tags,
+        "partner_id": labels.partner_id,
+        "is_follow_up": labels.follow_up_of is not None,
+        "is_reopened": work.visits > 0,
+    }
+
+
+def choose(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | None:
+    """The queue for this ticket, None when no rule takes it. `queues` are in order of position."""
+    fields = fields_of(work)
+    return next((queue for queue in queues if matches(queue.when, fields)), None)
+
+
+def in_order(queues: Sequence[QueueConfigured]) -> tuple[QueueConfigured, ...]:
+    """By position; the id decides between two of the same."""
+    return tuple(sorted(queues, key=lambda queue: (queue.position, queue.id)))
+
+
+def check_queue(queue: QueueConfigured) -> None:
+    """Refuse a queue that could never work. Raises WrongQueue."""
+    try:
+        check(queue.when, FIELDS)
+    except WrongCondition as wrong:
+        raise WrongQueue(wrong.path, wrong.reason) from None
+    if not 1 <= queue.offer_timeout_seconds <= 86_400:
+        raise WrongQueue("offer_timeout_seconds", "between 1 and 86400")
+    for skill, level in queue.required_skills.items():
+        if not 1 <= level <= 10:
+            raise WrongQueue(f"required_skills.{skill}", "a level is between 1 and 10")
+    if not queue.name:
+        raise WrongQueue("name", "at least one language")
+
+
+def lane(queue: QueueConfigured, work: Work) -> str:
+    """What tickets that the same agents can take have in common: queue, channel, and the language where it counts."""
+    language = work.ticket.intake.language if queue.skill_by_language else "*"
+    return f"{queue.id}|{work.channel}|{language}"
