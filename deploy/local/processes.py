@@ -54,8 +54,11 @@ class PidRecord:
         """Write the pid file, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}.draft")
-        draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        draft.replace(path)
+        try:
+            draft.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: Path) -> "PidRecord | None":
@@ -137,8 +140,13 @@ class Child:
                 extra_groups=[] if self._group is not None else None,
                 preexec_fn=_dies_with_parent(self.end),
             ).result()
-        with contextlib.suppress(psutil.NoSuchProcess):
+        try:
             PidRecord.of(self._process.pid).write(self.pid_file)
+        except psutil.NoSuchProcess:
+            pass  # it has ended already, which the caller will see
+        except OSError:
+            self.kill()  # never a process that a later start could not recognise
+            raise
 
     def ask_to_end(self) -> None:
         """Send the signal for a good end; returns at once."""

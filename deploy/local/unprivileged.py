@@ -67,18 +67,9 @@ def binaries(who: Owner) -> Path:
     if who.uid is None or _can_run(packaged, who):
         return packaged
     installed = SHELTER / f"postgres-{_version(packaged)}"
-    if not (installed / "bin" / "postgres").exists():
-        SHELTER.mkdir(parents=True, exist_ok=True, mode=0o755)
-        draft = SHELTER / f"draft-{os.getpid()}"
-        shutil.copytree(packaged.parent, draft, symlinks=True)
-        for path in [draft, *draft.rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        try:
-            draft.rename(installed)
-        except OSError:  # another start was faster
-            shutil.rmtree(draft)
-    return installed / "bin"
+    if not installed.exists():
+        _copy(packaged.parent, installed)
+    return installed / packaged.parent.parent.name / packaged.parent.name / packaged.name
 
 
 def give(path: Path, who: Owner) -> None:
@@ -93,6 +84,24 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _copy(install: Path, target: Path) -> None:
+    """Copy the installation, and the libraries that its wheel keeps beside the package, in the same places."""
+    package = install.parent
+    SHELTER.mkdir(parents=True, exist_ok=True, mode=0o755)
+    draft = SHELTER / f"draft-{os.getpid()}"
+    shutil.copytree(install, draft / package.name / install.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+    for path in [draft, *draft.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+    try:
+        draft.rename(target)
+    except OSError:  # another start was faster
+        shutil.rmtree(draft)
+
+
 def _can_run(programs: Path, who: Owner) -> bool:
     # Running a program reads its libraries too; the time-zone files tell whether the rest can be read.
     zones = programs.parent / "share" / "postgresql" / "timezone" / "UTC"
@@ -101,7 +110,7 @@ def _can_run(programs: Path, who: Owner) -> bool:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         return (
             subprocess.run(
-                [str(programs / "postgres"), "--version"],
+                [str(programs / "initdb"), "--version"],  # it needs the wheel's own libraries, postgres does not
                 user=who.uid,
                 group=who.gid,
                 extra_groups=[],
