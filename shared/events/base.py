@@ -6,6 +6,7 @@ extensions `seq`, `seen` and `traceparent`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
@@ -15,6 +16,8 @@ import msgspec
 
 EVENT_NAMESPACE = UUID("6f1d2a52-3b57-5e0e-9f0e-7d6a5c1b9a10")
 TEXT_LIMIT_BYTES = 16 * 1024
+
+_POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,10})")
 
 Channel = Literal[
     "phone",
@@ -56,8 +59,10 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Position:
         """Read `3:17`. Raises ValueError on anything else."""
-        incarnation, _, seq = text.partition(":")
-        return cls(int(incarnation), int(seq))
+        parts = _POSITION.fullmatch(text)
+        if parts is None:
+            raise ValueError(f"'{text[:40]}' is no position, such as 3:17")
+        return cls(int(parts[1]), int(parts[2]))
 
 
 NOTHING_SEEN = Position(0, 0)

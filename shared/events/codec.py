@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import msgspec
 
@@ -12,7 +12,8 @@ from shared.events.base import NOTHING_SEEN, Event, Fact, FactT, Position, Write
 from shared.events.topics import FACT_BY_TYPE
 
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
-_SOURCE = re.compile(r"^/(intake|routing|sla|metrics)/(\d+)$")
+_SOURCE = re.compile(r"/(intake|routing|sla|metrics)/([0-9]{1,9})")
+Seq = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]  # an Integer of CloudEvents has 32 bits
 
 
 class Undecodable(ValueError):
@@ -32,7 +33,7 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     time: datetime
     data: msgspec.Raw
     datacontenttype: Literal["application/json"] = "application/json"
-    seq: int | None = None
+    seq: Seq | None = None
     seen: str | None = None
     traceparent: str | None = None
 
@@ -66,7 +67,7 @@ def decode(raw: bytes) -> Event[Fact]:
         envelope = _envelopes.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"not a CloudEvents 1.0 event: {error}") from None
-    source = _SOURCE.match(envelope.source)
+    source = _SOURCE.fullmatch(envelope.source)
     if source is None or envelope.time.tzinfo is None:
         raise Undecodable(f"source '{envelope.source}' or time without zone")
     decoder = _facts.get(envelope.type)

@@ -89,8 +89,8 @@ def struct_schemas(ref: str = "#/components/schemas/{name}") -> dict[str, Schema
 
 
 def contract() -> Schema:
-    """What may never change, as it is now: topic, box and fields of each type, without descriptions."""
-    return {
+    """What may never change, as it is now: topic, box and fields of each type, without descriptions; as read from JSON."""
+    now: Schema = {
         "types": {
             name: {
                 "topic": TOPIC_OF[fact].name,
@@ -101,6 +101,7 @@ def contract() -> Schema:
         },
         "structs": {name: _bare(schema) for name, schema in sorted(struct_schemas("{name}").items())},
     }
+    return cast(Schema, msgspec.json.decode(msgspec.json.encode(now)))  # defaults are tuples in Python, lists when read
 
 
 def _collect(info: inspect.Type, found: dict[str, type[msgspec.Struct]]) -> None:
