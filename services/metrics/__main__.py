@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import ProgrammingError
 
 from services.metrics.api import make_router
 from services.metrics.live import Live
@@ -70,6 +71,9 @@ def rebuild(
         outcome = asyncio.run(_rebuild(console, replace=not check))
     except (LogIncomplete, KafkaAway, DatabaseAway, SettingsError, ValidationError) as error:
         console.print(f"Not rebuilt: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
+    except ProgrammingError:
+        console.print("Not rebuilt: the schema 'metrics' is not there. Run: python -m deploy.setup", style="red", markup=False)
         raise typer.Exit(1) from None
     _report(console, outcome, replaced=not check)
     raise typer.Exit(1 if check and not outcome.equal else 0)

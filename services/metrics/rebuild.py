@@ -19,6 +19,7 @@ from services.metrics.settings import MetricsSettings
 from services.metrics.store import SCHEMA, projections
 from shared import db, kafka
 from shared.events.base import Writer
+from shared.events.topics import PARKED
 from shared.folding import Folder
 from shared.outbox import Outbox
 from shared.parking import Parking, code_version
@@ -95,14 +96,16 @@ class Rebuild:
 
     async def _begin(self, client: AIOKafkaConsumer, targets: Mapping[TopicPartition, int]) -> None:
         read = [place for place, target in targets.items() if target > 0]
+        if not read:
+            return
         client.assign(read)
-        first = await asyncio.wait_for(client.beginning_offsets(read), 30) if read else {}
-        ends = await asyncio.wait_for(client.end_offsets(read), 30) if read else {}
+        first = await asyncio.wait_for(client.beginning_offsets(read), 30)
+        ends = await asyncio.wait_for(client.end_offsets(read), 30)
         for place in read:
             if first[place] > 0 or ends[place] < targets[place]:
                 raise LogIncomplete(
-                    f"{place.topic}[{place.partition}] holds {first[place]} to {ends[place]}, but the live figures have read 0 to "
-                    f"{targets[place]}. Restore the log first."
+                    f"{place.topic}[{place.partition}] holds {first[place]} to {ends[place]}, but the live figures have "
+                    f"read 0 to {targets[place]}. Restore the log first."
                 )
             client.seek(place, 0)
         self._position = dict.fromkeys(read, 0)
@@ -138,11 +141,11 @@ class Rebuild:
         """While the live offsets are held: fold what came since, compare, replace."""
         async with db.transaction(self.engine) as conn:
             targets = await _live_offsets(conn, hold=True)
-            for place in targets.keys() - self._position.keys():
-                self._position[place] = 0
-            client.assign(list(self._position))
-            for place, position in self._position.items():
-                client.seek(place, position)
+            if self._remaining(targets):
+                self._position = {place: self._position.get(place, 0) for place, target in targets.items() if target > 0}
+                client.assign(list(self._position))
+                for place, position in self._position.items():
+                    client.seek(place, position)
             while self._remaining(targets):
                 await self._fold(conn, folder, await self._read(client, targets))
             self.told(self._records, self._records)
@@ -179,12 +182,19 @@ async def _live_offsets(conn: AsyncConnection, *, hold: bool = False) -> dict[To
 
 
 async def _only_in(conn: AsyncConnection, one: str, other: str, table: str) -> int:
-    statement = f"SELECT count(*) FROM (SELECT * FROM {one}.{table} EXCEPT ALL SELECT * FROM {other}.{table}) AS only"
+    # What a service said itself (that it parked something) is not part of what it has read.
+    read = f" WHERE topic <> '{PARKED.name}'" if table == "key_position" else ""
+    statement = f"SELECT count(*) FROM (SELECT * FROM {one}.{table}{read} EXCEPT ALL SELECT * FROM {other}.{table}{read}) AS only"
     return (await conn.execute(sa.text(statement))).scalar_one()  # type: ignore[no-any-return]
 
 
 async def _replace(conn: AsyncConnection) -> None:
     """Both have read the same records, so the offsets stay as they are and only the tables are exchanged."""
+    own = {"parked": PARKED.name}
+    await conn.execute(sa.text(f"DELETE FROM {BESIDE}.key_position WHERE topic = :parked"), own)
+    await conn.execute(
+        sa.text(f"INSERT INTO {BESIDE}.key_position SELECT * FROM {SCHEMA}.key_position WHERE topic = :parked"), own
+    )
     await conn.execute(sa.text(f"DROP SCHEMA IF EXISTS {RETIRED} CASCADE"))
     await conn.execute(sa.text(f"CREATE SCHEMA {RETIRED}"))
     for table in REPLACED:

@@ -30,7 +30,7 @@ _DIMENSIONS = ", ".join(Dims._fields)
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FoldProjection:
     """The folds of one topic. A partition has one reader at a time, so the rows need no lock of their own."""
 

@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from math import ceil
 from typing import Literal, NamedTuple
 from uuid import UUID, uuid5
 
@@ -158,12 +157,15 @@ def value_of(number: int) -> float:
     return 2.0 * low * high / (low + high)
 
 
-def quantile(bins: dict[int, int], share: float) -> float | None:
-    """The duration in microseconds below which `share` of the observations lie (nearest rank), within 1 %; None of none."""
+def quantile(bins: dict[int, int], percent: int) -> float | None:
+    """The duration in microseconds at or below which `percent` of the observations lie, within 1 %; None of none.
+
+    By nearest rank; `bins` says how many observations each bin holds.
+    """
     count = sum(bins.values())
     if count <= 0:
         return None
-    rank = max(1, ceil(share * count))
+    rank = max(1, -(-percent * count // 100))
     reached = 0
     for number in sorted(bins):
         reached += bins[number]

@@ -107,10 +107,10 @@ def _days(first: int, last: int, zone: ZoneInfo) -> list[int]:
         starts.append(hour)
 
 
-def figures(metric: Metric, rows: Iterable[Summed], at: Bounds, shares: Sequence[int], *, grouped: bool) -> list[Figure]:
+def figures(metric: Metric, rows: Iterable[Summed], at: Bounds, percents: Sequence[int], *, grouped: bool) -> list[Figure]:
     """The figures of each period and group, in their order. For a level, `rows` carry the state as the last of their group.
 
-    `shares` are the quantiles wanted, in percent. Without groups every period has its figure, also where nothing happened.
+    `percents` are the quantiles wanted. Without groups every period has its figure, also where nothing happened.
     """
     sums: dict[tuple[int, Group], _Sum] = defaultdict(_Sum)
     level = isinstance(metric.made_of, Level)
@@ -122,7 +122,7 @@ def figures(metric: Metric, rows: Iterable[Summed], at: Bounds, shares: Sequence
         sums = _accumulated(sums, groups, len(at.starts))
     ends = (*at.starts[1:], at.end)
     return [
-        _figure(metric, sums[period, group], start, end, group, shares)
+        _figure(metric, sums[period, group], start, end, group, percents)
         for period, (start, end) in enumerate(zip(at.starts, ends, strict=True))
         for group in groups
         if (period, group) in sums or not grouped
@@ -141,7 +141,7 @@ def _accumulated(sums: dict[tuple[int, Group], _Sum], groups: Iterable[Group], p
     return levels
 
 
-def _figure(metric: Metric, total: _Sum, start: int, end: int, group: Group, shares: Sequence[int]) -> Figure:
+def _figure(metric: Metric, total: _Sum, start: int, end: int, group: Group, percents: Sequence[int]) -> Figure:
     begins, ends = EPOCH + start * HOUR, EPOCH + end * HOUR
     match metric.made_of:
         case Count(of):
@@ -157,9 +157,9 @@ def _figure(metric: Metric, total: _Sum, start: int, end: int, group: Group, sha
         case Mean(of):
             count = total.n[of]
             mean = total.total_us / count / 1e6 if count else None
-            return Figure(begins, ends, group, mean, count, quantiles=_quantiles(total.bins, shares) if count else {})
+            return Figure(begins, ends, group, mean, count, quantiles=_quantiles(total.bins, percents) if count else {})
 
 
-def _quantiles(bins: dict[int, int], shares: Sequence[int]) -> dict[str, float]:
-    found = {f"p{share}": quantile(bins, share / 100) for share in shares}
+def _quantiles(bins: dict[int, int], percents: Sequence[int]) -> dict[str, float]:
+    found = {f"p{percent}": quantile(bins, percent) for percent in percents}
     return {name: value / 1e6 for name, value in found.items() if value is not None}
