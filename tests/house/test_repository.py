@@ -1,0 +1,51 @@
+"""What no file of the repository may contain."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.house.purity import PROJECT
+
+_SKIPPED = {".git", ".venv", ".patchbay", "__pycache__", "node_modules"}
+_TEXT = {".py", ".md", ".toml", ".txt", ".in", ".json", ".yaml", ".yml", ".sh", ".sha256", ".ini", ".mako", ""}
+# Written in pieces, so that this file does not contain what it forbids.
+_HOSTS = "|".join(["pypi" + r"\.org", "files.python" + "hosted", "repo1?" + r"\.maven", "registry" + r"\.npmjs"])
+FORBIDDEN = {
+    "the host of a package registry": re.compile(_HOSTS),
+    "a path of one machine": re.compile("/wo" + "rk/|/ro" + "ot/[a-z]|/home/[a-z]+/"),
+    "work that is not done": re.compile(r"\bTO" + r"DO\b|\bFIX" + r"ME\b|\bX" + r"XX\b"),
+    "a patched module": re.compile(r"mock\.pa" + r"tch|monkeypatch\.setattr\("),
+}
+
+
+def _files() -> list[Path]:
+    found = (path for path in PROJECT.rglob("*") if not _SKIPPED & set(path.relative_to(PROJECT).parts))
+    ours = [path for path in found if path.is_file() and path.suffix in _TEXT]
+    return [path for path in ours if not any(part.endswith("_cache") or part == ".hypothesis" for part in path.parts)]
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_contains(what: str) -> None:
+    found = []
+    for path in _files():
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            if FORBIDDEN[what].search(line):
+                found.append(f"{path.relative_to(PROJECT)}:{number}")
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_locked_package_has_a_version_and_hashes(name: str) -> None:
+    logical = (PROJECT / name).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    packages = [line for line in logical if line.strip() and not line.startswith("#")]
+    assert len(packages) > 30
+    for line in packages:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_a_run_and_its_tests_lock_the_same_versions() -> None:
+    def versions(name: str) -> set[str]:
+        return set(re.findall(r"^([a-z0-9._-]+==\S+)", (PROJECT / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert versions("requirements.txt") <= versions("requirements-dev.txt")

@@ -1,0 +1,149 @@
+"""Settings, rendered configurations, pins and the sentences people read."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from deploy.local import errors, jars, kafka, postgres, settings, unprivileged
+from deploy.local.errors import LocalError
+from deploy.local.instance import Instance
+from deploy.local.preflight import check_distinct, ports
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings.LocalSettings.model_fields:
+        monkeypatch.delenv(f"PATCHBAY_{name.upper()}", raising=False)
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "patchbay.env").write_text("PATCHBAY_SLA_PORT=9001\nPATCHBAY_SMTP_PORT=9002\nOTHER=1\n", encoding="utf-8")
+    monkeypatch.setenv("PATCHBAY_SMTP_PORT", "9003")
+    loaded = settings.load(tmp_path)
+    assert (loaded.intake_port, loaded.sla_port, loaded.smtp_port) == (8101, 9001, 9003)
+    assert settings.from_env_file(tmp_path) == {"PATCHBAY_SLA_PORT": "9001", "PATCHBAY_SMTP_PORT": "9002"}
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "65536", ""])
+def test_a_setting_that_is_no_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PATCHBAY_SMTP_PORT", value)
+    with pytest.raises(LocalError, match="PATCHBAY_SMTP_PORT is not usable"):
+        settings.load(tmp_path)
+
+
+def test_services_are_told_where_everything_is(tmp_path: Path) -> None:
+    told = settings.render_environment(settings.load(tmp_path), "127.0.0.1:1", "postgresql://x")
+    assert told["PATCHBAY_KAFKA"] == "127.0.0.1:1"
+    assert told["PATCHBAY_DATABASE"] == "postgresql://x"
+    assert Path(told["PATCHBAY_MASTER_KEY_FILE"]).is_absolute()
+    assert [told[f"PATCHBAY_{name}_PORT"] for name in ("INTAKE", "ROUTING", "SLA", "METRICS", "SMTP")] == [
+        "8101",
+        "8102",
+        "8103",
+        "8104",
+        "8125",
+    ]
+
+
+def test_servers_of_ones_own_need_no_ports_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {"Kafka", "PostgreSQL"} <= {purpose for _, purpose, _ in ports(settings.load(tmp_path))}
+    monkeypatch.setenv("PATCHBAY_KAFKA", "kafka:9092")
+    monkeypatch.setenv("PATCHBAY_DATABASE", "postgresql://db/x")
+    assert not {"Kafka", "Kafka's controller", "PostgreSQL"} & {p for _, p, _ in ports(settings.load(tmp_path))}
+
+
+def test_two_uses_of_one_port_are_said_before_anything_starts() -> None:
+    with pytest.raises(LocalError, match=r"PATCHBAY_B is not usable \(port 1 is also used for a"):
+        check_distinct([(1, "a", "PATCHBAY_A"), (1, "b", "PATCHBAY_B")])
+
+
+def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "secrets" / "master.key"
+    first = settings.secret_file(path)
+    assert settings.secret_file(path) == first
+    assert len(first) == 44
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert settings.secret_file(tmp_path / "p", "password").isalnum()
+
+
+def _properties(text: str) -> dict[str, str]:
+    return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def test_the_broker_listens_on_loopback_only_makes_no_topics_and_forgets_nothing(tmp_path: Path) -> None:
+    config = _properties(kafka.render_config(tmp_path, 1111, 2222))
+    assert config["listeners"] == "CLIENTS://127.0.0.1:1111,CONTROLLER://127.0.0.1:2222"
+    assert config["auto.create.topics.enable"] == "false"
+    assert config["log.retention.ms"] == "-1"
+
+
+def test_postgres_listens_on_loopback_only_and_keeps_what_it_acknowledged() -> None:
+    config = _properties(postgres.render_config(1111, fsync=True))
+    assert config["listen_addresses"] == "'127.0.0.1'"
+    assert config["unix_socket_directories"] == "''"
+    assert (config["fsync"], config["full_page_writes"], config["synchronous_commit"]) == ("on", "on", "on")
+    assert _properties(postgres.render_config(1111, fsync=False))["synchronous_commit"] == "on"
+
+
+def test_every_pinned_jar_has_a_version_and_a_sha256_and_kafka_is_4_4_0() -> None:
+    pins = jars.parse_pins(jars.PINS.read_text(encoding="utf-8"))
+    assert len({pin.file_name for pin in pins}) == len(pins) > 30
+    assert all(len(pin.sha256) == 64 and pin.size > 0 for pin in pins)
+    assert {pin.version for pin in pins if pin.group == "org.apache.kafka"} == {"4.4.0"}
+
+
+def test_a_line_that_is_no_pin_is_refused() -> None:
+    with pytest.raises(ValueError, match="unpack"):
+        jars.parse_pins("abc  org.apache.kafka:kafka-clients  12")
+
+
+def test_the_cache_is_the_users_and_respects_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert jars.default_cache() == Path("/elsewhere/patchbay")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert jars.default_cache() == Path.home() / ".cache" / "patchbay"
+
+
+def test_a_folder_that_others_cannot_enter_is_seen(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    assert not unprivileged.is_open_to_others(closed / "data")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (errors.port_taken(9492, "Kafka", "PATCHBAY_KAFKA_PORT"), ["9492", "Kafka", "PATCHBAY_KAFKA_PORT"]),
+        (errors.disk_full(Path("/d"), 3, 500), ["/d", "3 MB", "500 MB", "free some space"]),
+        (errors.no_network(41, "ConnectionError"), ["could not be downloaded", "network"]),
+        (errors.corrupt_download("kafka.jar", Path("/c")), ["kafka.jar", "SHA-256", "try again"]),
+        (errors.unsupported_platform("Plan9", "mips"), ["Plan9 mips", "PATCHBAY_KAFKA"]),
+        (errors.already_running(77), ["77", "make stop"]),
+        (errors.did_not_start("PostgreSQL", Path("/l"), "out of luck"), ["PostgreSQL", "/l", "out of luck"]),
+        (errors.from_os_error(OSError(errno.ENOSPC, "x"), Path("/d")), ["/d", "full"]),
+        (errors.from_os_error(OSError(errno.EACCES, "x", "/d/f"), Path("/d")), ["/d/f", "PATCHBAY_DATA"]),
+        (errors.from_os_error(OSError(errno.EIO, "x"), Path("/d")), ["/d", "try again"]),
+    ],
+)
+def test_an_error_is_one_line_with_what_happened_and_what_to_do(error: LocalError, says: list[str]) -> None:
+    text = str(error)
+    assert all(part in text for part in says), text
+    assert "\n" not in text
+    assert ": " in text or ", " in text
+
+
+def test_a_second_run_in_the_same_folder_is_refused_with_the_number_of_the_first(tmp_path: Path) -> None:
+    first, second = Instance(tmp_path), Instance(tmp_path)
+    with first.hold(), pytest.raises(LocalError, match=r"already running from this folder \(process"), second.hold():
+        pass
+    with second.hold():
+        assert second.supervisor_pid() is not None
+    assert second.supervisor_pid() is None
+
+
+def test_stopping_what_does_not_run_says_so(tmp_path: Path) -> None:
+    assert Instance(tmp_path).stop() is False
