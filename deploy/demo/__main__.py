@@ -1,0 +1,257 @@
+"""`make demo`: real input through a running Patchbay, the story as it happens, and an end that fails when any of it is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from deploy.demo.agents import Agent
+from deploy.demo.customers import LEFT_ALONE, MAILS, Twilio, send_mail
+from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
+from deploy.demo.story import Story
+from deploy.local import settings as local_settings
+from deploy.local.settings import LocalSettings
+from shared.settings import Settings
+
+SUPPORT_SMS, SUPPORT_PHONE = "+40312295500", "+40312295501"
+TEXTER, CALLER, WRITER = "+40721234567", "+40722345678", "dan@customers.example"
+PROMISE_SECONDS = 20
+
+
+class DemoFailed(Exception):
+    """Something that should have happened did not; the message says what, and where to look."""
+
+
+@dataclass
+class Demo:
+    """Everything the demonstration holds in its hands."""
+
+    local: LocalSettings
+    keys: dict[str, str]
+    console: Console
+    story: Story
+    mailbox: Mailbox
+    texts: Texts
+    intake: httpx.AsyncClient
+    metrics: httpx.AsyncClient
+    sla: httpx.AsyncClient
+    agents: dict[str, Agent]
+    twilio: Twilio
+
+    async def run(self) -> None:
+        """The whole story, checked. Raises DemoFailed, TimeoutError."""
+        before = await self._figures()
+        self._say("Customers write, call and fill in a form")
+        left_alone = await self._left_alone()
+        for mail in MAILS:
+            await send_mail(mail, self.local.smtp_port)
+        await self.twilio.text(TEXTER, SUPPORT_SMS, "Bună ziua, coletul meu nu a ajuns. Când îl primesc?")
+        form_number = await self._form()
+        await self._call()
+        await self._answers(form_number)
+        self._say(f"One ticket was left alone: its promise of {PROMISE_SECONDS} seconds is about to be broken")
+        await self._breach(left_alone)
+        self._say("The figures")
+        await self._show_figures(before)
+
+    def _say(self, text: str) -> None:
+        self.console.print(f"\n[bold]{text}[/bold]")
+
+    async def _left_alone(self) -> str:
+        """The ticket that nobody answers."""
+        known = set(self.story.numbers)
+        await send_mail(LEFT_ALONE, self.local.smtp_port)
+        await self.story.until("a ticket for the mail that is left alone", lambda: bool(set(self.story.numbers) - known), 10)
+        return next(iter(set(self.story.numbers) - known))
+
+    async def _form(self) -> int:
+        answer = await self.intake.post(
+            "/v1/forms/contact",
+            json={
+                "name": "Dan Ionescu",
+                "email": WRITER,
+                "subject": "Garanție",
+                "text": "Bună ziua, aș dori să știu cât timp este valabilă garanția produsului cumpărat luna trecută.",
+            },
+            timeout=15,
+        )
+        answer.raise_for_status()
+        body = answer.json()
+        status = await self.intake.get(body["status_url"], headers={"Accept": "application/json"}, timeout=15)
+        status.raise_for_status()
+        if status.json()["number"] != body["ticket_number"]:
+            raise DemoFailed("The form's status link shows another ticket.")
+        self.console.print(f"  the form answered: ticket #{body['ticket_number']}, status at {body['status_url']}")
+        return int(body["ticket_number"])
+
+    async def _call(self) -> None:
+        """A call rings, is accepted by an agent, answered, and ends."""
+        known = set(self.story.numbers)
+        sid = await self.twilio.ring(CALLER, SUPPORT_PHONE)
+        await self.story.until("a ticket for the call", lambda: bool(set(self.story.numbers) - known), 10)
+        ticket_id = next(
+            event.key for _, event in reversed(self.story.events) if event.type == "call.received.v1" and event.key not in known
+        )
+        await self.story.until("an agent for the call", lambda: bool(self.story.said(ticket_id, "ticket.assigned")), 30)
+        await self.twilio.status(sid, CALLER, SUPPORT_PHONE, "in-progress", 2)
+        await self.twilio.status(sid, CALLER, SUPPORT_PHONE, "completed", 3, seconds=95)
+        await self.story.until("the end of the call", lambda: bool(self.story.said(ticket_id, "call.ended")), 15)
+        owner = getattr(self.story.said(ticket_id, "ticket.assigned")[-1].data, "agent_id", "")
+        await self.agents[owner].resolve(ticket_id)
+
+    async def _answers(self, form_number: int) -> None:
+        """Every mail is confirmed and answered in its language, in the customer's own mailbox; so are SMS and form."""
+        for mail in MAILS:
+            await self._until_mailed(mail.address, mail.answer, f"the answer to {mail.language} mail")
+            await self._until_mailed(mail.address, None, f"the confirmation of the {mail.language} mail")
+        await self._until_mailed(WRITER, str(form_number), "the confirmation of the form")
+        await self._until(lambda: any(to == TEXTER for to, _ in self.texts.sent), "the answer to the SMS", 60)
+        self.console.print(f"\n  {len(self.mailbox.mails)} mails and {len(self.texts.sent)} SMS arrived at the customers")
+
+    async def _until_mailed(self, address: str, text: str | None, what: str) -> None:
+        def arrived() -> bool:
+            mails = self.mailbox.for_(address)
+            if text is None:
+                return any(mail["Auto-Submitted"] for mail in mails)
+            return any(text.split("\n")[0] in _text_of(mail) for mail in mails)
+
+        await self._until(arrived, what, 60)
+
+    async def _until(self, condition: object, what: str, seconds: float) -> None:
+        assert callable(condition)
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():  # noqa: ASYNC110 - mail and SMS arrive in other threads
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise TimeoutError(f"{what} did not arrive within {seconds:.0f} s") from None
+
+    async def _breach(self, ticket_id: str) -> None:
+        story = self.story
+        await story.until("the warning", lambda: bool(story.said(ticket_id, "sla.warned")), PROMISE_SECONDS + 20)
+        await story.until("the breach", lambda: bool(story.said(ticket_id, "sla.breached")), PROMISE_SECONDS + 30)
+        opened, breach = story.said(ticket_id, "ticket.opened")[0], story.said(ticket_id, "sla.breached")[0]
+        if round((breach.time - opened.time).total_seconds(), 3) != PROMISE_SECONDS:
+            raise DemoFailed("The breach does not carry its deadline as its time.")
+        shown = await self.sla.get(f"/v1/sla/tickets/{ticket_id}", timeout=15)
+        shown.raise_for_status()
+
+    async def _figures(self) -> dict[str, float]:
+        figures = {}
+        for metric in ("ticket_volume", "first_response_time", "time_to_resolution", "sla_compliance", "backlog"):
+            answer = await self.metrics.get(f"/v1/metrics/{metric}", timeout=15)
+            answer.raise_for_status()
+            figures[metric] = _total(answer.json())
+        return figures
+
+    async def _show_figures(self, before: dict[str, float]) -> None:
+        expected = before["ticket_volume"] + len(MAILS) + 4
+
+        async def moved() -> dict[str, float]:
+            async with asyncio.timeout(15):
+                while (figures := await self._figures())["ticket_volume"] < expected:
+                    await asyncio.sleep(0.2)
+            return figures
+
+        try:
+            after = await moved()
+        except TimeoutError:
+            raise DemoFailed("The metrics did not count the new tickets within 15 s.") from None
+        table = Table("metric", "before", "now", box=None, header_style="dim")
+        for metric, value in after.items():
+            table.add_row(metric, f"{before[metric]:g}", f"{value:g}")
+        self.console.print(table)
+
+
+def _text_of(mail: object) -> str:
+    from email.message import EmailMessage
+
+    assert isinstance(mail, EmailMessage)
+    part = mail.get_body(preferencelist=("plain", "html"))
+    return str(part.get_content()) if part is not None else ""
+
+
+def _total(body: dict[str, object]) -> float:
+    value = body.get("value")
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) -> None:
+    settings = Settings(kafka=local.kafka or f"127.0.0.1:{local.kafka_port}")
+    ports = local.service_ports()
+    async with AsyncExitStack() as stack:
+
+        async def client(service: str, role: str | None) -> httpx.AsyncClient:
+            headers = {"Authorization": f"Bearer {keys[role]}"} if role else {}
+            return await stack.enter_async_context(
+                httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[service]}", headers=headers, trust_env=False)
+            )
+
+        mailbox = await stack.enter_async_context(mail_server(local.demo_mail_port))
+        texts = await stack.enter_async_context(twilio_api(local.demo_twilio_port))
+        answers = {mail.subject: mail.answer for mail in MAILS}
+        agents = {name: Agent(name, await client("routing", name), answers) for name in ("dana", "omar")}
+        intake = await client("intake", None)
+        token = local_settings.secret_file(local.secrets_folder / "twilio.token", "password")
+        story = Story(console)
+        demo = Demo(
+            local=local,
+            keys=keys,
+            console=console,
+            story=story,
+            mailbox=mailbox,
+            texts=texts,
+            intake=intake,
+            metrics=await client("metrics", "operations"),
+            sla=await client("sla", "operations"),
+            agents=agents,
+            twilio=Twilio(token, f"http://127.0.0.1:{ports['intake']}", intake),
+        )
+        ready = asyncio.Event()
+        listening = asyncio.create_task(story.listen(settings, ready))
+        async with asyncio.timeout(20):
+            await ready.wait()
+        working = [asyncio.create_task(agent.work()) for agent in agents.values()]
+        told = asyncio.create_task(demo.run())
+        try:
+            done, _ = await asyncio.wait({told, listening, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (told, listening, *working):
+                task.cancel()
+            await asyncio.gather(told, listening, *working, return_exceptions=True)
+            for agent in agents.values():
+                await agent.leave()
+
+
+def main() -> None:
+    """Run it against the Patchbay of this folder. Exit code 1 when anything of the story is missing."""
+    console = Console(highlight=False, soft_wrap=True)
+    local = local_settings.load(Path.cwd())
+    keys_file = local.secrets_folder / "demo-keys.json"
+    if not keys_file.exists():
+        sys.exit("There are no demo keys: start Patchbay first, with `make run` in another terminal.")
+    try:
+        asyncio.run(_demo(local, json.loads(keys_file.read_text()), console))
+    except httpx.ConnectError:
+        sys.exit("Patchbay does not answer. Start it with `make run` in another terminal, then try again.")
+    except httpx.HTTPStatusError as error:
+        sys.exit(f"{error.request.method} {error.request.url} answered {error.response.status_code}: {error.response.text[:500]}")
+    except (DemoFailed, TimeoutError) as error:
+        sys.exit(f"The demonstration failed: {error}\nLook into .patchbay/logs for what the services say.")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    console.print("\n[bold green]All of it happened.[/bold green]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The demonstration's agents: each listens to the own stream, accepts what is offered, answers and resolves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import httpx
+
+ANSWERS_BY_LANGUAGE = {
+    "he": "שלום, בדקנו את הפנייה והטיפול הושלם.",
+    "ar": "مرحبا، راجعنا طلبك وتمت معالجته.",
+    "ro": "Bună ziua, am verificat solicitarea și am rezolvat-o.",
+    "en": "Hello, we have looked into it and it is done.",
+}
+
+
+@dataclass
+class Agent:
+    """One agent at the routing API."""
+
+    agent_id: str
+    http: httpx.AsyncClient
+    answers: Mapping[str, str]
+    answered: set[str] = field(default_factory=set)
+
+    async def work(self) -> None:
+        """Go available, then take and answer whatever is offered, until cancelled."""
+        await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "available"})
+        async for kind, ticket_id, offer_id in self._stream():
+            if kind == "offer.made" and offer_id:
+                await self._take(offer_id, ticket_id)
+
+    async def leave(self) -> None:
+        """Go offline."""
+        await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "offline"})
+
+    async def _take(self, offer_id: str, ticket_id: str) -> None:
+        accepted = await self._post(f"/v1/offers/{offer_id}/accept", {}, allow=(409,))
+        if accepted.status_code == 409:
+            return
+        ticket = (await self.http.get(f"/v1/tickets/{ticket_id}")).raise_for_status().json()
+        if ticket["channel"] == "phone":
+            return
+        text = self.answers.get(ticket["subject"], ANSWERS_BY_LANGUAGE.get(ticket["language"], ANSWERS_BY_LANGUAGE["en"]))
+        await self._post(f"/v1/tickets/{ticket_id}/reply", {"text": text, "language": ticket["language"]})
+        await self._post(f"/v1/tickets/{ticket_id}/resolve", {"code": "answered"})
+        self.answered.add(ticket_id)
+
+    async def resolve(self, ticket_id: str) -> None:
+        """Resolve a ticket that this agent owns, as after a call."""
+        await self._post(f"/v1/tickets/{ticket_id}/resolve", {"code": "answered"})
+
+    async def _stream(self) -> AsyncIterator[tuple[str, str, str | None]]:
+        """(kind, ticket, offer) of what comes on the stream, reconnecting where it left off."""
+        last = ""
+        while True:
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+            try:
+                async with self.http.stream("GET", f"/v1/agents/{self.agent_id}/stream", headers=headers, timeout=30) as answer:
+                    answer.raise_for_status()
+                    kind = ""
+                    async for line in answer.aiter_lines():
+                        name, _, value = line.partition(": ")
+                        if name == "id":
+                            last = value
+                        elif name == "event":
+                            kind = value
+                        elif name == "data":
+                            data = json.loads(value)
+                            yield kind, data.get("ticket_id", ""), data.get("offer_id")
+            except httpx.TransportError:
+                await asyncio.sleep(0.5)
+
+    async def _post(self, path: str, body: Mapping[str, str], allow: tuple[int, ...] = ()) -> httpx.Response:
+        answer = await self.http.post(path, json=dict(body), headers={"Idempotency-Key": str(uuid4())}, timeout=15)
+        if answer.status_code not in allow:
+            answer.raise_for_status()
+        return answer

@@ -1,0 +1,144 @@
+"""What the demonstration's customers send: real MIME mail, signed Twilio requests, a form."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import smtplib
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import make_msgid
+from uuid import uuid4
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail that a customer writes, and what the agent will answer."""
+
+    language: str
+    name: str
+    address: str
+    subject: str
+    text: str
+    answer: str
+    to: str = "support@patchbay.example"
+
+
+MAILS = (
+    Mail(
+        "he",
+        "נועה לוי",
+        "noa@customers.example",
+        "ההזמנה שלי לא הגיעה",
+        "שלום,\nהזמנתי נעליים לפני שבועיים והחבילה עדיין לא הגיעה. מספר ההזמנה 88213. תוכלו לבדוק?\nתודה, נועה",
+        "שלום נועה, החבילה נמצאת במרכז ההפצה ותגיע מחר עד 14:00.",
+    ),
+    Mail(
+        "ar",
+        "ليلى حداد",
+        "layla@customers.example",
+        "فاتورة خاطئة",
+        "مرحبا،\nوصلتني فاتورة بمبلغ مختلف عن المبلغ الذي دفعته. أرجو مراجعة الفاتورة وإرسال نسخة صحيحة.\nشكرا، ليلى",
+        "مرحبا ليلى، صححنا الفاتورة وأرسلنا نسخة جديدة إلى بريدك.",
+    ),
+    Mail(
+        "ro",
+        "Ioana Popescu",
+        "ioana@customers.example",
+        "Nu pot intra în cont",
+        "Bună ziua,\nNu mai pot intra în contul meu de ieri, deși parola este corectă. Mă puteți ajuta să o schimb?\nMulțumesc, Ioana",
+        "Bună ziua, Ioana. V-am trimis o legătură pentru schimbarea parolei.",
+    ),
+    Mail(
+        "en",
+        "Grace Miller",
+        "grace@customers.example",
+        "Wrong size delivered",
+        "Hello,\nI ordered the jacket in size M but received size L. How can I exchange it for the right one?\nThanks, Grace",
+        "Hello Grace, we have sent the right size today; please keep the box for the courier.",
+    ),
+)
+LEFT_ALONE = Mail(
+    "en",
+    "Tom Baker",
+    "tom@customers.example",
+    "Is anybody there?",
+    "Hello,\nI have been trying to reach somebody about my refund for a while now. Please answer me as soon as you can.\nTom",
+    "",
+    to="unattended@patchbay.example",
+)
+
+
+async def send_mail(mail: Mail, port: int) -> str:
+    """Send it over SMTP. Returns its Message-ID. Raises smtplib.SMTPException, OSError."""
+    message = EmailMessage()
+    message["From"] = f"{mail.name} <{mail.address}>"
+    message["To"] = mail.to
+    message["Subject"] = mail.subject
+    message["Message-ID"] = make_msgid(domain="customers.example")
+    message.set_content(mail.text)
+    await asyncio.to_thread(_deliver, message, port)
+    return str(message["Message-ID"])
+
+
+def _deliver(message: EmailMessage, port: int) -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=15) as client:
+        client.send_message(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Twilio:
+    """Twilio as it calls our webhooks: form-encoded and signed."""
+
+    token: str
+    public_url: str
+    http: httpx.AsyncClient
+
+    async def call(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        """POST `fields`, signed as Twilio signs: HMAC-SHA1 over the URL and the sorted fields."""
+        url = self.public_url + path
+        signed = url + "".join(name + fields[name] for name in sorted(fields))
+        signature = base64.b64encode(hmac.new(self.token.encode(), signed.encode(), hashlib.sha1).digest()).decode()
+        answer = await self.http.post(url, data=fields, headers={"X-Twilio-Signature": signature}, timeout=15)
+        answer.raise_for_status()
+        return answer
+
+    async def text(self, sender: str, to: str, body: str) -> None:
+        """An SMS comes in."""
+        sid = f"SM{uuid4().hex}"
+        fields = {"MessageSid": sid, "SmsSid": sid, "AccountSid": "AC" + "0" * 32, "From": sender, "To": to, "Body": body}
+        await self.call("/v1/providers/twilio/sms", {**fields, "NumMedia": "0", "NumSegments": "1"})
+
+    async def ring(self, caller: str, to: str) -> str:
+        """A call comes in. Returns its CallSid."""
+        sid = f"CA{uuid4().hex}"
+        answer = await self.call("/v1/providers/twilio/voice", self._call(sid, caller, to, "ringing"))
+        if "<Response" not in answer.text:
+            raise ValueError("the answer to an incoming call is no TwiML")
+        return sid
+
+    async def status(self, sid: str, caller: str, to: str, status: str, sequence: int, seconds: int = 0) -> None:
+        """A status callback of the call."""
+        fields = {
+            **self._call(sid, caller, to, status),
+            "SequenceNumber": str(sequence),
+            "CallbackSource": "call-progress-events",
+        }
+        if status == "completed":
+            fields |= {"CallDuration": str(seconds), "Duration": "1"}
+        await self.call("/v1/providers/twilio/voice/status", fields)
+
+    def _call(self, sid: str, caller: str, to: str, status: str) -> dict[str, str]:
+        return {
+            "CallSid": sid,
+            "AccountSid": "AC" + "0" * 32,
+            "From": caller,
+            "To": to,
+            "CallStatus": status,
+            "Direction": "inbound",
+            "ApiVersion": "2010-04-01",
+        }

@@ -1,0 +1,86 @@
+"""What stands outside of Patchbay: the customers' mail server and Twilio's REST API, played on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from typing import cast
+from urllib.parse import parse_qs
+
+import uvicorn
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from shared.http import Server
+
+
+@dataclass
+class Mailbox:
+    """Mails that arrived, by recipient."""
+
+    mails: list[tuple[str, EmailMessage]] = field(default_factory=list)
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        """Take a mail for each of its recipients."""
+        content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
+        message = cast(EmailMessage, email.message_from_bytes(content, policy=email.policy.default))
+        self.mails.extend((recipient.lower(), message) for recipient in envelope.rcpt_tos)
+        return "250 taken"
+
+    def for_(self, address: str) -> list[EmailMessage]:
+        """What one person received."""
+        return [message for recipient, message in self.mails if recipient == address]
+
+
+@dataclass
+class Texts:
+    """SMS that were sent through the played Twilio: (to, body)."""
+
+    sent: list[tuple[str, str]] = field(default_factory=list)
+
+    async def create(self, request: Request) -> JSONResponse:
+        """`POST /2010-04-01/Accounts/{sid}/Messages.json` as Twilio answers it."""
+        form = {name: values[-1] for name, values in parse_qs((await request.body()).decode()).items()}
+        self.sent.append((form.get("To", ""), form.get("Body", "")))
+        sid = f"SM{len(self.sent):032x}"
+        return JSONResponse({"sid": sid, "status": "queued", "to": form.get("To"), "error_code": None}, status_code=201)
+
+
+@asynccontextmanager
+async def mail_server(port: int) -> AsyncIterator[Mailbox]:
+    """A mail server on loopback that keeps what it takes. Raises OSError when the port is taken."""
+    mailbox = Mailbox()
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port, ready_timeout=10)
+    await asyncio.to_thread(controller.start)
+    try:
+        yield mailbox
+    finally:
+        await asyncio.to_thread(controller.stop)
+
+
+@asynccontextmanager
+async def twilio_api(port: int) -> AsyncIterator[Texts]:
+    """Twilio's message resource on loopback."""
+    texts = Texts()
+    app = Starlette(routes=[Route("/2010-04-01/Accounts/{sid}/Messages.json", texts.create, methods=["POST"])])
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
+    task = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.02)
+    if task.done():
+        task.result()
+    try:
+        yield texts
+    finally:
+        server.should_exit = True
+        await task

@@ -1,0 +1,144 @@
+"""From a raw message to an answer in the mailbox, a warning, a breach and the metrics: through HTTP, SMTP and topics."""
+
+import asyncio
+import smtplib
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+
+import pytest_asyncio
+
+from deploy.demo.agents import Agent
+from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
+from shared.events.base import Event, Fact
+from shared.events.message import MessageReceived
+from shared.events.ticket import TicketOpened
+from tests.system import System, until
+
+ANSWER = "Hello, we have sent it today."
+
+
+@pytest_asyncio.fixture(scope="module", autouse=True)
+async def agents(system: System) -> AsyncIterator[dict[str, Agent]]:
+    """Dana and Omar, who accept and answer all that is offered."""
+    answers = {mail.subject: mail.answer for mail in MAILS}
+    people = {name: Agent(name, system.client("routing", name), answers) for name in ("dana", "omar")}
+    tasks = [asyncio.create_task(agent.work()) for agent in people.values()]
+    yield people
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def story_of(system: System, address: str) -> list[Event[Fact]]:
+    """All events of the ticket of the one who wrote from this address, found by its number in the mailbox or by its customer."""
+    rows = await system.rows(
+        "SELECT t.id FROM intake.ticket t JOIN intake.handle h ON h.customer_id = t.customer_id WHERE h.value = $1", address
+    )
+    assert len(rows) == 1, f"{address} has {len(rows)} tickets"
+    events = await system.log_of("tickets", "sla-clocks", "sla-warnings", "sla-breaches")
+    return [event for event in events if event.key == str(rows[0]["id"])]
+
+
+def text_of(mail: EmailMessage) -> str:
+    part = mail.get_body(preferencelist=("plain",))
+    return str(part.get_content()) if part is not None else ""
+
+
+def answers_to(system: System, mail: Mail) -> list[EmailMessage]:
+    return [message for message in system.mailbox.for_(mail.address) if mail.answer.split("\n")[0] in text_of(message)]
+
+
+async def test_a_mail_in_each_language_is_confirmed_and_answered_in_it(system: System) -> None:
+    for mail in MAILS:
+        await send_mail(mail, system.ports["smtp"])
+    for mail in MAILS:
+        await until(f"{mail.language} answer", lambda mail=mail: bool(answers_to(system, mail)), 60)  # type: ignore[misc]
+        events = await story_of(system, mail.address)
+        opening = next(event.data for event in events if isinstance(event.data, TicketOpened))
+        assert opening.language == mail.language
+        assert opening.direction == ("rtl" if mail.language in ("he", "ar") else "ltr")
+        confirmations = [m for m in system.mailbox.for_(mail.address) if m["Auto-Submitted"]]
+        assert len(confirmations) == 1
+        assert str(opening.number) in text_of(confirmations[0])
+        kinds = [event.type for event in events if event.writer in ("intake", "routing")]
+        assert [
+            k for k in kinds if k in ("ticket.opened.v1", "ticket.queued.v1", "ticket.assigned.v1", "reply.requested.v1")
+        ] == [
+            "ticket.opened.v1",
+            "ticket.queued.v1",
+            "ticket.assigned.v1",
+            "reply.requested.v1",
+        ]
+
+
+async def test_an_answer_to_an_answer_comes_to_the_same_ticket(system: System) -> None:
+    mail = Mail(
+        "en", "Ruth", "ruth@customers.example", "Broken lamp", "Hello, my new lamp does not work at all. Please help me.", ""
+    )
+    await send_mail(mail, system.ports["smtp"])
+    await until("an answer", lambda: any(not m["Auto-Submitted"] for m in system.mailbox.for_(mail.address)), 60)
+    answer = next(m for m in system.mailbox.for_(mail.address) if not m["Auto-Submitted"])
+    back = EmailMessage()
+    back["From"], back["To"] = f"Ruth <{mail.address}>", mail.to
+    back["Subject"], back["In-Reply-To"] = "Re: Broken lamp", str(answer["Message-ID"])
+    back["Message-ID"] = "<second@customers.example>"
+    back.set_content("Thank you, but it still does not work.")
+
+    def send() -> None:
+        with smtplib.SMTP("127.0.0.1", system.ports["smtp"], timeout=15) as client:
+            client.send_message(back)
+
+    await asyncio.to_thread(send)
+    events = await story_of(system, mail.address)
+    assert len([event for event in events if isinstance(event.data, MessageReceived)]) == 2
+
+
+async def test_a_signed_sms_is_answered_by_sms_and_an_unsigned_one_is_refused(system: System) -> None:
+    http = system.client("intake", "")
+    twilio = Twilio(system.twilio_token, system.url("intake"), http)
+    await twilio.text("+40721234567", "+40312295500", "Bună ziua, coletul meu nu a ajuns. Când îl primesc?")
+    await until("the SMS is answered", lambda: any(to == "+40721234567" for to, _ in system.texts.sent), 60)
+    forged = await http.post(
+        "/v1/providers/twilio/sms", data={"MessageSid": "SM1", "From": "+1", "To": "+2"}, headers={"X-Twilio-Signature": "x"}
+    )
+    assert forged.status_code == 403
+    assert forged.headers["content-type"].startswith("application/problem+json")
+
+
+async def test_the_same_request_twice_is_one_message_with_the_same_answer(system: System) -> None:
+    first = await system.contact("twice")
+    second = await system.contact("twice")
+    assert first.status_code == second.status_code == 201, first.text
+    assert first.json()["ticket_id"] == second.json()["ticket_id"]
+    assert first.json()["message_id"] == second.json()["message_id"]
+    other = await system.contact("twice", text="Something else entirely.")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    events = await system.log_of("tickets")
+    assert len([e for e in events if e.key == first.json()["ticket_id"] and isinstance(e.data, MessageReceived)]) == 1
+
+
+async def test_a_promise_that_is_left_alone_is_warned_about_and_broken_at_its_deadline(system: System) -> None:
+    await send_mail(LEFT_ALONE, system.ports["smtp"])
+
+    async def said(event_type: str) -> list[Event[Fact]]:
+        return [event for event in await story_of(system, LEFT_ALONE.address) if event.type == event_type]
+
+    async def breached() -> bool:
+        return bool(await said("sla.breached.v1"))
+
+    await until("the breach", breached, 60)
+    opened, warned, broken = [(await said(t))[0] for t in ("ticket.opened.v1", "sla.warned.v1", "sla.breached.v1")]
+    assert (broken.time - opened.time).total_seconds() == 20
+    assert (warned.time - opened.time).total_seconds() == 10
+    shown = (await system.client("sla", "operations").get(f"/v1/sla/tickets/{opened.key}")).json()
+    assert any(clock["target"] == "first_response" and clock["status"] == "breached" for clock in shown["clocks"])
+
+
+async def test_the_metrics_count_what_happened(system: System) -> None:
+    openings = len([e for e in await system.log_of("tickets") if isinstance(e.data, TicketOpened)])
+
+    async def counted() -> bool:
+        answer = await system.client("metrics", "operations").get("/v1/metrics/ticket_volume")
+        return bool(answer.json()["value"] == openings)
+
+    await until("the volume is counted", counted)

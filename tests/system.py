@@ -1,0 +1,310 @@
+"""A whole Patchbay of a test's own: its services as processes, on the run's broker and a database of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy import demo_config, setup
+from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
+from deploy.local.ports import free_ports
+from shared import kafka
+from shared.events.base import Event, Fact
+from shared.events.codec import Undecodable, decode
+from shared.events.topics import BY_NAME, TOPICS
+from shared.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICES = ("intake", "routing", "sla", "metrics")
+READY_SECONDS = 40.0
+
+
+async def until(what: str, condition: Callable[[], Awaitable[bool] | bool], seconds: float = 30.0) -> None:
+    """Wait for an outcome. Raises TimeoutError that names it."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                outcome = condition()
+                if await outcome if isinstance(outcome, Awaitable) else outcome:
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise TimeoutError(f"{what}: not within {seconds:.0f} s") from None
+
+
+@dataclass
+class Process:
+    """One service's process."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    log: Path
+    popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                self.command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        return self.popen.poll() if self.popen else None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.popen is not None
+        self.popen.send_signal(number)
+
+    def kill(self) -> None:
+        if self.popen is not None and self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait(10)
+
+    def end(self, seconds: float = 15.0) -> int:
+        """End it as a supervisor does; by force when it does not. Returns its exit code."""
+        assert self.popen is not None
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGCONT)
+            self.popen.terminate()
+            try:
+                self.popen.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.popen.returncode
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:]) if self.log.exists() else ""
+
+
+@dataclass
+class System:
+    """The running whole."""
+
+    folder: Path
+    settings: Settings
+    database: str
+    ports: dict[str, int]
+    keys: dict[str, str]
+    environment: dict[str, str]
+    mailbox: Mailbox
+    texts: Texts
+    twilio_token: str
+    processes: dict[str, Process] = field(default_factory=dict)
+    clients: dict[tuple[str, str], httpx.AsyncClient] = field(default_factory=dict)
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def client(self, service: str, role: str = "admin") -> httpx.AsyncClient:
+        """A client of a service's API with the key of a demo role (`""` for none)."""
+        if (service, role) not in self.clients:
+            headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+            self.clients[service, role] = httpx.AsyncClient(
+                base_url=self.url(service), headers=headers, timeout=15, trust_env=False
+            )
+        return self.clients[service, role]
+
+    def start(self, service: str, crash_at: str | None = None, name: str | None = None, **environment: str) -> Process:
+        """Start a service; with `crash_at` one that kills itself at that boundary (see tests/faults/crashing.py)."""
+        module = [f"services.{service}"] if crash_at is None else ["tests.faults.crashing", f"services.{service}", crash_at]
+        process = Process(
+            name or service,
+            [sys.executable, "-m", *module],
+            {**self.environment, **environment},
+            self.folder / f"{name or service}.log",
+        )
+        process.start()
+        self.processes[process.name] = process
+        return process
+
+    async def ready(self, service: str, port: int | None = None) -> None:
+        """Wait until a service takes traffic. Raises AssertionError with its log when it died."""
+        process = self.processes[service]
+
+        async def answers() -> bool:
+            assert process.exit_code is None, f"{service} ended with {process.exit_code}:\n{process.tail()}"
+            try:
+                url = f"http://127.0.0.1:{port or self.ports[service]}/readyz"
+                async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+                    return (await http.get(url)).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(f"{service} is ready", answers, READY_SECONDS)
+
+    async def restart(self, service: str) -> None:
+        """Start it again after it died, and wait until it is ready."""
+        self.processes[service].kill()
+        self.start(service)
+        await self.ready(service)
+
+    async def rows(self, statement: str, *values: object) -> list[Any]:
+        """Look into the database."""
+        connection = await asyncpg.connect(self.database, timeout=10)
+        try:
+            return list(await connection.fetch(statement, *values, timeout=20))
+        finally:
+            await connection.close(timeout=5)
+
+    async def log_of(self, *topics: str) -> list[Event[Fact]]:
+        """Everything on these topics, in the order of each partition."""
+        client = await kafka.start_consumer(self.settings, "test", (), group=None)
+        try:
+            places = [
+                TopicPartition(topic, n) for topic in topics for n in range(BY_NAME[topic].partitions or self.settings.partitions)
+            ]
+            client.assign(places)
+            ends = await client.end_offsets(places)
+            await client.seek_to_beginning(*places)
+            events: list[Event[Fact]] = []
+            async with asyncio.timeout(60):
+                while any([await client.position(place) < ends[place] for place in places]):
+                    for records in (await client.getmany(timeout_ms=200)).values():
+                        events.extend(_decoded(record.value) for record in records)
+            return events
+        finally:
+            await kafka.stop(client)
+
+    async def agent_available(self, agent_id: str) -> None:
+        """An agent goes available by the API."""
+        answer = await self.client("routing", agent_id).post(f"/v1/agents/{agent_id}/state", json={"state": "available"})
+        answer.raise_for_status()
+
+    async def contact(self, key: str, text: str = "Hello, where is my order?", **more: object) -> httpx.Response:
+        """Post one contact of its own sender with the Idempotency-Key `key`."""
+        body = {"channel": "chat", "inbox": "support", "from": {"email": f"{key}@customers.example"}, "text": text} | more
+        return await self.client("intake", "channels").post("/v1/contacts", json=body, headers={"Idempotency-Key": key})
+
+    async def close(self) -> None:
+        for client in self.clients.values():
+            await client.aclose()
+        for process in self.processes.values():
+            if process.popen is not None and process.popen.poll() is None:
+                process.popen.send_signal(signal.SIGCONT)
+                process.popen.terminate()
+        for process in self.processes.values():
+            process.end()
+
+
+def _decoded(raw: bytes | None) -> Event[Fact]:
+    try:
+        return decode(raw or b"")
+    except Undecodable as error:
+        raise AssertionError(f"a record on the log cannot be read: {error}") from error
+
+
+async def fresh_topics(settings: Settings) -> None:
+    """Delete all topics of the broker and make them anew, so that a system starts with an empty log."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        names = {topic.name for topic in TOPICS}
+        existing = names & set(await admin.list_topics())
+        if existing:
+            await admin.delete_topics(sorted(existing))
+
+        async def gone() -> bool:
+            return not names & set(await admin.list_topics())
+
+        await until("the topics are deleted", gone)
+        await _forget_groups(admin)
+    finally:
+        await admin.close()
+    await until("the topics are made", lambda: _made(settings), 30)
+
+
+async def _made(settings: Settings) -> bool:
+    try:
+        await kafka.create_topics(settings)
+    except kafka.KafkaError:
+        return False
+    return True
+
+
+async def _forget_groups(admin: AIOKafkaAdminClient) -> None:
+    groups = [group for group, *_ in await admin.list_consumer_groups()]
+    if groups:
+        await admin.delete_consumer_groups(groups)
+
+
+@asynccontextmanager
+async def running_system(
+    kafka_bootstrap: str, database: str, folder: Path, start: tuple[str, ...] = SERVICES, **environment: str
+) -> AsyncIterator[System]:
+    """A system with the demonstration's company, its services ready."""
+    names = (*SERVICES, "smtp", "mail_out", "twilio")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    token = secrets.token_hex(16)
+    master = base64.b64encode(secrets.token_bytes(32)).decode()
+    settings = Settings(kafka=kafka_bootstrap, database=database, master_key=master)  # type: ignore[arg-type]
+    await fresh_topics(settings)
+    keys = await setup.demo_keys(settings, folder / "secrets")
+    async with AsyncExitStack() as stack:
+        system = System(
+            folder=folder,
+            settings=settings,
+            database=database,
+            ports=ports,
+            keys=keys,
+            environment=_environment(kafka_bootstrap, database, master, token, ports, environment),
+            mailbox=await stack.enter_async_context(mail_server(ports["mail_out"])),
+            texts=await stack.enter_async_context(twilio_api(ports["twilio"])),
+            twilio_token=token,
+        )
+        try:
+            for service in start:
+                system.start(service)
+            for service in start:
+                await system.ready(service)
+            if set(start) == set(SERVICES):
+                await asyncio.to_thread(demo_config.put_in_place, ports, keys["admin"])
+            yield system
+        finally:
+            await system.close()
+
+
+def _environment(
+    bootstrap: str, database: str, master: str, token: str, ports: Mapping[str, int], more: Mapping[str, str]
+) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATCHBAY_KAFKA": bootstrap,
+        "PATCHBAY_DATABASE": database,
+        "PATCHBAY_MASTER_KEY": master,
+        "PATCHBAY_SMTP_PORT": str(ports["smtp"]),
+        **{f"PATCHBAY_{name.upper()}_PORT": str(ports[name]) for name in SERVICES},
+        "PATCHBAY_MAIL_HOST": "127.0.0.1",
+        "PATCHBAY_MAIL_PORT": str(ports["mail_out"]),
+        "PATCHBAY_TWILIO_BASE_URL": f"http://127.0.0.1:{ports['twilio']}",
+        "PATCHBAY_TWILIO_AUTH_TOKEN": token,
+        "PATCHBAY_PUBLIC_URL": f"http://127.0.0.1:{ports['intake']}",
+        **more,
+    }
+
+
+def now() -> float:
+    """Seconds of a clock that only goes forward."""
+    return time.monotonic()
+
+
+def dumped(events: list[Event[Fact]]) -> str:
+    """The events as one line each, for a failing assertion."""
+    return "\n".join(json.dumps([e.time.isoformat(), e.type, e.key, str(e.position)]) for e in events)
