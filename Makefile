@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check install --require-hashes --only-binary :all:
+INSTALL := $(PY) deploy/local/install.py
 
 .PHONY: help setup run stop status test check proof bench demo clean lock
 
@@ -52,15 +52,15 @@ lock: $(VENV)/.dev ## renew the lock files from requirements*.in
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Patchbay needs Python 3.11 or newer as $(PYTHON). Install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
+	@$(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "Python could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv. Then try again."; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: requirements.txt | $(PY)
 	@echo "Installing what Patchbay needs into $(VENV) (once) ..."
-	@$(PIP) -q -r requirements.txt
+	@$(INSTALL) requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@echo "Installing what tests and checks need into $(VENV) (once) ..."
-	@$(PIP) -q -r requirements-dev.txt
+	@$(INSTALL) requirements-dev.txt
 	@touch $@
