@@ -127,10 +127,7 @@ def test_an_hour_that_is_shown_twice_opens_once() -> None:
 
 def test_a_date_that_a_zone_never_had_is_never_open() -> None:
     apia = calendar("09:00-17:00", zone="Pacific/Apia")
-    assert (
-        elapsed(apia, at("2011-12-29T17:00:00", "Pacific/Apia"), at("2011-12-31T00:00:00", "Pacific/Apia"))
-        == 0 * MINUTE
-    )
+    assert elapsed(apia, at("2011-12-29T17:00:00", "Pacific/Apia"), at("2011-12-31T00:00:00", "Pacific/Apia")) == 0 * MINUTE
 
 
 def test_a_zone_that_changes_at_midnight_has_no_hole() -> None:
@@ -215,3 +212,10 @@ def test_a_calendar_that_never_opens_again_has_no_deadline() -> None:
     assert deadline(once, at("2026-03-01T00:00:00"), 60 * MINUTE) == at("2026-03-02T10:00:00")
     with pytest.raises(WrongCalendar, match="weekly"):
         deadline(once, at("2026-03-01T00:00:00"), 61 * MINUTE)
+
+
+def test_hours_that_lie_inside_a_night_shift_end_nothing() -> None:
+    both = calendar("01:00-02:00", "22:00-06:00")
+    assert list(intervals(both, at("2026-03-02T20:00:00"), at("2026-03-03T13:00:00"))) == [
+        (at("2026-03-02T22:00:00"), at("2026-03-03T06:00:00"))
+    ]
