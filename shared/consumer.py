@@ -234,7 +234,7 @@ class Consumer:
             except Exception as error:
                 if db.is_away(error) or db.sqlstate(error) in db.RETRY_STATES:
                     raise
-                await self.folder.parking.keep(conn, [Failure(record, "failed", type(error).__name__)])
+                await self.folder.parking.keep(conn, [Failure(record, "failed", telemetry.describe(error))])
 
     async def _tell_kafka(self, client: AIOKafkaConsumer) -> None:
         """Commit to the group as information for lag tools; our own offsets are the truth, so failing is no matter."""

@@ -50,6 +50,7 @@ def make_engine(settings: Settings, name: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
+        hide_parameters=True,  # an error's text would hold them
         connect_args={
             "timeout": 5,
             "command_timeout": settings.transaction_seconds + 5,

@@ -173,7 +173,7 @@ class Folder:
                     state, drafts = handler(context, work.states[record.key], event, now)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises parks its record, and only that
                 log().error("record parked", type=event.type, event_id=event.id, error=type(error).__name__, exc_info=True)
-                self._park(work, Failure(record, "failed", f"{type(error).__name__}: {error}", event.type))
+                self._park(work, Failure(record, "failed", telemetry.describe(error), event.type))
                 return
             if state is not work.states[record.key]:
                 work.changed.add(record.key)

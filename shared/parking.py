@@ -197,7 +197,7 @@ def _readable(record: Record) -> Event[Fact] | None:
 
 
 def parked_draft(service: Writer, failure: Failure, now: datetime) -> Draft[Fact]:
-    """The announcement of a parked record; of what went wrong only the kind, because the text may quote the record."""
+    """The announcement of a parked record. Why one cannot be read stays in the table: it quotes the record."""
     record = failure.record
     fact = RecordParked(
         service=service,
@@ -206,7 +206,7 @@ def parked_draft(service: Writer, failure: Failure, now: datetime) -> Draft[Fact
         offset=record.offset,
         record_key=record.key,
         reason=failure.reason,  # type: ignore[arg-type]
-        error=failure.error.partition(":")[0][:200],
+        error=(failure.error if failure.reason in ("failed", "gap") else failure.reason)[:200],
         event_type=failure.event_type,
         parked_at=now,
     )

@@ -149,3 +149,6 @@ def main(name: Writer, settings: Callable[[], Settings], run: Callable[[], Corou
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # noqa: BLE001 - the last wall: Python's own report would print what the error says
+        log().critical("ended by an error", exc_info=True)
+        sys.exit(1)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -45,7 +47,10 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 
+FRAMES = 12
+
 _propagator = TraceContextTextMapPropagator()
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 def set_up(service: str, level: str = "info", as_json: bool = True) -> None:
@@ -53,7 +58,9 @@ def set_up(service: str, level: str = "info", as_json: bool = True) -> None:
     # The two servers' own loggers say what ours say better, and with addresses.
     for name in ("uvicorn.access", "aiokafka", "mail.log"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(Reticent())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
@@ -61,7 +68,7 @@ def set_up(service: str, level: str = "info", as_json: bool = True) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _trace_ids,
-            structlog.processors.dict_tracebacks,
+            _stack_without_words,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -80,6 +87,46 @@ def _trace_ids(_logger: object, _name: str, record: structlog.typing.EventDict) 
     return record
 
 
+def _stack_without_words(_logger: object, _name: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What an exception says may quote a customer, and so may the variables around it: keep its type and where it came from."""
+    given = record.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+    if error is not None:
+        record.setdefault("error", type(error).__name__)
+        record["stack"] = _stack(error)
+    return record
+
+
+def describe(error: BaseException) -> str:
+    """An error for logs and parked records: its type and its place, never what it says, which may quote a customer."""
+    stack = _stack(error)
+    return f"{type(error).__name__} at {stack[-1]}" if stack else type(error).__name__
+
+
+def _stack(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__, limit=-FRAMES)
+    stack = [f"{_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in frames]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return stack if cause is None else [*_stack(cause), f"then {type(error).__name__}", *stack][-2 * FRAMES :]
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    if path.is_relative_to(_ROOT) and "site-packages" not in path.parts:
+        return str(path.relative_to(_ROOT))
+    return "/".join(path.parts[-2:])
+
+
+class Reticent(logging.Formatter):
+    """For loggers of libraries: exceptions without their words, and of asyncio, which quotes whole tasks, the first line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line = f"{record.levelname} {record.name} {record.getMessage().partition(chr(10))[0]}"
+        error = record.exc_info[1] if record.exc_info else None
+        return line if error is None else f"{line} ({describe(error)})"
+
+
 def current_traceparent() -> str | None:
     """The traceparent of the span at hand, None outside of any."""
     carrier: dict[str, str] = {}
@@ -91,8 +138,16 @@ def current_traceparent() -> str | None:
 def span(name: str, traceparent: str | None = None, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
     """A span that goes on from `traceparent`, where there is one."""
     parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    with trace.get_tracer("patchbay").start_as_current_span(name, context=parent, kind=kind) as current:
-        yield current
+    tracer = trace.get_tracer("patchbay")
+    # By itself the span would keep what an exception says, which may quote a customer.
+    with tracer.start_as_current_span(
+        name, context=parent, kind=kind, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            current.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
 
 
 def log() -> structlog.typing.FilteringBoundLogger:
