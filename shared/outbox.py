@@ -22,7 +22,7 @@ from shared import telemetry
 from shared.events.base import NOTHING_SEEN, Draft, Event, Fact, PersonalFact, Position, Writer, event_id
 from shared.events.codec import encode
 from shared.events.topics import BY_NAME, TOPIC_OF, other_writer
-from shared.personal import KeyRing
+from shared.personal import KeyRing, Seals
 
 SHARDS = 8
 
@@ -50,13 +50,13 @@ class Outbox:
         if not drafts:
             return []
         places = [Place(TOPIC_OF[type(draft.data)].name, draft.key) for draft in drafts]
-        await self.keys.load(conn, {draft.person for draft in drafts if draft.person and draft.personal is not None})
+        seals = await self.keys.seals(conn, {draft.person for draft in drafts if draft.person and draft.personal is not None})
         positions, seen = await self._take_positions(conn, places)
         traceparent = telemetry.current_traceparent()
         events = []
         for draft, place in zip(drafts, places, strict=True):
-            positions[place] = Position(self.incarnation, positions[place].seq + 1)
-            events.append(self._event(draft, place, positions[place], seen[place], now, traceparent))
+            position = positions[place] = Position(self.incarnation, positions[place].seq + 1)
+            events.append(self._event(draft, seals, position, seen[place], now, traceparent))
         await self._insert(conn, places, events)
         return events
 
@@ -106,7 +106,7 @@ class Outbox:
     def _event(
         self,
         draft: Draft[Fact],
-        place: Place,
+        seals: Seals,
         position: Position,
         seen: Position,
         now: datetime,
@@ -115,7 +115,7 @@ class Outbox:
         identity = event_id(draft.cause, draft.data.TYPE, draft.key)
         data = draft.data
         if draft.personal is not None and draft.person is not None and isinstance(data, PersonalFact):
-            data = msgspec.structs.replace(data, personal=self.keys.seal(draft.person, draft.personal, identity))
+            data = msgspec.structs.replace(data, personal=seals.seal(draft.person, draft.personal, identity))
         return Event(
             id=identity,
             type=data.TYPE,

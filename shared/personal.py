@@ -1,7 +1,8 @@
 """Personal data on the log: sealed with a key per customer, gone when the key is destroyed.
 
 AES-256-GCM (NIST SP 800-38D), 96-bit random nonce. The customer's key is wrapped by the master key; the wrapping is bound to
-the customer's id and the box to the event's id, so that neither can be moved to another. Keys are cached at most 60 seconds.
+the customer's id and the box to the event's id, so that neither can be moved to another. Keys are cached at most 60 seconds,
+and only such as were committed before: what a transaction made or destroyed may still be rolled back.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,17 +40,51 @@ class WrongMasterKey(RuntimeError):
     """A customer's key cannot be unwrapped: the master key is not the one that wrapped it."""
 
 
-@dataclass(slots=True)
+class NotLoaded(LookupError):
+    """The customer's key was not loaded in this transaction: a defect of the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seals:
+    """Keys at hand for one transaction: of each customer, None where it was destroyed."""
+
+    ciphers: Mapping[str, AESGCM | None]
+
+    def seal(self, customer_id: str, content: msgspec.Struct, bound_to: str) -> Sealed:
+        """Seal `content` for the event `bound_to`; an empty box for a person who was erased. Raises NotLoaded."""
+        if customer_id not in self.ciphers:
+            raise NotLoaded(customer_id)
+        cipher = self.ciphers[customer_id]
+        if cipher is None:
+            return Sealed(customer_id=customer_id, box="")
+        nonce = os.urandom(NONCE_BYTES)
+        box = nonce + cipher.encrypt(nonce, msgspec.json.encode(content), bound_to.encode())
+        return Sealed(customer_id=customer_id, box=base64.b64encode(box).decode())
+
+
+@dataclass(frozen=True, slots=True)
 class _Cached:
     cipher: AESGCM | None
     until: float
 
 
-class KeyRing:
-    """The only way to the customers' keys. One per process; give it the connection of the transaction at hand."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A customer's key in the table. `settled`: it is not the work of a transaction that might still be rolled back."""
 
-    def __init__(self, master_key: bytes) -> None:
+    wrapped: bytes | None
+    settled: bool
+
+
+class KeyRing:
+    """The only way to the customers' keys. One per process; give it the connection of the transaction at hand.
+
+    A key destroyed by another process is forgotten here after at most `cache_seconds`.
+    """
+
+    def __init__(self, master_key: bytes, cache_seconds: float = CACHE_SECONDS) -> None:
         self._master = AESGCM(master_key)
+        self._cache_seconds = cache_seconds
         self._cache: dict[str, _Cached] = {}
 
     async def create(self, conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
@@ -67,36 +102,64 @@ class KeyRing:
         )
 
     async def load(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> None:
-        """Have the keys of these customers at hand for `seal` and `open` (one statement for those not cached)."""
-        now = time.monotonic()
-        missing = sorted({c for c in customer_ids if c not in self._cache or self._cache[c].until < now})
-        if not missing:
-            return
-        rows = await conn.execute(
-            sa.text("SELECT customer_id, wrapped FROM keys.customer_key WHERE customer_id = ANY(:ids)"),
-            {"ids": missing},
-        )
-        if len(self._cache) + len(missing) > CACHE_SIZE:
-            self._cache = {c: kept for c, kept in self._cache.items() if kept.until >= now}
-            if len(self._cache) + len(missing) > CACHE_SIZE:
-                self._cache.clear()
-        found = {row.customer_id: row.wrapped for row in rows}
-        for customer_id in missing:
-            wrapped = found.get(customer_id)
-            cipher = AESGCM(self._unwrap(customer_id, wrapped)) if wrapped else None
-            self._cache[customer_id] = _Cached(cipher, now + CACHE_SECONDS)
+        """Have the keys of these customers at hand for `open` (one statement for those not cached). Raises WrongMasterKey."""
+        await self._look_up(conn, customer_ids)
 
-    def seal(self, customer_id: str, content: msgspec.Struct, bound_to: str) -> Sealed:
-        """Seal `content` for the event `bound_to`. The customer's key must have been loaded; no key gives an empty box."""
-        cipher = self._cache[customer_id].cipher
-        if cipher is None:
-            return Sealed(customer_id=customer_id, box="")
-        nonce = os.urandom(NONCE_BYTES)
-        box = nonce + cipher.encrypt(nonce, msgspec.json.encode(content), bound_to.encode())
-        return Sealed(customer_id=customer_id, box=base64.b64encode(box).decode())
+    async def seals(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> Seals:
+        """The keys to seal with in this transaction, made now for customers who never had one. Raises WrongMasterKey."""
+        wanted = sorted(set(customer_ids))
+        found = await self._look_up(conn, wanted)
+        missing = [customer_id for customer_id in wanted if customer_id not in found]
+        if missing:
+            await self.create(conn, missing)
+            found |= await self._look_up(conn, missing)
+        return Seals(found)
+
+    async def _look_up(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, AESGCM | None]:
+        """The keys that there are, destroyed ones as None; customers without any are left out."""
+        now = time.monotonic()
+        found: dict[str, AESGCM | None] = {}
+        missing = []
+        for customer_id in sorted(set(customer_ids)):
+            cached = self._cache.pop(customer_id, None)
+            if cached is not None:
+                self._cache[customer_id] = cached  # at the end: what was used last is forgotten last
+            if cached is not None and cached.until > now:
+                found[customer_id] = cached.cipher
+            else:
+                missing.append(customer_id)
+        if missing:
+            for customer_id, row in (await self._rows(conn, missing)).items():
+                found[customer_id] = AESGCM(self._unwrap(customer_id, row.wrapped)) if row.wrapped else None
+                self._keep(customer_id, _Cached(found[customer_id], now + self._cache_seconds if row.settled else 0.0))
+            for customer_id in missing:
+                if customer_id not in found and customer_id not in self._cache:
+                    self._keep(customer_id, _Cached(None, 0.0))
+        return found
+
+    async def _rows(self, conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, _Row]:
+        # now() is when this transaction began: what it wrote itself is not earlier.
+        rows = await conn.execute(
+            sa.text(
+                "SELECT customer_id, wrapped, greatest(created_at, destroyed_at) < now() AS settled"
+                " FROM keys.customer_key WHERE customer_id = ANY(:ids)"
+            ),
+            {"ids": list(customer_ids)},
+        )
+        return {row.customer_id: _Row(row.wrapped, row.settled) for row in rows}
+
+    def _keep(self, customer_id: str, entry: _Cached) -> None:
+        self._cache.pop(customer_id, None)
+        if len(self._cache) >= CACHE_SIZE:
+            del self._cache[next(iter(self._cache))]
+        self._cache[customer_id] = entry
 
     def open(self, sealed: Sealed, shape: type[Content], bound_to: str) -> Content | Erased:
-        """What is in the box, or Erased. Raises ValueError for a box that was tampered with or moved."""
+        """What is in the box, or Erased; the key must have been loaded. Raises ValueError for a box that was tampered with
+        or moved, NotLoaded.
+        """
+        if sealed.customer_id not in self._cache:
+            raise NotLoaded(sealed.customer_id)
         cipher = self._cache[sealed.customer_id].cipher
         if cipher is None or not sealed.box:
             return Erased(sealed.customer_id)
@@ -118,7 +181,7 @@ class KeyRing:
             {"ids": sorted(set(customer_ids))},
         )
         for customer_id in customer_ids:
-            self._cache.pop(customer_id, None)
+            self._keep(customer_id, _Cached(None, 0.0))
 
     def _wrap(self, customer_id: str, key: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
