@@ -41,9 +41,10 @@ class Caller:
 
 @dataclass(slots=True)
 class Authenticator:
-    """Tells callers by their keys; a revoked key is known for at most CACHE_SECONDS."""
+    """Tells callers by their keys; a revoked key is known for at most `cache_seconds`."""
 
     engine: AsyncEngine
+    cache_seconds: float = CACHE_SECONDS
     _cache: dict[bytes, tuple[float, Caller | None]] = field(default_factory=dict)
 
     async def caller(self, request: Request) -> Caller:
@@ -53,11 +54,11 @@ class Authenticator:
             raise _unauthorised("Send your API key as 'Authorization: Bearer pb_…'.")
         digest = hashlib.sha256(key.strip().encode()).digest()
         until, caller = self._cache.get(digest, (0.0, None))
-        if until < time.monotonic():
+        if until <= time.monotonic():
             caller = await self._look_up(digest)
             if len(self._cache) >= CACHE_SIZE:
                 self._cache.clear()
-            self._cache[digest] = (time.monotonic() + CACHE_SECONDS, caller)
+            self._cache[digest] = (time.monotonic() + self.cache_seconds, caller)
         if caller is None:
             raise _unauthorised("This API key is not known or was revoked.")
         return caller

@@ -14,14 +14,16 @@ from typing import Annotated
 
 import uvicorn
 from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import HTTPException as RouteException
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from opentelemetry.trace import SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import telemetry
+from shared import db, telemetry
 from shared.db import DatabaseAway
 from shared.kafka import KafkaAway
 from shared.telemetry import log
@@ -29,6 +31,9 @@ from shared.telemetry import log
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPE = "https://patchbay.invalid/problems/"
 DEFAULT_BODY_LIMIT = 2 * 1024 * 1024
+CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+# SQLSTATEs: character not in repertoire, untranslatable character (a NUL in text, and in JSON).
+UNSTORABLE = frozenset({"22021", "22P05"})
 Ready = Callable[[], Awaitable[str | None]]
 
 
@@ -63,7 +68,9 @@ class Problem(Exception):
         }
         if self.errors:
             body["errors"] = [{"field": error.field, "reason": error.reason} for error in self.errors]
-        return Response(json.dumps(body, ensure_ascii=False), self.status, self.headers, PROBLEM_JSON)
+        # What is refused may quote half a surrogate pair, which is no UTF-8.
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        return Response(content, self.status, self.headers, PROBLEM_JSON)
 
 
 def create_app(
@@ -83,6 +90,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(KafkaAway, _away)
+    app.add_exception_handler(DBAPIError, _unstorable)
     app.add_middleware(Edge, service=service, body_limit=body_limit)
     _add_health(app, ready, alive)
     return app
@@ -114,10 +122,11 @@ async def _problem(_request: Request, error: Exception) -> Response:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    for item in error.errors():
+        if item["type"] == "json_invalid":
+            reason = f"{item['ctx']['error']}, at character {item['loc'][-1]}"
+            return Problem(400, "malformed-json", "The body is not valid JSON.", [FieldError("body", reason)]).response()
     errors = [FieldError(_path(item["loc"]), str(item["msg"])) for item in error.errors()]
-    malformed = any(item["type"] == "json_invalid" for item in error.errors())
-    if malformed:
-        return Problem(400, "malformed-json", "The body is not valid JSON.", errors).response()
     return Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", errors).response()
 
 
@@ -130,8 +139,19 @@ def _path(location: Sequence[str | int]) -> str:
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not-found", 405: "method-not-allowed", 400: "bad-request"}.get(error.status_code, "http-error")
-    return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {})).response()
+    return _refusal(error).response()
+
+
+def _refusal(error: HTTPException) -> Problem:
+    code = CODES.get(error.status_code, "http-error")
+    return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _unstorable(_request: Request, error: Exception) -> Response:
+    """PostgreSQL holds every text but those with NUL in them; any other error of it is our defect."""
+    if db.sqlstate(error) not in UNSTORABLE:
+        raise error
+    return Problem(422, "invalid-request", "The request has a text with a NUL character (\\u0000); leave it out.").response()
 
 
 async def _away(_request: Request, _error: Exception) -> Response:
@@ -165,11 +185,9 @@ class Edge:
             try:
                 length = headers.get(b"content-length", b"0")
                 if length.isdigit() and int(length) > self.body_limit:
-                    await self._too_large().response()(scope, receive, answer.send)
+                    await _refusal(_TooLarge(self.body_limit)).response()(scope, receive, answer.send)
                 else:
                     await self.app(scope, self._limited(receive), answer.send)
-            except _TooLarge:
-                await self._too_large().response()(scope, receive, answer.send)
             except Exception as error:  # noqa: BLE001 - the last wall: a person gets a problem, the log gets the cause
                 log().error("request failed", path_operation=_route_name(scope), error=type(error).__name__, exc_info=True)
                 if not answer.started:
@@ -186,17 +204,17 @@ class Edge:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.body_limit:
-                raise _TooLarge
+                raise _TooLarge(self.body_limit)
             return message
 
         return limited
 
-    def _too_large(self) -> Problem:
-        return Problem(413, "too-large", f"The body is larger than {self.body_limit} bytes; send less at once.")
 
+class _TooLarge(RouteException):
+    """The body went over the limit while it was read. An HTTPException, because FastAPI takes all others for a broken body."""
 
-class _TooLarge(Exception):
-    """The body went over the limit while it was read."""
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"The body is larger than {limit} bytes; send less at once.")
 
 
 class _Answer:
