@@ -21,6 +21,7 @@ import asyncpg
 import httpx
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from deploy import demo_config, setup
 from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
@@ -234,7 +235,7 @@ async def fresh_topics(settings: Settings) -> None:
 async def _made(settings: Settings) -> bool:
     try:
         await kafka.create_topics(settings)
-    except kafka.KafkaError:
+    except KafkaError:
         return False
     return True
 
@@ -254,7 +255,7 @@ async def running_system(
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     token = secrets.token_hex(16)
     master = base64.b64encode(secrets.token_bytes(32)).decode()
-    settings = Settings(kafka=kafka_bootstrap, database=database, master_key=master)  # type: ignore[arg-type]
+    settings = Settings(kafka=kafka_bootstrap, database=database, master_key=master)
     await fresh_topics(settings)
     keys = await setup.demo_keys(settings, folder / "secrets")
     async with AsyncExitStack() as stack:

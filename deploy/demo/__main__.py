@@ -1,4 +1,4 @@
-"""`make demo`: real input through a running Patchbay, the story as it happens, and an end that fails when any of it is missing."""
+"""`make demo`: real input through a running Patchbay, told as it happens; fails when any of the story is missing."""
 
 from __future__ import annotations
 

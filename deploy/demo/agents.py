@@ -34,6 +34,14 @@ class Agent:
             if kind == "offer.made" and offer_id:
                 await self._take(offer_id, ticket_id)
 
+    async def work_on(self) -> None:
+        """Work, and begin again whenever the service is away, until cancelled."""
+        while True:
+            try:
+                await self.work()
+            except httpx.HTTPError:
+                await asyncio.sleep(0.3)
+
     async def leave(self) -> None:
         """Go offline."""
         await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "offline"})

@@ -50,7 +50,7 @@ MAILS = (
         "Ioana Popescu",
         "ioana@customers.example",
         "Nu pot intra în cont",
-        "Bună ziua,\nNu mai pot intra în contul meu de ieri, deși parola este corectă. Mă puteți ajuta să o schimb?\nMulțumesc, Ioana",
+        "Bună ziua,\nNu mai pot intra în contul meu de ieri, deși parola este corectă. Mă puteți ajuta?\nMulțumesc, Ioana",
         "Bună ziua, Ioana. V-am trimis o legătură pentru schimbarea parolei.",
     ),
     Mail(

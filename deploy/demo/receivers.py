@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import cast
 from urllib.parse import parse_qs
 
 import uvicorn
@@ -32,7 +31,7 @@ class Mailbox:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a mail for each of its recipients."""
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        message = cast(EmailMessage, email.message_from_bytes(content, policy=email.policy.default))
+        message = email.message_from_bytes(content, policy=email.policy.default)
         self.mails.extend((recipient.lower(), message) for recipient in envelope.rcpt_tos)
         return "250 taken"
 

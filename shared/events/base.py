@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
 import msgspec
@@ -39,6 +39,7 @@ Channel = Literal[
     "other",
 ]
 Direction = Literal["ltr", "rtl"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]  # an instant; one without a zone is refused when it is read
 Writer = Literal["intake", "routing", "sla", "metrics"]
 Priority = Literal[1, 2, 3, 4]  # glossary: level one is not urgent, level three immediate; four is "urgent"
 

@@ -6,10 +6,9 @@ Durations are microseconds between the provider's own instants where it gives th
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
-from shared.events.base import Fact
+from shared.events.base import Fact, Moment
 
 Medium = Literal["voice", "video"]
 
@@ -25,7 +24,7 @@ class CallReceived(Fact, frozen=True, kw_only=True, omit_defaults=True):
     provider_ref: str
     medium: Medium = "voice"
     anonymous: bool = False
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallPlaced(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,7 +37,7 @@ class CallPlaced(Fact, frozen=True, kw_only=True, omit_defaults=True):
     provider: str
     provider_ref: str
     medium: Medium = "voice"
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallRang(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,7 +46,7 @@ class CallRang(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "call.rang.v1"
     call_id: str
     agent_id: str | None = None
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallAnswered(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,7 +56,7 @@ class CallAnswered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     call_id: str
     agent_id: str | None = None
     ring_us: int | None = None
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallHeld(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,7 +65,7 @@ class CallHeld(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "call.held.v1"
     call_id: str
     agent_id: str | None = None
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallResumed(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,7 +75,7 @@ class CallResumed(Fact, frozen=True, kw_only=True, omit_defaults=True):
     call_id: str
     agent_id: str | None = None
     hold_us: int | None = None
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallTransferred(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,7 +87,7 @@ class CallTransferred(Fact, frozen=True, kw_only=True, omit_defaults=True):
     to_agent_id: str | None = None
     to_queue_id: str | None = None
     warm: bool = False
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallMenuChosen(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -120,7 +119,7 @@ class CallEnded(Fact, frozen=True, kw_only=True, omit_defaults=True):
     hold_us: int = 0
     ring_us: int = 0
     ended_by: Literal["customer", "agent", "system", "unknown"] = "unknown"
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class CallPlaceRequested(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -209,7 +208,7 @@ class CallbackRequested(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "callback.requested.v1"
     call_id: str | None = None
     customer_id: str = ""
-    not_before: datetime | None = None
+    not_before: Moment | None = None
 
 
 class ChatStarted(Fact, frozen=True, kw_only=True, omit_defaults=True):

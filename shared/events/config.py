@@ -5,13 +5,13 @@ Versions count 1, 2, 3 … per key. Durations are seconds, shares are whole perc
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import ClassVar, Literal
 
 import msgspec
 
 from shared.conditions import All, Condition
-from shared.events.base import Channel, Fact, Priority
+from shared.events.base import Channel, Fact, Moment, Priority
 
 
 class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,7 +19,7 @@ class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     version: int
-    effective_from: datetime
+    effective_from: Moment
 
 
 class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
@@ -197,7 +197,7 @@ class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "config.removed.v1"
     version: int
-    effective_from: datetime
+    effective_from: Moment
 
 
 ConfigFacts = (

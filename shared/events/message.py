@@ -6,12 +6,11 @@ answered. Routing says: reply requested, note added.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
 import msgspec
 
-from shared.events.base import Attachment, Channel, Direction, Fact, PersonalFact
+from shared.events.base import Attachment, Channel, Direction, Fact, Moment, PersonalFact
 
 Origin = Literal["human", "auto_reply", "out_of_office", "bulk", "bot"]
 
@@ -39,7 +38,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     origin: Origin = "human"
     language: str = "und"
     direction: Direction = "ltr"
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
     text_cut: bool = False
     attachments: tuple[Attachment, ...] = ()
     in_reply_to: str | None = None
@@ -54,7 +53,7 @@ class MessageEdited(PersonalFact, frozen=True, kw_only=True, omit_defaults=True)
     PERSONAL: ClassVar[type[msgspec.Struct]] = MessagePersonal
     message_id: str
     text_cut: bool = False
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class MessageDeleted(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,7 +61,7 @@ class MessageDeleted(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "message.deleted.v1"
     message_id: str
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class MessageReacted(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,7 +70,7 @@ class MessageReacted(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "message.reacted.v1"
     message_id: str
     emoji: str
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class ReplyPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,7 +126,7 @@ class ConfirmationSent(Fact, frozen=True, kw_only=True, omit_defaults=True):
     message_id: str
     channel: Channel
     language: str
-    promised_by: datetime | None = None
+    promised_by: Moment | None = None
     attempts: int = 1
 
 
@@ -146,7 +145,7 @@ class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     channel: Channel
     attempts: int
     provider_ref: str | None = None
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
     final: bool = False
 
 
@@ -184,7 +183,7 @@ class MessageRead(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "message.read.v1"
     message_id: str
-    provider_time: datetime | None = None
+    provider_time: Moment | None = None
 
 
 class SurveySent(Fact, frozen=True, kw_only=True, omit_defaults=True):

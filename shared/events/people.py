@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import ClassVar, Literal
 
 import msgspec
 
-from shared.events.base import Channel, Fact, PersonalFact
+from shared.events.base import Channel, Fact, Moment, PersonalFact
 
 AgentState = Literal["offline", "available", "break", "wrap_up", "missed"]
 HandleKind = Literal["email", "phone", "provider_id", "external_id", "visitor"]
@@ -131,8 +131,8 @@ class OrderRecorded(Fact, frozen=True, kw_only=True, omit_defaults=True):
     amount_minor: int | None = None
     margin_minor: int | None = None
     currency: str | None = None
-    occurred_at: datetime | None = None
-    due_at: datetime | None = None
+    occurred_at: Moment | None = None
+    due_at: Moment | None = None
     product: str | None = None
 
 

@@ -4,10 +4,9 @@ and the announcement that a record was parked (topic `parked`).
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
-from shared.events.base import Fact
+from shared.events.base import Fact, Moment
 
 
 class TypingChanged(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,7 +51,7 @@ class RecordParked(Fact, frozen=True, kw_only=True, omit_defaults=True):
     reason: Literal["undecodable", "unknown_type", "gap", "failed"]
     error: str
     event_type: str | None = None
-    parked_at: datetime | None = None
+    parked_at: Moment | None = None
 
 
 ParkedFacts = RecordParked

@@ -6,10 +6,9 @@ Each fact is a transition; `dedup_key` is stable, so that a pager opens and clos
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
-from shared.events.base import Channel, Fact, Priority
+from shared.events.base import Channel, Fact, Moment, Priority
 from shared.events.config import TargetKind
 
 
@@ -38,8 +37,8 @@ class ClockStarted(ClockFact, frozen=True, kw_only=True, omit_defaults=True):
     """A promise runs (again, or with another deadline after a change of priority, plan, policy or calendar)."""
 
     TYPE: ClassVar[str] = "clock.started.v1"
-    started_at: datetime
-    deadline: datetime
+    started_at: Moment
+    deadline: Moment
     target_us: int
     reason: Literal["opened", "message", "retargeted", "reopened", "queued", "assigned"] = "opened"
 
@@ -56,7 +55,7 @@ class ClockResumed(ClockFact, frozen=True, kw_only=True, omit_defaults=True):
     """The promise runs on, with a new deadline."""
 
     TYPE: ClassVar[str] = "clock.resumed.v1"
-    deadline: datetime
+    deadline: Moment
     remaining_us: int
 
 
@@ -64,9 +63,9 @@ class ClockMet(ClockFact, frozen=True, kw_only=True, omit_defaults=True):
     """The promise was kept: fulfilled at `met_at`, before its deadline."""
 
     TYPE: ClassVar[str] = "clock.met.v1"
-    met_at: datetime
+    met_at: Moment
     elapsed_us: int
-    deadline: datetime
+    deadline: Moment
 
 
 class ClockCancelled(ClockFact, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,7 +83,7 @@ class SlaWarned(ClockFact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "sla.warned.v1"
     at_percent: int
-    deadline: datetime
+    deadline: Moment
     remaining_us: int
     severity: Literal["info", "warning"] = "warning"
     published_late_us: int = 0
@@ -98,7 +97,7 @@ class SlaBreached(ClockFact, frozen=True, kw_only=True, omit_defaults=True):
     """The promise was broken, at its deadline: that is the event's time. `published_late_us` is how late we said so."""
 
     TYPE: ClassVar[str] = "sla.breached.v1"
-    deadline: datetime
+    deadline: Moment
     target_us: int
     severity: Literal["error", "critical"] = "error"
     published_late_us: int = 0
@@ -109,7 +108,7 @@ class SlaBreachRetracted(ClockFact, frozen=True, kw_only=True, omit_defaults=Tru
     """A fact that arrived later proves the breach wrong."""
 
     TYPE: ClassVar[str] = "sla.breach_retracted.v1"
-    deadline: datetime
+    deadline: Moment
     cause_event_id: str
 
 
@@ -117,8 +116,8 @@ class SlaBreachCleared(ClockFact, frozen=True, kw_only=True, omit_defaults=True)
     """What was promised was done at last, `over_us` after the deadline."""
 
     TYPE: ClassVar[str] = "sla.breach_cleared.v1"
-    deadline: datetime
-    fulfilled_at: datetime
+    deadline: Moment
+    fulfilled_at: Moment
     over_us: int
     elapsed_us: int
 

@@ -5,12 +5,11 @@ Intake says: opened, closed, merged, absorbed, unmerged, split, linked, labelled
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
 import msgspec
 
-from shared.events.base import Channel, Direction, Fact, PersonalFact, Priority
+from shared.events.base import Channel, Direction, Fact, Moment, PersonalFact, Priority
 
 
 class TicketPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,7 +49,7 @@ class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
     queue_id: str
     visit: int
     reason: Literal["opened", "reopened", "transferred", "escalated", "released", "overflowed", "returned"]
-    age_from: datetime
+    age_from: Moment
     required_skills: tuple[str, ...] = ()
     partner_id: str | None = None
 
@@ -103,7 +102,7 @@ class TicketPended(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "ticket.pended.v1"
     agent_id: str | None = None
-    until: datetime | None = None
+    until: Moment | None = None
 
 
 class TicketPutOnHold(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -111,7 +110,7 @@ class TicketPutOnHold(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "ticket.put_on_hold.v1"
     agent_id: str | None = None
-    until: datetime | None = None
+    until: Moment | None = None
     third_party: str | None = None
 
 
@@ -231,9 +230,9 @@ class TicketAbsorbed(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "ticket.absorbed.v1"
     ticket_id: str
     number: int
-    opened_at: datetime
-    unanswered_since: datetime | None
-    first_responded_at: datetime | None
+    opened_at: Moment
+    unanswered_since: Moment | None
+    first_responded_at: Moment | None
     first_response_us: int | None
     interactions: int
     replies: int

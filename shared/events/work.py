@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
 import msgspec
 
-from shared.events.base import Fact, PersonalFact
+from shared.events.base import Fact, Moment, PersonalFact
 
 
 class TicketOffered(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -18,7 +17,7 @@ class TicketOffered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     agent_id: str
     queue_id: str
     visit: int
-    expires_at: datetime
+    expires_at: Moment
 
 
 class OfferAccepted(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,7 +108,7 @@ class WrapUpStarted(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "wrap_up.started.v1"
     agent_id: str
-    ends_by: datetime | None = None
+    ends_by: Moment | None = None
 
 
 class WrapUpCompleted(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,7 +143,7 @@ class ActionRequired(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "action.required.v1"
     code: str
     rule_id: str | None = None
-    due_at: datetime | None = None
+    due_at: Moment | None = None
 
 
 WorkFacts = (

@@ -1,7 +1,7 @@
 """Runs a service that kills itself, with SIGKILL, at one named boundary: `python -m tests.faults.crashing MODULE POINT:N`.
 
 The boundaries are put around the real code from outside, so the product knows nothing of them. Points: before-commit and
-after-commit (of a transaction that wrote events), before-send and after-send (of the relay: after the broker's
+after-commit (of a transaction that wrote events or moved offsets), before-send and after-send (of the relay: after the broker's
 acknowledgement, before the rows are deleted), before-outward and after-outward (of a mail to the customers' server).
 N is at which time it happens.
 """
@@ -19,6 +19,7 @@ import aiosmtplib
 from aiokafka import AIOKafkaProducer
 from sqlalchemy.engine.base import Connection
 
+from shared.offsets import Offsets
 from shared.outbox import Outbox
 from shared.relay import Relay
 
@@ -51,11 +52,16 @@ def _nothing() -> None:
 
 def _around_commit(before: Callable[[], None], after: Callable[[], None]) -> None:
     written = []
-    insert, commit = Outbox._insert, Connection._commit_impl
+    insert, move, commit = Outbox._insert, Offsets.move, Connection._commit_impl
 
     async def noting_insert(self: Outbox, *arguments: Any) -> None:
         await insert(self, *arguments)
         written.append(True)
+
+    async def noting_move(self: Offsets, *arguments: Any) -> bool:
+        moved = await move(self, *arguments)
+        written.append(True)
+        return moved
 
     def commit_at(self: Connection) -> None:
         counts = bool(written)
@@ -66,7 +72,8 @@ def _around_commit(before: Callable[[], None], after: Callable[[], None]) -> Non
         if counts:
             after()
 
-    Outbox._insert = noting_insert  # type: ignore[method-assign]
+    Outbox._insert = noting_insert  # type: ignore[method-assign,assignment]
+    Offsets.move = noting_move  # type: ignore[method-assign,assignment]
     Connection._commit_impl = commit_at  # type: ignore[method-assign]
 
 
