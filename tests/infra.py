@@ -49,7 +49,7 @@ class ServerFolder:
 def make_kafka(folder: Path) -> LocalKafka:
     """A broker (not started) on free ports with its data in `folder`/kafka."""
     port, controller_port = free_ports(2)
-    return LocalKafka(folder / "kafka", port, controller_port)
+    return LocalKafka(folder / "kafka", port, controller_port, quick=True)
 
 
 def make_postgres(folder: Path) -> LocalPostgres:

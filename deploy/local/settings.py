@@ -32,6 +32,10 @@ class LocalSettings(BaseSettings):
     sla_port: int = Field(default=8103, ge=1, le=65535)
     metrics_port: int = Field(default=8104, ge=1, le=65535)
     smtp_port: int = Field(default=8125, ge=1, le=65535)
+    demo_mail_port: int = Field(default=8126, ge=1, le=65535)
+    """Where `make demo` takes the customers' mail; until another server is named, replies go there."""
+    demo_twilio_port: int = Field(default=8127, ge=1, le=65535)
+    """Where `make demo` plays Twilio's REST API; until an account is named, SMS go there."""
     master_key_file: Path | None = None
     secrets_dir: Path | None = None
 
@@ -69,6 +73,13 @@ def load(project: Path) -> LocalSettings:
 
 def render_environment(settings: LocalSettings, kafka: str, database: str) -> dict[str, str]:
     """The settings every service and `deploy.setup` is started with."""
+    outside = {
+        "PATCHBAY_INTAKE_MAIL_HOST": "127.0.0.1",
+        "PATCHBAY_INTAKE_MAIL_PORT": str(settings.demo_mail_port),
+        "PATCHBAY_INTAKE_TWILIO_URL": f"http://127.0.0.1:{settings.demo_twilio_port}",
+        "PATCHBAY_INTAKE_TWILIO_ACCOUNT": "AC" + "0" * 32,
+        "PATCHBAY_INTAKE_TWILIO_TOKENS_FILE": str(settings.secrets_folder / "twilio.token"),
+    }
     ports = {f"PATCHBAY_{name.upper()}_PORT": str(port) for name, port in settings.service_ports().items()}
     return {
         "PATCHBAY_KAFKA": kafka,
