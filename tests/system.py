@@ -292,11 +292,11 @@ def _environment(
         "PATCHBAY_MASTER_KEY": master,
         "PATCHBAY_SMTP_PORT": str(ports["smtp"]),
         **{f"PATCHBAY_{name.upper()}_PORT": str(ports[name]) for name in SERVICES},
-        "PATCHBAY_MAIL_HOST": "127.0.0.1",
-        "PATCHBAY_MAIL_PORT": str(ports["mail_out"]),
-        "PATCHBAY_TWILIO_BASE_URL": f"http://127.0.0.1:{ports['twilio']}",
-        "PATCHBAY_TWILIO_AUTH_TOKEN": token,
-        "PATCHBAY_PUBLIC_URL": f"http://127.0.0.1:{ports['intake']}",
+        "PATCHBAY_INTAKE_MAIL_HOST": "127.0.0.1",
+        "PATCHBAY_INTAKE_MAIL_PORT": str(ports["mail_out"]),
+        "PATCHBAY_INTAKE_TWILIO_URL": f"http://127.0.0.1:{ports['twilio']}",
+        "PATCHBAY_INTAKE_TWILIO_ACCOUNT": "AC" + "0" * 32,
+        "PATCHBAY_INTAKE_TWILIO_TOKENS": token,
         **more,
     }
 

@@ -147,7 +147,7 @@ class Demo:
     async def _figures(self) -> dict[str, float]:
         figures = {}
         for metric in ("ticket_volume", "first_response_time", "time_to_resolution", "sla_compliance", "backlog"):
-            answer = await self.metrics.get(f"/v1/metrics/{metric}", timeout=15)
+            answer = await self.metrics.get(f"/v1/metrics/{metric}", params={"period": "total"}, timeout=15)
             answer.raise_for_status()
             figures[metric] = _total(answer.json())
         return figures
@@ -180,8 +180,10 @@ def _text_of(mail: object) -> str:
 
 
 def _total(body: dict[str, object]) -> float:
-    value = body.get("value")
-    return float(value) if isinstance(value, int | float) else 0.0
+    """The figure of a period that is the whole span asked for; 0 where there is nothing to count yet."""
+    points = body["points"]
+    assert isinstance(points, list)
+    return float(points[0]["value"] or 0) if points else 0.0
 
 
 async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) -> None:
@@ -200,7 +202,7 @@ async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) ->
         answers = {mail.subject: mail.answer for mail in MAILS}
         agents = {name: Agent(name, await client("routing", name), answers) for name in ("dana", "omar")}
         intake = await client("intake", None)
-        token = local_settings.secret_file(local.secrets_folder / "twilio.token", "password")
+        token = local_settings.secret_file(local.twilio_token_file, "password")
         story = Story(console)
         demo = Demo(
             local=local,

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -47,6 +48,11 @@ class LocalSettings(BaseSettings):
     def key_file(self) -> Path:
         return (self.master_key_file or self.secrets_folder / "master.key").absolute()
 
+    @property
+    def twilio_token_file(self) -> Path:
+        """The token with which `make demo` signs as Twilio does."""
+        return self.secrets_folder / "twilio.token"
+
     def service_ports(self) -> dict[str, int]:
         """HTTP port by service, in the order of their start."""
         return {
@@ -73,13 +79,6 @@ def load(project: Path) -> LocalSettings:
 
 def render_environment(settings: LocalSettings, kafka: str, database: str) -> dict[str, str]:
     """The settings every service and `deploy.setup` is started with."""
-    outside = {
-        "PATCHBAY_INTAKE_MAIL_HOST": "127.0.0.1",
-        "PATCHBAY_INTAKE_MAIL_PORT": str(settings.demo_mail_port),
-        "PATCHBAY_INTAKE_TWILIO_URL": f"http://127.0.0.1:{settings.demo_twilio_port}",
-        "PATCHBAY_INTAKE_TWILIO_ACCOUNT": "AC" + "0" * 32,
-        "PATCHBAY_INTAKE_TWILIO_TOKENS_FILE": str(settings.secrets_folder / "twilio.token"),
-    }
     ports = {f"PATCHBAY_{name.upper()}_PORT": str(port) for name, port in settings.service_ports().items()}
     return {
         "PATCHBAY_KAFKA": kafka,
@@ -89,6 +88,19 @@ def render_environment(settings: LocalSettings, kafka: str, database: str) -> di
         "PATCHBAY_SMTP_PORT": str(settings.smtp_port),
         **ports,
     }
+
+
+def demo_receivers(settings: LocalSettings, given: Mapping[str, str]) -> dict[str, str]:
+    """Where replies go while no mail server and no Twilio account are named in `given`: to the receivers of `make demo`."""
+    receivers = {}
+    if "PATCHBAY_INTAKE_MAIL_HOST" not in given:
+        receivers["PATCHBAY_INTAKE_MAIL_HOST"] = "127.0.0.1"
+        receivers["PATCHBAY_INTAKE_MAIL_PORT"] = str(settings.demo_mail_port)
+    if "PATCHBAY_INTAKE_TWILIO_ACCOUNT" not in given:
+        receivers["PATCHBAY_INTAKE_TWILIO_URL"] = f"http://127.0.0.1:{settings.demo_twilio_port}"
+        receivers["PATCHBAY_INTAKE_TWILIO_ACCOUNT"] = "AC" + "0" * 32
+        receivers["PATCHBAY_INTAKE_TWILIO_TOKENS_FILE"] = str(settings.twilio_token_file)
+    return receivers
 
 
 def from_env_file(project: Path) -> dict[str, str]:

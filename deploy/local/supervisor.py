@@ -82,6 +82,7 @@ class Supervisor:
         environment = self._environment(kafka, database)
         shown = self._prepare(environment)
         self._start_services(environment)
+        self._configure(environment)
         self._show(shown, kafka)
         self._screen.done(f"Patchbay runs; logs in {self._shown(self._data / 'logs')}", time.monotonic() - began)
         self._screen.plain("  Ctrl-C, or `make stop` in another terminal, ends it. `make demo` shows it at work.")
@@ -153,17 +154,34 @@ class Supervisor:
     def _environment(self, kafka: str, database: str) -> dict[str, str]:
         if "PATCHBAY_MASTER_KEY" not in os.environ:
             local_settings.secret_file(self._settings.key_file)
+        local_settings.secret_file(self._settings.twilio_token_file, "password")
+        given = {**local_settings.from_env_file(self._project), **os.environ}
         return {
-            **local_settings.from_env_file(self._project),
-            **os.environ,
+            **given,
+            **local_settings.demo_receivers(self._settings, given),
             **local_settings.render_environment(self._settings, kafka, database),
             "PYTHONUNBUFFERED": "1",
         }
 
     def _prepare(self, environment: dict[str, str]) -> dict[str, object]:
         """Run `deploy.setup`, which migrates, makes topics and prints, as JSON, what a person needs to know."""
-        printed = self._data / "run" / "setup.out"
-        child = self._child("setup", [sys.executable, "-m", "deploy.setup"], environment, printed)
+        began = time.monotonic()
+        printed = self._run_once("deploy.setup", "The preparation of schemas and topics", environment)
+        self._screen.done("Schemas, topics and demo keys are in place", time.monotonic() - began)
+        return printed if isinstance(printed, dict) else {}
+
+    def _configure(self, environment: dict[str, str]) -> None:
+        """Run `deploy.demo_config`: the demonstration's agents, queues and promises, where they are missing."""
+        began = time.monotonic()
+        made = self._run_once("deploy.demo_config", "The demonstration's configuration", environment)
+        if isinstance(made, list) and made:
+            self._screen.done(f"Agents, queues and promises of the demonstration: {len(made)} made", time.monotonic() - began)
+
+    def _run_once(self, module: str, what: str, environment: dict[str, str]) -> object:
+        """Run a module to its end and return the JSON on its last line. Raises LocalError, Stopped."""
+        name = module.rpartition(".")[2]
+        printed = self._data / "run" / f"{name}.out"
+        child = self._child(name, [sys.executable, "-m", module], environment, printed)
         began = time.monotonic()
         child.start()
         while not child.wait(0.05):
@@ -173,10 +191,8 @@ class Supervisor:
         lines = printed.read_text(encoding="utf-8").splitlines()
         printed.unlink()  # it has the keys
         if child.exit_code != 0 or not lines:
-            raise did_not_start("The preparation of schemas and topics", child.log, child.last_line())
-        self._screen.done("Schemas, topics and demo keys are in place", time.monotonic() - began)
-        prepared = json.loads(lines[-1])
-        return prepared if isinstance(prepared, dict) else {}
+            raise did_not_start(what, child.log, child.last_line())
+        return json.loads(lines[-1])
 
     def _show(self, prepared: dict[str, object], kafka: str) -> None:
         addresses = {name: f"http://{HOST}:{port}" for name, port in self._settings.service_ports().items()}

@@ -138,7 +138,7 @@ async def test_the_metrics_count_what_happened(system: System) -> None:
     openings = len([e for e in await system.log_of("tickets") if isinstance(e.data, TicketOpened)])
 
     async def counted() -> bool:
-        answer = await system.client("metrics", "operations").get("/v1/metrics/ticket_volume")
-        return bool(answer.json()["value"] == openings)
+        answer = await system.client("metrics", "operations").get("/v1/metrics/ticket_volume", params={"period": "total"})
+        return bool(answer.json()["points"][0]["value"] == openings)
 
     await until("the volume is counted", counted)
