@@ -32,6 +32,7 @@ from shared.auth import requires
 from shared.clock import clock
 from shared.http import FieldError, Problem
 
+MAX_VALUES = 200
 DEFAULT_SPAN = timedelta(days=7)
 KNOWN_PARAMETERS = frozenset({"from", "to", "period", "group_by", "percentiles", *Dims._fields})
 
@@ -144,9 +145,13 @@ def _filters(request: Request, metric: Metric) -> dict[str, list[str]]:
         for name in request.query_params
         if name not in KNOWN_PARAMETERS or (name in Dims._fields and name not in metric.dimensions)
     ]
+    filters = {name: request.query_params.getlist(name) for name in metric.dimensions if name in request.query_params}
+    for name, values in filters.items():
+        if any("\x00" in value for value in values) or len(values) > MAX_VALUES:
+            unknown.append(FieldError(f"query.{name}", f"at most {MAX_VALUES} values, without NUL characters"))
     if unknown:
         raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", unknown)
-    return {name: request.query_params.getlist(name) for name in metric.dimensions if name in request.query_params}
+    return filters
 
 
 def _check(metric: Metric, group_by: Sequence[str], percentiles: Sequence[int]) -> None:

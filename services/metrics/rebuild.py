@@ -24,7 +24,7 @@ from shared.folding import Folder
 from shared.outbox import Outbox
 from shared.parking import Parking, code_version
 from shared.personal import KeyRing
-from shared.records import Record
+from shared.records import Record, key_text
 
 BESIDE: Writer = "metrics_rebuild"  # type: ignore[assignment]  # a schema, not a writer: nothing of it is published
 RETIRED = "metrics_retired"
@@ -184,7 +184,7 @@ async def _live_offsets(conn: AsyncConnection, *, hold: bool = False) -> dict[To
 async def _only_in(conn: AsyncConnection, one: str, other: str, table: str) -> int:
     # What a service said itself (that it parked something) is not part of what it has read.
     read = f" WHERE topic <> '{PARKED.name}'" if table == "key_position" else ""
-    statement = f"SELECT count(*) FROM (SELECT * FROM {one}.{table}{read} EXCEPT ALL SELECT * FROM {other}.{table}{read}) AS only"
+    statement = f"SELECT count(*) FROM (SELECT * FROM {one}.{table}{read} EXCEPT ALL SELECT * FROM {other}.{table}{read}) AS lone"
     return (await conn.execute(sa.text(statement))).scalar_one()  # type: ignore[no-any-return]
 
 
@@ -204,5 +204,4 @@ async def _replace(conn: AsyncConnection) -> None:
 
 
 def _record(record: ConsumerRecord) -> Record:
-    key = record.key.decode("utf-8", "replace") if record.key is not None else ""
-    return Record(record.topic, record.partition, record.offset, key, record.value or b"")
+    return Record(record.topic, record.partition, record.offset, key_text(record.key), record.value or b"")

@@ -121,7 +121,8 @@ async def _add_dims(conn: AsyncConnection, schema: str, dims: set[Dims]) -> None
         ),
         {
             "ids": [dims_id(one) for one in ordered],
-            **{name: [getattr(one, name) for one in ordered] for name in Dims._fields},
+            # PostgreSQL's text holds no NUL, and one odd label must not stop the partition.
+            **{name: [getattr(one, name).replace("\x00", "\ufffd") for one in ordered] for name in Dims._fields},
         },
     )
 

@@ -48,6 +48,7 @@ Measure = Literal[
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_US = 3_600_000_000
+LONGEST_US = 100 * 365 * 24 * HOUR_US  # longer durations are mistakes, and sums must stay within 64 bits
 NOW_HOUR = -1  # the hour of what stands at this moment and is not kept over time (`…_now`)
 NO_BIN = 0  # counts, and durations of zero
 _DIMS_NAMESPACE = UUID("b0a5c0de-0d13-5a7e-8c11-5f6b7a3c9e21")
@@ -102,9 +103,10 @@ Changes = dict[Cell, Amount]
 def add(changes: Changes, measured: Iterable[Measured], sign: Literal[1, -1] = 1) -> None:
     """Add what was measured to `changes` (or take it away); cells that come to nothing are dropped."""
     for measure, hour, dims, n, us in measured:
-        cell = Cell(measure, hour, dims, NO_BIN if us is None else bin_of(us))
+        lasted = min(us or 0, LONGEST_US)
+        cell = Cell(measure, hour, dims, bin_of(lasted))
         n_before, total_before = changes.get(cell, (0, 0))
-        amount = Amount(n_before + sign * n, total_before + sign * n * (us or 0))
+        amount = Amount(n_before + sign * n, total_before + sign * n * lasted)
         if amount.n or amount.total_us:
             changes[cell] = amount
         else:
@@ -135,7 +137,7 @@ def _edges() -> list[int]:
     (1 + 0.01) / (1 - 0.01). Whole numbers, because logarithms may round differently on another machine.
     """
     edges = [1]
-    while edges[-1] < 100 * 365 * 24 * HOUR_US:
+    while edges[-1] < LONGEST_US:
         edges.append(max(edges[-1] + 1, edges[-1] * 101 // 99))
     return edges
 

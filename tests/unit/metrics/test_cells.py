@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from services.metrics.domain.cells import (
     EPOCH,
     HOUR_US,
+    LONGEST_US,
     Changes,
     Dims,
     Measured,
@@ -56,6 +57,12 @@ def test_a_quantile_is_within_one_percent_of_the_observation_at_its_rank(duratio
     found = quantile(bins, percent)
     assert found is not None
     assert abs(found - exact) <= 0.01 * exact
+
+
+def test_a_duration_beyond_all_reason_is_cut_so_that_sums_stay_within_64_bits() -> None:
+    changes: Changes = {}
+    add(changes, [Measured("talk", 0, Dims(), us=2**63)])
+    assert [amount.total_us for amount in changes.values()] == [LONGEST_US]
 
 
 def test_nothing_has_no_quantile() -> None:
