@@ -1,0 +1,507 @@
+"""What becomes of promises: stories of tickets, and what is said about their clocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from shared.events.call import CallAnswered, CallReceived
+from shared.events.config import SlaTarget
+from shared.events.sla import SlaBreached, SlaBreachRetracted, SlaWarned
+from shared.events.ticket import (
+    SpamMarked,
+    SpamUnmarked,
+    TicketAssigned,
+    TicketClosed,
+    TicketMergedInto,
+    TicketPended,
+    TicketPrioritised,
+    TicketPutOnHold,
+    TicketQueued,
+    TicketReopened,
+    TicketResolved,
+    TicketUnmerged,
+    TicketWithdrawn,
+)
+from tests.unit.sla.desk import OFFICE, Desk, at, message, opened, policy, reply, target
+
+HOUR = target("first_response", 60)
+DAY = target("resolution", 480)
+QUICK = target("next_response", 30)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A story: who says what when (I intake, R routing, T the timers), and what is said of the clocks."""
+
+    name: str
+    targets: tuple[SlaTarget, ...]
+    story: tuple[tuple[object, ...], ...]
+    told: tuple[str, ...] = field(default=())
+    office: bool = False
+
+
+def told_of(case: Case) -> list[str]:
+    desk = Desk(policy(*case.targets), OFFICE if case.office else None)
+    for who, when, *facts in case.story:
+        if who == "T":
+            desk.ring(str(when))
+        elif who == "I":
+            desk.intake(str(when), *facts)  # type: ignore[arg-type]
+        else:
+            desk.routing(str(when), *facts)  # type: ignore[arg-type]
+    return desk.told()
+
+
+ASKED = ("I", "09:00", opened(), message())
+FIRST = "started first_response.1 10:00"
+WHOLE = "started resolution.1 17:00"
+
+CASES = [
+    # first response
+    Case("a reply in time keeps the promise", (HOUR,), (ASKED, ("R", "09:20", reply())), (FIRST, "met first_response.1 20m")),
+    Case("a reply at the deadline keeps it", (HOUR,), (ASKED, ("R", "10:00", reply())), (FIRST, "met first_response.1 60m")),
+    Case(
+        "a reply the moment after breaks it",
+        (HOUR,),
+        (ASKED, ("R", "10:00:00.000001", reply())),
+        (FIRST, "breached first_response.1 10:00", "breach_cleared first_response.1 +1.66667e-08m"),
+    ),
+    Case(
+        "the timers break it when nobody replies, once",
+        (HOUR,),
+        (ASKED, ("T", "10:00"), ("T", "10:01"), ("R", "10:30", reply())),
+        (FIRST, "breached first_response.1 10:00", "breach_cleared first_response.1 +30m"),
+    ),
+    Case("the timers break nothing early", (HOUR,), (ASKED, ("T", "09:59:59.999999")), (FIRST,)),
+    Case("a bot's reply is no response", (HOUR,), (ASKED, ("R", "09:20", reply("bot"))), (FIRST,)),
+    Case("a machine's mail asks nothing", (HOUR,), (("I", "09:00", opened(), message("out_of_office")),), ()),
+    Case(
+        "a ticket opened outward promises from the customer's first message",
+        (HOUR,),
+        (("I", "09:00", opened()), ("R", "09:01", reply()), ("I", "09:30", message()), ("R", "09:40", reply())),
+        ("started first_response.1 10:30", "met first_response.1 10m"),
+    ),
+    Case(
+        "talk with an agent is a response",
+        (HOUR,),
+        (
+            (
+                "I",
+                "09:00",
+                opened(channel="phone"),
+                CallReceived(call_id="k", customer_id="c1", inbox="line", provider="t", provider_ref="CA"),
+            ),
+            ("I", "09:00:30", CallAnswered(call_id="k", agent_id=None)),
+            ("I", "09:01", CallAnswered(call_id="k", agent_id="dana")),
+        ),
+        (FIRST, "met first_response.1 1m"),
+    ),
+    Case(
+        "a second message does not move the deadline",
+        (HOUR,),
+        (ASKED, ("I", "09:40", message()), ("T", "10:00")),
+        (FIRST, "breached first_response.1 10:00"),
+    ),
+    Case(
+        "what waits for the customer does not run",
+        (HOUR,),
+        (
+            ASKED,
+            ("R", "09:30", TicketPended()),
+            ("T", "12:00"),
+            ("I", "13:00", message()),
+            ("T", "13:29"),
+            ("R", "13:30", reply()),
+        ),
+        (FIRST, "paused first_response.1 30m pending", "resumed first_response.1 13:30", "met first_response.1 60m"),
+    ),
+    Case(
+        "what waits for a third party runs, unless the policy says otherwise",
+        (HOUR,),
+        (ASKED, ("R", "09:30", TicketPutOnHold()), ("T", "10:00")),
+        (FIRST, "breached first_response.1 10:00"),
+    ),
+    Case(
+        "on hold stops the clock where the policy says so",
+        (target("first_response", 60, pause_on=("on_hold",)),),
+        (ASKED, ("R", "09:30", TicketPutOnHold()), ("T", "11:00"), ("R", "11:00", TicketReopened()), ("T", "11:30")),
+        (
+            FIRST,
+            "paused first_response.1 30m on_hold",
+            "resumed first_response.1 11:30",
+            "breached first_response.1 11:30",
+        ),
+    ),
+    Case(
+        "resolved without a word stops the clock, closed ends it",
+        (HOUR,),
+        (ASKED, ("R", "09:15", TicketResolved()), ("T", "12:00"), ("I", "13:00", TicketClosed(reason="resolved_long_ago"))),
+        (FIRST, "paused first_response.1 45m resolved", "cancelled first_response.1 closed"),
+    ),
+    Case(
+        "reopened after a bot's resolution, the response has what was left",
+        (HOUR,),
+        (ASKED, ("R", "09:05", TicketResolved(by="bot")), ("I", "14:00", message()), ("R", "14:10", reply())),
+        (
+            FIRST,
+            "paused first_response.1 55m resolved",
+            "resumed first_response.1 14:55",
+            "met first_response.1 15m",
+        ),
+    ),
+    Case(
+        "reopened after a bot's resolution, the response starts anew where the policy says so",
+        (target("first_response", 60, on_reopen="restart"),),
+        (ASKED, ("R", "09:05", TicketResolved(by="bot")), ("I", "14:00", message()), ("R", "14:10", reply())),
+        (
+            FIRST,
+            "paused first_response.1 55m resolved",
+            "cancelled first_response.1 answered_elsewhere",
+            "started first_response.2 15:00",
+            "met first_response.2 10m",
+        ),
+    ),
+    # resolution
+    Case(
+        "resolved in time",
+        (DAY,),
+        (ASKED, ("R", "11:00", TicketResolved())),
+        (WHOLE, "met resolution.1 120m"),
+    ),
+    Case(
+        "a resolution that had not seen the last message resolves nothing",
+        (DAY,),
+        (ASKED, ("I", "10:00", message()), ("R", "11:00", reply()), ("T", "17:00")),
+        (WHOLE, "breached resolution.1 17:00"),
+    ),
+    Case(
+        "pending does not count",
+        (DAY,),
+        (ASKED, ("R", "10:00", TicketPended()), ("I", "12:00", message()), ("R", "13:00", TicketResolved())),
+        (WHOLE, "paused resolution.1 420m pending", "resumed resolution.1 19:00", "met resolution.1 120m"),
+    ),
+    Case(
+        "reopened, it runs on",
+        (DAY,),
+        (ASKED, ("R", "10:00", TicketResolved()), ("I", "12:00", message()), ("T", "19:00")),
+        (WHOLE, "met resolution.1 60m", "resumed resolution.1 19:00", "breached resolution.1 19:00"),
+    ),
+    Case(
+        "reopened, it starts anew where the policy says so",
+        (target("resolution", 480, on_reopen="restart"),),
+        (ASKED, ("R", "10:00", TicketResolved()), ("I", "12:00", message()), ("R", "13:00", TicketResolved())),
+        (WHOLE, "met resolution.1 60m", "started resolution.2 20:00", "met resolution.2 60m"),
+    ),
+    Case(
+        "a promise that was broken is not promised again by reopening",
+        (DAY,),
+        (ASKED, ("T", "17:00"), ("R", "18:00", TicketResolved()), ("I", "18:30", message()), ("R", "19:00", TicketResolved())),
+        (WHOLE, "breached resolution.1 17:00", "breach_cleared resolution.1 +60m"),
+    ),
+    Case(
+        "closed unresolved ends it",
+        (DAY,),
+        (ASKED, ("I", "10:00", TicketClosed(reason="requested"))),
+        (WHOLE, "cancelled resolution.1 closed"),
+    ),
+    Case(
+        "closed long after it was resolved changes nothing",
+        (DAY,),
+        (ASKED, ("R", "10:00", TicketResolved()), ("I", "Tue 10:00", TicketClosed(reason="resolved_long_ago"))),
+        (WHOLE, "met resolution.1 60m"),
+    ),
+    # next response
+    Case(
+        "each later question has its own clock",
+        (HOUR, QUICK),
+        (
+            ASKED,
+            ("R", "09:10", reply()),
+            ("I", "09:30", message()),
+            ("I", "09:40", message()),
+            ("R", "09:50", reply()),
+            ("I", "11:00", message()),
+            ("T", "11:30"),
+        ),
+        (
+            FIRST,
+            "met first_response.1 10m",
+            "started next_response.1 10:00",
+            "met next_response.1 20m",
+            "started next_response.2 11:30",
+            "breached next_response.2 11:30",
+        ),
+    ),
+    Case(
+        "a question that the resolution covers is answered elsewhere",
+        (QUICK,),
+        (ASKED, ("R", "09:10", reply()), ("I", "09:30", message()), ("R", "09:40", TicketResolved())),
+        ("started next_response.1 10:00", "cancelled next_response.1 answered_elsewhere"),
+    ),
+    # gone
+    *(
+        Case(f"{reason} ends all promises", (HOUR, DAY), (ASKED, ("I", "09:10", fact)), (WHOLE, FIRST, *cancelled))
+        for reason, fact, cancelled in (
+            ("spam", SpamMarked(by="rule"), ("cancelled resolution.1 spam", "cancelled first_response.1 spam")),
+            (
+                "merged",
+                TicketMergedInto(into_ticket_id="t2"),
+                ("cancelled resolution.1 merged", "cancelled first_response.1 merged"),
+            ),
+            (
+                "withdrawn",
+                TicketWithdrawn(reason="cancelled"),
+                ("cancelled resolution.1 withdrawn", "cancelled first_response.1 withdrawn"),
+            ),
+        )
+    ),
+    Case(
+        "what is no spam after all is promised anew",
+        (HOUR,),
+        (ASKED, ("I", "09:10", SpamMarked(by="rule")), ("R", "11:00", SpamUnmarked(by="agent")), ("R", "11:30", reply())),
+        (FIRST, "cancelled first_response.1 spam", "started first_response.2 12:00", "met first_response.2 30m"),
+    ),
+    Case(
+        "what is unmerged is promised anew",
+        (DAY,),
+        (ASKED, ("I", "09:10", TicketMergedInto(into_ticket_id="t2")), ("I", "10:00", TicketUnmerged(from_ticket_id="t2"))),
+        (WHOLE, "cancelled resolution.1 merged", "started resolution.2 18:00"),
+    ),
+    Case(
+        "what is broken stays broken when it turns out as spam",
+        (HOUR,),
+        (ASKED, ("T", "10:00"), ("R", "10:30", SpamMarked(by="agent"))),
+        (FIRST, "breached first_response.1 10:00", "cancelled first_response.1 spam"),
+    ),
+    # business hours
+    Case(
+        "only open hours count",
+        (HOUR,),
+        (("I", "Fri 16:30", opened(), message()), ("T", "Sun 12:00")),
+        ("started first_response.1 Mon 09:30",),
+        office=True,
+    ),
+    Case(
+        "exact to the second over night",
+        (HOUR,),
+        (("I", "16:59:31", opened(), message()), ("T", "Tue 09:59:31")),
+        ("started first_response.1 Tue 09:59:31", "breached first_response.1 Tue 09:59:31"),
+        office=True,
+    ),
+    Case(
+        "calendar time counts day and night beside a calendar",
+        (target("first_response", 60, hours="calendar"),),
+        (("I", "Sat 03:00", opened(), message()),),
+        ("started first_response.1 Sat 04:00",),
+        office=True,
+    ),
+    Case(
+        "what was asked and answered while closed took no time",
+        (HOUR,),
+        (("I", "Sat 03:00", opened(), message()), ("R", "Sat 15:00", reply())),
+        ("started first_response.1 Mon 10:00", "met first_response.1 0m"),
+        office=True,
+    ),
+    Case(
+        "a pause across the night gives back only open hours",
+        (DAY,),
+        (ASKED, ("R", "16:00", TicketPended()), ("I", "Tue 10:00", message()), ("R", "Tue 10:30", TicketResolved())),
+        (WHOLE, "paused resolution.1 60m pending", "resumed resolution.1 Tue 11:00", "met resolution.1 450m"),
+        office=True,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_story_says_of_its_clocks(case: Case) -> None:
+    assert told_of(case) == list(case.told)
+
+
+PRIORITIES = SlaTarget(kind="first_response", seconds={"2": 3600, "3": 900, "4": 300}, warn_at_percent=())
+
+
+def test_a_higher_priority_shortens_the_promise_by_what_was_used() -> None:
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message())
+    desk.routing("09:10", TicketPrioritised(priority=3, previous=2)).routing("09:15", reply())
+    assert desk.told() == [FIRST, "started first_response.1 09:15", "met first_response.1 15m"]
+
+
+def test_a_priority_whose_target_is_used_up_already_is_broken_when_it_is_given_not_before() -> None:
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message())
+    desk.routing("09:30", TicketPrioritised(priority=4, previous=2))
+    assert desk.due == at("09:30")
+    desk.ring("09:30").routing("09:40", reply())
+    assert desk.told() == [
+        FIRST,
+        "started first_response.1 09:30",
+        "breached first_response.1 09:30",
+        "breach_cleared first_response.1 +10m",
+    ]
+
+
+def test_a_lower_priority_does_not_mend_what_is_broken() -> None:
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(priority=3), message()).ring("09:15")
+    desk.routing("09:20", TicketPrioritised(priority=2, previous=3)).routing("09:30", reply())
+    assert desk.told() == [
+        "started first_response.1 09:15",
+        "breached first_response.1 09:15",
+        "breach_cleared first_response.1 +15m",
+    ]
+
+
+def test_a_priority_without_a_promise_ends_it_and_one_with_a_promise_starts_it() -> None:
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message())
+    desk.routing("09:10", TicketPrioritised(priority=1, previous=2))
+    desk.routing("09:20", TicketPrioritised(priority=2, previous=1))
+    assert desk.told() == [FIRST, "cancelled first_response.1 retargeted", "started first_response.2 10:20"]
+
+
+def test_a_ticket_whose_priority_had_no_promise_is_promised_from_the_change_on() -> None:
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(priority=1), message())
+    assert desk.due is None
+    desk.routing("11:00", TicketPrioritised(priority=2, previous=1))
+    assert desk.told() == ["started first_response.1 12:00"]
+
+
+def test_a_changed_priority_while_waiting_for_the_customer_counts_what_is_left() -> None:
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message()).routing("09:10", TicketPended())
+    desk.routing("09:20", TicketPrioritised(priority=3, previous=2)).intake("10:00", message())
+    assert desk.told()[2:] == [
+        "started first_response.1 10:00",
+        "paused first_response.1 5m pending",
+        "resumed first_response.1 10:05",
+    ]
+
+
+WARNING = target("first_response", 60, warn_at_percent=(50, 80))
+
+
+def test_warnings_come_at_their_share_with_the_last_as_the_louder_one() -> None:
+    desk = Desk(policy(WARNING)).intake("09:00", opened(), message())
+    assert desk.due == at("09:30")
+    desk.ring("09:30")
+    assert desk.due == at("09:48")
+    desk.ring("09:48").ring("09:50").ring("10:00")
+    assert desk.told()[1:] == ["warned first_response.1 50%", "warned first_response.1 80%", "breached first_response.1 10:00"]
+    first, second = (draft for draft in desk.said if isinstance(draft.data, SlaWarned))
+    assert isinstance(first.data, SlaWarned)
+    assert isinstance(second.data, SlaWarned)
+    assert (first.time, first.data.severity, first.data.remaining_us) == (at("09:30"), "info", 30 * 60_000_000)
+    assert (second.time, second.data.severity, second.data.remaining_us) == (at("09:48"), "warning", 12 * 60_000_000)
+    assert desk.due is None
+
+
+def test_nothing_is_warned_of_once_the_promise_is_kept() -> None:
+    desk = Desk(policy(WARNING)).intake("09:00", opened(), message()).routing("09:45", reply()).ring("10:00")
+    assert desk.told() == [FIRST, "met first_response.1 45m"]
+
+
+def test_a_warning_gone_by_before_the_timers_looked_is_given_when_a_fact_shows_it() -> None:
+    desk = Desk(policy(WARNING)).intake("09:00", opened(), message()).routing("09:40", TicketPended())
+    assert desk.told()[1:] == ["warned first_response.1 50%", "paused first_response.1 20m pending"]
+    desk.intake("10:00", message()).ring("10:08")
+    assert desk.told()[3:] == ["resumed first_response.1 10:20", "warned first_response.1 80%"]
+
+
+def test_another_target_warns_again_at_its_own_shares() -> None:
+    targets = SlaTarget(kind="first_response", seconds={"2": 3600, "1": 7200}, warn_at_percent=(50,))
+    desk = Desk(policy(targets)).intake("09:00", opened(), message()).ring("09:30")
+    desk.routing("09:40", TicketPrioritised(priority=1, previous=2)).ring("10:00")
+    assert desk.told()[1:] == ["warned first_response.1 50%", "started first_response.1 11:00", "warned first_response.1 50%"]
+
+
+def test_a_breach_is_told_at_its_deadline_with_how_late_and_whose_it_was_then() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), message())
+    desk.routing("09:10", TicketQueued(queue_id="support", visit=1, reason="opened", age_from=at("09:00")))
+    desk.routing("09:20", TicketAssigned(agent_id="dana", how="accepted", team_id="first-line"))
+    desk.routing("10:00:02", TicketAssigned(agent_id="amir", how="supervisor", team_id="second-line"))
+    (breach,) = (draft for draft in desk.said if isinstance(draft.data, SlaBreached))
+    assert isinstance(breach.data, SlaBreached)
+    assert breach.time == breach.data.deadline == at("10:00")
+    assert breach.data.published_late_us == 2_000_000
+    assert (breach.data.agent_id, breach.data.team_id, breach.data.queue_id) == ("dana", "first-line", "support")
+
+
+def test_an_urgent_breach_is_critical_and_one_from_incomplete_input_is_unconfirmed() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(priority=4), message()).ring("10:15", unconfirmed=True)
+    fact = desk.said[-1].data
+    assert isinstance(fact, SlaBreached)
+    assert (fact.severity, fact.unconfirmed, fact.published_late_us) == ("critical", True, 15 * 60_000_000)
+
+
+# --- facts that come late ---------------------------------------------------------------------------------------------
+
+
+def test_a_reply_that_comes_late_takes_back_the_breach_that_it_disproves() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), message()).ring("10:00:01")
+    desk.routing("09:59:59", reply())
+    assert desk.told() == [
+        FIRST,
+        "breached first_response.1 10:00",
+        "breach_retracted first_response.1 10:00",
+        "met first_response.1 59.9833m",
+    ]
+    retracted = desk.said[2].data
+    assert isinstance(retracted, SlaBreachRetracted)
+    assert retracted.cause_event_id == "routing-1"
+
+
+def test_a_pause_that_comes_late_takes_back_the_breach_and_gives_the_rest_its_time() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), message()).ring("10:00")
+    desk.routing("09:50", TicketPended()).intake("11:00", message()).ring("11:10")
+    assert desk.told()[1:] == [
+        "breached first_response.1 10:00",
+        "breach_retracted first_response.1 10:00",
+        "paused first_response.1 10m pending",
+        "resumed first_response.1 11:10",
+        "breached first_response.1 11:10",
+    ]
+
+
+def test_a_resolution_crossed_by_a_message_turns_out_to_have_resolved_nothing() -> None:
+    desk = Desk(policy(DAY)).intake("09:00", opened(), message())
+    desk.routing("10:00", TicketResolved()).intake("09:59", message(), seen=0)
+    assert desk.told() == [WHOLE, "met resolution.1 60m", "resumed resolution.1 17:00"]
+    assert desk.due == at("17:00")
+
+
+def test_a_second_question_before_the_first_reply_is_timed_from_when_it_was_asked() -> None:
+    desk = Desk(policy(HOUR, QUICK)).intake("09:00", opened(), message()).intake("09:20", message())
+    desk.routing("09:21", reply(), seen=2)
+    assert desk.told()[1:] == ["met first_response.1 21m", "started next_response.1 09:50"]
+    desk.routing("09:30", reply())
+    assert desk.told()[3:] == ["met next_response.1 10m"]
+
+
+def test_a_repeated_fact_says_nothing_again() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), message())
+    repeated = desk.said.copy()
+    desk.written["intake"] -= 1
+    desk.intake("09:00", message())
+    assert desk.said == repeated
+
+
+def test_facts_that_promises_do_not_depend_on_leave_the_story_as_it_is() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), message())
+    story = desk.story
+    desk.intake("09:01", message("bulk")).intake("09:02", CallAnswered(call_id="k", agent_id=None))
+    assert desk.story is story
+
+
+def test_what_is_said_of_one_cause_has_one_identity_each() -> None:
+    desk = Desk(policy(HOUR, DAY, QUICK)).intake("09:00", opened(), message()).ring("Tue 09:00")
+    identities = {(draft.cause, draft.data.TYPE) for draft in desk.said}
+    assert len(identities) == len(desk.said) == 4
+
+
+def test_a_ticket_of_many_questions_keeps_its_last_cycles_only() -> None:
+    desk = Desk(policy(HOUR, QUICK)).intake("09:00", opened(), message()).routing("09:01", reply())
+    for minute in range(2, 42, 2):
+        desk.intake(f"09:{minute:02}", message()).routing(f"09:{minute + 1:02}", reply())
+    cycles = [clock.cycle for clock in desk.story.standing.clocks if clock.target == "next_response"]
+    assert cycles == [17, 18, 19, 20]
+    assert desk.said[-1].time is not None
+    assert desk.said[-1].time - at("09:41") == timedelta(0)
