@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from deploy.local.errors import already_running
-from deploy.local.processes import PidRecord, end_recorded
+from deploy.local.processes import PidRecord, end_recorded, wait_gone
 
 _END_SIGNALS = {"postgres": signal.SIGINT}  # all others: SIGTERM
 _LEFTOVER_SECONDS = 6.0
@@ -67,17 +67,15 @@ class Instance:
 
     def stop(self) -> bool:
         """End the running supervisor and wait for it, by force when it does not; False when nothing was running."""
-        pid = self.supervisor_pid()
-        if pid is None:
+        record = PidRecord.read(self.pid_file("supervisor"))
+        supervisor = record.find() if record is not None else None
+        if supervisor is None:
             return bool(self.clean_up())
         with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            process.terminate()
-            try:
-                process.wait(timeout=STOP_SECONDS)
-            except psutil.TimeoutExpired:
-                process.kill()
-                process.wait(timeout=5)
+            supervisor.terminate()
+            if wait_gone([supervisor], STOP_SECONDS):
+                supervisor.kill()
+                wait_gone([supervisor], 5.0)
         self.clean_up()
         return True
 

@@ -12,7 +12,7 @@ import psutil
 from deploy.local import unprivileged
 from deploy.local.errors import LocalError, did_not_start, from_os_error, port_taken
 from deploy.local.ports import HOST, is_free
-from deploy.local.processes import Child, last_line, wait_until
+from deploy.local.processes import Child, last_line, wait_gone, wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
@@ -218,11 +218,11 @@ def _clear_after_kill(data_dir: Path) -> None:
     if not pid_file.exists():
         return
     orphans = [process for process in psutil.process_iter(["name"]) if _works_in(process, data_dir)]
-    _, left = psutil.wait_procs(orphans, timeout=5.0)
+    left = wait_gone(orphans, 5.0)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=5.0)
+    wait_gone(left, 5.0)
     pid_file.unlink(missing_ok=True)
 
 

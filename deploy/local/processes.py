@@ -177,7 +177,7 @@ class Child:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.wait(5.0)
-        psutil.wait_procs(family, timeout=5.0)
+        wait_gone(family, 5.0)
 
     def pause(self) -> None:
         """Freeze it and its processes (SIGSTOP): it holds its connections and answers nothing."""
@@ -243,13 +243,31 @@ def end_recorded(pid_file: Path, end: signal.Signals, timeout_seconds: float) ->
     with contextlib.suppress(psutil.NoSuchProcess):
         process.resume()
         process.send_signal(end)
-    _, left = psutil.wait_procs(family, timeout=timeout_seconds)
+    left = wait_gone(family, timeout_seconds)
     for stubborn in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             stubborn.kill()
-    psutil.wait_procs(left, timeout=5.0)
+    wait_gone(left, 5.0)
     pid_file.unlink(missing_ok=True)
     return True
+
+
+def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> list[psutil.Process]:
+    """Wait for processes to end; those that still run after the timeout.
+
+    One that has ended and was not collected by its parent counts as ended: a container may have nobody who collects.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_until(answers: Callable[[], bool], child: Child, timeout_seconds: float) -> bool:
