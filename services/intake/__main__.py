@@ -1,0 +1,76 @@
+"""The process of intake: settings, resources, and what runs: serve, take mail, accept, send, consume, relay, tick."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+from fastapi import FastAPI
+
+from services.intake.acceptor import Acceptor
+from services.intake.api import admin, contacts, forms, twilio
+from services.intake.api.edge import Intake
+from services.intake.channels.language import warm_up
+from services.intake.closing import Ticker
+from services.intake.domain.tokens import Signer
+from services.intake.inboxes import InboxBook
+from services.intake.sending import Sender
+from services.intake.settings import IntakeSettings
+from services.intake.smtp import MailHandler, MailListener
+from services.intake.store.projections import PromiseProjection, TicketProjection
+from shared.consumer import Consumer
+from shared.http import create_app, make_server
+from shared.service import Resources, main, resources, run_until_stopped
+
+
+def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
+    """The HTTP application."""
+    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy)
+    app.state.authenticator = intake.parts.authenticator
+    app.state.intake = intake
+    for part in (contacts, twilio, forms, admin):
+        app.include_router(part.router)
+    return app
+
+
+async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncClient) -> None:
+    """Everything, until the process is told to stop."""
+    to_send = asyncio.Event()
+    signer = Signer(settings.signing_secret())
+    inboxes = InboxBook(parts.engine)
+    await inboxes.refresh()
+    acceptor = Acceptor(parts.engine, parts.outbox, to_send)
+    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
+    consumer = parts.consumer((TicketProjection(), PromiseProjection()), committed=to_send.set)
+    server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
+    mail = MailListener(settings, MailHandler(acceptor, inboxes, signer))
+
+    def drain() -> None:
+        server.should_exit = True
+        mail.stopping.set()
+
+    await run_until_stopped(
+        {
+            "serve": server.serve,
+            "serve-mail": mail.run,
+            "accept": acceptor.run,
+            "send": Sender(settings, parts.engine, parts.outbox, inboxes, signer, http, to_send).run,
+            "inboxes": inboxes.run,
+            "consume": consumer.run,
+            "relay": parts.relay().run,
+            "tick": Ticker(settings, parts.engine, parts.outbox).run,
+        },
+        drain,
+    )
+
+
+async def run() -> None:
+    """Open what is needed, and serve."""
+    settings = IntakeSettings()
+    await asyncio.to_thread(warm_up)
+    async with resources("intake", settings) as parts, httpx.AsyncClient(trust_env=False) as http:
+        await serve(settings, parts, http)
+
+
+if __name__ == "__main__":
+    main("intake", IntakeSettings, run)

@@ -1,0 +1,164 @@
+"""Group commit: contacts that arrive together are decided and written together, and each waits for the commit.
+
+No delay is made for it: while one transaction runs, what comes in the meantime is the next group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.intake.domain import decide as decisions
+from services.intake.domain.contacts import Contact
+from services.intake.domain.plan import NewCustomer, Placement, Plan
+from services.intake.domain.tell import tell
+from services.intake.store import contacts as rows
+from services.intake.store import known as facts
+from services.intake.store import tickets
+from shared import db
+from shared.events.base import Event, Fact
+from shared.events.topics import TICKETS, TOPIC_OF
+from shared.outbox import Outbox
+from shared.telemetry import log
+from shared.ticket import Ticket, apply
+
+GROUP = 200
+QUEUE = 5_000
+WORKERS = 2
+ACCEPT_SECONDS = 30.0
+
+
+class Overloaded(Exception):
+    """More contacts wait than can be taken in time; nothing was accepted."""
+
+
+class NotTaken(Exception):
+    """This one contact cannot be stored, for a reason of its own; the others were not harmed by it."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    contact: Contact
+    placed: asyncio.Future[Placement]
+
+
+@dataclass(slots=True)
+class Acceptor:
+    """Takes contacts and answers when they are committed. `opened` is set when something may be waiting to be sent."""
+
+    engine: AsyncEngine
+    outbox: Outbox
+    opened: asyncio.Event
+    queue: deque[_Waiting] = field(default_factory=deque)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def accept(self, contacts: Sequence[Contact]) -> list[Placement | BaseException]:
+        """Where each contact came to be, after the commit; or why it could not be taken (NotTaken, DatabaseAway).
+
+        Raises Overloaded when too many wait.
+        """
+        if len(self.queue) + len(contacts) > QUEUE:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(contact, loop.create_future()) for contact in contacts]
+        self.queue.extend(waiting)
+        self._arrived.set()
+        async with asyncio.timeout(ACCEPT_SECONDS):
+            return await asyncio.gather(*(one.placed for one in waiting), return_exceptions=True)
+
+    async def accept_one(self, contact: Contact) -> Placement:
+        """Like `accept`, for one contact; raises why it could not be taken."""
+        [placed] = await self.accept([contact])
+        if isinstance(placed, BaseException):
+            raise placed
+        return placed
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(WORKERS):
+                workers.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            if not self.queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            group = [self.queue.popleft() for _ in range(min(GROUP, len(self.queue)))]
+            await self._take([one for one in group if not one.placed.done()])
+
+    async def _take(self, group: Sequence[_Waiting]) -> None:
+        """Commit a group; where it fails for what one of them holds, halve it until that one stands alone."""
+        if not group:
+            return
+        try:
+            placements = await db.retrying(lambda: self._commit([one.contact for one in group]))
+        except db.DatabaseAway as error:
+            _fail(group, error)
+        except Exception as error:  # noqa: BLE001 - one contact must not fail the others, whatever is wrong with it
+            if len(group) == 1:
+                log().error("contact not taken", provider=group[0].contact.provider, error=type(error).__name__, exc_info=True)
+                _fail(group, NotTaken(type(error).__name__))
+                return
+            middle = len(group) // 2
+            await self._take(group[:middle])
+            await self._take(group[middle:])
+        else:
+            for one, placement in zip(group, placements, strict=True):
+                if not one.placed.done():
+                    one.placed.set_result(placement)
+
+    async def _commit(self, contacts: Sequence[Contact]) -> list[Placement]:
+        try:
+            return await self._transaction(contacts)
+        except IntegrityError:
+            # Another process stored the same name or handle under other locks; now it can be seen.
+            return await self._transaction(contacts)
+
+    async def _transaction(self, contacts: Sequence[Contact]) -> list[Placement]:
+        async with db.transaction(self.engine) as conn:
+            plan = await self._place(conn, contacts)
+        if any(ticket.confirmation_id for ticket in plan.opened()):
+            self.opened.set()
+        if plan.steps:
+            self.outbox.wake.set()
+        return plan.placements
+
+    async def _place(self, conn: AsyncConnection, contacts: Sequence[Contact]) -> Plan:
+        situation = await facts.load(conn, contacts)
+        plan = decisions.decide(contacts, situation.known)
+        if not plan.steps:
+            return plan
+        drawn = await rows.draw(conn, len(plan.opened()))
+        plan = decisions.numbered(plan, drawn.numbers)
+        await self.outbox.keys.create(conn, [s.customer.customer_id for s in plan.steps if isinstance(s, NewCustomer)])
+        events = await self.outbox.publish(conn, tell(plan), drawn.now)
+        stories = folded(situation.stories, events)
+        opened = plan.opened()
+        await tickets.insert(conn, opened, stories, drawn.now)
+        new = {ticket.ticket_id for ticket in opened}
+        await tickets.update(conn, {t: story for t, story in stories.items() if t not in new}, drawn.now)
+        await rows.save(conn, plan, drawn.now)
+        return plan
+
+
+def folded(stories: dict[str, Ticket], events: Sequence[Event[Fact]]) -> dict[str, Ticket]:
+    """The stories that these events of ours change, as they are afterwards."""
+    changed: dict[str, Ticket] = {}
+    for event in events:
+        if TOPIC_OF[type(event.data)] is TICKETS:
+            story = changed.get(event.key) or stories.get(event.key) or Ticket()
+            changed[event.key] = apply(story, event)
+    return changed
+
+
+def _fail(group: Sequence[_Waiting], error: Exception) -> None:
+    for one in group:
+        if not one.placed.done():
+            one.placed.set_exception(error)

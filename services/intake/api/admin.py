@@ -1,0 +1,180 @@
+"""Inboxes, what came in as it came, and forgetting a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.api.edge import Intake, Parts
+from services.intake.channels import mime
+from services.intake.store import config, erasure, known, payloads
+from shared import db
+from shared.auth import Caller, requires
+from shared.clock import clock
+from shared.events.base import Channel, Draft
+from shared.events.config import InboxConfigured
+from shared.events.people import CustomerErased
+from shared.http import FieldError, IfMatch, Problem, check_match, etag
+
+router = APIRouter()
+Admin = Annotated[Caller, Depends(requires("admin"))]
+InboxId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+PLAIN = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox", "Cache-Control": "no-store"}
+
+
+class InboxBody(BaseModel):
+    """One of our own addresses, numbers or forms. `address` of a form is its id; numbers are written with `+`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: Channel
+    address: Annotated[str, Field(min_length=1, max_length=320)]
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] = "en"
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    confirm: bool = True
+    partner_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    effective_from: AwareDatetime | None = None
+
+
+class InboxShown(InboxBody):
+    """An inbox as it is now."""
+
+    id: str
+    version: int
+
+
+class Erased(BaseModel):
+    """Under which ids the person was forgotten."""
+
+    customer_ids: list[str]
+
+
+@router.put("/v1/inboxes/{inbox_id}", response_model=InboxShown)
+async def put_inbox(
+    inbox_id: InboxId, body: InboxBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
+) -> InboxShown:
+    """Make or change an inbox. To change one, send If-Match with the ETag that GET told."""
+    if body.channel == "email" and "@" not in body.address:
+        errors = [FieldError("body.address", "is no e-mail address")]
+        raise Problem(422, "invalid-request", "An e-mail inbox needs an e-mail address.", errors)
+
+    async def put() -> InboxConfigured:
+        async with db.transaction(intake.parts.engine) as conn:
+            return await _put(conn, intake, inbox_id, body, if_match)
+
+    stored = await db.retrying(put)
+    intake.parts.outbox.wake.set()
+    await intake.inboxes.refresh()
+    response.headers["ETag"] = etag(stored.version)
+    return _shown(stored)
+
+
+async def _put(conn: AsyncConnection, intake: Intake, inbox_id: str, body: InboxBody, if_match: str | None) -> InboxConfigured:
+    before = await config.locked_inbox(conn, inbox_id)
+    check_match(if_match, before.version if before else None)
+    now = await clock(conn)
+    after = _configured(inbox_id, body, (before.version if before else 0) + 1, body.effective_from or now)
+    other = await config.other_at(conn, after)
+    if other is not None:
+        errors = [FieldError("body.address", f"belongs to the inbox '{other}'")]
+        raise Problem(409, "address-taken", "Another inbox has this address. Change that one first.", errors)
+    await config.put_inbox(conn, after)
+    key = f"inbox:{inbox_id}"
+    await intake.parts.outbox.publish(conn, [Draft(key=key, data=after, cause=f"{key}:{after.version}")], now)
+    return after
+
+
+@router.get("/v1/inboxes/{inbox_id}", response_model=InboxShown)
+async def get_inbox(inbox_id: InboxId, response: Response, intake: Parts, _caller: Admin) -> InboxShown:
+    """An inbox as it is now, with its ETag."""
+    async with db.transaction(intake.parts.engine) as conn:
+        found = await config.inbox(conn, inbox_id)
+    if found is None:
+        raise Problem(404, "unknown-inbox", "There is no such inbox.")
+    response.headers["ETag"] = etag(found.version)
+    return _shown(found)
+
+
+def _configured(inbox_id: str, body: InboxBody, version: int, effective_from: datetime) -> InboxConfigured:
+    return InboxConfigured(
+        id=inbox_id,
+        version=version,
+        effective_from=effective_from,
+        channel=body.channel,
+        address=body.address,
+        language=body.language,
+        region=body.region,
+        confirm=body.confirm,
+        partner_id=body.partner_id,
+    )
+
+
+def _shown(stored: InboxConfigured) -> InboxShown:
+    return InboxShown(
+        id=stored.id,
+        version=stored.version,
+        effective_from=stored.effective_from,
+        channel=stored.channel,
+        address=stored.address,
+        language=stored.language,
+        region=stored.region,
+        confirm=stored.confirm,
+        partner_id=stored.partner_id,
+    )
+
+
+@router.get("/v1/messages/{message_id}/raw", response_class=Response)
+async def get_raw_message(message_id: str, intake: Parts, _caller: Admin) -> Response:
+    """A message as it came, byte for byte."""
+    async with db.transaction(intake.parts.engine) as conn:
+        payload = await payloads.raw(conn, message_id)
+    return _download(payload.body if payload else None, payload.media_type if payload else "")
+
+
+@router.get("/v1/attachments/{attachment_id}", response_class=Response)
+async def get_attachment(
+    attachment_id: str, intake: Parts, _caller: Annotated[Caller, Depends(requires("agent", "supervisor"))]
+) -> Response:
+    """The content of a file that came with a message."""
+    async with db.transaction(intake.parts.engine) as conn:
+        found = await payloads.attachment(conn, attachment_id)
+    if found is None or found.body is None:
+        return _download(None, "")
+    return _download(mime.file_content(found.body, found.part), found.media_type)
+
+
+def _download(body: bytes | None, media_type: str) -> Response:
+    if body is None:
+        raise Problem(404, "not-found", "There is no such content, or it was erased.")
+    return Response(body, headers={**PLAIN, "Content-Disposition": "attachment"}, media_type=media_type)
+
+
+@router.post("/v1/customers/{customer_id}/erase", response_model=Erased)
+async def erase_customer(customer_id: str, intake: Parts, caller: Admin) -> Erased:
+    """Forget a person under all ids: keys destroyed, rows scrubbed, every service told. Doing it again changes nothing."""
+
+    async def erase() -> list[str]:
+        async with db.transaction(intake.parts.engine) as conn:
+            return await _erase(conn, intake, customer_id, caller.key_id)
+
+    ids = await db.retrying(erase)
+    intake.parts.outbox.wake.set()
+    return Erased(customer_ids=ids)
+
+
+async def _erase(conn: AsyncConnection, intake: Intake, customer_id: str, requested_by: str) -> list[str]:
+    ids = await erasure.merge_set(conn, customer_id)
+    if not ids:
+        raise Problem(404, "unknown-customer", "There is no such customer.")
+    await known.lock(conn, [known.handle_lock(handle) for handle in await erasure.handles_of(conn, ids)])
+    if await erasure.is_done(conn, ids):
+        return ids
+    await intake.parts.keys.destroy(conn, ids)
+    await erasure.scrub(conn, ids)
+    fact = CustomerErased(customer_ids=tuple(ids), requested_by=requested_by)
+    await intake.parts.outbox.publish(conn, [Draft(key=customer_id, data=fact, cause=f"erase:{customer_id}")], await clock(conn))
+    return ids

@@ -1,0 +1,160 @@
+"""`POST /v1/contacts`: one contact, or a list of up to 500, each with an answer of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from services.intake.acceptor import Overloaded
+from services.intake.api.edge import Accepted, Intake, NotTaken, Parts, accepted, not_taken, overloaded
+from services.intake.channels import generic
+from services.intake.channels.generic import ContactBody, UnusableHandle
+from services.intake.domain.contacts import InboundMessage, RequestName
+from services.intake.domain.plan import Placement
+from shared import telemetry
+from shared.auth import Caller, requires
+from shared.db import DatabaseAway
+from shared.http import FieldError, Problem, away
+from shared.idempotency import IdempotencyKey, check_key, request_hash
+
+router = APIRouter()
+LIST_CAP = 500
+_BODY = TypeAdapter(ContactBody)
+_SCHEMA = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        ContactBody.model_json_schema(),
+                        {"type": "array", "maxItems": LIST_CAP, "minItems": 1, "items": ContactBody.model_json_schema()},
+                    ]
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/v1/contacts", status_code=201, openapi_extra=_SCHEMA, response_model=Accepted)
+async def post_contacts(
+    request: Request,
+    intake: Parts,
+    caller: Annotated[Caller, Depends(requires("intake:write"))],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first."""
+    body = await request.body()
+    if idempotency_key is not None:
+        check_key(idempotency_key)
+    if body.lstrip()[:1] == b"[":
+        return await _several(intake, caller, idempotency_key, body)
+    contact = _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), "")
+    try:
+        placement = await intake.take(contact)
+    except NotTaken:
+        raise not_taken() from None
+    return _answer(placement, idempotency_key)
+
+
+def _answer(placement: Placement, idempotency_key: str | None) -> Response:
+    if placement.reused or (placement.conflict and idempotency_key is not None):
+        raise _reused()
+    headers = {"Idempotency-Replayed": "true"} if placement.repeated else None
+    return Response(accepted(placement).model_dump_json(), 201, headers, "application/json")
+
+
+async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
+    items = _items(body)
+    digest = request_hash("contacts", body)
+    taken: list[InboundMessage | Problem] = []
+    for index, item in enumerate(items):
+        try:
+            raw = json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+            taken.append(_contact(intake, caller, key, raw, digest, f"[{index}]"))
+        except Problem as problem:
+            taken.append(problem)
+    traceparent = telemetry.current_traceparent()
+    contacts = [replace(one, traceparent=traceparent) for one in taken if isinstance(one, InboundMessage)]
+    try:
+        placed = iter(await intake.acceptor.accept(contacts))
+    except Overloaded:
+        raise overloaded() from None
+    except TimeoutError:
+        raise away() from None
+    results = [one if isinstance(one, Problem) else _fate(next(placed), key) for one in taken]
+    if results and all(isinstance(result, Problem) and result.status == 503 for result in results):
+        raise away()
+    return Response(
+        json.dumps({"results": [_as_json(result) for result in results]}, ensure_ascii=False), 200, None, "application/json"
+    )
+
+
+def _fate(placed: Placement | BaseException, key: str | None) -> Accepted | Problem:
+    if isinstance(placed, Placement):
+        reused = placed.reused or (placed.conflict and key is not None)
+        return _reused() if reused else accepted(placed)
+    return away() if isinstance(placed, DatabaseAway) else not_taken()
+
+
+def _as_json(result: Accepted | Problem) -> dict[str, object]:
+    if isinstance(result, Accepted):
+        return {"status": 201, **result.model_dump()}
+    errors = [{"field": error.field, "reason": error.reason} for error in result.errors]
+    return {"status": result.status, "code": result.code, "detail": result.detail, **({"errors": errors} if errors else {})}
+
+
+def _items(body: bytes) -> list[object]:
+    try:
+        items = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _malformed("body", "is no JSON") from None
+    if not items or len(items) > LIST_CAP:
+        error = FieldError("body", f"must hold 1 to {LIST_CAP} contacts")
+        raise Problem(422, "invalid-request", "The list has no or too many contacts; send it in parts.", [error])
+    return list(items)
+
+
+def _contact(intake: Intake, caller: Caller, key: str | None, raw: bytes, digest: bytes, place: str) -> InboundMessage:
+    """One contact of the body. Raises Problem."""
+    body = _validated(raw, place)
+    if intake.inboxes.current.named(body.inbox, body.channel) is None:
+        error = FieldError(f"body{place}.inbox", f"no inbox of this id and channel '{body.channel}' is configured")
+        raise Problem(422, "unknown-inbox", "The inbox is not known. Configure it with PUT /v1/inboxes/{id}.", [error])
+    unnamed = f"{key}{place}" if key is not None else str(uuid4())
+    request = RequestName(caller.key_id, key, digest) if key is not None else None
+    try:
+        return generic.parse(body, intake.inboxes.current, caller=caller.key_id, unnamed=unnamed, request=request, raw=raw)
+    except UnusableHandle as error:
+        errors = [FieldError(f"body{place}.handle.value", str(error))]
+        raise Problem(422, "invalid-request", "The handle cannot be used; see errors.", errors) from None
+
+
+def _validated(raw: bytes, place: str) -> ContactBody:
+    try:
+        return _BODY.validate_json(raw)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(one["type"] == "json_invalid" for one in found):
+        raise _malformed(f"body{place}", str(found[0]["msg"]))
+    errors = [FieldError(f"body{place}{_path(one['loc'])}", str(one["msg"])) for one in found]
+    raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", errors)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+
+
+def _malformed(field: str, reason: str) -> Problem:
+    return Problem(400, "malformed-json", "The body is not valid JSON.", [FieldError(field, reason)])
+
+
+def _reused() -> Problem:
+    detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
+    return Problem(422, "idempotency-key-reused", detail)

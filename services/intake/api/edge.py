@@ -1,0 +1,106 @@
+"""What the routes of intake share: the process's parts, and contacts' fate as HTTP answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from fastapi import Depends, Request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from pydantic import BaseModel
+
+from services.intake.acceptor import Acceptor, NotTaken, Overloaded
+from services.intake.domain.contacts import Contact
+from services.intake.domain.plan import Placement
+from services.intake.domain.tokens import Signer
+from services.intake.inboxes import InboxBook
+from services.intake.settings import IntakeSettings
+from services.intake.store import contacts as rows
+from shared import db, telemetry
+from shared.http import Problem, away
+from shared.service import Resources
+from shared.telemetry import log
+
+
+@dataclass(slots=True)
+class Intake:
+    """The parts of this process, as `app.state.intake`."""
+
+    settings: IntakeSettings
+    parts: Resources
+    acceptor: Acceptor
+    inboxes: InboxBook
+    signer: Signer
+    twilio_tokens: tuple[str, ...]
+    limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
+
+    def status_url(self, ticket_id: str) -> str:
+        """The link under which a customer sees how the ticket stands."""
+        return f"{self.settings.public_url}/status/{self.signer.status_token(ticket_id)}"
+
+    def check_rate(self, form: str, address: str) -> None:
+        """Refuse too many submissions from one address. Raises Problem 429."""
+        limit = RateLimitItemPerMinute(self.settings.intake_form_per_minute)
+        if not self.limiter.hit(limit, form, address):
+            detail = "Too many submissions from this address. Wait a minute, then send it again."
+            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": "60"})
+
+    async def take(self, contact: Contact) -> Placement:
+        """Accept one contact. Raises Problem 503 when nothing can be stored now, NotTaken when this one cannot."""
+        try:
+            return await self.acceptor.accept_one(replace(contact, traceparent=telemetry.current_traceparent()))
+        except Overloaded:
+            raise overloaded() from None
+        except TimeoutError:
+            raise away() from None
+
+    async def park(self, provider: str, reason: str, media_type: str, body: bytes) -> None:
+        """Keep what is authentic but cannot be taken, for people to look at. Raises DatabaseAway."""
+        log().error("contact parked", provider=provider, reason=reason)
+        async with db.transaction(self.parts.engine) as conn:
+            await rows.park(conn, provider, reason, media_type, body)
+
+
+def overloaded() -> Problem:
+    """Said when more waits than can be taken in time."""
+    return Problem(
+        503, "overloaded", "More is coming in than can be stored just now. Send it again.", headers={"Retry-After": "1"}
+    )
+
+
+def not_taken() -> Problem:
+    """Said for a contact that passed every check and still could not be stored: a defect of ours, which is logged."""
+    return Problem(500, "not-taken", "This contact could not be stored; it has been logged. The others were not harmed.")
+
+
+class Accepted(BaseModel):
+    """Where a contact came to be. The same contact gets the same answer, however often it is sent."""
+
+    ticket_id: str
+    ticket_number: int
+    message_id: str
+    customer_id: str
+    opened: bool
+
+
+def accepted(placement: Placement) -> Accepted:
+    """A placement as an answer."""
+    return Accepted(
+        ticket_id=placement.ticket_id,
+        ticket_number=placement.number,
+        message_id=placement.item_id,
+        customer_id=placement.customer_id,
+        opened=placement.opened,
+    )
+
+
+def _parts(request: Request) -> Intake:
+    intake: Intake = request.app.state.intake
+    return intake
+
+
+Parts = Annotated[Intake, Depends(_parts)]
+
+__all__ = ["Accepted", "Intake", "NotTaken", "Parts", "accepted", "not_taken", "overloaded"]

@@ -1,0 +1,82 @@
+"""Twilio's webhooks: incoming SMS and WhatsApp messages, incoming calls, status callbacks."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from services.intake.api.edge import Intake, NotTaken, Parts
+from services.intake.channels import twilio, twilio_sms, twilio_voice
+from services.intake.domain.contacts import InboundMessage
+from shared.http import Problem
+
+router = APIRouter()
+TWIML = "text/xml"
+
+
+@router.post("/v1/providers/twilio/sms", response_class=Response, responses={200: {"content": {TWIML: {}}}})
+async def twilio_sms_received(request: Request, intake: Parts) -> Response:
+    """A message came in. Signed by Twilio; answered with an empty TwiML document once it is stored."""
+    raw, pairs = await _signed(request, intake)
+    try:
+        contact = twilio_sms.parse(raw, pairs, intake.inboxes.current)
+    except twilio_sms.Unreadable as error:
+        await intake.park(twilio.PROVIDER, str(error), "application/x-www-form-urlencoded", raw)
+    else:
+        await _take(intake, contact, raw)
+    return Response(twilio.EMPTY_RESPONSE, media_type=TWIML)
+
+
+@router.post("/v1/providers/twilio/voice", response_class=Response, responses={200: {"content": {TWIML: {}}}})
+async def twilio_call_received(request: Request, intake: Parts) -> Response:
+    """A call comes in. Answered with TwiML that greets the caller and lets them wait."""
+    raw, pairs = await _signed(request, intake)
+    values = twilio.single(pairs)
+    await _word(intake, raw, pairs, incoming=True)
+    inbox = intake.inboxes.current.at_or_default("phone", values.get("To") or values.get("Called") or "")
+    return Response(twilio_voice.greeting(inbox), media_type=TWIML)
+
+
+@router.post("/v1/providers/twilio/voice/status", status_code=204)
+async def twilio_call_status(request: Request, intake: Parts) -> Response:
+    """What became of a call, in any order and any number of times."""
+    raw, pairs = await _signed(request, intake)
+    await _word(intake, raw, pairs, incoming=False)
+    return Response(status_code=204)
+
+
+async def _word(intake: Intake, raw: bytes, pairs: twilio.Pairs, *, incoming: bool) -> None:
+    try:
+        word = twilio_voice.parse(raw, pairs, intake.inboxes.current, incoming=incoming)
+    except twilio_voice.Unreadable as error:
+        await intake.park(twilio.PROVIDER, str(error), "application/x-www-form-urlencoded", raw)
+        return
+    try:
+        await intake.take(word)
+    except NotTaken as error:
+        await intake.park(twilio.PROVIDER, str(error), word.media_type, raw)
+
+
+async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:
+    try:
+        await intake.take(contact)
+    except NotTaken as error:
+        await intake.park(twilio.PROVIDER, str(error), contact.media_type, raw)
+
+
+async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[str, str]]]:
+    """The raw body and its pairs, when Twilio signed them. Raises Problem 403."""
+    raw = await request.body()
+    tokens = intake.twilio_tokens
+    if not tokens:
+        detail = "No Twilio auth token is configured, so no request of Twilio can be told from others. Set one."
+        raise Problem(403, "twilio-not-configured", detail)
+    query = f"?{request.url.query}" if request.url.query else ""
+    url = f"{intake.settings.public_url}{request.url.path}{query}"
+    try:
+        pairs = twilio.form(raw)
+    except ValueError:
+        raise Problem(400, "malformed-form", "The body is not an urlencoded form.") from None
+    if not twilio.is_signed(url, pairs, request.headers.get("x-twilio-signature", ""), tokens):
+        detail = "The signature does not fit. Check the auth token, and that the public URL is the one Twilio calls."
+        raise Problem(403, "bad-signature", detail)
+    return raw, pairs

@@ -1,0 +1,139 @@
+"""SMS and WhatsApp through Twilio: the incoming webhook, and Twilio's REST API for what goes out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from services.intake.channels import twilio
+from services.intake.channels.clean import clean_line, clean_text
+from services.intake.channels.language import direction_of, language_of
+from services.intake.domain import handles
+from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
+from services.intake.domain.inboxes import Inboxes
+from shared.events.base import Channel, cut_text
+
+MEDIA_CAP = 10
+SEND_SECONDS = 15.0
+LOOK_BACK = 50  # messages to the same number that are looked through for one whose fate is not known
+_WHATSAPP = "whatsapp:"
+
+
+class Unreadable(ValueError):
+    """A signed request that is no message; the message says what is missing."""
+
+
+def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
+    """A signed request as a contact. Raises Unreadable."""
+    values = twilio.single(pairs)
+    sid, sender, recipient = values.get("MessageSid") or values.get("SmsSid"), values.get("From"), values.get("To")
+    if not sid or sender is None or recipient is None:
+        raise Unreadable("MessageSid, From or To is missing")
+    channel: Channel = "whatsapp" if sender.startswith(_WHATSAPP) else "sms"
+    inbox = inboxes.at_or_default(channel, recipient.removeprefix(_WHATSAPP))
+    text, cut = cut_text(clean_text("\n".join([values.get("Body", ""), *_media(values)]).strip()))
+    language = language_of(text)
+    return InboundMessage(
+        provider=twilio.PROVIDER,
+        dedup_key=clean_line(sid),
+        content_hash=twilio.content_hash({name: values.get(name, "") for name in ("From", "To", "Body", "NumMedia")}),
+        channel=channel,
+        inbox=inbox.id,
+        handle=_handle(sender.removeprefix(_WHATSAPP), inbox.region),
+        name=clean_line(values.get("ProfileName", "")),
+        text=text,
+        text_cut=cut,
+        language=language,
+        direction=direction_of(text, language),
+        provider_time=twilio.timestamp(values),
+        partner_id=inbox.partner_id,
+        raw=raw,
+        media_type="application/x-www-form-urlencoded",
+    )
+
+
+def _handle(sender: str, region: str | None) -> Handle | None:
+    try:
+        return handles.phone(sender, region)
+    except handles.WrongHandle:
+        return None
+
+
+def _media(values: Mapping[str, str]) -> list[str]:
+    """Pictures and the like as links; they stay at Twilio."""
+    count = values.get("NumMedia", "0")
+    number = min(int(count), MEDIA_CAP) if count.isascii() and count.isdigit() else 0
+    return [f"[{values.get(f'MediaContentType{n}', 'file')}] {values.get(f'MediaUrl{n}', '')}" for n in range(number)]
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioAccount:
+    """Where and as whom to send."""
+
+    base_url: str
+    account_sid: str
+    auth_token: str
+
+
+async def send(
+    client: httpx.AsyncClient, account: TwilioAccount, sender: str, recipient: str, body: str, *, channel: Channel, look_up: bool
+) -> Outcome:
+    """Send one message. With `look_up`, first ask Twilio whether an earlier attempt got through. Never raises."""
+    if channel == "whatsapp":
+        sender, recipient = _WHATSAPP + sender, _WHATSAPP + recipient
+    url = f"{account.base_url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}/Messages.json"
+    headers = {"Authorization": _basic(account.account_sid, account.auth_token)}
+    try:
+        if look_up and (found := await _find(client, url, headers, sender, recipient, body)) is not None:
+            return Accepted(found)
+        form = {"To": recipient, "From": sender, "Body": body}
+        response = await client.post(url, data=form, headers=headers, timeout=SEND_SECONDS)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+        return NotNow("twilio-away")
+    except httpx.HTTPError:
+        return Unknown("twilio-broke-off")
+    return _outcome(response)
+
+
+def _outcome(response: httpx.Response) -> Outcome:
+    status = response.status_code
+    said = _json(response)
+    if 200 <= status < 300:
+        sid = said.get("sid")
+        return Accepted(sid if isinstance(sid, str) else None)
+    if status == 429 or status == 503:
+        return NotNow(f"twilio-{status}")
+    if status >= 500:
+        return Unknown(f"twilio-{status}")
+    return Refused(f"twilio-{said.get('code', status)}", "Twilio refused the message")
+
+
+async def _find(
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], sender: str, recipient: str, body: str
+) -> str | None:
+    """The message that an earlier attempt may have left at Twilio; None when there is none. Raises httpx.HTTPError."""
+    query = {"To": recipient, "From": sender, "PageSize": str(LOOK_BACK)}
+    response = await client.get(url, params=query, headers=dict(headers), timeout=SEND_SECONDS)
+    if response.status_code != 200:
+        return None
+    messages = _json(response).get("messages")
+    for message in messages if isinstance(messages, Sequence) else ():
+        if isinstance(message, dict) and message.get("body") == body and isinstance(message.get("sid"), str):
+            return str(message["sid"])
+    return None
+
+
+def _json(response: httpx.Response) -> dict[str, object]:
+    try:
+        said = response.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -1,0 +1,62 @@
+"""The tick of intake: closes what stayed resolved, forgets what need not be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.intake.domain import closing
+from services.intake.domain.closing import Resting
+from services.intake.handlers import closed
+from services.intake.settings import IntakeSettings
+from services.intake.store import payloads, tickets
+from shared import db
+from shared.clock import clock
+from shared.idempotency import forget_old
+from shared.outbox import Outbox
+
+AT_ONCE = 200
+EVERY_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Ticker:
+    """Ticks until cancelled."""
+
+    settings: IntakeSettings
+    engine: AsyncEngine
+    outbox: Outbox
+
+    async def run(self) -> None:
+        """Until cancelled. A database that is away is waited out."""
+        while True:
+            try:
+                while await self.close_rested() == AT_ONCE:
+                    continue
+                async with db.transaction(self.engine) as conn:
+                    await forget_old(conn, self.outbox.schema)
+                    await payloads.forget_parked(conn, self.settings.intake_parked_days)
+            except db.DatabaseAway:
+                pass
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def close_rested(self) -> int:
+        """Close tickets that were resolved long enough ago. Returns how many were looked at."""
+        return await db.retrying(self._close_rested)
+
+    async def _close_rested(self) -> int:
+        async with db.transaction(self.engine) as conn:
+            before = await clock(conn) - timedelta(days=self.settings.intake_close_after_days)
+            stories = await tickets.resting(conn, before, AT_ONCE)
+            if not stories:
+                return 0
+            now = await clock(conn)
+            drafts = [closing.by_age(Resting(ticket_id, story)) for ticket_id, story in stories.items()]
+            told = [draft for draft in drafts if draft is not None]
+            await self.outbox.publish(conn, told, now)
+            await tickets.update(conn, {draft.key: closed(stories[draft.key]) for draft in told}, now)
+        self.outbox.wake.set()
+        return len(stories)

@@ -1,0 +1,135 @@
+"""What reaches us from outside, already parsed: messages and what a provider says about calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from shared.events.base import Channel, Direction, Priority
+from shared.events.message import Origin
+from shared.events.people import HandleKind
+
+REFS_CAP = 20  # Message-IDs of a mail that are looked up, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A way to reach a person. `scope` is the page, bot or number within which a provider's own id means something."""
+
+    kind: HandleKind
+    value: str
+    scope: str = ""
+
+    @property
+    def key(self) -> str:
+        """One text for all three."""
+        return f"{self.kind}\x1f{self.scope}\x1f{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundFile:
+    """An attachment: where in the raw payload it stands (`part`), and what it is."""
+
+    part: int
+    name: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a connector says about a contact in clear words; None is "nothing said"."""
+
+    priority: Priority = 2
+    topic: str | None = None
+    product: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+NO_LABELS = Labels()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestName:
+    """A request by the Idempotency-Key that its caller gave it; `digest` tells whether two of one name are the same."""
+
+    caller: str
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """One message of a person.
+
+    `dedup_key` names it at its provider; `conflict_key` is its second name, used when another message was there first
+    under the same one. `reply_refs` are Message-IDs it answers, newest first; `tokens` the tickets named by our own
+    signed addresses and Message-IDs. `confirm`: a confirmation goes to the handle when it opens a ticket.
+    """
+
+    provider: str
+    dedup_key: str
+    content_hash: str
+    channel: Channel
+    inbox: str
+    handle: Handle | None
+    text: str
+    name: str = ""
+    subject: str = ""
+    text_cut: bool = False
+    language: str = "und"
+    direction: Direction = "ltr"
+    origin: Origin = "human"
+    provider_time: datetime | None = None
+    files: tuple[InboundFile, ...] = ()
+    reply_refs: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+    message_ref: str | None = None
+    conflict_key: str | None = None
+    confirm: bool = False
+    request: RequestName | None = None
+    labels: Labels = NO_LABELS
+    partner_id: str | None = None
+    raw: bytes = b""
+    media_type: str = "application/json"
+    traceparent: str | None = None
+
+
+CallPhase = Literal["ringing", "answered", "ended"]
+CallOutcome = Literal["completed", "busy", "no_answer", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class InboundCall:
+    """What a provider says about a call at one moment. `sequence` orders these words; None when it gives no order.
+
+    `outcome` and `duration_us` come with `ended`.
+    """
+
+    provider: str
+    call_ref: str
+    dedup_key: str
+    content_hash: str
+    inbox: str
+    handle: Handle | None
+    phase: CallPhase
+    sequence: int | None = None
+    outcome: CallOutcome | None = None
+    duration_us: int = 0
+    provider_time: datetime | None = None
+    name: str = ""
+    language: str = "und"
+    partner_id: str | None = None
+    raw: bytes = b""
+    media_type: str = "application/x-www-form-urlencoded"
+    traceparent: str | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        """The caller shows no number."""
+        return self.handle is None
+
+
+Contact = InboundMessage | InboundCall

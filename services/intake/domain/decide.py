@@ -1,0 +1,224 @@
+"""Which customer, which ticket: the decision on a whole group of contacts at once. Pure.
+
+Contacts of a group see each other: what one of them brought about is known to the next. A ticket is found, strongest first,
+by (1) our own signed reply address or Message-ID, (2) a Message-ID stored for the same inbox, (3) the open conversation of
+the same handle on the same channel and inbox, where the channel is a conversation; else a new one is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from services.intake.domain import calls
+from services.intake.domain.calls import Call
+from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
+from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Placement, Plan
+from shared.events.base import Channel, derived_id
+
+# Where each message stands for itself and only its headers tie it to a ticket; everywhere else people go on talking.
+LETTERS: frozenset[Channel] = frozenset({"email", "form", "review", "in_person"})
+# Automatic answers belong to what they answer, open or not; they never open a follow-up.
+ANSWERS_BY_MACHINE = frozenset({"auto_reply", "out_of_office"})
+
+
+def decide(contacts: Sequence[Contact], known: Known) -> Plan:
+    """Place every contact. `known` holds what `keys_of` asked for; it is not changed."""
+    work = known.copy()
+    plan = Plan(placements=[_UNPLACED] * len(contacts))
+    for index in _in_reading_order(contacts):
+        contact = contacts[index]
+        if isinstance(contact, InboundMessage):
+            plan.placements[index] = _message(contact, work, plan)
+        else:
+            plan.placements[index] = _call(contact, work, plan)
+    return plan
+
+
+_UNPLACED = Placement("", "", "")
+
+
+def conversation_of(contact: Contact) -> str | None:
+    """What all messages of one conversation have in common; None where each message stands for itself."""
+    channel: Channel = contact.channel if isinstance(contact, InboundMessage) else "phone"
+    if contact.handle is None or channel in LETTERS:
+        return None
+    return f"{channel}\x1f{contact.inbox}\x1f{contact.handle.key}"
+
+
+def refs_of(contact: InboundMessage) -> list[Ref]:
+    """Under which Message-IDs the ticket may be known: those it answers, newest first, and its own, which may have been
+    answered by a message that came before it.
+    """
+    values = (*contact.reply_refs, *((contact.message_ref,) if contact.message_ref else ()))
+    return [Ref(contact.inbox, value) for value in values]
+
+
+def _in_reading_order(contacts: Sequence[Contact]) -> list[int]:
+    """As they came, except that an answer is read after what it answers."""
+    at = {c.message_ref: i for i, c in enumerate(contacts) if isinstance(c, InboundMessage) and c.message_ref}
+    if not any(isinstance(c, InboundMessage) and any(ref in at for ref in c.reply_refs) for c in contacts):
+        return list(range(len(contacts)))
+    ordered: dict[int, None] = {}
+
+    def read(index: int, path: frozenset[int]) -> None:
+        contact = contacts[index]
+        if index in ordered or index in path:
+            return
+        if isinstance(contact, InboundMessage):
+            for ref in contact.reply_refs:
+                if ref in at:
+                    read(at[ref], path | {index})
+        ordered[index] = None
+
+    for index in range(len(contacts)):
+        read(index, frozenset())
+    return list(ordered)
+
+
+def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
+    if _is_reused(contact, work):
+        return Placement("", "", "", reused=True)
+    earlier, dedup_key = _received_before(contact, work)
+    if earlier is not None:
+        return Placement(
+            ticket_id=earlier.ticket_id,
+            customer_id=earlier.customer_id,
+            item_id=earlier.message_id,
+            number=earlier.number,
+            opened=earlier.opened,
+            repeated=True,
+            conflict=earlier.content_hash != contact.content_hash,
+        )
+    cause = f"{contact.provider}:{dedup_key}"
+    message_id = derived_id("message", contact.provider, dedup_key)
+    customer = _customer(contact, contact.handle, cause, work, plan)
+    ticket, opened = _ticket(contact, customer, cause, message_id, work, plan)
+    for ref in refs_of(contact):
+        work.refs.setdefault(ref, ticket.ticket_id)
+    plan.steps.append(
+        NewMessage(
+            message_id=message_id,
+            ticket_id=ticket.ticket_id,
+            customer_id=customer.customer_id,
+            contact=contact,
+            dedup_key=dedup_key,
+            cause=cause,
+            opened=opened,
+            participant=ticket.customer_id == customer.customer_id,
+        )
+    )
+    work.received[Name(contact.provider, dedup_key)] = Received(
+        message_id, ticket.ticket_id, ticket.number, customer.customer_id, contact.content_hash, opened
+    )
+    return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opened)
+
+
+def _is_reused(contact: InboundMessage, work: Known) -> bool:
+    """Whether the Idempotency-Key of this contact's request names another request."""
+    request = contact.request
+    return request is not None and work.requests.setdefault((request.caller, request.key), request.digest) != request.digest
+
+
+def _received_before(contact: InboundMessage, work: Known) -> tuple[Received | None, str]:
+    """The message of the same name, if it came before; and the name under which this one is to be kept."""
+    earlier = work.received.get(Name(contact.provider, contact.dedup_key))
+    if earlier is None or earlier.content_hash == contact.content_hash or contact.conflict_key is None:
+        return earlier, contact.dedup_key
+    return work.received.get(Name(contact.provider, contact.conflict_key)), contact.conflict_key
+
+
+def _customer(contact: Contact, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:
+    known = work.customers.get(handle) if handle is not None else None
+    if known is not None:
+        return known
+    # Ids are made from the contact, never from the handle: a hash of a telephone number is soon guessed.
+    customer = KnownCustomer(derived_id("customer", cause))
+    plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause)))
+    if handle is not None:
+        work.customers[handle] = customer
+    return customer
+
+
+def _ticket(
+    contact: Contact, customer: KnownCustomer, cause: str, item_id: str, work: Known, plan: Plan
+) -> tuple[KnownTicket, bool]:
+    found = _found(contact, work)
+    conversation = conversation_of(contact)
+    answers_by_machine = isinstance(contact, InboundMessage) and contact.origin in ANSWERS_BY_MACHINE
+    if found is not None and (not found.closed or answers_by_machine):
+        return found, False
+    ticket = KnownTicket(derived_id("ticket", cause), 0, customer.customer_id)
+    confirms = isinstance(contact, InboundMessage) and contact.confirm
+    plan.steps.append(
+        NewTicket(
+            ticket_id=ticket.ticket_id,
+            customer=customer,
+            contact=contact,
+            cause=cause,
+            conversation=conversation,
+            follow_up_of=found,
+            confirmation_id=derived_id("confirmation", item_id) if confirms else None,
+        )
+    )
+    work.tickets[ticket.ticket_id] = ticket
+    if found is not None:
+        work.follow(found.ticket_id, ticket.ticket_id)
+    if conversation is not None:
+        work.conversations[conversation] = ticket.ticket_id
+    return ticket, True
+
+
+def _found(contact: Contact, work: Known) -> KnownTicket | None:
+    """The ticket that the contact belongs to, which may be closed."""
+    if isinstance(contact, InboundMessage):
+        for ticket_id in contact.tokens:
+            ticket = work.standing(ticket_id)
+            if ticket is not None:
+                return ticket
+        for ref in refs_of(contact):
+            if ref in work.refs and (ticket := work.standing(work.refs[ref])) is not None:
+                return ticket
+    conversation = conversation_of(contact)
+    ticket_id_of_it = work.conversations.get(conversation) if conversation is not None else None
+    return work.standing(ticket_id_of_it) if ticket_id_of_it is not None else None
+
+
+def _call(contact: InboundCall, work: Known, plan: Plan) -> Placement:
+    name = Name(contact.provider, contact.call_ref)
+    call = work.calls.get(name)
+    if call is not None and calls.repeated(call, contact):
+        ticket = work.tickets.get(call.ticket_id)
+        return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0, repeated=True)
+    cause = f"{contact.provider}:{contact.dedup_key}"
+    begun = call is None
+    opened = False
+    if call is None:
+        call, opened = _begun(contact, cause, work, plan)
+    ticket = work.tickets.get(call.ticket_id)
+    call, facts = calls.advance(call, contact, owned=ticket is not None and ticket.owned)
+    work.calls[name] = call
+    plan.steps.append(CallWord(call, contact, cause, tuple(facts), begun))
+    return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0, opened)
+
+
+def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan) -> tuple[Call, bool]:
+    call_id = derived_id("call", contact.provider, contact.call_ref)
+    customer = _customer(contact, contact.handle, cause, work, plan)
+    ticket, opened = _ticket(contact, customer, cause, call_id, work, plan)
+    call = Call(
+        call_id=call_id,
+        call_ref=contact.call_ref,
+        provider=contact.provider,
+        ticket_id=ticket.ticket_id,
+        customer_id=customer.customer_id,
+    )
+    return call, opened
+
+
+def numbered(plan: Plan, numbers: Sequence[int]) -> Plan:
+    """The plan with `numbers` given to the tickets it opens, in their order."""
+    given = {ticket.ticket_id: number for ticket, number in zip(plan.opened(), numbers, strict=True)}
+    placements = [replace(p, number=given[p.ticket_id]) if p.number == 0 and p.ticket_id in given else p for p in plan.placements]
+    return Plan(plan.steps, placements)

@@ -1,0 +1,67 @@
+"""Our own addresses, numbers and forms. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from services.intake.domain.handles import plus_stripped
+from shared.events.base import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """One of ours. `region` reads telephone numbers written without `+`; `confirm`: new tickets are confirmed by e-mail."""
+
+    id: str
+    channel: Channel
+    address: str
+    language: str = "en"
+    region: str | None = None
+    confirm: bool = True
+    partner_id: str | None = None
+
+
+def address_key(channel: Channel, address: str) -> str:
+    """The form in which an address of ours is compared."""
+    if channel == "email":
+        return plus_stripped(address)
+    return address.replace(" ", "").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Inboxes:
+    """All inboxes. Where none of a channel is configured, each address of it is taken, into an inbox named as the channel:
+    a new installation must not turn its first customers away.
+    """
+
+    by_id: dict[str, Inbox] = field(default_factory=dict)
+    by_address: dict[tuple[Channel, str], Inbox] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inboxes: Iterable[Inbox]) -> Inboxes:
+        """From the configured ones."""
+        ordered = list(inboxes)
+        return cls(
+            {inbox.id: inbox for inbox in ordered},
+            {(inbox.channel, address_key(inbox.channel, inbox.address)): inbox for inbox in ordered},
+        )
+
+    def at(self, channel: Channel, address: str) -> Inbox | None:
+        """The inbox at this address; None when others of its channel are configured and this is none of them."""
+        found = self.by_address.get((channel, address_key(channel, address)))
+        if found is None and not any(kind == channel for kind, _ in self.by_address):
+            return Inbox(id=channel, channel=channel, address=address)
+        return found
+
+    def at_or_default(self, channel: Channel, address: str) -> Inbox:
+        """Like `at`, but what is authentic is never turned away: it goes to an inbox named as the channel."""
+        return self.at(channel, address) or Inbox(id=channel, channel=channel, address=address)
+
+    def named(self, inbox_id: str, channel: Channel) -> Inbox | None:
+        """The inbox of this id and channel, under the same rule as `at`."""
+        found = self.by_id.get(inbox_id)
+        if found is not None:
+            return found if found.channel == channel else None
+        configured = any(kind == channel for kind, _ in self.by_address)
+        return None if configured else Inbox(id=inbox_id, channel=channel, address=inbox_id)

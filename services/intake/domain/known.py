@@ -1,0 +1,99 @@
+"""What intake knows when a group of contacts comes: loaded in a few statements, looked at by `decide`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from services.intake.domain.calls import Call
+from services.intake.domain.contacts import Handle
+
+REDIRECTS_CAP = 10  # merged into merged into …; a chain longer than this is a defect and ends where it stands
+
+
+class Name(NamedTuple):
+    """What a contact is called at its provider."""
+
+    provider: str
+    dedup_key: str
+
+
+class Ref(NamedTuple):
+    """A Message-ID within one of our inboxes: the same one seen by another inbox is no proof there."""
+
+    inbox: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that is stored."""
+
+    message_id: str
+    ticket_id: str
+    number: int
+    customer_id: str
+    content_hash: str
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCustomer:
+    """A customer as far as a new ticket wants to know."""
+
+    customer_id: str
+    vip: bool = False
+    plan: str | None = None
+    tier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTicket:
+    """A ticket as far as threading wants to know. `owned`: an agent has it now."""
+
+    ticket_id: str
+    number: int
+    customer_id: str
+    closed: bool = False
+    merged_into: str | None = None
+    followed_up_by: str | None = None
+    owned: bool = False
+
+
+@dataclass(slots=True)
+class Known:
+    """Everything about the contacts of one group. `decide` adds to its own copy what it decides on the way."""
+
+    received: dict[Name, Received] = field(default_factory=dict)
+    customers: dict[Handle, KnownCustomer] = field(default_factory=dict)
+    tickets: dict[str, KnownTicket] = field(default_factory=dict)
+    refs: dict[Ref, str] = field(default_factory=dict)
+    conversations: dict[str, str] = field(default_factory=dict)
+    calls: dict[Name, Call] = field(default_factory=dict)
+    requests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def copy(self) -> Known:
+        """A copy that may be written to; what is inside is immutable."""
+        return Known(
+            dict(self.received),
+            dict(self.customers),
+            dict(self.tickets),
+            dict(self.refs),
+            dict(self.conversations),
+            dict(self.calls),
+            dict(self.requests),
+        )
+
+    def standing(self, ticket_id: str) -> KnownTicket | None:
+        """The ticket where this one goes on: merges followed, and a follow-up in place of a closed one."""
+        ticket = self.tickets.get(ticket_id)
+        for _ in range(REDIRECTS_CAP):
+            onward = (ticket.merged_into or (ticket.followed_up_by if ticket.closed else None)) if ticket else None
+            if onward is None or onward not in self.tickets:
+                return ticket
+            ticket = self.tickets[onward]
+        return ticket
+
+    def follow(self, old_id: str, new_id: str) -> None:
+        """Remember that a closed ticket goes on as a new one."""
+        self.tickets[old_id] = replace(self.tickets[old_id], followed_up_by=new_id)

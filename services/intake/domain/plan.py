@@ -1,0 +1,91 @@
+"""What was decided for a group of contacts, before it is put into words (`tell.py`) and rows (`store.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.intake.domain.calls import Call
+from services.intake.domain.contacts import Contact, InboundCall, InboundMessage
+from services.intake.domain.known import KnownCustomer, KnownTicket
+from shared.events.base import Fact
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer:
+    """A person seen for the first time."""
+
+    customer: KnownCustomer
+    contact: Contact
+    cause: str
+    handle_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from."""
+
+    ticket_id: str
+    customer: KnownCustomer
+    contact: Contact
+    cause: str
+    conversation: str | None = None
+    follow_up_of: KnownTicket | None = None
+    confirmation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to store on a ticket. `participant`: the ticket is this customer's."""
+
+    message_id: str
+    ticket_id: str
+    customer_id: str
+    contact: InboundMessage
+    dedup_key: str
+    cause: str
+    opened: bool
+    participant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallWord:
+    """A word about a call that was taken, and the facts it brings. `begun`: it is the first of its call."""
+
+    call: Call
+    contact: InboundCall
+    cause: str
+    facts: tuple[Fact, ...]
+    begun: bool
+
+
+Step = NewCustomer | NewTicket | NewMessage | CallWord
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a contact came to be. `number` is 0 while the ticket waits for its number.
+
+    `conflict`: the provider had given the same name to something else before, and that one was kept. `reused`: the caller
+    gave its Idempotency-Key to another request before, and this one was not taken.
+    """
+
+    ticket_id: str
+    customer_id: str
+    item_id: str
+    number: int = 0
+    opened: bool = False
+    repeated: bool = False
+    conflict: bool = False
+    reused: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """Steps in their order, and one placement for each contact, in the order of the contacts."""
+
+    steps: list[Step] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
+
+    def opened(self) -> list[NewTicket]:
+        """The tickets that want a number."""
+        return [step for step in self.steps if isinstance(step, NewTicket)]

@@ -1,0 +1,176 @@
+"""The facts that a plan comes to, in the order in which they go on the log. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage
+from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, Step
+from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
+from shared.events.call import CallReceived
+from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
+from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal
+from shared.events.ticket import TicketLinked, TicketOpened, TicketPersonal
+
+# On these a customer waits for a written confirmation; elsewhere the conversation itself, or the page, is one.
+CONFIRMED: frozenset[Channel] = frozenset({"email", "form"})
+
+
+def tell(plan: Plan) -> list[Draft[Fact]]:
+    """The drafts of a numbered plan."""
+    numbers = {placement.ticket_id: placement.number for placement in plan.placements}
+    return [replace(draft, traceparent=step.contact.traceparent) for step in plan.steps for draft in _step(step, numbers)]
+
+
+def channel_of(contact: Contact) -> Channel:
+    """The channel a contact came by."""
+    return contact.channel if isinstance(contact, InboundMessage) else "phone"
+
+
+def attachments_of(message_id: str, contact: InboundMessage) -> tuple[Attachment, ...]:
+    """The files of a message as the log names them: by id, without their names."""
+    return tuple(
+        Attachment(
+            id=derived_id("attachment", message_id, str(file.part)),
+            media_type=file.media_type,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+        )
+        for file in contact.files
+    )
+
+
+def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
+    match step:
+        case NewCustomer():
+            return _customer(step)
+        case NewTicket():
+            return _ticket(step, numbers[step.ticket_id])
+        case NewMessage():
+            return [_message(step)]
+        case CallWord():
+            return _call(step)
+
+
+def _customer(step: NewCustomer) -> list[Draft[Fact]]:
+    contact, customer_id = step.contact, step.customer.customer_id
+    drafts: list[Draft[Fact]] = [
+        Draft(
+            key=customer_id,
+            data=CustomerCreated(channel=channel_of(contact), language=contact.language),
+            cause=step.cause,
+            person=customer_id,
+            personal=CustomerPersonal(name=contact.name),
+        )
+    ]
+    if contact.handle is not None:
+        verified = isinstance(contact, InboundCall) or contact.channel not in ("form", "other", "in_person")
+        drafts.append(
+            Draft(
+                key=customer_id,
+                data=CustomerHandleAdded(
+                    handle_id=step.handle_id,
+                    kind=contact.handle.kind,
+                    verified_by="wrote_from_it" if verified else "not",
+                ),
+                cause=step.cause,
+                person=customer_id,
+                personal=CustomerPersonal(handles=(contact.handle.value,)),
+            )
+        )
+    return drafts
+
+
+def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
+    contact, old = step.contact, step.follow_up_of
+    message = contact if isinstance(contact, InboundMessage) else None
+    labels = message.labels if message else NO_LABELS
+    drafts: list[Draft[Fact]] = [
+        Draft(
+            key=step.ticket_id,
+            data=TicketOpened(
+                number=number,
+                customer_id=step.customer.customer_id,
+                channel=channel_of(contact),
+                inbox=contact.inbox,
+                language=contact.language,
+                direction=message.direction if message else "ltr",
+                priority=labels.priority,
+                vip=step.customer.vip,
+                plan=step.customer.plan,
+                customer_tier=step.customer.tier,
+                topic=labels.topic,
+                product=labels.product,
+                tags=labels.tags,
+                follow_up_of=old.ticket_id if old else None,
+                partner_id=contact.partner_id,
+            ),
+            cause=step.cause,
+            person=step.customer.customer_id,
+            personal=TicketPersonal(subject=message.subject if message else "", customer_name=contact.name),
+        )
+    ]
+    if old is not None:
+        follows = TicketLinked(ticket_id=old.ticket_id, relation="follow_up_of")
+        followed = TicketLinked(ticket_id=step.ticket_id, relation="followed_up_by")
+        drafts.append(Draft(key=step.ticket_id, data=follows, cause=step.cause))
+        drafts.append(Draft(key=old.ticket_id, data=followed, cause=step.cause))
+    if message and step.confirmation_id is None and message.channel in CONFIRMED:
+        drafts.append(Draft(key=step.ticket_id, data=_skipped(message), cause=step.cause))
+    return drafts
+
+
+def _skipped(contact: InboundMessage) -> ConfirmationSkipped:
+    if contact.origin != "human":
+        return ConfirmationSkipped(reason="automatic_mail")
+    if contact.handle is None or contact.handle.kind != "email":
+        return ConfirmationSkipped(reason="no_address")
+    return ConfirmationSkipped(reason="channel_confirms_itself")
+
+
+def _message(step: NewMessage) -> Draft[Fact]:
+    contact = step.contact
+    return Draft(
+        key=step.ticket_id,
+        data=MessageReceived(
+            message_id=step.message_id,
+            customer_id=step.customer_id,
+            channel=contact.channel,
+            inbox=contact.inbox,
+            provider=contact.provider,
+            origin=contact.origin,
+            language=contact.language,
+            direction=contact.direction,
+            provider_time=contact.provider_time,
+            text_cut=contact.text_cut,
+            attachments=attachments_of(step.message_id, contact) if contact.files else (),
+            participant=step.participant,
+        ),
+        cause=step.cause,
+        person=step.customer_id,
+        personal=MessagePersonal(
+            text=contact.text,
+            subject=contact.subject,
+            name=contact.name,
+            handle=contact.handle.value if contact.handle else "",
+            attachment_names=tuple(file.name for file in contact.files),
+        ),
+    )
+
+
+def _call(step: CallWord) -> list[Draft[Fact]]:
+    call, word = step.call, step.contact
+    facts = list(step.facts)
+    if step.begun:
+        received = CallReceived(
+            call_id=call.call_id,
+            customer_id=call.customer_id,
+            inbox=word.inbox,
+            provider=call.provider,
+            provider_ref=call.call_ref,
+            anonymous=word.anonymous,
+            provider_time=call.rang_at or word.provider_time,
+        )
+        facts.insert(0, received)
+    return [Draft(key=call.ticket_id, data=fact, cause=step.cause) for fact in facts]

@@ -1,0 +1,90 @@
+"""Names that we give out and recognise again: reply addresses, Message-IDs, status links. Each carries a signature.
+
+Ids are written in lower-case base32, because mail programs do not keep the case of an address.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+_ID = r"([a-z2-7]{26})"
+_SIGNATURE = r"([a-z2-7]{13})"
+_REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE)
+_MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE)
+_STATUS = re.compile(rf"^{_ID}{_SIGNATURE}$")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMessage:
+    """A Message-ID of ours, read back."""
+
+    message_id: str
+    ticket_id: str
+
+
+class Signer:
+    """Signs and verifies with one secret (64 bits of HMAC-SHA256 a name)."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def reply_address(self, ticket_id: str, inbox_address: str) -> str:
+        """`support+<ticket>.<signature>@host`: whoever writes to it writes to this ticket."""
+        local, _, host = inbox_address.partition("@")
+        name = _short(ticket_id)
+        return f"{local}+{name}.{self._sign('reply', name)}@{host}"
+
+    def ticket_of_address(self, address: str) -> str | None:
+        """The ticket of one of our reply addresses, None for any other address."""
+        found = _REPLY.search(address.lower())
+        if found is None or not self._holds("reply", found[1], found[2]):
+            return None
+        return _long(found[1])
+
+    def message_ref(self, message_id: str, ticket_id: str, host: str) -> str:
+        """The Message-ID of a mail of ours: the same for each attempt to send it."""
+        name = f"{_short(message_id)}.{_short(ticket_id)}"
+        return f"<{name}.{self._sign('message', name)}@{host}>"
+
+    def own_message(self, ref: str) -> OwnMessage | None:
+        """What one of our Message-IDs names, None for any other."""
+        found = _MESSAGE.match(ref.strip().lower())
+        if found is None or not self._holds("message", f"{found[1]}.{found[2]}", found[3]):
+            return None
+        message_id, ticket_id = _long(found[1]), _long(found[2])
+        return OwnMessage(message_id, ticket_id) if message_id and ticket_id else None
+
+    def status_token(self, ticket_id: str) -> str:
+        """The secret part of a ticket's status link."""
+        name = _short(ticket_id)
+        return name + self._sign("status", name)
+
+    def ticket_of_status(self, token: str) -> str | None:
+        """The ticket of a status link, None when the signature is not ours."""
+        found = _STATUS.match(token)
+        return _long(found[1]) if found and self._holds("status", found[1], found[2]) else None
+
+    def _sign(self, purpose: str, name: str) -> str:
+        digest = hmac.digest(self._secret, f"{purpose}:{name}".encode(), hashlib.sha256)
+        return base64.b32encode(digest[:8]).decode().rstrip("=").lower()
+
+    def _holds(self, purpose: str, name: str, signature: str) -> bool:
+        return hmac.compare_digest(self._sign(purpose, name), signature)
+
+
+def _short(uuid: str) -> str:
+    return base64.b32encode(UUID(uuid).bytes).decode().rstrip("=").lower()
+
+
+def _long(short: str) -> str | None:
+    try:
+        return str(UUID(bytes=base64.b32decode(short.upper() + "======")))
+    except ValueError:
+        return None

@@ -1,0 +1,125 @@
+"""What intake does about facts of the log: routing's about tickets, sla's promises. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+
+from services.intake.domain import closing
+from shared.events.base import Draft, Event, Fact
+from shared.events.message import ReplyRequested
+from shared.events.sla import ClockResumed, ClockStarted
+from shared.events.ticket import (
+    SpamMarked,
+    SpamUnmarked,
+    TicketAssigned,
+    TicketClosed,
+    TicketCloseRequested,
+    TicketLinkRequested,
+    TicketMergeRequested,
+    TicketOpenRequested,
+    TicketPended,
+    TicketPrioritised,
+    TicketPutOnHold,
+    TicketQueued,
+    TicketReleased,
+    TicketReopened,
+    TicketResolved,
+    TicketSplitRequested,
+    TicketUnmergeRequested,
+)
+from shared.folding import Handler
+from shared.ticket import Ticket, apply
+
+Drafts = Sequence[Draft[Fact]]
+
+
+class UnknownTicket(LookupError):
+    """A fact about a ticket that was never opened here: the log and this database do not belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class TicketState:
+    """A ticket, and the replies to carry out for it. `story` is None where there is no such ticket."""
+
+    story: Ticket | None = None
+    replies: tuple[Event[ReplyRequested], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseState:
+    """When the first answer is promised by, as far as it was told in this batch."""
+
+    first_response_by: datetime | None = None
+
+
+def fold(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
+    """Routing said something that changes the story."""
+    return replace(state, story=apply(_known(state, event), event)), ()
+
+
+def carry_out(_context: None, state: TicketState, event: Event[ReplyRequested], _now: datetime) -> tuple[TicketState, Drafts]:
+    """An agent answered: the reply has to go out."""
+    return TicketState(apply(_known(state, event), event), (*state.replies, event)), ()
+
+
+def close(_context: None, state: TicketState, event: Event[TicketCloseRequested], _now: datetime) -> tuple[TicketState, Drafts]:
+    """An agent asks to close."""
+    story = _known(state, event)
+    answer = closing.on_request(story, event)
+    if isinstance(answer.data, TicketClosed):
+        state = replace(state, story=closed(story))
+    return state, (answer,)
+
+
+def refuse(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
+    """An agent asks for what is not offered."""
+    return state, (closing.refusal(event),)
+
+
+def promise(
+    _context: None, state: PromiseState, event: Event[ClockStarted | ClockResumed], _now: datetime
+) -> tuple[PromiseState, Drafts]:
+    """sla promises an answer by a time; the customer may be told."""
+    if event.data.target != "first_response":
+        return state, ()
+    return PromiseState(event.data.deadline), ()
+
+
+def closed(story: Ticket) -> Ticket:
+    """The story after our own word that the ticket is closed."""
+    return msgspec.structs.replace(story, intake=msgspec.structs.replace(story.intake, closed=True))
+
+
+def _known(state: TicketState, event: Event[Fact]) -> Ticket:
+    if state.story is None:
+        raise UnknownTicket(f"ticket {event.key} is not known here")
+    return state.story
+
+
+HANDLERS: Mapping[type[Fact], Handler[None, TicketState]] = {
+    ReplyRequested: carry_out,
+    TicketCloseRequested: close,
+    TicketMergeRequested: refuse,
+    TicketUnmergeRequested: refuse,
+    TicketSplitRequested: refuse,
+    TicketLinkRequested: refuse,
+    TicketOpenRequested: refuse,
+    TicketQueued: fold,
+    TicketAssigned: fold,
+    TicketReleased: fold,
+    TicketResolved: fold,
+    TicketPended: fold,
+    TicketPutOnHold: fold,
+    TicketReopened: fold,
+    TicketPrioritised: fold,
+    SpamMarked: fold,
+    SpamUnmarked: fold,
+}
+PROMISE_HANDLERS: Mapping[type[Fact], Handler[None, PromiseState]] = {
+    ClockStarted: promise,
+    ClockResumed: promise,
+}

@@ -1,0 +1,75 @@
+"""The settings of intake, beside those that all services share."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from services.intake.channels.email import MailServer
+from services.intake.channels.twilio_sms import TwilioAccount
+from shared.settings import Settings
+
+
+class IntakeSettings(Settings):
+    """From the environment, prefix PATCHBAY_."""
+
+    intake_port: int = Field(8101, ge=1, le=65535, description="HTTP port of intake")
+    smtp_port: int = Field(8125, ge=1, le=65535, description="port on which mail comes in")
+    smtp_max_bytes: int = Field(25_000_000, ge=10_000, description="largest mail taken")
+    smtp_cert_file: Path | None = Field(None, description="PEM certificate; with the key, incoming mail may use STARTTLS")
+    smtp_key_file: Path | None = Field(None, description="PEM private key of the certificate")
+    intake_public_url: str = Field(
+        "", description="the URL under which customers and Twilio reach intake; http://127.0.0.1 and its port by default"
+    )
+    intake_mail_host: str = Field("127.0.0.1", description="mail server that takes our mail on")
+    intake_mail_port: int = Field(8126, ge=1, le=65535, description="its port")
+    intake_mail_username: str | None = Field(None, description="login at the mail server")
+    intake_mail_password: SecretStr | None = Field(None, description="password at the mail server")
+    intake_mail_tls: bool = Field(False, description="TLS from the first byte (port 465)")
+    intake_mail_from: str = Field("support@patchbay.invalid", description="sender where no e-mail inbox is configured")
+    intake_sender_name: str = Field("", description="name shown as the sender of mail to customers")
+    intake_zone: str = Field("UTC", description="time zone in which promised times are written")
+    intake_twilio_url: str = Field("https://api.twilio.com", description="Twilio's REST API")
+    intake_twilio_account: str = Field("", description="Twilio's account SID, for what goes out")
+    intake_twilio_tokens: SecretStr = Field(
+        SecretStr(""),
+        description="Twilio's auth tokens, comma-separated: the first is used outward, all verify what comes in",
+    )
+    intake_twilio_tokens_file: Path | None = Field(None, description="file with the tokens, instead of the variable")
+    intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")
+    intake_form_per_minute: int = Field(20, ge=1, description="submissions of a form from one address in a minute")
+    intake_parked_days: int = Field(30, ge=1, description="how long what could not be read is kept")
+
+    @property
+    def public_url(self) -> str:
+        """Without a slash at its end."""
+        return (self.intake_public_url or f"http://127.0.0.1:{self.intake_port}").rstrip("/")
+
+    @property
+    def mail_server(self) -> MailServer:
+        """Where replies go."""
+        password = self.intake_mail_password.get_secret_value() if self.intake_mail_password else None
+        return MailServer(self.intake_mail_host, self.intake_mail_port, self.intake_mail_username, password, self.intake_mail_tls)
+
+    @property
+    def twilio_tokens(self) -> tuple[str, ...]:
+        """All tokens with which Twilio may sign."""
+        text = self.intake_twilio_tokens.get_secret_value()
+        if not text and self.intake_twilio_tokens_file is not None and self.intake_twilio_tokens_file.exists():
+            text = self.intake_twilio_tokens_file.read_text()
+        return tuple(token for token in (part.strip() for part in text.split(",")) if token)
+
+    @property
+    def twilio_account(self) -> TwilioAccount | None:
+        """As whom SMS are sent; None when that is not set up."""
+        tokens = self.twilio_tokens
+        if not tokens or not self.intake_twilio_account:
+            return None
+        return TwilioAccount(self.intake_twilio_url, self.intake_twilio_account, tokens[0])
+
+    def signing_secret(self) -> bytes:
+        """What signs reply addresses, Message-IDs and status links: derived from the master key, so that links stay good."""
+        return hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)

@@ -1,0 +1,124 @@
+"""Mail comes in by SMTP. `250` is said after the commit, so whoever has it may forget the mail."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+
+from aiosmtpd.smtp import SMTP, Session
+from aiosmtpd.smtp import Envelope as SmtpEnvelope
+
+from services.intake.acceptor import Acceptor, NotTaken, Overloaded
+from services.intake.channels import email
+from services.intake.channels.email import Envelope
+from services.intake.domain.inboxes import Inbox
+from services.intake.domain.tokens import Signer
+from services.intake.inboxes import InboxBook
+from services.intake.settings import IntakeSettings
+from services.intake.store import contacts
+from shared import db, telemetry
+from shared.telemetry import log
+
+PARSERS = 2  # mails parsed at the same time, off the event loop
+RECIPIENTS_CAP = 100
+LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
+LATER = "451 4.3.0 Cannot store mail just now, try again later"
+
+
+@dataclass(slots=True)
+class MailHandler:
+    """What aiosmtpd asks: may this recipient be written to, and is this mail taken."""
+
+    acceptor: Acceptor
+    inboxes: InboxBook
+    signer: Signer
+    parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: SmtpEnvelope, address: str, _options: list[str]
+    ) -> str:
+        """Only our own addresses: we pass no mail on."""
+        if self.inboxes.current.at("email", address) is None:
+            return "550 5.1.1 No such address here"
+        if len(envelope.rcpt_tos) >= RECIPIENTS_CAP:
+            return "452 4.5.3 Too many recipients"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: SmtpEnvelope) -> str:  # noqa: N802
+        """Parse, accept, and only then say so."""
+        content = envelope.content
+        inbox = self.inboxes.current.at("email", envelope.rcpt_tos[0])
+        if not isinstance(content, bytes) or inbox is None:
+            return LATER
+        around = Envelope(envelope.mail_from or "", tuple(envelope.rcpt_tos))
+        with telemetry.span("smtp intake"):
+            return await self._take(content, around, inbox)
+
+    async def _take(self, content: bytes, around: Envelope, inbox: Inbox) -> str:
+        try:
+            async with self.parsers:
+                contact = await asyncio.to_thread(email.parse, content, around, inbox, self.signer)
+            if contact is None:
+                log().warning("own mail came back; dropped")
+                return "250 2.0.0 OK"
+            contact = email.traced(contact, telemetry.current_traceparent())
+            placement = await self.acceptor.accept_one(contact)
+        except (db.DatabaseAway, Overloaded, TimeoutError):
+            return LATER
+        except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
+            return await self._park(content, error)
+        return f"250 2.0.0 OK, ticket #{placement.number}"
+
+    async def _park(self, content: bytes, error: BaseException) -> str:
+        """Keep a mail that cannot be read or stored as it is."""
+        reason = str(error) if isinstance(error, NotTaken) else type(error).__name__
+        log().error("mail parked", reason=reason, exc_info=not isinstance(error, NotTaken))
+        try:
+            async with db.transaction(self.acceptor.engine) as conn:
+                await contacts.park(conn, email.PROVIDER, reason, "message/rfc822", content)
+        except db.DatabaseAway:
+            return LATER
+        return "250 2.0.0 OK, kept for a person to look at"
+
+
+@dataclass(slots=True)
+class MailListener:
+    """The SMTP port."""
+
+    settings: IntakeSettings
+    handler: MailHandler
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    port: int = 0
+
+    async def run(self) -> None:
+        """Until `stopping` is set or it is cancelled. Raises OSError when the port is taken."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._protocol, self.settings.host, self.settings.smtp_port)
+        self.port = server.sockets[0].getsockname()[1]
+        log().info("listening for mail", port=self.port)
+        try:
+            await self.stopping.wait()
+        finally:
+            server.close()
+
+    def _protocol(self) -> SMTP:
+        return SMTP(
+            self.handler,
+            hostname="patchbay",
+            ident="Patchbay",
+            data_size_limit=self.settings.smtp_max_bytes,
+            enable_SMTPUTF8=True,
+            tls_context=self._tls(),
+            timeout=LINE_SECONDS,
+            loop=asyncio.get_running_loop(),
+        )
+
+    def _tls(self) -> ssl.SSLContext | None:
+        certificate, key = self.settings.smtp_cert_file, self.settings.smtp_key_file
+        if certificate is None or key is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+        return context

@@ -1,0 +1,160 @@
+"""What is on its way out: claimed by one process at a time, in the order of each ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON, LEASE_SECONDS, LOOP_WINDOW, Delivery, Verdict
+from shared.db import execute_many
+from shared.events.base import Event, Sealed
+from shared.events.message import ReplyRequested
+
+_sealed = msgspec.json.Decoder(Sealed)
+
+INSERT = sa.text(
+    """
+    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at, event_id,
+                                 sealed, has_files)
+    SELECT message, ticket, customer, 'reply', channel, language, at, at, event, sealed, files
+    FROM unnest(CAST(:messages AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
+                CAST(:languages AS text[]), CAST(:times AS timestamptz[]), CAST(:events AS text[]), CAST(:sealed AS bytea[]),
+                CAST(:files AS boolean[]))
+         WITH ORDINALITY AS r(message, ticket, customer, channel, language, at, event, sealed, files, n)
+    ORDER BY n ON CONFLICT (message_id) DO NOTHING
+    """
+)
+CLAIM = sa.text(
+    """
+    WITH due AS (
+        SELECT d.message_id, d.state FROM intake.delivery d
+        WHERE d.due_at <= clock_timestamp() AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp())
+          AND NOT EXISTS (SELECT 1 FROM intake.delivery e
+                          WHERE e.ticket_id = d.ticket_id AND e.n < d.n AND e.due_at IS NOT NULL)
+        ORDER BY d.due_at LIMIT :n FOR UPDATE SKIP LOCKED
+    )
+    UPDATE intake.delivery d SET state = 'sending', attempts = d.attempts + 1, uncertain = d.uncertain OR due.state = 'sending',
+        leased_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM due WHERE d.message_id = due.message_id
+    RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
+              d.sealed, d.has_files, due.state = 'sending' AS interrupted
+    """
+)
+DETAILS = sa.text(
+    """
+    SELECT d.message_id, t.number, t.subject, t.inbox, t.promised_by, m.handle_kind, m.handle, r.refs,
+           (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
+              AND c.state = 'delivered' AND c.created_at > d.created_at - :window) AS confirmations
+    FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
+    LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
+                       WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL
+                       ORDER BY human DESC, received_at DESC LIMIT 1) m ON true
+    LEFT JOIN LATERAL (SELECT array_agg(message_ref ORDER BY received_at) AS refs
+                       FROM (SELECT message_ref, received_at FROM intake.message m
+                             WHERE m.ticket_id = d.ticket_id AND m.message_ref IS NOT NULL AND m.channel = 'email'
+                             ORDER BY received_at DESC LIMIT 10) m) r ON true
+    WHERE d.message_id = ANY(:ids)
+    """
+)
+RECORD = sa.text(
+    """
+    UPDATE intake.delivery SET state = :state, due_at = :due_at, leased_until = NULL, uncertain = uncertain OR :uncertain,
+        provider_ref = coalesce(:ref, provider_ref),
+        ended_at = CASE WHEN CAST(:due_at AS timestamptz) IS NULL THEN clock_timestamp() END,
+        sealed = CASE WHEN CAST(:due_at AS timestamptz) IS NULL THEN NULL ELSE sealed END
+    WHERE message_id = :id AND attempts = :attempts AND state = 'sending'
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this process attempts now, and what it needs for it. `sealed` is the reply's text, for its event."""
+
+    delivery: Delivery
+    customer_id: str
+    uncertain: bool
+    event_id: str | None
+    sealed: Sealed | None
+    has_files: bool
+    number: int
+    subject: str
+    inbox: str
+    handle_kind: str | None
+    handle: str | None
+    refs: tuple[str, ...]
+    looping: bool
+
+
+async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]) -> None:
+    """Replies to carry out, in their order."""
+    if replies:
+        await execute_many(
+            conn,
+            INSERT,
+            messages=[reply.data.message_id for reply in replies],
+            tickets=[reply.key for reply in replies],
+            customers=[reply.data.customer_id for reply in replies],
+            channels=[reply.data.channel for reply in replies],
+            languages=[reply.data.language for reply in replies],
+            times=[reply.time for reply in replies],
+            events=[reply.id for reply in replies],
+            sealed=[msgspec.json.encode(reply.data.personal) if reply.data.personal else None for reply in replies],
+            files=[bool(reply.data.attachments) for reply in replies],
+        )
+
+
+async def claim(conn: AsyncConnection, limit: int) -> list[Claimed]:
+    """Take what is due, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out."""
+    rows = {row.message_id: row for row in await conn.execute(CLAIM, {"n": limit, "lease": LEASE_SECONDS})}
+    if not rows:
+        return []
+    claimed = []
+    for more in await conn.execute(DETAILS, {"ids": list(rows), "window": LOOP_WINDOW}):
+        row = rows[more.message_id]
+        delivery = Delivery(
+            message_id=row.message_id,
+            ticket_id=row.ticket_id,
+            kind=row.kind,
+            channel=row.channel,
+            language=row.language,
+            attempts=row.attempts,
+            interrupted=row.interrupted,
+            promised_by=more.promised_by,
+        )
+        claimed.append(
+            Claimed(
+                delivery=delivery,
+                customer_id=row.customer_id,
+                uncertain=row.uncertain,
+                event_id=row.event_id,
+                sealed=_sealed.decode(row.sealed) if row.sealed else None,
+                has_files=row.has_files,
+                number=more.number,
+                subject=more.subject or "",
+                inbox=more.inbox,
+                handle_kind=more.handle_kind,
+                handle=more.handle,
+                refs=tuple(more.refs or ()),
+                looping=row.kind == "confirmation" and more.confirmations >= CONFIRMATIONS_PER_PERSON,
+            )
+        )
+    return claimed
+
+
+async def record(conn: AsyncConnection, delivery: Delivery, verdict: Verdict, ref: str | None, *, uncertain: bool) -> bool:
+    """Write what an attempt came to. False when another process has taken the delivery over in the meantime."""
+    values: dict[str, str | int | bool | datetime | None] = {
+        "id": delivery.message_id,
+        "attempts": delivery.attempts,
+        "state": verdict.state,
+        "due_at": verdict.due_at,
+        "ref": ref,
+        "uncertain": uncertain,
+    }
+    return (await conn.execute(RECORD, values)).rowcount == 1

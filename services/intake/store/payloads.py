@@ -1,0 +1,40 @@
+"""What came in, as it came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+RAW = sa.text("SELECT media_type, body FROM intake.raw WHERE id = :id")
+ATTACHMENT = sa.text(
+    "SELECT a.part, a.media_type, r.body FROM intake.attachment a JOIN intake.raw r ON r.id = a.message_id WHERE a.id = :id"
+)
+FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A payload; its body is None after the person was erased. `part` is where in it a file stands."""
+
+    media_type: str
+    body: bytes | None
+    part: int = 0
+
+
+async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
+    """A message's payload."""
+    row = (await conn.execute(RAW, {"id": message_id})).one_or_none()
+    return Payload(row.media_type, row.body) if row else None
+
+
+async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | None:
+    """The mail in which a file stands."""
+    row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
+    return Payload(row.media_type, row.body, row.part) if row else None
+
+
+async def forget_parked(conn: AsyncConnection, days: int) -> None:
+    """Delete what was parked longer ago."""
+    await conn.execute(FORGET_PARKED, {"days": days})

@@ -1,0 +1,50 @@
+"""How a batch of the log finds and leaves intake's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.handlers import HANDLERS, PROMISE_HANDLERS, PromiseState, TicketState
+from services.intake.store import deliveries, tickets
+from shared.events.base import Event, Fact
+from shared.events.topics import SLA_CLOCKS, TICKETS
+from shared.folding import Handler, Loaded
+
+
+class TicketProjection:
+    """The tickets, for what routing says about them."""
+
+    topic = TICKETS
+    handlers: Mapping[type[Fact], Handler[None, TicketState]] = HANDLERS
+
+    async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, TicketState]:
+        """The stories, locked. What intake says itself needs no story: it is in there already."""
+        keys = {event.key for event in events}
+        told = {event.key for event in events if type(event.data) in HANDLERS}
+        stories = await tickets.locked(conn, sorted(told)) if told else {}
+        return Loaded({key: TicketState(stories.get(key)) for key in keys}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, TicketState], now: datetime) -> None:
+        """The stories, and the replies to carry out."""
+        await tickets.update(conn, {key: state.story for key, state in states.items() if state.story is not None}, now)
+        await deliveries.insert(conn, [reply for key in sorted(states) for reply in states[key].replies])
+
+
+class PromiseProjection:
+    """The promises that sla makes, for the confirmations."""
+
+    topic = SLA_CLOCKS
+    handlers: Mapping[type[Fact], Handler[None, PromiseState]] = PROMISE_HANDLERS
+
+    async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, PromiseState]:
+        """Nothing needs to be known."""
+        return Loaded({event.key: PromiseState() for event in events}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, PromiseState], now: datetime) -> None:
+        """Note the promised times."""
+        promises = {key: state.first_response_by for key, state in states.items() if state.first_response_by is not None}
+        if promises:
+            await tickets.promise(conn, promises, now)
