@@ -17,6 +17,7 @@ from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import HTTPException as RouteException
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +33,14 @@ PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPE = "https://patchbay.invalid/problems/"
 DEFAULT_BODY_LIMIT = 2 * 1024 * 1024
 CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+# FastAPI's own spans and logs would keep query strings and what exceptions say, and come between ours; Edge makes the one span.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 # SQLSTATEs: character not in repertoire, untranslatable character (a NUL in text, and in JSON).
 UNSTORABLE = frozenset({"22021", "22P05"})
 Ready = Callable[[], Awaitable[str | None]]
@@ -80,6 +89,7 @@ def create_app(
     app = FastAPI(
         title=title,
         version="1",
+        telemetry=NO_TELEMETRY,
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
