@@ -10,7 +10,7 @@ import msgspec
 
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
-from services.routing.domain.queues import choose
+from services.routing.domain.queues import choose, lane
 from services.routing.domain.work import Turn, Visit, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
@@ -51,12 +51,17 @@ def place(
     enter(turn, queue, reason, age_from, preferred)
 
 
-def enter(
-    turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None
-) -> None:
+def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
-    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
+    visit = Visit(
+        queue_id=queue.id,
+        lane=lane(queue, turn.work),
+        number=number,
+        entered_at=turn.now,
+        age_from=age_from,
+        preferred=preferred,
+    )
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     turn.set(visits=number, visit=visit, attention=attention)
     turn.say(

@@ -46,9 +46,7 @@ class _Pass:
         return idle_since, self.given.get(agent.id, 0), stable, agent.id
 
 
-def match(
-    waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str, QueueConfigured], now: datetime
-) -> list[Pair]:
+def match(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str, QueueConfigured], now: datetime) -> list[Pair]:
     """Pairs in the order in which they are to be offered; each ticket at most once, nobody above capacity."""
     ongoing = _Pass(now, {agent.id: agent for agent in agents if agent.ready})
     pairs: list[Pair] = []

@@ -115,9 +115,7 @@ def _live(turn: Turn, offer_id: str, agent_id: str) -> Offer:
     return offer
 
 
-def _accepted(
-    turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Literal["accepted", "auto_accepted"]
-) -> Agent:
+def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Literal["accepted", "auto_accepted"]) -> Agent:
     visit, agent = turn.work.visit, turn.agent(offer.agent_id)
     if visit is None or agent is None:
         raise OfferGone("the ticket no longer waits")

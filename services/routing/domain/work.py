@@ -31,9 +31,10 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A stay in a queue. `age_from` is what the place counts from, kept over transfers."""
+    """A stay in a queue. `age_from` is what the place counts from; `lane` groups what the same agents can take."""
 
     queue_id: str
+    lane: str
     number: int
     entered_at: datetime
     age_from: datetime

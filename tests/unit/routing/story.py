@@ -94,9 +94,7 @@ def by_intake(ticket_id: str, seq: int, fact: Fact, time: datetime) -> Event[Fac
 
 def a_message(ticket_id: str, seq: int, time: datetime) -> Event[Fact]:
     """The customer writes."""
-    fact = MessageReceived(
-        message_id=f"m-{ticket_id}-{seq}", customer_id="c-1", channel="email", inbox="help", provider="smtp"
-    )
+    fact = MessageReceived(message_id=f"m-{ticket_id}-{seq}", customer_id="c-1", channel="email", inbox="help", provider="smtp")
     return by_intake(ticket_id, seq, fact, time)
 
 

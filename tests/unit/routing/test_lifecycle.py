@@ -52,9 +52,7 @@ def test_a_rested_ticket_takes_none_of_its_owner_until_the_customer_writes(how: 
     assert [(notice.agent_id, notice.kind) for notice in deciding.notices] == [("dana", "message.received")]
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"), [({"state": "break"}, "presence_lost"), ({"used_units": 9}, "transferred")]
-)
+@pytest.mark.parametrize(("change", "reason"), [({"state": "break"}, "presence_lost"), ({"used_units": 9}, "transferred")])
 def test_when_the_owner_is_away_or_full_the_ticket_waits_for_anybody_the_owner_preferred(
     change: dict[str, object], reason: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import msgspec
 from hypothesis import given
@@ -13,14 +14,13 @@ from services.routing.domain.match import match, place_in_line
 from services.routing.domain.work import Passed, Work
 from shared.events.base import Channel
 from shared.events.config import QueueConfigured
+from shared.events.people import AgentState
 from tests.unit.routing.story import a_queue, an_agent, at, busy, waiting
 
 NOW = at(600)
 
 
-def pairs(
-    works: Sequence[Work], agents: Sequence[Agent], *queues: QueueConfigured
-) -> list[tuple[str, str]]:
+def pairs(works: Sequence[Work], agents: Sequence[Agent], *queues: QueueConfigured) -> list[tuple[str, str]]:
     known = {queue.id: queue for queue in queues or (a_queue(),)}
     return [(pair.ticket_id, pair.agent_id) for pair in match(works, agents, known, NOW)]
 
@@ -69,12 +69,8 @@ def test_a_capacity_smaller_than_what_a_call_takes_still_takes_one_call() -> Non
 
 
 def test_team_skill_level_language_and_partner_are_required() -> None:
-    queue = a_queue(
-        team_ids=("hebrew",), required_skills={"billing": 3}, skill_by_language=True, partner_id="northern"
-    )
-    fit = an_agent(
-        "dana", team_ids=("hebrew",), skills={"billing": 3}, languages=("he",), partner_id="northern"
-    )
+    queue = a_queue(team_ids=("hebrew",), required_skills={"billing": 3}, skill_by_language=True, partner_id="northern")
+    fit = an_agent("dana", team_ids=("hebrew",), skills={"billing": 3}, languages=("he",), partner_id="northern")
     work = waiting(queue=queue, language="he")
     unfit = [
         msgspec.structs.replace(fit, id=f"no-{field}", profile=msgspec.structs.replace(fit.profile, **{field: value}))
@@ -91,7 +87,7 @@ def test_team_skill_level_language_and_partner_are_required() -> None:
 
 
 def test_only_the_available_are_asked() -> None:
-    states = ("offline", "break", "wrap_up", "missed")
+    states: tuple[AgentState, ...] = ("offline", "break", "wrap_up", "missed")
     assert pairs([waiting()], [an_agent(state, state=state) for state in states]) == []
 
 
@@ -173,7 +169,7 @@ def slow_loads(
 
 @given(worlds(), st.randoms(use_true_random=False))
 def test_the_order_in_which_rows_are_read_changes_nothing(
-    world: tuple[list[Work], list[Agent], dict[str, QueueConfigured]], shuffler: st.Random
+    world: tuple[list[Work], list[Agent], dict[str, QueueConfigured]], shuffler: Random
 ) -> None:
     works, agents, queues = world
     before = match(works, agents, queues, NOW)

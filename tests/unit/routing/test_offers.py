@@ -51,9 +51,7 @@ def test_who_accepts_owns_the_ticket_and_its_visit_ends() -> None:
 
 
 @pytest.mark.parametrize(("agent_id", "offer_id", "now"), [("dana", "other", 11), ("noa", None, 11), ("dana", None, 40)])
-def test_an_offer_that_is_over_or_of_somebody_else_cannot_be_accepted(
-    agent_id: str, offer_id: str | None, now: float
-) -> None:
+def test_an_offer_that_is_over_or_of_somebody_else_cannot_be_accepted(agent_id: str, offer_id: str | None, now: float) -> None:
     made, offer = offered()
     deciding = later(made, now)
     with pytest.raises(offers.OfferGone):

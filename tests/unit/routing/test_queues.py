@@ -7,6 +7,7 @@ import pytest
 from services.routing.domain.lifecycle import NO_QUEUE, place
 from services.routing.domain.queues import WrongQueue, check_queue, choose, in_order
 from shared.conditions import All, AnyOf, Test
+from shared.events.config import QueueConfigured
 from tests.unit.routing.story import START, a_queue, opened, said, turn
 
 HEBREW = Test(field="language", op="in", value=("he", "ar"))
@@ -38,9 +39,9 @@ def test_a_ticket_that_no_rule_takes_asks_for_people_once_and_is_placed_when_a_r
     place(deciding, [a_queue(when=URGENT)], "opened", START)
     place(deciding, [], "opened", START)
     assert said(deciding) == ["action.required"]
-    assert deciding.work.attention == NO_QUEUE
+    asked = deciding.work
     place(deciding, [a_queue()], "opened", START)
-    assert deciding.work.attention is None
+    assert (asked.attention, deciding.work.attention) == (NO_QUEUE, None)
     assert deciding.work.visit is not None
 
 
@@ -52,7 +53,7 @@ def test_a_ticket_that_no_rule_takes_asks_for_people_once_and_is_placed_when_a_r
         (a_queue(required_skills={"billing": 11}), "required_skills.billing"),
     ],
 )
-def test_a_queue_that_could_never_work_is_refused_with_the_place_of_the_fault(queue: object, field: str) -> None:
+def test_a_queue_that_could_never_work_is_refused_with_the_place_of_the_fault(queue: QueueConfigured, field: str) -> None:
     with pytest.raises(WrongQueue) as refused:
-        check_queue(queue)  # type: ignore[arg-type]
+        check_queue(queue)
     assert refused.value.field == field

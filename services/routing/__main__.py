@@ -1,0 +1,58 @@
+"""Routing's process: settings → resources → consume, relay, match, tick, stream, serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+
+from services.routing.api import agents, configuring, reading, tickets
+from services.routing.api.room import Room
+from services.routing.hub import Hub
+from services.routing.matching import Matcher
+from services.routing.projections import all_projections
+from services.routing.settings import RoutingSettings
+from services.routing.ticking import Ticker
+from shared.http import Ready, create_app, make_server
+from shared.service import Resources, main, resources, run_until_stopped
+
+
+def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
+    """The application with routing's routes."""
+    app = create_app("routing", "Patchbay routing", ready, alive)
+    app.state.authenticator = parts.authenticator
+    app.state.room = Room(parts, settings, hub)
+    for module in (configuring, agents, reading, tickets):
+        app.include_router(module.router)
+    return app
+
+
+async def run() -> None:
+    """Until told to stop."""
+    settings = RoutingSettings()
+    async with resources("routing", settings) as parts:
+        matcher = Matcher(parts, settings)
+        ticker = Ticker(parts, settings)
+        hub = Hub(parts, settings, matcher.wake.set)
+        consumer = parts.consumer(all_projections(), committed=matcher.wake.set)
+        app = make_app(parts, settings, hub, parts.database_ready, consumer.healthy)
+        server = make_server(app, settings.host, settings.routing_port)
+
+        def drain() -> None:
+            server.should_exit = True
+            hub.close()
+
+        tasks = {
+            "serve": server.serve,
+            "consume": consumer.run,
+            "relay": parts.relay().run,
+            "match": matcher.run,
+            "tick": ticker.run,
+            "stream": hub.run,
+            "presence": hub.renew,
+        }
+        await run_until_stopped(tasks, drain)
+
+
+if __name__ == "__main__":
+    main("routing", RoutingSettings, run)

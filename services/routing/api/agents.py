@@ -1,0 +1,219 @@
+"""Agents: their state, what they are offered, what they have."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Response
+from pydantic import StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing import acting
+from services.routing.api.room import (
+    ID_PATTERN,
+    AgentOrSupervisor,
+    Body,
+    Cursor,
+    Json,
+    Limit,
+    TheRoom,
+    check_self,
+    command,
+    page,
+)
+from services.routing.domain import offers
+from services.routing.domain.agents import Agent
+from services.routing.domain.work import Turn, Work
+from services.routing.store import config, reading, streams
+from services.routing.ticking import set_states
+from shared import db
+from shared.auth import Caller
+from shared.http import Problem
+from shared.idempotency import IdempotencyKey
+
+router = APIRouter(tags=["agents"])
+AgentId = Annotated[str, Path(pattern=ID_PATTERN)]
+OfferId = Annotated[str, Path(max_length=64)]
+
+
+class State(Body):
+    """The state from now on. `missed` is not chosen: it comes of an offer that nobody answered, and ends with this."""
+
+    state: Literal["available", "break", "wrap_up", "offline"]
+    reason: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class Decline(Body):
+    """Why, for the people who look at it later."""
+
+    reason: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+@router.post("/v1/agents/{agent_id}/state")
+async def change_agent_state(
+    agent_id: AgentId, body: State, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Come, go, pause. Coming starts the presence, which the live stream and every call then keep up."""
+    check_self(caller, agent_id)
+
+    async def work(conn: AsyncConnection, cause: str) -> Json:
+        # Presence first: whoever ends it holds its row before the agent's.
+        if body.state == "offline":
+            await streams.leave(conn, agent_id)
+        else:
+            await streams.come(conn, agent_id, room.settings.routing_presence_seconds)
+        found = await set_states(conn, room.parts.outbox, [agent_id], body.state, body.reason, cause=cause)
+        agent = found.get(agent_id)
+        if agent is None or not agent.profile.active:
+            raise _no_agent(agent_id)
+        return {"agent_id": agent_id, "state": agent.state, "state_since": agent.state_since.isoformat()}
+
+    return await command(room, caller, "change_agent_state", agent_id, idempotency_key, body, work)
+
+
+@router.get("/v1/agents/{agent_id}")
+async def get_agent(agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor) -> dict[str, object]:
+    """An agent as configured and as now."""
+    check_self(caller, agent_id)
+    async with db.transaction(room.parts.engine) as conn:
+        await room.seen(conn, caller)
+        found = await reading.agent(conn, agent_id)
+        stored = await config.find(conn, "agent", agent_id)
+    if found is None:
+        raise _no_agent(agent_id)
+    return {**agent_view(*found), "version": stored.version if stored else None}
+
+
+@router.get("/v1/agents/{agent_id}/offers")
+async def list_offers(agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor) -> dict[str, object]:
+    """What the agent is offered now, oldest first."""
+    check_self(caller, agent_id)
+    async with db.transaction(room.parts.engine) as conn:
+        await room.seen(conn, caller)
+        rows = await reading.live_offers(conn, agent_id)
+    items = [
+        {
+            "offer_id": row.offer_id,
+            "ticket_id": row.ticket_id,
+            "number": row.number,
+            "queue_id": row.queue_id,
+            "offered_at": row.offered_at,
+            "expires_at": row.expires_at,
+        }
+        for row in rows
+    ]
+    return {"items": items, "next_cursor": None}
+
+
+@router.get("/v1/agents/{agent_id}/tickets")
+async def list_agent_tickets(
+    agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor, cursor: Cursor = "", limit: Limit = 50
+) -> dict[str, object]:
+    """The tickets that the agent owns."""
+    check_self(caller, agent_id)
+    async with db.transaction(room.parts.engine) as conn:
+        await room.seen(conn, caller)
+        works = await reading.owned(conn, agent_id, cursor, limit)
+    return page([ticket_line(work) for work in works], limit, "ticket_id")
+
+
+@router.post("/v1/offers/{offer_id}/accept")
+async def accept_offer(
+    offer_id: OfferId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Take the ticket. A repeat of an acceptance that succeeded gives the same answer; one that is too late is 409."""
+    agent_id = _answering(caller)
+
+    async def work(conn: AsyncConnection, cause: str) -> Json:
+        row = await _offer_of(conn, offer_id, agent_id)
+        queues = {queue.id: queue for queue in await config.queues(conn)}
+
+        def decide(turn: Turn) -> Json:
+            if not (row.state == "accepted" and turn.work.owner == agent_id):
+                offers.accept(turn, offer_id, agent_id, queues.get(row.queue_id))
+            return {"ticket_id": turn.work.id, "number": row.number, "agent_id": agent_id, "offer_id": offer_id}
+
+        return await acting.on_ticket(conn, room.parts.outbox, row.ticket_id, cause, decide)
+
+    return await command(room, caller, "accept_offer", offer_id, idempotency_key, None, work)
+
+
+@router.post("/v1/offers/{offer_id}/decline")
+async def decline_offer(
+    offer_id: OfferId, body: Decline, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Let it go to the next agent."""
+    agent_id = _answering(caller)
+    again_after = timedelta(seconds=room.settings.routing_again_seconds)
+
+    async def work(conn: AsyncConnection, cause: str) -> Json:
+        row = await _offer_of(conn, offer_id, agent_id)
+
+        def decide(turn: Turn) -> Json:
+            offers.decline(turn, offer_id, agent_id, body.reason, again_after)
+            return {"ticket_id": turn.work.id, "number": row.number, "offer_id": offer_id}
+
+        return await acting.on_ticket(conn, room.parts.outbox, row.ticket_id, cause, decide)
+
+    return await command(room, caller, "decline_offer", offer_id, idempotency_key, body, work)
+
+
+def agent_view(agent: Agent, present_until: datetime | None) -> dict[str, object]:
+    """An agent as the API shows one."""
+    profile = agent.profile
+    return {
+        "id": agent.id,
+        "display_name": profile.display_name,
+        "state": agent.state,
+        "state_since": agent.state_since,
+        "present_until": present_until,
+        "used_units": agent.used_units,
+        "capacity_units": agent.capacity_units,
+        "tickets": agent.tickets,
+        "team_ids": profile.team_ids,
+        "skills": profile.skills,
+        "languages": profile.languages,
+        "channel_limits": profile.channel_limits,
+        "tier": profile.tier,
+        "partner_id": profile.partner_id,
+        "active": profile.active,
+    }
+
+
+def ticket_line(work: Work) -> dict[str, object]:
+    """A ticket in a list."""
+    ticket = work.ticket
+    return {
+        "ticket_id": work.id,
+        "number": ticket.intake.number,
+        "status": ticket.status,
+        "channel": ticket.intake.channel,
+        "language": ticket.intake.language,
+        "direction": work.direction,
+        "priority": ticket.priority,
+        "vip": ticket.intake.vip,
+        "agent_id": work.owner,
+        "queue_id": work.visit.queue_id if work.visit else ticket.routing.queue_id,
+        "opened_at": ticket.intake.opened_at,
+        "waiting_since": ticket.waiting_since,
+    }
+
+
+def _answering(caller: Caller) -> str:
+    if caller.agent_id is None:
+        raise Problem(403, "forbidden", "Only the agent who was asked answers an offer; use that agent's key.")
+    return caller.agent_id
+
+
+async def _offer_of(conn: AsyncConnection, offer_id: str, agent_id: str) -> reading.OfferRow:
+    row = await reading.offer(conn, offer_id)
+    if row is None or row.agent_id != agent_id:
+        raise Problem(404, "offer-not-found", "There is no such offer to you.")
+    return row
+
+
+def _no_agent(agent_id: str) -> Problem:
+    return Problem(
+        404, "agent-not-found", f"There is no active agent '{agent_id}'. An admin makes one: PUT /v1/agents/{agent_id}."
+    )

@@ -1,0 +1,251 @@
+"""Configuration that routing owns. Each PUT is a new version, said on `config`; edits need the ETag of what they edit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Path, Response
+from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.api.room import ID_PATTERN, Admin, Body, Cursor, Limit, Operations, Room, TheRoom, page
+from services.routing.domain.agents import EVERYBODY, Agent, Profile
+from services.routing.domain.queues import WrongQueue, check_queue
+from services.routing.store import config, desk, reading
+from services.routing.store.config import Stored
+from services.routing.ticking import set_states
+from shared import db
+from shared.clock import clock
+from shared.events.base import Draft, Fact
+from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, TeamConfigured
+from shared.http import FieldError, IfMatch, Problem, check_match, etag
+
+router = APIRouter(tags=["configuration"])
+ConfigId = Annotated[str, Path(pattern=ID_PATTERN)]
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+Ids = Annotated[list[Id], Field(max_length=200)]
+Names = Annotated[dict[str, Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(min_length=1, max_length=50)]
+Languages = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,35}$")]], Field(max_length=50)]
+Limits = Annotated[dict[str, Annotated[int, Field(ge=0, le=1_000_000)]], Field(max_length=50)]
+Levels = Annotated[dict[Id, Annotated[int, Field(ge=1, le=10)]], Field(max_length=200)]
+Fits = TypeVar("Fits", bound=Configured)
+
+
+class Version(Body):
+    """What a PUT sends of each kind. It is in force at once; `effective_from` may be left out, and never lies ahead."""
+
+    effective_from: AwareDatetime | None = None
+
+
+class Queue(Version):
+    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it."""
+
+    name: Names
+    position: Annotated[int, Field(ge=0, le=1_000_000)]
+    when: dict[str, JsonValue] = Field(default_factory=dict)
+    team_ids: Ids = Field(default_factory=list)
+    required_skills: Levels = Field(default_factory=dict)
+    skill_by_language: bool = False
+    offer_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+    auto_accept: bool = False
+    calendar_id: Id | None = None
+    tier: Annotated[int, Field(ge=1, le=9)] = 1
+    partner_id: Id | None = None
+    service_level_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
+    service_level_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class Team(Version):
+    """A team of agents."""
+
+    name: Names
+    calendar_id: Id | None = None
+    partner_id: Id | None = None
+
+
+class Skill(Version):
+    """A skill, held at levels 1 to 10."""
+
+    name: Names
+
+
+class AgentBody(Version):
+    """An agent: the name customers see, and what routing has to know."""
+
+    display_name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    signature: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+    team_ids: Ids = Field(default_factory=list)
+    skills: Levels = Field(default_factory=dict)
+    languages: Annotated[list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,35}$")]], Field(max_length=50)] = Field(
+        default_factory=list
+    )
+    capacity_units: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    channel_limits: Annotated[dict[str, Annotated[int, Field(ge=0, le=1_000_000)]], Field(max_length=50)] = Field(
+        default_factory=dict
+    )
+    tier: Annotated[int, Field(ge=1, le=9)] = 1
+    partner_id: Id | None = None
+    active: bool = True
+
+
+@router.put("/v1/queues/{config_id}")
+async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
+    """Make or change a queue. Tickets that wait keep their queue; those that no queue took are looked at again."""
+
+    async def prepare(conn: AsyncConnection, fact: QueueConfigured) -> list[Draft[Fact]]:
+        try:
+            check_queue(fact)
+        except WrongQueue as wrong:
+            raise _invalid(wrong.field, wrong.reason) from None
+        await _check_known(conn, "team", body.team_ids, "team_ids")
+        return []
+
+    values = {**body.model_dump(), "when": body.when or {"is": "all"}}
+    return await _put(room, "queue", config_id, body, values, QueueConfigured, if_match, prepare)
+
+
+@router.put("/v1/teams/{config_id}")
+async def put_team(config_id: ConfigId, body: Team, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
+    """Make or change a team."""
+    return await _put(room, "team", config_id, body, body.model_dump(), TeamConfigured, if_match, _nothing_more)
+
+
+@router.put("/v1/skills/{config_id}")
+async def put_skill(config_id: ConfigId, body: Skill, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
+    """Make or change a skill."""
+    return await _put(room, "skill", config_id, body, body.model_dump(), SkillConfigured, if_match, _nothing_more)
+
+
+@router.put("/v1/agents/{config_id}")
+async def put_agent(config_id: ConfigId, body: AgentBody, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
+    """Make or change an agent. One who is no longer active goes offline and loses live offers, not tickets."""
+    profile = msgspec.convert(body.model_dump(exclude={"signature", "effective_from"}), Profile)
+
+    async def prepare(conn: AsyncConnection, fact: AgentConfigured) -> list[Draft[Fact]]:
+        await _check_known(conn, "team", body.team_ids, "team_ids")
+        cause = f"agent:{config_id}:{fact.version}"
+        if not body.active:
+            await set_states(conn, room.parts.outbox, [config_id], "offline", "not_active", cause=cause)
+        known = await desk.agents(conn, [config_id])
+        now = await clock(conn)
+        agent = known.get(config_id) or Agent(id=config_id, profile=profile, state_since=now, idle_since=now)
+        await desk.configure_agent(conn, msgspec.structs.replace(agent, profile=profile))
+        return [Draft(key=config_id, data=profile.enrolled(), cause=cause)]
+
+    values = {"display_name": body.display_name, "signature": body.signature}
+    return await _put(room, "agent", config_id, body, values, AgentConfigured, if_match, prepare)
+
+
+@router.get("/v1/queues/{config_id}")
+async def get_queue(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+    """A queue as configured."""
+    return await _get(room, "queue", config_id)
+
+
+@router.get("/v1/teams/{config_id}")
+async def get_team(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+    """A team as configured."""
+    return await _get(room, "team", config_id)
+
+
+@router.get("/v1/skills/{config_id}")
+async def get_skill(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+    """A skill as configured."""
+    return await _get(room, "skill", config_id)
+
+
+@router.get("/v1/teams")
+async def list_teams(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+    """Teams in order of id."""
+    return await _list(room, "team", cursor, limit)
+
+
+@router.get("/v1/skills")
+async def list_skills(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+    """Skills in order of id."""
+    return await _list(room, "skill", cursor, limit)
+
+
+@router.get("/v1/queues")
+async def list_queues(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+    """Queues in order of id, each with its figures now: how many wait, since when the oldest, who could take them."""
+    async with db.transaction(room.parts.engine) as conn:
+        stored = await config.page(conn, "queue", cursor, limit)
+        facts = [msgspec.json.decode(one.data, type=QueueConfigured) for one in stored]
+        figures = await reading.queue_figures(conn, {fact.id: fact.team_ids or (EVERYBODY,) for fact in facts})
+    items = [{**_view(one), "now": msgspec.to_builtins(figures[one.id])} for one in stored]
+    return page(items, limit, "id")
+
+
+async def _nothing_more(_conn: AsyncConnection, _fact: Configured) -> list[Draft[Fact]]:
+    return []
+
+
+async def _put(
+    room: Room,
+    kind: str,
+    config_id: str,
+    body: Version,
+    values: Mapping[str, object],
+    shape: type[Fits],
+    if_match: str | None,
+    prepare: Callable[[AsyncConnection, Fits], Awaitable[list[Draft[Fact]]]],
+) -> Response:
+    async def attempt() -> tuple[Fits, bool]:
+        async with db.transaction(room.parts.engine) as conn:
+            before = await config.find(conn, kind, config_id, lock=True)
+            check_match(if_match, before.version if before else None)
+            now = await clock(conn)
+            if body.effective_from is not None and body.effective_from > now:
+                raise _invalid("effective_from", "lies ahead; a change is in force at once, so send it when it is to begin")
+            version = before.version + 1 if before else 1
+            fact = _fact(shape, {**values, "id": config_id, "version": version, "effective_from": now})
+            drafts = await prepare(conn, fact)
+            await config.put(conn, kind, fact, now)
+            said: Draft[Fact] = Draft(key=f"{kind}:{config_id}", data=fact, cause=f"{kind}:{config_id}:{version}")
+            await room.parts.outbox.publish(conn, [said, *drafts], await clock(conn))
+            await config.wake_matchers(conn)
+            return fact, before is None
+
+    fact, created = await db.retrying(attempt)
+    headers = {"ETag": etag(fact.version)}
+    return Response(msgspec.json.encode(fact), 201 if created else 200, headers, "application/json")
+
+
+def _fact(shape: type[Fits], values: Mapping[str, object]) -> Fits:
+    try:
+        return msgspec.convert(values, shape)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        raise _invalid(path.rstrip("`").lstrip(".") or "when", reason) from None
+
+
+async def _get(room: Room, kind: str, config_id: str) -> Response:
+    async with db.transaction(room.parts.engine) as conn:
+        stored = await config.find(conn, kind, config_id)
+    if stored is None:
+        raise Problem(404, f"{kind}-not-found", f"There is no {kind} '{config_id}'. An admin makes one with PUT.")
+    return Response(msgspec.json.encode(_view(stored)), 200, {"ETag": etag(stored.version)}, "application/json")
+
+
+async def _list(room: Room, kind: str, cursor: str, limit: int) -> dict[str, object]:
+    async with db.transaction(room.parts.engine) as conn:
+        stored = await config.page(conn, kind, cursor, limit)
+    return page([_view(one) for one in stored], limit, "id")
+
+
+def _view(stored: Stored) -> dict[str, object]:
+    return msgspec.json.decode(stored.data, type=dict[str, object])
+
+
+async def _check_known(conn: AsyncConnection, kind: str, ids: list[str], field: str) -> None:
+    unknown = await config.missing(conn, kind, ids)
+    if unknown:
+        raise _invalid(field, f"no such {kind}: {', '.join(unknown)}; make it first")
+
+
+def _invalid(field: str, reason: str) -> Problem:
+    detail = "The request does not fit the contract; see errors for each field."
+    return Problem(422, "invalid-request", detail, [FieldError(f"body.{field}", reason)])

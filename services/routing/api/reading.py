@@ -1,0 +1,144 @@
+"""What people see: a ticket with its history, an agent's live stream, the agents of the house."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.api.agents import AgentId, agent_view, ticket_line
+from services.routing.api.room import AgentOrSupervisor, Cursor, Limit, Operations, Room, TheRoom, check_self, page
+from services.routing.domain.work import Work
+from services.routing.store import reading, streams
+from services.routing.store.reading import HistoryRow
+from shared import db
+from shared.auth import Caller
+from shared.events.base import PersonalFact
+from shared.events.codec import decode_data
+from shared.events.ticket import TicketPersonal
+from shared.events.topics import FACT_BY_TYPE
+from shared.http import Problem
+from shared.personal import Erased
+
+router = APIRouter(tags=["reading"])
+Number = Annotated[int, Query(ge=0, description="entries after this one")]
+Entries = Annotated[int, Query(ge=1, le=500, description="at most so many entries")]
+
+
+@router.get("/v1/tickets/{ticket_id}")
+async def get_ticket(
+    ticket_id: Annotated[str, Path(max_length=64)],
+    room: TheRoom,
+    caller: AgentOrSupervisor,
+    after: Number = 0,
+    limit: Entries = 200,
+) -> dict[str, object]:
+    """A ticket: status, owner, promises, and its history with the texts. For its agent, or a supervisor."""
+    async with db.transaction(room.parts.engine) as conn:
+        await room.seen(conn, caller)
+        work = await reading.ticket(conn, ticket_id)
+        if work is None:
+            raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
+        _check_theirs(caller, work)
+        opened = await _subject(conn, room, work)
+        rows = await reading.history(conn, ticket_id, after, limit)
+        timeline = await _open(conn, room, rows)
+        promises = await reading.promises(conn, ticket_id)
+        parked = await reading.needs_people(conn, ticket_id)
+    return {
+        **ticket_line(work),
+        **opened,
+        "customer_id": work.ticket.intake.customer_id,
+        "attention": "record_parked" if parked else work.attention,
+        "offered_to": work.offer.agent_id if work.offer else None,
+        "promises": promises,
+        "timeline": timeline,
+        "next_after": rows[-1].id if len(rows) == limit else None,
+    }
+
+
+@router.get("/v1/agents")
+async def list_agents(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+    """Agents in order of id: state, load, presence."""
+    async with db.transaction(room.parts.engine) as conn:
+        found = await reading.agents_page(conn, cursor, limit)
+    return page([agent_view(agent, until) for agent, until in found], limit, "id")
+
+
+async def _position(
+    agent_id: AgentId,
+    room: TheRoom,
+    caller: AgentOrSupervisor,
+    last_event_id: Annotated[str | None, Header()] = None,
+    cursor: Annotated[int | None, Query(ge=0)] = None,
+) -> tuple[int, bool]:
+    """Where the stream goes on, and whether what came before is lost: then the client reads its lists again."""
+    check_self(caller, agent_id)
+    wanted = cursor if last_event_id is None else _number(last_event_id)
+    async with db.transaction(room.parts.engine) as conn:
+        if await reading.agent(conn, agent_id) is None:
+            raise Problem(404, "agent-not-found", f"There is no agent '{agent_id}'.")
+        if caller.agent_id == agent_id:
+            await streams.renew(conn, [agent_id], room.settings.routing_presence_seconds)
+        before_oldest, last = await streams.bounds(conn, agent_id)
+    if wanted is None:
+        return last, False
+    return (wanted, False) if before_oldest <= wanted <= last else (last, True)
+
+
+@router.get("/v1/agents/{agent_id}/stream", response_class=EventSourceResponse)
+async def stream_agent(
+    agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor, position: Annotated[tuple[int, bool], Depends(_position)]
+) -> AsyncIterator[ServerSentEvent]:
+    """The agent's live stream (SSE). The first event says where it stands: `ready`, or `reset` when some were lost."""
+    cursor, lost = position
+    yield ServerSentEvent(event="reset" if lost else "ready", id=str(cursor), data={"agent_id": agent_id}, retry=1000)
+    present = caller.agent_id == agent_id
+    with room.hub.subscribed(agent_id, cursor, present=present) as subscriber:
+        async for told in subscriber.rows():
+            yield ServerSentEvent(event=told.kind, id=str(told.n), raw_data=told.payload)
+
+
+def _number(last_event_id: str) -> int:
+    if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
+        raise Problem(422, "invalid-request", "Last-Event-ID is not an id of this stream. Connect without it.")
+    return int(last_event_id)
+
+
+def _check_theirs(caller: Caller, work: Work) -> None:
+    theirs = {work.owner, work.last_agent_id, work.offer.agent_id if work.offer else None}
+    if not caller.may("supervisor") and caller.agent_id not in theirs:
+        raise Problem(403, "forbidden", "The ticket is another agent's. A supervisor may see it.")
+
+
+async def _subject(conn: AsyncConnection, room: Room, work: Work) -> dict[str, object]:
+    if work.opening is None:
+        return {"subject": None, "customer_name": None}
+    keys = room.parts.keys
+    await keys.load(conn, [work.opening.sealed.customer_id])
+    content = keys.open(work.opening.sealed, TicketPersonal, work.opening.event_id)
+    if isinstance(content, Erased):
+        return {"subject": None, "customer_name": None}
+    return {"subject": content.subject, "customer_name": content.customer_name}
+
+
+async def _open(conn: AsyncConnection, room: Room, rows: list[HistoryRow]) -> list[dict[str, object]]:
+    """The history as people read it: what is sealed is opened, and what was erased says so."""
+    facts = [(row, decode_data(row.data, FACT_BY_TYPE[row.type])) for row in rows if row.type in FACT_BY_TYPE]
+    sealed = [fact.personal for _, fact in facts if isinstance(fact, PersonalFact) and fact.personal is not None]
+    await room.parts.keys.load(conn, {box.customer_id for box in sealed})
+    timeline = []
+    for row, fact in facts:
+        data = msgspec.to_builtins(fact)
+        data.pop("personal", None)
+        entry = {"id": row.id, "event_id": row.event_id, "type": row.type, "writer": row.writer, "at": row.at, "data": data}
+        if isinstance(fact, PersonalFact):
+            content = room.parts.keys.open(fact.personal, fact.PERSONAL, row.event_id) if fact.personal is not None else None
+            entry["erased"] = isinstance(content, Erased)
+            entry["personal"] = None if content is None or isinstance(content, Erased) else msgspec.to_builtins(content)
+        timeline.append(entry)
+    return timeline

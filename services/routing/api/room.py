@@ -1,0 +1,154 @@
+"""What all routes share: the resources, who calls, how a command is carried out once and how a refusal is told."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing import acting
+from services.routing.domain.commands import Actor, NotYours, TextTooLong
+from services.routing.domain.offers import OfferGone
+from services.routing.domain.work import Turn
+from services.routing.hub import Hub
+from services.routing.settings import RoutingSettings
+from services.routing.store import streams
+from shared.auth import Caller, requires
+from shared.http import FieldError, Problem
+from shared.idempotency import Answer, once, request_hash
+from shared.service import Resources
+from shared.ticket import CommandRefused
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$"
+Json = Mapping[str, object]
+
+
+class Body(BaseModel):
+    """A request's body: nothing unknown in it."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=64_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What routes work with."""
+
+    parts: Resources
+    settings: RoutingSettings
+    hub: Hub
+
+    async def seen(self, conn: AsyncConnection, caller: Caller) -> None:
+        """Any call of an agent is a sign of presence."""
+        if caller.agent_id is not None:
+            await streams.renew(conn, [caller.agent_id], self.settings.routing_presence_seconds)
+
+
+def room_of(request: Request) -> Room:
+    """The room, as a dependency."""
+    room: Room = request.app.state.room
+    return room
+
+
+TheRoom = Annotated[Room, Depends(room_of)]
+AgentOrSupervisor = Annotated[Caller, Depends(requires("supervisor", "agent"))]
+Operations = Annotated[Caller, Depends(requires("ops:read", "supervisor"))]
+Admin = Annotated[Caller, Depends(requires("admin"))]
+Limit = Annotated[int, Query(ge=1, le=200, description="at most so many")]
+Cursor = Annotated[str, Query(max_length=255, description="`next_cursor` of the page before")]
+
+
+def actor(caller: Caller) -> Actor:
+    """The caller as one who acts. A supervisor's key without an agent acts under the key's own id."""
+    return Actor(caller.agent_id or caller.key_id, caller.may("supervisor"))
+
+
+def check_self(caller: Caller, agent_id: str) -> None:
+    """Refuse what is another agent's. Raises Problem 403."""
+    if caller.agent_id != agent_id and not caller.may("supervisor"):
+        raise Problem(403, "forbidden", f"This is for agent '{agent_id}' or a supervisor.")
+
+
+def cause_of(caller: Caller, operation: str, subject: str, key: str | None) -> str:
+    """What names a command: the same for a repeat with the same Idempotency-Key."""
+    return f"{caller.key_id} {operation} {subject} {key or uuid.uuid4()}"
+
+
+async def command(
+    room: Room,
+    caller: Caller,
+    operation: str,
+    subject: str,
+    key: str | None,
+    body: BaseModel | None,
+    work: Callable[[AsyncConnection, str], Awaitable[Json]],
+    status: int = 200,
+) -> Response:
+    """Carry out a command once, in one transaction with its answer. `work(conn, cause)` is a coroutine giving the body."""
+    cause = cause_of(caller, operation, subject, key)
+    sent = body.model_dump_json().encode() if body is not None else b""
+
+    async def attempt(conn: AsyncConnection) -> Answer:
+        await room.seen(conn, caller)
+        result = await work(conn, cause)
+        return Answer(status, json.dumps(result, ensure_ascii=False).encode())
+
+    with refusals():
+        digest = request_hash(f"{operation} {subject}", sent)
+        answer = await once(room.parts.engine, "routing", caller.key_id, key, digest, attempt)
+    return answer.response()
+
+
+async def ticket_command(
+    room: Room,
+    caller: Caller,
+    operation: str,
+    ticket_id: str,
+    key: str | None,
+    body: BaseModel | None,
+    decide: Callable[[Turn], Json | None],
+    status: int = 200,
+) -> Response:
+    """A command on one ticket: answers with its status and owner, and what `decide` adds."""
+
+    def decided(turn: Turn) -> Json:
+        more = decide(turn) or {}
+        work = turn.work
+        waits_in = work.visit.queue_id if work.visit else None
+        return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in, **more}
+
+    async def work(conn: AsyncConnection, cause: str) -> Json:
+        return await acting.on_ticket(conn, room.parts.outbox, ticket_id, cause, decided)
+
+    return await command(room, caller, operation, ticket_id, key, body, work, status)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the domain refuses, as problems."""
+    try:
+        yield
+    except acting.NoSuchTicket:
+        raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.") from None
+    except CommandRefused as refused:
+        detail = f"{str(refused).capitalize()}. Read the ticket again; it may have changed."
+        raise Problem(409, "wrong-status", detail, more={"ticket_status": refused.status}) from None
+    except NotYours as refused:
+        more: dict[str, str | int | None] = {"held_by": refused.holder, "queue_id": refused.queue_id}
+        raise Problem(409, "not-yours", f"Only who holds the ticket may do this: {refused}.", more=more) from None
+    except OfferGone as gone:
+        raise Problem(409, "offer-expired", f"The offer cannot be answered any more: {gone}.") from None
+    except TextTooLong as long:
+        errors = [FieldError("body.text", str(long))]
+        raise Problem(422, "text-too-long", "The text is longer than can be sent; shorten or split it.", errors) from None
+
+
+def page(items: list[dict[str, object]], limit: int, cursor_field: str) -> dict[str, object]:
+    """A page of a keyset list: `next_cursor` is None on the last one."""
+    return {"items": items, "next_cursor": items[-1][cursor_field] if len(items) == limit else None}

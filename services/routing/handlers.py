@@ -1,0 +1,261 @@
+"""What a fact changes in routing: event → handler. Pure; the tables at the foot say which handler takes which fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.routing.domain import lifecycle
+from services.routing.domain.changes import Crew
+from services.routing.domain.promises import Promise, heard_breach, heard_clock, heard_warning
+from services.routing.domain.timeline import Entry, entries_of, entries_to_be
+from services.routing.domain.work import EndedOffer, Labels, Notice, Opening, Turn, Work, hear
+from shared.events import call, message, people, sla
+from shared.events import ticket as t
+from shared.events.base import Draft, Event, Fact
+from shared.events.config import QueueConfigured
+from shared.folding import Handler
+from shared.ticket import awaits_answer
+
+Decide = Callable[["Context", Turn, Event[Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What decisions of a batch look at: the queues in order, and the agents the batch concerns."""
+
+    queues: tuple[QueueConfigured, ...]
+    crew: Crew
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A ticket, and what this batch did to it besides."""
+
+    work: Work
+    crew: Crew
+    agents: frozenset[str] = frozenset()
+    ended: tuple[EndedOffer, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    def after(self, turn: Turn, event: Event[Fact]) -> Case:
+        """The case after a decision."""
+        told = entries_of([event]) + entries_to_be(turn.drafts, turn.now)
+        return replace(
+            self,
+            work=turn.work,
+            agents=self.agents | turn.changed.keys(),
+            ended=(*self.ended, *turn.ended),
+            notices=(*self.notices, *turn.notices),
+            entries=(*self.entries, *told),
+        )
+
+
+def _handler(decide: Decide) -> Handler[Context, Case]:
+    def handle(context: Context, case: Case, event: Event[Any], now: datetime) -> tuple[Case, Sequence[Draft[Fact]]]:
+        turn = Turn(hear(case.work, event), event.id, now, context.crew.agents)
+        decide(context, turn, event)
+        after = case.after(turn, event)
+        context.crew.take(turn.changed)  # last, so that a decision that fails has changed nobody
+        return after, turn.drafts
+
+    return handle
+
+
+def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
+    fact = event.data
+    opening = Opening(event_id=event.id, sealed=fact.personal) if fact.personal is not None else None
+    labels = Labels(
+        topic=fact.topic,
+        product=fact.product,
+        tags=fact.tags,
+        customer_tier=fact.customer_tier,
+        partner_id=fact.partner_id,
+        follow_up_of=fact.follow_up_of,
+    )
+    turn.set(labels=labels, direction=fact.direction, opening=opening)
+    if not turn.work.ticket.spam:
+        lifecycle.place(turn, context.queues, "opened", event.time)
+
+
+def _written(context: Context, turn: Turn, event: Event[Fact]) -> None:
+    if awaits_answer(event.data):
+        lifecycle.customer_wrote(turn, context.queues, event.time)
+
+
+def _absorbed(context: Context, turn: Turn, event: Event[t.TicketAbsorbed]) -> None:
+    if event.data.unanswered_since is not None:
+        lifecycle.customer_wrote(turn, context.queues, event.data.unanswered_since)
+
+
+def _ended(_context: Context, turn: Turn, event: Event[call.CallEnded | call.ChatEnded]) -> None:
+    if event.data.outcome == "abandoned":
+        lifecycle.leave(turn, "abandoned")
+
+
+def _withdrawn(_context: Context, turn: Turn, event: Event[t.TicketWithdrawn]) -> None:
+    lifecycle.take_out(turn, WITHDRAWN[event.data.reason])
+
+
+def _closed(_context: Context, turn: Turn, event: Event[t.TicketClosed]) -> None:
+    lifecycle.take_out(turn, CLOSED[event.data.reason])
+
+
+def _merged(_context: Context, turn: Turn, _event: Event[t.TicketMergedInto]) -> None:
+    lifecycle.take_out(turn, "merged")
+
+
+def _spam(_context: Context, turn: Turn, _event: Event[t.SpamMarked]) -> None:
+    if turn.work.ticket.spam:
+        lifecycle.take_out(turn, "spam")
+
+
+def _came_back(context: Context, turn: Turn, event: Event[Fact]) -> None:
+    since = turn.work.ticket.waiting_since or event.time
+    lifecycle.came_back(turn, context.queues, since)
+
+
+def _labelled(_context: Context, turn: Turn, event: Event[t.TicketLabelled]) -> None:
+    fact, labels = event.data, turn.work.labels
+    turn.set(
+        labels=msgspec.structs.replace(
+            labels,
+            topic=fact.topic or labels.topic,
+            product=fact.product or labels.product,
+            tags=labels.tags if fact.tags is None else fact.tags,
+        )
+    )
+
+
+def _told(_context: Context, turn: Turn, event: Event[Fact]) -> None:
+    """The owner has to know; nothing else changes."""
+    if turn.work.owner is not None:
+        turn.tell(turn.work.owner, event.type.rsplit(".", 1)[0])
+
+
+def _noted(_context: Context, _turn: Turn, _event: Event[Fact]) -> None:
+    """History only."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerCase:
+    """What a batch learned about a customer: entitlements that changed, and ids whose data is to be scrubbed."""
+
+    vip: bool | None = None
+    plan: str | None = None
+    tier: str | None = None
+    scrub: tuple[str, ...] = ()
+
+
+def _profile(
+    _context: None, case: CustomerCase, event: Event[people.CustomerProfileChanged], _now: datetime
+) -> tuple[CustomerCase, Sequence[Draft[Fact]]]:
+    fact = event.data
+    if fact.vip is None and fact.plan is None and fact.tier is None:
+        return case, ()
+    vip = case.vip if fact.vip is None else fact.vip
+    return replace(case, vip=vip, plan=fact.plan or case.plan, tier=fact.tier or case.tier), ()
+
+
+def _erased(
+    _context: None, case: CustomerCase, event: Event[people.CustomerErased], _now: datetime
+) -> tuple[CustomerCase, Sequence[Draft[Fact]]]:
+    return replace(case, scrub=(*case.scrub, *event.data.customer_ids)), ()
+
+
+Promises = Mapping[str, Promise]
+
+
+def _promise(hears: Callable[[Promise, Any], Promise]) -> Handler[None, Promises]:
+    def handle(_context: None, known: Promises, event: Event[Any], _now: datetime) -> tuple[Promises, Sequence[Draft[Fact]]]:
+        fact = event.data
+        promise = known.get(fact.clock_id) or Promise(
+            clock_id=fact.clock_id, target=fact.target, cycle=fact.cycle, policy_id=fact.policy_id
+        )
+        return {**known, fact.clock_id: hears(promise, fact)}, ()
+
+    return handle
+
+
+WITHDRAWN: dict[str, lifecycle.LeaveReason] = {
+    "cancelled": "cancelled",
+    "abandoned": "abandoned",
+    "callback": "callback",
+    "partner": "partner",
+    "duplicate": "merged",
+}
+CLOSED: dict[str, lifecycle.LeaveReason] = {
+    "resolved_long_ago": "resolved",
+    "requested": "resolved",
+    "merged": "merged",
+    "spam": "spam",
+    "withdrawn": "cancelled",
+}
+
+TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
+    t.TicketOpened: _handler(_opened),
+    message.MessageReceived: _handler(_written),
+    call.CallReceived: _handler(_written),
+    t.TicketAbsorbed: _handler(_absorbed),
+    call.CallEnded: _handler(_ended),
+    call.ChatEnded: _handler(_ended),
+    t.TicketWithdrawn: _handler(_withdrawn),
+    t.TicketClosed: _handler(_closed),
+    t.TicketMergedInto: _handler(_merged),
+    t.TicketUnmerged: _handler(_came_back),
+    t.SpamMarked: _handler(_spam),
+    t.SpamUnmarked: _handler(_came_back),
+    t.TicketLabelled: _handler(_labelled),
+    t.RequestRefused: _handler(_told),
+    message.MessageFailed: _handler(_told),
+    message.MessageBounced: _handler(_told),
+    message.MessageEdited: _handler(_told),
+    call.CallAnswered: _handler(_noted),
+    call.CallHeld: _handler(_noted),
+    call.CallResumed: _handler(_noted),
+    call.CallRecorded: _handler(_noted),
+    call.CallbackRequested: _handler(_noted),
+    t.TicketCustomerChanged: _handler(_noted),
+    t.TicketExpelled: _handler(_noted),
+    t.TicketSplit: _handler(_noted),
+    t.TicketLinked: _handler(_noted),
+    t.TicketUnlinked: _handler(_noted),
+    message.MessageDeleted: _handler(_noted),
+    message.MessageReacted: _handler(_noted),
+    message.MessageDelivered: _handler(_noted),
+    message.MessageRead: _handler(_noted),
+    message.DeliveryUncertain: _handler(_noted),
+    message.ConfirmationSent: _handler(_noted),
+    message.ConfirmationSkipped: _handler(_noted),
+    message.SurveySent: _handler(_noted),
+    message.SurveyAnswered: _handler(_noted),
+}
+CUSTOMER_HANDLERS: dict[type[Fact], Handler[None, CustomerCase]] = {
+    people.CustomerProfileChanged: _profile,
+    people.CustomerErased: _erased,
+}
+CLOCK_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {
+    sla.ClockStarted: _promise(heard_clock),
+    sla.ClockPaused: _promise(heard_clock),
+    sla.ClockResumed: _promise(heard_clock),
+    sla.ClockMet: _promise(heard_clock),
+    sla.ClockCancelled: _promise(heard_clock),
+}
+WARNING_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {sla.SlaWarned: _promise(heard_warning)}
+BREACH_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {
+    sla.SlaBreached: _promise(heard_breach),
+    sla.SlaBreachRetracted: _promise(heard_breach),
+    sla.SlaBreachCleared: _promise(heard_breach),
+}
+HANDLERS: dict[type[Fact], object] = {
+    **TICKET_HANDLERS,
+    **CUSTOMER_HANDLERS,
+    **CLOCK_HANDLERS,
+    **WARNING_HANDLERS,
+    **BREACH_HANDLERS,
+}

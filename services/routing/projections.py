@@ -1,0 +1,97 @@
+"""Which topics routing reads, and how what it holds of their keys is loaded and saved around the handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing import handlers
+from services.routing.domain.changes import Changes, Crew
+from services.routing.domain.work import Work
+from services.routing.handlers import Case, Context, CustomerCase, Promises
+from services.routing.store import config, desk, promises
+from shared.events import topics
+from shared.events.base import Event, Fact
+from shared.folding import Handler, Loaded
+
+
+class TicketProjection:
+    """The tickets, with the agents whom they concern."""
+
+    topic = topics.TICKETS
+    handlers: Mapping[type[Fact], Handler[Context, Case]] = handlers.TICKET_HANDLERS
+
+    async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[Context, Case]:
+        """Tickets first, then agents, each under lock in order."""
+        keys = {event.key for event in events}
+        works = await desk.works(conn, keys)
+        crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
+        context = Context(await config.queues(conn), crew)
+        states = {key: Case(works.get(key) or Work(id=key), crew) for key in keys}
+        return Loaded(states, context)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, Case], now: datetime) -> None:
+        """One statement per table."""
+        changes = Changes()
+        for key in sorted(states):
+            case = states[key]
+            changes.works[key] = case.work
+            changes.agents.update(case.crew.of(case.agents))
+            changes.ended.extend(case.ended)
+            changes.notices.extend(case.notices)
+            changes.entries.extend(case.entries)
+        await desk.save(conn, changes, now)
+
+
+class CustomerProjection:
+    """What customers are entitled to, and who was erased."""
+
+    topic = topics.CUSTOMERS
+    handlers: Mapping[type[Fact], Handler[None, CustomerCase]] = handlers.CUSTOMER_HANDLERS
+
+    async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, CustomerCase]:
+        """Nothing has to be known: what is heard is written over what was."""
+        return Loaded({event.key: CustomerCase() for event in events}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, CustomerCase], _now: datetime) -> None:
+        """Entitlements, then the erased."""
+        told = {key: case for key, case in sorted(states.items()) if case != CustomerCase(scrub=case.scrub)}
+        await promises.save_customers(
+            conn,
+            list(told),
+            [case.vip for case in told.values()],
+            [case.plan for case in told.values()],
+            [case.tier for case in told.values()],
+        )
+        erased = [customer_id for case in states.values() for customer_id in case.scrub]
+        await promises.scrub(conn, erased)
+        await desk.forget_openings(conn, erased)
+
+
+class PromiseProjection:
+    """What sla says on one of its topics."""
+
+    def __init__(self, topic: topics.Topic, taken_by: Mapping[type[Fact], Handler[None, Promises]]) -> None:
+        self.topic = topic
+        self.handlers = taken_by
+
+    async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Promises]:
+        """Nothing has to be known: what was not said stays as it is."""
+        return Loaded({event.key: {} for event in events}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, Promises], _now: datetime) -> None:
+        """One statement."""
+        await promises.save(conn, states)
+
+
+def all_projections() -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
+    """In the order in which the topics of one batch are applied."""
+    return (
+        CustomerProjection(),
+        TicketProjection(),
+        PromiseProjection(topics.SLA_CLOCKS, handlers.CLOCK_HANDLERS),
+        PromiseProjection(topics.SLA_WARNINGS, handlers.WARNING_HANDLERS),
+        PromiseProjection(topics.SLA_BREACHES, handlers.BREACH_HANDLERS),
+    )

@@ -1,0 +1,1 @@
+"""The only SQL of routing, by what it is about. Never commits."""

@@ -1,0 +1,82 @@
+"""Configuration that routing owns: queues, teams, skills, agents' names. The newest version of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.domain.queues import in_order
+from shared.events.config import Configured, QueueConfigured
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One thing as configured; `data` is its fact as JSON."""
+
+    id: str
+    version: int
+    data: bytes
+
+
+async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
+    """All queues, in order of position."""
+    rows = await conn.execute(sa.text("SELECT CAST(data AS text) AS data FROM routing.config WHERE kind = 'queue'"))
+    return in_order([msgspec.json.decode(row.data, type=QueueConfigured) for row in rows])
+
+
+async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool = False) -> Stored | None:
+    """The newest version; locked against other edits, also where there is none yet, when asked."""
+    if lock:
+        statement = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('routing config ' || :kind || ':' || :id, 0))")
+        await conn.execute(statement, {"kind": kind, "id": config_id})
+    row = (
+        await conn.execute(
+            sa.text("SELECT id, version, CAST(data AS text) AS data FROM routing.config WHERE kind = :kind AND id = :id"),
+            {"kind": kind, "id": config_id},
+        )
+    ).one_or_none()
+    return Stored(row.id, row.version, row.data.encode()) if row else None
+
+
+async def page(conn: AsyncConnection, kind: str, after: str, at_most: int) -> list[Stored]:
+    """Those with an id after the one given, in order of id."""
+    rows = await conn.execute(
+        sa.text(
+            "SELECT id, version, CAST(data AS text) AS data FROM routing.config"
+            " WHERE kind = :kind AND id > :after ORDER BY id LIMIT :at_most"
+        ),
+        {"kind": kind, "after": after, "at_most": at_most},
+    )
+    return [Stored(row.id, row.version, row.data.encode()) for row in rows]
+
+
+async def missing(conn: AsyncConnection, kind: str, ids: Sequence[str]) -> list[str]:
+    """Those of the ids that are not configured."""
+    rows = await conn.execute(
+        sa.text("SELECT id FROM routing.config WHERE kind = :kind AND id = ANY(:ids)"), {"kind": kind, "ids": list(ids)}
+    )
+    known = {row.id for row in rows}
+    return [config_id for config_id in ids if config_id not in known]
+
+
+async def wake_matchers(conn: AsyncConnection) -> None:
+    """At the commit: there may be something to match that was not before."""
+    await conn.execute(sa.text("NOTIFY routing_match"))
+
+
+async def put(conn: AsyncConnection, kind: str, fact: Configured, now: datetime) -> None:
+    """Write a version."""
+    await conn.execute(
+        sa.text(
+            "INSERT INTO routing.config (kind, id, version, data, effective_from)"
+            " VALUES (:kind, :id, :version, CAST(:data AS jsonb), :now)"
+            " ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, data = excluded.data,"
+            " effective_from = excluded.effective_from"
+        ),
+        {"kind": kind, "id": fact.id, "version": fact.version, "data": msgspec.json.encode(fact).decode(), "now": now},
+    )

@@ -1,0 +1,81 @@
+"""What sla promised on each ticket, and what is known of customers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.domain.promises import Promise
+
+
+async def save(conn: AsyncConnection, by_ticket: Mapping[str, Mapping[str, Promise]]) -> None:
+    """Write what was heard; what was not said stays as it is."""
+    rows = [(ticket_id, promise) for ticket_id in sorted(by_ticket) for promise in by_ticket[ticket_id].values()]
+    if not rows:
+        return
+    await conn.execute(
+        sa.text(
+            """
+            INSERT INTO routing.promise AS p (ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us,
+                warned_percent, breached)
+            SELECT ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned, coalesce(breached, false)
+            FROM unnest(CAST(:tickets AS text[]), CAST(:clocks AS text[]), CAST(:targets AS text[]), CAST(:cycles AS integer[]),
+                CAST(:policies AS text[]), CAST(:states AS text[]), CAST(:deadlines AS timestamptz[]),
+                CAST(:remaining AS bigint[]), CAST(:warned AS integer[]), CAST(:breached AS boolean[]))
+                AS h(ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned, breached)
+            ON CONFLICT (ticket_id, clock_id) DO UPDATE SET
+                state = coalesce(excluded.state, p.state), deadline = coalesce(excluded.deadline, p.deadline),
+                remaining_us = CASE WHEN excluded.state IS NULL THEN p.remaining_us ELSE excluded.remaining_us END,
+                warned_percent = greatest(excluded.warned_percent, p.warned_percent),
+                breached = CASE WHEN excluded.state IS NULL AND excluded.warned_percent IS NULL
+                    THEN excluded.breached ELSE p.breached END
+            """
+        ),
+        {
+            "tickets": [ticket_id for ticket_id, _ in rows],
+            "clocks": [promise.clock_id for _, promise in rows],
+            "targets": [promise.target for _, promise in rows],
+            "cycles": [promise.cycle for _, promise in rows],
+            "policies": [promise.policy_id for _, promise in rows],
+            "states": [promise.state for _, promise in rows],
+            "deadlines": [promise.deadline for _, promise in rows],
+            "remaining": [promise.remaining_us for _, promise in rows],
+            "warned": [promise.warned_percent for _, promise in rows],
+            "breached": [promise.breached for _, promise in rows],
+        },
+    )
+
+
+async def save_customers(
+    conn: AsyncConnection,
+    ids: Sequence[str],
+    vips: Sequence[bool | None],
+    plans: Sequence[str | None],
+    tiers: Sequence[str | None],
+) -> None:
+    """Write entitlements; what is None stays as it is."""
+    if not ids:
+        return
+    await conn.execute(
+        sa.text(
+            "INSERT INTO routing.customer AS c (customer_id, vip, plan, tier)"
+            " SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:vips AS boolean[]),"
+            " CAST(:plans AS text[]), CAST(:tiers AS text[]))"
+            " ON CONFLICT (customer_id) DO UPDATE SET vip = coalesce(excluded.vip, c.vip),"
+            " plan = coalesce(excluded.plan, c.plan), tier = coalesce(excluded.tier, c.tier)"
+        ),
+        {"ids": list(ids), "vips": list(vips), "plans": list(plans), "tiers": list(tiers)},
+    )
+
+
+async def scrub(conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
+    """Take the sealed boxes of these people out of the history; their keys are gone already."""
+    if not customer_ids:
+        return
+    ids = {"ids": sorted(set(customer_ids))}
+    await conn.execute(
+        sa.text("UPDATE routing.entry SET data = data - 'personal', customer_id = NULL WHERE customer_id = ANY(:ids)"), ids
+    )
+    await conn.execute(sa.text("DELETE FROM routing.customer WHERE customer_id = ANY(:ids)"), ids)

@@ -1,0 +1,168 @@
+"""What the API shows: queues' figures, agents, tickets, histories. Reads only, takes no locks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.domain.agents import Agent
+from services.routing.domain.work import Work
+from services.routing.store.desk import agent_of
+
+_works = msgspec.json.Decoder(Work)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """A queue now."""
+
+    waiting: int = 0
+    offered: int = 0
+    oldest_wait_seconds: float = 0.0
+    available_agents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRow:
+    """An offer as stored."""
+
+    offer_id: str
+    ticket_id: str
+    agent_id: str
+    queue_id: str
+    state: str
+    offered_at: datetime
+    expires_at: datetime
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One event of a ticket's history; `data` is the fact as JSON, its personal data sealed."""
+
+    id: int
+    event_id: str
+    type: str
+    writer: str
+    at: datetime
+    data: bytes
+
+
+async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]]) -> dict[str, QueueFigures]:
+    """Figures of the queues named; `teams` says who serves each."""
+    pairs = [(queue_id, team) for queue_id, served_by in teams.items() for team in served_by]
+    rows = await conn.execute(
+        sa.text(
+            """
+            SELECT q.id, count(t.ticket_id) AS waiting, count(t.offer_agent_id) AS offered,
+                coalesce(extract(epoch FROM clock_timestamp() - min(t.entered_at)), 0) AS oldest,
+                (SELECT count(DISTINCT s.agent_id)
+                 FROM unnest(CAST(:queues AS text[]), CAST(:teams AS text[])) AS p(queue_id, team_id)
+                 JOIN routing.seat s ON s.team_id = p.team_id AND s.ready
+                 JOIN routing.presence here ON here.agent_id = s.agent_id AND here.until > clock_timestamp()
+                 WHERE p.queue_id = q.id) AS available
+            FROM unnest(CAST(:ids AS text[])) AS q(id) LEFT JOIN routing.ticket t ON t.queue_id = q.id GROUP BY q.id
+            """
+        ),
+        {"ids": list(teams), "queues": [queue_id for queue_id, _ in pairs], "teams": [team for _, team in pairs]},
+    )
+    return {row.id: QueueFigures(row.waiting, row.offered, round(float(row.oldest), 3), row.available) for row in rows}
+
+
+async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime | None] | None:
+    """The agent, and until when the presence holds."""
+    row = (
+        await conn.execute(
+            sa.text(
+                "SELECT a.*, p.until FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id) WHERE a.agent_id = :id"
+            ),
+            {"id": agent_id},
+        )
+    ).one_or_none()
+    return (agent_of(row), row.until) if row else None
+
+
+async def agents_page(conn: AsyncConnection, after: str, at_most: int) -> list[tuple[Agent, datetime | None]]:
+    """Agents with an id after the one given, in order of id."""
+    rows = await conn.execute(
+        sa.text(
+            "SELECT a.*, p.until FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
+            " WHERE a.agent_id > :after ORDER BY a.agent_id LIMIT :at_most"
+        ),
+        {"after": after, "at_most": at_most},
+    )
+    return [(agent_of(row), row.until) for row in rows]
+
+
+async def offer(conn: AsyncConnection, offer_id: str) -> OfferRow | None:
+    """The offer, live or not."""
+    found = await _offers(conn, "o.offer_id = :id", {"id": offer_id})
+    return found[0] if found else None
+
+
+async def live_offers(conn: AsyncConnection, agent_id: str) -> list[OfferRow]:
+    """What the agent is offered now, oldest first."""
+    return await _offers(conn, "o.agent_id = :id AND o.state = 'live'", {"id": agent_id})
+
+
+async def _offers(conn: AsyncConnection, where: str, values: dict[str, str]) -> list[OfferRow]:
+    rows = await conn.execute(
+        sa.text(
+            "SELECT o.offer_id, o.ticket_id, o.agent_id, o.queue_id, o.state, o.offered_at, o.expires_at, t.number"
+            f" FROM routing.offer o JOIN routing.ticket t USING (ticket_id) WHERE {where} ORDER BY o.offered_at, o.offer_id"
+        ),
+        values,
+    )
+    return [OfferRow(*row) for row in rows]
+
+
+async def owned(conn: AsyncConnection, agent_id: str, after: str, at_most: int) -> list[Work]:
+    """Tickets of the agent with an id after the one given, in order of id."""
+    rows = await conn.execute(
+        sa.text(
+            "SELECT state FROM routing.ticket WHERE agent_id = :agent AND ticket_id > :after ORDER BY ticket_id LIMIT :at_most"
+        ),
+        {"agent": agent_id, "after": after, "at_most": at_most},
+    )
+    return [_works.decode(row.state) for row in rows]
+
+
+async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
+    """The ticket, None where routing does not know it."""
+    row = (await conn.execute(sa.text("SELECT state FROM routing.ticket WHERE ticket_id = :id"), {"id": ticket_id})).one_or_none()
+    return _works.decode(row.state) if row else None
+
+
+async def needs_people(conn: AsyncConnection, ticket_id: str) -> bool:
+    """Whether a record of the ticket is parked: then a customer may wait unseen."""
+    statement = sa.text("SELECT EXISTS (SELECT 1 FROM routing.parked WHERE topic = 'tickets' AND key = :id)")
+    return bool((await conn.execute(statement, {"id": ticket_id})).scalar_one())
+
+
+async def history(conn: AsyncConnection, ticket_id: str, after: int, at_most: int) -> list[HistoryRow]:
+    """Events of the ticket after the one given, in the order in which routing heard or said them."""
+    rows = await conn.execute(
+        sa.text(
+            "SELECT id, event_id, type, writer, at, CAST(data AS text) AS data FROM routing.entry"
+            " WHERE ticket_id = :id AND id > :after ORDER BY id LIMIT :at_most"
+        ),
+        {"id": ticket_id, "after": after, "at_most": at_most},
+    )
+    return [HistoryRow(row.id, row.event_id, row.type, row.writer, row.at, row.data.encode()) for row in rows]
+
+
+async def promises(conn: AsyncConnection, ticket_id: str) -> list[dict[str, object]]:
+    """What sla promised on the ticket."""
+    rows = await conn.execute(
+        sa.text(
+            "SELECT clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned_percent, breached"
+            " FROM routing.promise WHERE ticket_id = :id ORDER BY target, cycle"
+        ),
+        {"id": ticket_id},
+    )
+    return [dict(row._mapping) for row in rows]

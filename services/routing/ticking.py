@@ -1,0 +1,127 @@
+"""What time brings about: offers that nobody answered, agents whose presence lapsed, rows that are too old.
+
+PostgreSQL's clock decides; a claim with SKIP LOCKED makes sure that of several processes one does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing import acting
+from services.routing.domain import offers
+from services.routing.domain.agents import Agent, change_state
+from services.routing.domain.work import Turn
+from services.routing.settings import RoutingSettings
+from services.routing.store import desk, matching, streams
+from shared import db, idempotency
+from shared.clock import clock
+from shared.events.base import Draft, Fact
+from shared.events.people import AgentState
+from shared.outbox import Outbox
+from shared.service import Resources
+from shared.telemetry import log
+
+AT_ONCE = 500
+HOUSEKEEPING_TICKS = 240
+BACK_OFF_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Ticker:
+    """Ticks until cancelled."""
+
+    parts: Resources
+    settings: RoutingSettings
+    _ticks: int = 0
+
+    async def run(self) -> None:
+        """Until cancelled; waits out a database that is away."""
+        while True:
+            pause = self.settings.routing_tick_seconds
+            try:
+                await self.once()
+            except db.DatabaseAway as error:
+                log().warning("ticking waits", error=type(error).__name__)
+                pause = BACK_OFF_SECONDS
+            await asyncio.sleep(pause)
+
+    async def once(self) -> None:
+        """All that is due now. Raises DatabaseAway."""
+        await db.retrying(self._expire_offers)
+        await db.retrying(self._end_presence)
+        if self._ticks % HOUSEKEEPING_TICKS == 0:
+            await self._keep_house()
+        self._ticks += 1
+
+    async def _expire_offers(self) -> None:
+        async with db.transaction(self.parts.engine) as conn:
+            works = await matching.expired_offers(conn, AT_ONCE)
+            if not works:
+                return
+            known = await desk.agents(conn, desk.concerned(works.values()))
+            now = await clock(conn)
+            turns = []
+            for work in works.values():
+                turn = Turn(work, work.offer.id if work.offer else work.id, now, known)
+                offers.expire(turn, timedelta(seconds=self.settings.routing_again_seconds))
+                known.update(turn.changed)
+                turns.append(turn)
+            await acting.write(conn, self.parts.outbox, [turn for turn in turns if turn.drafts], now)
+
+    async def _end_presence(self) -> None:
+        async with db.transaction(self.parts.engine) as conn:
+            gone = await streams.lapsed(conn, AT_ONCE)
+            strays = await matching.stray_offers(conn, AT_ONCE)
+            if gone or strays:
+                await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
+
+    async def _keep_house(self) -> None:
+        async with db.transaction(self.parts.engine) as conn:
+            await streams.forget_old(conn)
+            await idempotency.forget_old(conn, "routing")
+
+
+async def set_states(
+    conn: AsyncConnection,
+    outbox: Outbox,
+    agent_ids: Sequence[str],
+    state: AgentState,
+    reason: str | None,
+    *,
+    also: Sequence[str] = (),
+    cause: str = "",
+) -> dict[str, Agent]:
+    """Put agents into a state; unless they are available then, what they were offered goes to the next. Returns the agents.
+
+    `also` names agents who stay in their state and only lose their offers. Tickets are locked before agents, as everywhere.
+    """
+    everyone = sorted({*agent_ids, *also})
+    losing = everyone if state != "available" else sorted(also)
+    works = await matching.offered_to(conn, losing) if losing else {}
+    known = await desk.agents(conn, {*everyone, *desk.concerned(works.values())})
+    now = await clock(conn)
+    drafts: list[Draft[Fact]] = []
+    for agent_id in agent_ids:
+        agent = known.get(agent_id)
+        if agent is None:
+            continue
+        why = cause or f"{reason} {agent_id} {agent.state_since.isoformat()}"
+        known[agent_id], fact = change_state(agent, state, now, reason)
+        if fact is not None:
+            drafts.append(Draft(key=agent_id, data=fact, cause=why))
+    changed = {agent_id: known[agent_id] for agent_id in agent_ids if agent_id in known}
+    turns = []
+    for work in works.values():
+        if work.offer is None or work.offer.agent_id not in losing:
+            continue
+        turn = Turn(work, work.offer.id, now, known)
+        offers.rescind(turn, "agent_left")
+        known.update(turn.changed)
+        turns.append(turn)
+    await acting.write(conn, outbox, turns, now, besides=drafts, agents=list(changed.values()))
+    return {agent_id: known[agent_id] for agent_id in changed}
