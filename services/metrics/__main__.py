@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from services.metrics.api import make_router
 from services.metrics.live import Live
-from services.metrics.rebuild import LogIncomplete, Outcome, Rebuild, rebuild_engine
+from services.metrics.rebuild import AlreadyRunning, LogIncomplete, Outcome, Rebuild, rebuild_engine
 from services.metrics.settings import MetricsSettings
 from services.metrics.store import projections
 from shared.db import DatabaseAway
@@ -69,14 +69,26 @@ def rebuild(
     console = Console(stderr=True)
     try:
         outcome = asyncio.run(_rebuild(console, replace=not check))
-    except (LogIncomplete, KafkaAway, DatabaseAway, SettingsError, ValidationError) as error:
-        console.print(f"Not rebuilt: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
-    except ProgrammingError:
-        console.print("Not rebuilt: the schema 'metrics' is not there. Run: python -m deploy.setup", style="red", markup=False)
+    except (AlreadyRunning, LogIncomplete, KafkaAway, DatabaseAway, SettingsError, ValidationError, ProgrammingError) as error:
+        console.print(f"Not rebuilt: {_why(error)}", style="red", markup=False)
         raise typer.Exit(1) from None
     _report(console, outcome, replaced=not check)
     raise typer.Exit(1 if check and not outcome.equal else 0)
+
+
+def _why(error: Exception) -> str:
+    """What happened and what to do, in a sentence."""
+    match error:
+        case ValidationError():
+            return "; ".join(f"PATCHBAY_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        case ProgrammingError():
+            return "the schema 'metrics' is not there. Run: python -m deploy.setup"
+        case KafkaAway():
+            return f"{error}. Check PATCHBAY_KAFKA, and that the broker runs."
+        case DatabaseAway():
+            return "PostgreSQL does not answer. Check PATCHBAY_DATABASE, and that the server runs."
+        case _:
+            return str(error)
 
 
 async def _rebuild(console: Console, *, replace: bool) -> Outcome:

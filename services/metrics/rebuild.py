@@ -8,7 +8,8 @@ must be equal. The service goes on meanwhile; only during the last step does it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -34,6 +35,10 @@ PLUMBING = ("consumer_offset", "outbox", "incarnation")
 STALL_SECONDS = 30.0
 
 Told = Callable[[int, int], None]
+
+
+class AlreadyRunning(RuntimeError):
+    """Another rebuild is going on; only one at a time."""
 
 
 class LogIncomplete(RuntimeError):
@@ -68,8 +73,12 @@ class Rebuild:
     async def run(self, *, replace: bool) -> Outcome:
         """Fold, compare, and with `replace` put the rebuilt tables in the place of the live ones.
 
-        Raises LogIncomplete, KafkaAway, DatabaseAway.
+        Raises AlreadyRunning, LogIncomplete, KafkaAway, DatabaseAway.
         """
+        async with _alone(self.engine):
+            return await self._run(replace=replace)
+
+    async def _run(self, *, replace: bool) -> Outcome:
         async with db.transaction(self.engine) as conn:
             await _make_schema(conn)
             targets = await _live_offsets(conn)
@@ -164,6 +173,20 @@ class Rebuild:
 def rebuild_engine(settings: MetricsSettings) -> AsyncEngine:
     """An engine whose transactions may last long enough for comparing."""
     return db.make_engine(settings.model_copy(update={"transaction_seconds": 600, "database_pool": 2}), "metrics-rebuild")
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hold the rebuilds' lock on a connection of its own; PostgreSQL gives it back when the process dies."""
+    async with engine.connect() as plain:
+        conn = await plain.execution_options(isolation_level="AUTOCOMMIT")
+        key = {"name": BESIDE}
+        if not (await conn.execute(sa.text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), key)).scalar_one():
+            raise AlreadyRunning("another rebuild is going on. Wait until it has ended.")
+        try:
+            yield
+        finally:
+            await conn.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), key)
 
 
 async def _make_schema(conn: AsyncConnection) -> None:

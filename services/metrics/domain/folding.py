@@ -55,6 +55,18 @@ def changes(folded: Iterable[Folded[Any]]) -> Changes:
         add(booked, one.measured)
         if one.state is not one.before:
             stands = STANDING[type(one.state)]
-            add(booked, stands(one.state))
-            add(booked, stands(one.before), -1)
+            gone, come = _difference(stands(one.before), stands(one.state))
+            add(booked, come)
+            add(booked, gone, -1)
     return booked
+
+
+def _difference(before: list[Measured], after: list[Measured]) -> tuple[list[Measured], list[Measured]]:
+    """What is only in `before`, and what is only in `after`: most of what a key stands for stays as it is."""
+    gone, come = list(before), []
+    for measured in after:
+        if measured in gone:
+            gone.remove(measured)
+        else:
+            come.append(measured)
+    return gone, come

@@ -80,7 +80,7 @@ class Story(msgspec.Struct, frozen=True, array_like=True):
     talking: dict[str, str] = {}
 
 
-def dims_now(story: Story) -> Dims:
+def dims_now(story: Story, state: str = "") -> Dims:
     """The dimensions of a fact that is told now."""
     intake, routing = story.ticket.intake, story.ticket.routing
     return Dims(
@@ -91,6 +91,7 @@ def dims_now(story: Story) -> Dims:
         priority=str(story.ticket.priority),
         language=intake.language,
         partner=story.partner,
+        state=state,
     )
 
 
@@ -170,7 +171,7 @@ def _place(story: Story) -> Dims | None:
     status = story.ticket.status
     if status in ("resolved", "closed") or not story.ticket.exists or story.ticket.intake.withdrawn:
         return None
-    return dims_now(story)._replace(state=status)
+    return dims_now(story, status)
 
 
 def _resolution(resolution: Resolution, opened_us: int, began_us: int | None) -> Measured:

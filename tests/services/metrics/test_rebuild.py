@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from typer.testing import CliRunner, Result
 
+from services.metrics.__main__ import app
 from services.metrics.rebuild import LogIncomplete, Rebuild
 from services.metrics.settings import MetricsSettings
 from services.metrics.store import projections
@@ -120,6 +122,45 @@ async def test_a_log_that_lost_its_beginning_is_refused(on_kafka: Metrics) -> No
         )
     with pytest.raises(LogIncomplete, match=r"tickets\[0\]"):
         await Rebuild(on_kafka.settings, on_kafka.engine, lambda *_: None).run(replace=False)
+
+
+async def test_two_rebuilds_never_go_on_at_once(on_kafka: Metrics) -> None:
+    first = Rebuild(on_kafka.settings, on_kafka.engine, lambda *_: None)
+    second = Rebuild(on_kafka.settings, on_kafka.engine, lambda *_: None)
+    outcomes = await asyncio.gather(first.run(replace=False), second.run(replace=False), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["AlreadyRunning", "Outcome"]
+    assert (await first.run(replace=False)).equal
+
+
+async def test_the_command_tells_by_its_exit_code_whether_the_figures_are_right(on_kafka: Metrics) -> None:
+    told = Teller("rebuild-command")
+    told.opened()
+    await put(on_kafka.settings, told.events)
+    await consume_all(on_kafka, "rebuild-command")
+    assert (await _command(on_kafka)).exit_code == 0
+    await _damage(on_kafka)
+    differs = await _command(on_kafka)
+    assert differs.exit_code == 1
+    assert "cell: 1 rows only in the live figures, 1 only in the rebuilt ones." in differs.stderr
+
+
+async def test_the_command_says_what_is_missing(on_kafka: Metrics) -> None:
+    assert "Check PATCHBAY_KAFKA" in (await _command(on_kafka, PATCHBAY_KAFKA="127.0.0.1:1")).stderr
+    assert "PATCHBAY_METRICS_ZONE: " in (await _command(on_kafka, PATCHBAY_METRICS_ZONE="Mars/Base")).stderr
+
+
+async def _command(metrics: Metrics, **environment: str) -> Result:
+    """`rebuild --check` as typed, in a thread because it makes an event loop of its own."""
+    settings = metrics.settings
+    assert settings.master_key is not None
+    given = {
+        "PATCHBAY_KAFKA": settings.kafka,
+        "PATCHBAY_DATABASE": settings.database.get_secret_value(),
+        "PATCHBAY_MASTER_KEY": settings.master_key.get_secret_value(),
+        "COLUMNS": "200",
+        **environment,
+    }
+    return await asyncio.to_thread(CliRunner().invoke, app, ["rebuild", "--check"], env=given)
 
 
 async def _damage(metrics: Metrics) -> None:
