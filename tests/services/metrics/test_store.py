@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from shared import db
 from shared.events import topics
 from shared.events.base import Event
 from shared.events.codec import decode
+from shared.events.topics import TOPIC_OF
 from tests.services.metrics.conftest import Metrics
 from tests.unit.metrics import random_log
 from tests.unit.metrics.teller import Teller, booked
@@ -64,11 +68,35 @@ async def test_every_interleaving_and_batching_gives_the_same_tables_byte_for_by
     whole = await metrics.tables()
     assert len(whole["cell"]) > 100
     for seed in range(5):
-        for table in ("cell", "fold", "key_position"):
-            async with db.transaction(metrics.engine) as conn:
-                await conn.exec_driver_sql(f"TRUNCATE metrics.{table}")
+        await _empty(metrics)
         await fold_in_batches(metrics, interleaved(streams, seed), seed)
         assert await metrics.tables() == whole
+
+
+async def test_replicas_that_fold_side_by_side_into_the_same_cells_lose_nothing(metrics: Metrics) -> None:
+    streams = a_log(seed=5)
+    await metrics.fold([event for stream in streams for event in stream])
+    whole = await metrics.tables()
+    await _empty(metrics)
+    shares = [[stream for stream in streams if hash_of(stream) % 4 == share] for share in range(4)]
+
+    async def replica(share: list[list[Event[Any]]], seed: int) -> None:
+        events = interleaved(share, seed)
+        for start in range(0, len(events), 5):
+            await db.retrying(partial(metrics.fold, events[start : start + 5]), attempts=10)
+
+    await asyncio.gather(*(replica(share, seed) for seed, share in enumerate(shares)))
+    assert await metrics.tables() == whole
+
+
+def hash_of(stream: list[Event[Any]]) -> int:
+    """Which replica reads the stream: as partitions do, all facts of a key on a topic go to one."""
+    return zlib.crc32(f"{TOPIC_OF[type(stream[0].data)].name} {stream[0].key}".encode())
+
+
+async def _empty(metrics: Metrics) -> None:
+    async with db.transaction(metrics.engine) as conn:
+        await conn.exec_driver_sql("TRUNCATE metrics.cell, metrics.fold, metrics.key_position")
 
 
 async def test_what_stands_in_the_tables_is_what_the_pure_fold_says(metrics: Metrics) -> None:
