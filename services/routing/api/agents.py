@@ -130,8 +130,7 @@ async def accept_offer(
         queues = {queue.id: queue for queue in await config.queues(conn)}
 
         def decide(turn: Turn) -> Json:
-            if not (row.state == "accepted" and turn.work.owner == agent_id):
-                offers.accept(turn, offer_id, agent_id, queues.get(row.queue_id))
+            offers.accept(turn, offer_id, agent_id, queues.get(row.queue_id))
             return {"ticket_id": turn.work.id, "number": row.number, "agent_id": agent_id, "offer_id": offer_id}
 
         return await acting.on_ticket(conn, room.parts.outbox, row.ticket_id, cause, decide)

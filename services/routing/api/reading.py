@@ -23,6 +23,7 @@ from shared.events.ticket import TicketPersonal
 from shared.events.topics import FACT_BY_TYPE
 from shared.http import Problem
 from shared.personal import Erased
+from shared.telemetry import log
 
 router = APIRouter(tags=["reading"])
 Number = Annotated[int, Query(ge=0, description="entries after this one")]
@@ -103,6 +104,18 @@ async def stream_agent(
             yield ServerSentEvent(event=told.kind, id=str(told.n), raw_data=told.payload)
 
 
+def _personal(room: Room, fact: PersonalFact, event_id: str) -> dict[str, object]:
+    if fact.personal is None:
+        return {"personal": None, "erased": False}
+    try:
+        content = room.parts.keys.open(fact.personal, fact.PERSONAL, event_id)
+    except ValueError:
+        log().error("sealed data cannot be opened", event_id=event_id)
+        return {"personal": None, "erased": False, "unreadable": True}
+    erased = isinstance(content, Erased)
+    return {"personal": None if isinstance(content, Erased) else msgspec.to_builtins(content), "erased": erased}
+
+
 def _number(last_event_id: str) -> int:
     if not last_event_id.isascii() or not last_event_id.isdigit() or len(last_event_id) > 18:
         raise Problem(422, "invalid-request", "Last-Event-ID is not an id of this stream. Connect without it.")
@@ -120,7 +133,11 @@ async def _subject(conn: AsyncConnection, room: Room, work: Work) -> dict[str, o
         return {"subject": None, "customer_name": None}
     keys = room.parts.keys
     await keys.load(conn, [work.opening.sealed.customer_id])
-    content = keys.open(work.opening.sealed, TicketPersonal, work.opening.event_id)
+    try:
+        content = keys.open(work.opening.sealed, TicketPersonal, work.opening.event_id)
+    except ValueError:
+        log().error("sealed data cannot be opened", event_id=work.opening.event_id)
+        return {"subject": None, "customer_name": None}
     if isinstance(content, Erased):
         return {"subject": None, "customer_name": None}
     return {"subject": content.subject, "customer_name": content.customer_name}
@@ -137,8 +154,6 @@ async def _open(conn: AsyncConnection, room: Room, rows: list[HistoryRow]) -> li
         data.pop("personal", None)
         entry = {"id": row.id, "event_id": row.event_id, "type": row.type, "writer": row.writer, "at": row.at, "data": data}
         if isinstance(fact, PersonalFact):
-            content = room.parts.keys.open(fact.personal, fact.PERSONAL, row.event_id) if fact.personal is not None else None
-            entry["erased"] = isinstance(content, Erased)
-            entry["personal"] = None if content is None or isinstance(content, Erased) else msgspec.to_builtins(content)
+            entry |= _personal(room, fact, row.event_id)
         timeline.append(entry)
     return timeline

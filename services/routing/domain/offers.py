@@ -66,7 +66,9 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
 
 
 def accept(turn: Turn, offer_id: str, agent_id: str, queue: QueueConfigured | None) -> None:
-    """The agent takes the ticket. Raises OfferGone when it is too late or not theirs."""
+    """The agent takes the ticket; once more changes nothing. Raises OfferGone when it is too late or not theirs."""
+    if turn.work.accepted_offer_id == offer_id and turn.work.owner == agent_id:
+        return
     offer = _live(turn, offer_id, agent_id)
     if offer.expires_at <= turn.now:
         raise OfferGone("it expired")
@@ -141,7 +143,7 @@ def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Lite
     )
     owner = msgspec.structs.replace(agent, tickets=agent.tickets + 1)
     turn.put(owner)
-    turn.set(offer=None, visit=None, units=offer.units, last_agent_id=agent.id)
+    turn.set(offer=None, visit=None, units=offer.units, last_agent_id=agent.id, accepted_offer_id=offer.id)
     turn.ended.append(EndedOffer(offer.id, "accepted"))
     turn.tell(agent.id, "ticket.assigned", how=how, queue_id=offer.queue_id, channel=turn.work.channel)
     return owner

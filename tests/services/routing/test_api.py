@@ -1,0 +1,136 @@
+"""The API's promises: who may what, versions, idempotency, problems with a code."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.services.routing.conftest import House
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_an_edit_needs_the_version_that_it_edits(house: House) -> None:
+    body = {"name": {"en": "Support"}, "position": 1}
+    made = await house.ask("admin", "PUT", "/v1/queues/support", body)
+    assert (made.status_code, made.headers["etag"], made.json()["version"]) == (201, '"1"', 1)
+    assert (await house.ask("admin", "PUT", "/v1/queues/support", body)).status_code == 428
+    assert (await house.ask("admin", "PUT", "/v1/queues/support", body, {"If-Match": '"7"'})).status_code == 412
+    edited = await house.ask("admin", "PUT", "/v1/queues/support", {**body, "position": 5}, {"If-Match": '"1"'})
+    assert (edited.status_code, edited.headers["etag"]) == (200, '"2"')
+    read = await house.ask("operations", "GET", "/v1/queues/support")
+    assert (read.json()["position"], read.headers["etag"]) == (5, '"2"')
+    assert [event.data.version for event in await house.said("queue:support")] == [1, 2]  # type: ignore[attr-defined]
+
+
+async def test_two_who_make_the_same_thing_at_once_make_it_once(house: House) -> None:
+    answers = await asyncio.gather(*(house.ask("admin", "PUT", "/v1/teams/first", {"name": {"en": str(n)}}) for n in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [201, 428, 428, 428, 428]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/queues/q", {"name": {"en": "q"}}, "body.position"),
+        ("/v1/queues/q", {"name": {"en": "q"}, "position": 1, "colour": "red"}, "body.colour"),
+        (
+            "/v1/queues/q",
+            {"name": {"en": "q"}, "position": 1, "when": {"is": "test", "field": "x", "op": "equals", "value": 1}},
+            "body.when.field",
+        ),
+        ("/v1/queues/q", {"name": {"en": "q"}, "position": 1, "when": {"is": "all", "of": [{"is": "no"}]}}, "body.when.of[0].is"),
+        ("/v1/queues/q", {"name": {"en": "q"}, "position": 1, "team_ids": ["ghosts"]}, "body.team_ids"),
+        ("/v1/agents/dana", {"display_name": "Dana", "skills": {"billing": 11}}, "body.skills.billing"),
+        ("/v1/agents/da na", {"display_name": "Dana"}, "path.config_id"),
+        ("/v1/teams/first", {"name": {"en": "x"}, "effective_from": "2999-01-01T00:00:00Z"}, "body.effective_from"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_with_its_place(house: House, path: str, body: object, field: str) -> None:
+    answer = await house.ask("admin", "PUT", path, body)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid-request")
+    assert field in [error["field"] for error in problem["errors"]]
+
+
+async def test_everybody_may_only_what_is_theirs(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    await house.agent("noa")
+    ticket_id = await house.owned()
+    refused = {
+        ("dana", "PUT", "/v1/queues/other"): 403,
+        ("dana", "GET", "/v1/queues"): 403,
+        ("dana", "POST", "/v1/agents/noa/state"): 403,
+        ("dana", "GET", "/v1/agents/noa/offers"): 403,
+        ("dana", "GET", "/v1/agents/noa/stream"): 403,
+        ("operations", "POST", f"/v1/tickets/{ticket_id}/reply"): 403,
+        ("operations", "GET", f"/v1/tickets/{ticket_id}"): 403,
+    }
+    bodies = {"reply": {"text": "x"}, "state": {"state": "break"}, "other": {"name": {"en": "o"}, "position": 1}}
+    for (role, method, path), status in refused.items():
+        answer = await house.ask(role, method, path, bodies.get(path.rsplit("/", 1)[1]))
+        assert (answer.status_code, answer.json()["code"]) == (status, "forbidden"), (role, path)
+    nobody = await house.ask("dana", "GET", "/v1/agents/dana", headers={"Authorization": "Bearer pb_no"})
+    assert nobody.status_code == 401
+
+
+async def test_who_does_not_hold_a_ticket_is_told_who_does(house: House) -> None:
+    await house.queue()
+    await house.agent("dana")
+    await house.agent("noa")
+    ticket_id = await house.owned()
+    answer = await house.ask("noa", "POST", f"/v1/tickets/{ticket_id}/reply", {"text": "me too"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["held_by"]) == (409, "not-yours", "dana")
+    await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/resolve", {})
+    again = await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/pend")
+    assert (again.status_code, again.json()["code"], again.json()["ticket_status"]) == (409, "wrong-status", "resolved")
+
+
+async def test_of_two_who_answer_at_once_with_one_key_one_message_goes_out(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.owned()
+    path, key = f"/v1/tickets/{ticket_id}/reply", {"Idempotency-Key": "once"}
+    answers = await asyncio.gather(*(house.ask("dana", "POST", path, {"text": "hello"}, key) for _ in range(4)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert (await house.types(ticket_id)).count("reply.requested") == 1
+    other = await house.ask("dana", "POST", path, {"text": "something else"}, key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+
+
+async def test_a_text_that_cannot_be_sent_whole_is_a_problem_and_not_a_cut_message(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.owned()
+    answer = await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/reply", {"text": "ש" * 10_000})
+    assert (answer.status_code, answer.json()["code"]) == (422, "text-too-long")
+
+
+async def test_queues_tell_how_many_wait_and_how_long_and_who_could_come(house: House) -> None:
+    await house.done("admin", "PUT", "/v1/teams/first", {"name": {"en": "First"}})
+    await house.queue("support", team_ids=["first"])
+    await house.queue("other", position=2)
+    await house.agent("dana", team_ids=["first"])
+    await house.agent("noa")
+    await house.open("a")
+    await house.open("b")
+    listed = await house.done("operations", "GET", "/v1/queues?limit=1")
+    assert [item["id"] for item in listed["items"]] == ["other"]
+    rest = await house.done("operations", "GET", f"/v1/queues?limit=5&cursor={listed['next_cursor']}")
+    now = rest["items"][0]["now"]
+    assert (now["waiting"], now["offered"], now["available_agents"]) == (2, 0, 1)
+    assert now["oldest_wait_seconds"] > 0
+    assert listed["items"][0]["now"]["available_agents"] == 2
+
+
+async def test_agents_see_their_tickets_page_by_page(house: House) -> None:
+    await house.queue(auto_accept=True)
+    await house.agent()
+    opened = {await house.open(f"t{n}") for n in range(3)}
+    await house.matcher.once()
+    first = await house.done("dana", "GET", "/v1/agents/dana/tickets?limit=2")
+    second = await house.done("dana", "GET", f"/v1/agents/dana/tickets?limit=2&cursor={first['next_cursor']}")
+    assert {item["ticket_id"] for item in first["items"] + second["items"]} == opened
+    assert second["next_cursor"] is None

@@ -1,0 +1,187 @@
+"""Offers on a real database: declined, missed, taken back, raced for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from tests.services.routing.conftest import House, open_house
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def two_agents(house: House) -> None:
+    await house.queue()
+    await house.agent("dana")
+    await house.agent("noa")
+
+
+async def test_a_declined_ticket_goes_to_the_next_agent_and_not_back_at_once(house: House) -> None:
+    await two_agents(house)
+    ticket_id = await house.open()
+    offer = await house.offered("dana")
+    await house.done("dana", "POST", f"/v1/offers/{offer['offer_id']}/decline", {"reason": "lunch"})
+    assert (await house.offered("noa"))["ticket_id"] == ticket_id
+    second = await house.offered("noa")
+    await house.done("noa", "POST", f"/v1/offers/{second['offer_id']}/decline", {})
+    await house.matcher.once()
+    assert (await house.done("rina", "GET", f"/v1/tickets/{ticket_id}"))["offered_to"] is None
+
+
+async def expire(house: House) -> None:
+    """The database's clock decides; so the offers are moved into its past."""
+    await house.rows(
+        "UPDATE routing.ticket SET offer_expires_at = now() - interval '1 second' WHERE offer_expires_at IS NOT NULL"
+    )
+    await house.rows(
+        "UPDATE routing.ticket SET state = convert_to(jsonb_set(CAST(convert_from(state, 'UTF8') AS jsonb), '{offer,expires_at}',"
+        " to_jsonb(offer_expires_at))::text, 'UTF8') WHERE offer_expires_at IS NOT NULL"
+    )
+
+
+async def test_an_offer_that_nobody_answers_goes_to_the_next_and_its_agent_is_missed_until_back(house: House) -> None:
+    await two_agents(house)
+    ticket_id = await house.open()
+    offer = await house.offered("dana")
+    await house.ticker.once()
+    assert await house.types(ticket_id) == ["ticket.queued", "ticket.offered"]
+    await expire(house)
+    late = await house.ask("dana", "POST", f"/v1/offers/{offer['offer_id']}/accept")
+    assert (late.status_code, late.json()["code"]) == (409, "offer-expired")
+    await house.ticker.once()
+    await house.ticker.once()
+    assert await house.types(ticket_id) == ["ticket.queued", "ticket.offered", "offer.expired"]
+    assert (await house.done("dana", "GET", "/v1/agents/dana"))["state"] == "missed"
+    assert (await house.offered("noa"))["ticket_id"] == ticket_id
+    back = await house.done("dana", "POST", "/v1/agents/dana/state", {"state": "available"})
+    assert back["state"] == "available"
+
+
+async def test_when_an_agent_s_presence_ends_offers_go_to_the_next_and_owned_tickets_stay(house: House) -> None:
+    await two_agents(house)
+    kept = await house.owned("kept", "dana")
+    await house.done("noa", "POST", "/v1/agents/noa/state", {"state": "break"})
+    offered = await house.open("offered")
+    await house.offered("dana")
+    await house.done("noa", "POST", "/v1/agents/noa/state", {"state": "available"})
+    await house.rows("UPDATE routing.presence SET until = now() WHERE agent_id = 'dana'")
+    await house.ticker.once()
+    assert (await house.types(offered))[-1] == "offer.rescinded"
+    assert (await house.offered("noa"))["ticket_id"] == offered
+    assert (await house.done("rina", "GET", "/v1/agents/dana"))["state"] == "offline"
+    assert (await house.done("rina", "GET", f"/v1/tickets/{kept}"))["agent_id"] == "dana"
+
+
+async def test_a_call_of_the_agent_keeps_the_presence_and_does_not_bring_back_one_who_left(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    await house.rows("UPDATE routing.presence SET until = now() + interval '1 second'")
+    await house.done("dana", "GET", "/v1/agents/dana/offers")
+    left = await house.rows("SELECT until - now() > interval '10 seconds' AS long FROM routing.presence")
+    assert [row.long for row in left] == [True]
+    await house.done("dana", "POST", "/v1/agents/dana/state", {"state": "offline"})
+    await house.done("dana", "GET", "/v1/agents/dana/offers")
+    assert await house.rows("SELECT 1 FROM routing.presence") == []
+
+
+async def test_a_queue_that_accepts_by_itself_says_the_agent_s_load_once_a_pass(house: House) -> None:
+    await house.queue(auto_accept=True)
+    await house.agent(capacity_units=100)
+    for n in range(5):
+        await house.open(f"t{n}")
+    await house.matcher.once()
+    agent = await house.done("dana", "GET", "/v1/agents/dana")
+    assert (agent["tickets"], agent["used_units"]) == (5, 10)
+    assert (await house.types("dana")).count("agent.load_changed") == 1
+    outcomes = await house.rows("SELECT state, count(*) AS n FROM routing.offer GROUP BY state")
+    assert [(row.state, row.n) for row in outcomes] == [("accepted", 5)]
+
+
+async def test_processes_that_match_at_the_same_time_offer_each_ticket_once_and_nobody_too_much(house: House) -> None:
+    await two_agents(house)
+    url = house.settings.database.get_secret_value()
+    for n in range(12):
+        await house.open(f"t{n}")
+    async with open_house(url, house.keys, _master(house)) as second, open_house(url, house.keys, _master(house)) as third:
+        for _ in range(4):
+            await asyncio.gather(*(h.matcher.once() for h in (house, second, third)))
+    live = await house.rows("SELECT ticket_id, agent_id FROM routing.offer WHERE state = 'live'")
+    assert len(live) == len({row.ticket_id for row in live}) == 10
+    used = await house.rows("SELECT agent_id, used_units FROM routing.agent ORDER BY agent_id")
+    assert [(row.agent_id, row.used_units) for row in used] == [("dana", 10), ("noa", 10)]
+
+
+async def test_an_acceptance_and_an_expiry_that_race_have_one_winner(house: House) -> None:
+    await house.queue(offer_timeout_seconds=1)
+    await house.agent(capacity_units=40)
+    tickets = [await house.open(f"t{n}") for n in range(8)]
+    await house.matcher.once()
+    offers = (await house.done("dana", "GET", "/v1/agents/dana/offers"))["items"]
+    await asyncio.gather(
+        *(house.ask("dana", "POST", f"/v1/offers/{offer['offer_id']}/accept") for offer in offers),
+        *(house.ticker.once() for _ in range(4)),
+    )
+    for ticket_id in tickets:
+        types = await house.types(ticket_id)
+        assert len({"ticket.assigned", "offer.expired"} & set(types)) <= 1
+        assert types.count("ticket.assigned") <= 1
+
+
+async def test_the_same_acceptance_twice_gives_the_same_answer_and_one_assignment(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.open()
+    offer = await house.offered()
+    path = f"/v1/offers/{offer['offer_id']}/accept"
+    answers = await asyncio.gather(*(house.ask("dana", "POST", path) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 1
+    assert (await house.types(ticket_id)).count("ticket.assigned") == 1
+
+
+async def test_the_database_itself_refuses_a_second_live_offer_and_an_agent_above_capacity(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    await house.open()
+    await house.offered()
+    with pytest.raises(IntegrityError, match="within_capacity"):
+        await house.rows("UPDATE routing.agent SET used_units = 11")
+    with pytest.raises(IntegrityError, match="offer_one_live"):
+        await house.rows(
+            "INSERT INTO routing.offer SELECT 'x', ticket_id, 'noa', queue_id, visit, state, offered_at, expires_at"
+            " FROM routing.offer"
+        )
+
+
+async def test_an_agent_whose_capacity_is_lowered_keeps_the_tickets_and_gets_no_more(house: House) -> None:
+    await house.queue()
+    await house.agent(capacity_units=4)
+    await house.owned("a")
+    await house.owned("b")
+    edit = await house.ask("admin", "PUT", "/v1/agents/dana", {"display_name": "Dana", "capacity_units": 2}, {"If-Match": '"1"'})
+    assert edit.status_code == 200
+    await house.open("c")
+    await house.matcher.once()
+    agent = await house.done("dana", "GET", "/v1/agents/dana")
+    assert (agent["used_units"], agent["capacity_units"], agent["tickets"]) == (4, 2, 2)
+
+
+async def test_many_who_lack_the_skill_do_not_hide_the_one_who_has_it(house: House) -> None:
+    await house.queue(required_skills={"billing": 5})
+    await house.rows(
+        "INSERT INTO routing.agent (agent_id, profile, state, state_since, idle_since, ceiling_units)"
+        " SELECT 'a' || n, jsonb_build_object('display_name', 'A'), 'available', now(), now() - interval '1 hour', 10"
+        " FROM generate_series(1, 300) n"
+    )
+    await house.rows("INSERT INTO routing.seat SELECT agent_id, '*', true, idle_since FROM routing.agent")
+    await house.rows("INSERT INTO routing.presence SELECT agent_id, now() + interval '1 hour' FROM routing.agent")
+    await house.agent("dana", skills={"billing": 5})
+    ticket_id = await house.open()
+    assert (await house.offered("dana"))["ticket_id"] == ticket_id
+
+
+def _master(house: House) -> str:
+    assert house.settings.master_key is not None
+    return house.settings.master_key.get_secret_value()
