@@ -123,7 +123,7 @@ class Sender:
             return Refused("empty", "the reply has no text")
         async with db.transaction(self.engine) as conn:
             await self.outbox.keys.load(conn, [claimed.sealed.customer_id])
-        opened = self.outbox.keys.open(claimed.sealed, ReplyPersonal, claimed.event_id)
+            opened = self.outbox.keys.open(claimed.sealed, ReplyPersonal, claimed.event_id)
         if isinstance(opened, Erased):
             return Refused("erased", "the customer's data was erased")
         return opened if opened.text else Refused("empty", "the reply has no text")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import Message
 from email.utils import collapse_rfc2231_value, getaddresses
+from typing import TypeAlias
 
 from charset_normalizer import from_bytes
 
@@ -51,7 +52,7 @@ _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bqBQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bqBQ]\?)")
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 
-Part = Message[str, str]
+Part: TypeAlias = "Message[str, str]"
 
 
 @dataclass(frozen=True, slots=True)

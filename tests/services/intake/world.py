@@ -1,0 +1,248 @@
+"""One process of intake as tests drive it: real PostgreSQL, its HTTP application, its acceptor; and what it published."""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from typing import TypeVar
+
+import httpx
+import msgspec
+import sqlalchemy as sa
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from services.intake.__main__ import make_app
+from services.intake.acceptor import Acceptor
+from services.intake.api.edge import Intake
+from services.intake.closing import Ticker
+from services.intake.domain.tokens import Signer
+from services.intake.inboxes import InboxBook
+from services.intake.sending import Sender
+from services.intake.settings import IntakeSettings
+from services.intake.smtp import MailHandler, MailListener
+from services.intake.store.projections import PromiseProjection, TicketProjection
+from shared import auth, db
+from shared.auth import Authenticator
+from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, FactT, PersonalFact, Position, derived_id, event_id
+from shared.events.codec import decode, encode
+from shared.events.message import ReplyPersonal, ReplyRequested
+from shared.events.ticket import TicketCloseRequested
+from shared.folding import AnyProjection, Folder
+from shared.outbox import Outbox
+from shared.parking import Parking
+from shared.personal import Erased, KeyRing
+from shared.records import Record
+from shared.service import Resources
+
+TOKEN = "twilio-test-token"
+PUBLIC = "https://intake.test"
+MASTER = base64.b64encode(b"m" * 32).decode()
+
+Content = TypeVar("Content", bound=msgspec.Struct)
+
+
+@dataclass
+class World:
+    """A process, and hands to reach into it."""
+
+    settings: IntakeSettings
+    parts: Resources
+    intake: Intake
+    http: httpx.AsyncClient
+    sender: Sender
+    to_send: asyncio.Event
+    offset: int = 0
+
+    @property
+    def signer(self) -> Signer:
+        return self.intake.signer
+
+    async def key(self, *scopes: str) -> dict[str, str]:
+        """Headers of a new API key."""
+        async with db.transaction(self.parts.engine) as conn:
+            key = await auth.create_key(conn, secrets.token_hex(4), "test", scopes)
+        return {"Authorization": f"Bearer {key}"}
+
+    async def inbox(self, inbox_id: str, **config: object) -> None:
+        """Configure an inbox through the API."""
+        answer = await self.http.put(f"/v1/inboxes/{inbox_id}", json=config, headers=await self.key("admin"))
+        assert answer.status_code == 200, answer.text
+
+    async def log(self) -> list[Event[Fact]]:
+        """What was published, in order."""
+        async with db.transaction(self.parts.engine) as conn:
+            return [decode(row.value) for row in await conn.execute(sa.text("SELECT value FROM intake.outbox ORDER BY id"))]
+
+    async def events(self, kind: type[FactT]) -> list[Event[FactT]]:
+        """What was published of one type, in order."""
+        return [event for event in await self.log() if isinstance(event.data, kind)]  # type: ignore[misc]
+
+    async def close(self, ticket_id: str, seq: int = 1) -> None:
+        """Let an agent close the ticket."""
+        asked = TicketCloseRequested(agent_id="dana")
+        assert await self.say(ticket_id, asked, seen=Position(1, 999), start=seq) == []
+
+    async def opened(self, event: Event[PersonalFact], shape: type[Content]) -> Content | Erased:
+        """What is in an event's box."""
+        sealed = event.data.personal
+        assert sealed is not None
+        async with db.transaction(self.parts.engine) as conn:
+            await self.parts.keys.load(conn, [sealed.customer_id])
+        return self.parts.keys.open(sealed, shape, event.id)
+
+    async def count(self, table: str, where: str = "true") -> int:
+        """Rows of a table of intake."""
+        async with db.transaction(self.parts.engine) as conn:
+            return (await conn.execute(sa.text(f"SELECT count(*) FROM intake.{table} WHERE {where}"))).scalar_one()  # type: ignore[no-any-return]
+
+    async def execute(self, statement: str, **values: object) -> None:
+        """Reach into the tables."""
+        async with db.transaction(self.parts.engine) as conn:
+            await conn.execute(sa.text(statement), values)
+
+    async def fold(self, projection: AnyProjection, events: Sequence[Event[Fact]]) -> list[str]:
+        """Let records come in from the log. Returns the reasons of those that were parked."""
+        records = []
+        for event in events:
+            records.append(Record(projection.topic.name, 0, self.offset, event.key, encode(event)))
+            self.offset += 1
+        async with db.transaction(self.parts.engine) as conn:
+            failures = await self.parts.folder.fold(conn, projection, records)
+        return [failure.error for failure in failures]
+
+    async def say(self, ticket_id: str, *facts: Fact, seen: Position = NOTHING_SEEN, start: int = 1) -> list[str]:
+        """Let routing say these facts about a ticket, from seq `start` on."""
+        events = [
+            Event(
+                id=event_id(f"routing {ticket_id} {start + n}", fact.TYPE, ticket_id),
+                type=fact.TYPE,
+                writer="routing",
+                position=Position(1, start + n),
+                key=ticket_id,
+                time=datetime.now(UTC),
+                data=fact,
+                seen=seen,
+            )
+            for n, fact in enumerate(facts)
+        ]
+        return await self.fold(TicketProjection(), events)
+
+    async def reply(self, ticket_id: str, customer_id: str, text: str, channel: Channel, seq: int = 1) -> str:
+        """Let an agent's reply come in. Returns its id."""
+        message_id = derived_id("reply", ticket_id, str(seq))
+        identity = event_id(f"routing {ticket_id} {seq}", ReplyRequested.TYPE, ticket_id)
+        async with db.transaction(self.parts.engine) as conn:
+            seals = await self.parts.keys.seals(conn, [customer_id])
+        fact = ReplyRequested(
+            message_id=message_id,
+            agent_id="dana",
+            customer_id=customer_id,
+            channel=channel,
+            personal=seals.seal(customer_id, ReplyPersonal(text=text), identity),
+        )
+        assert await self.say(ticket_id, fact, start=seq, seen=Position(1, 99)) == []
+        return message_id
+
+    def ticker(self) -> Ticker:
+        return Ticker(self.settings, self.parts.engine, self.parts.outbox)
+
+    def promise_projection(self) -> PromiseProjection:
+        return PromiseProjection()
+
+
+class NoConsumer:
+    """Stands where the application asks whether the consumer turns; these tests hand records in themselves."""
+
+    def healthy(self) -> bool:
+        return True
+
+
+@asynccontextmanager
+async def process(database: str, **more: object) -> AsyncIterator[World]:
+    """A process on this database."""
+    values: dict[str, object] = {
+        "database": database,
+        "master_key": MASTER,
+        "intake_public_url": PUBLIC,
+        "intake_twilio_tokens": f"old-token,{TOKEN}",
+        "intake_twilio_account": "AC" + "0" * 32,
+        "smtp_port": 1,
+        **more,
+    }
+    settings = IntakeSettings.model_validate(values)
+    engine = db.make_engine(settings, "test-intake")
+    keys = KeyRing(settings.master_key_bytes())
+    outbox = Outbox(schema="intake", incarnation=1, keys=keys, wake=asyncio.Event())
+    parts = Resources("intake", settings, engine, keys, outbox, Folder(outbox, Parking("intake", "test")), Authenticator(engine))
+    to_send = asyncio.Event()
+    signer = Signer(settings.signing_secret())
+    inboxes = InboxBook(engine)
+    await inboxes.refresh()
+    acceptor = Acceptor(engine, outbox, to_send)
+    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
+    app = make_app(intake, NoConsumer())  # type: ignore[arg-type]
+    accepting = asyncio.create_task(acceptor.run())
+    transport = httpx.ASGITransport(app=app)
+    try:
+        async with (
+            httpx.AsyncClient(transport=transport, base_url=PUBLIC) as http,
+            httpx.AsyncClient(trust_env=False) as outward,
+        ):
+            sender = Sender(settings, engine, outbox, inboxes, signer, outward, to_send)
+            yield World(settings, parts, intake, http, sender, to_send)
+    finally:
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def mail_port(world: World) -> AsyncIterator[int]:
+    """The process listens for mail on a free port."""
+    settings = world.settings.model_copy(update={"smtp_port": 0})
+    listener = MailListener(settings, MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer))
+    listening = asyncio.create_task(listener.run())
+    async with asyncio.timeout(5):
+        while listener.port == 0:
+            assert not listening.done(), listening
+            await asyncio.sleep(0.01)
+    try:
+        yield listener.port
+    finally:
+        listener.stopping.set()
+        await listening
+
+
+class MailServer:
+    """The customers' mail server: keeps what it is given, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.answers: list[str] = []
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        answer = self.answers.pop(0) if self.answers else "250 OK queued as 1"
+        if answer.startswith("250"):
+            assert isinstance(envelope.content, bytes)
+            mail = BytesParser(policy=default).parsebytes(envelope.content)
+            assert isinstance(mail, EmailMessage)
+            self.mails.append(mail)
+        return answer
+
+
+@asynccontextmanager
+async def mail_server() -> AsyncIterator[tuple[MailServer, int]]:
+    """A mail server on a free port."""
+    handler = MailServer()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(handler, hostname="sink", loop=loop), "127.0.0.1", 0)
+    try:
+        yield handler, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
