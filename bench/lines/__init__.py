@@ -1,0 +1,1 @@
+"""One file for each bench: `run` measures and returns its lines."""
