@@ -33,6 +33,7 @@ from shared.clock import clock
 from shared.http import FieldError, Problem
 
 MAX_VALUES = 200
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 DEFAULT_SPAN = timedelta(days=7)
 KNOWN_PARAMETERS = frozenset({"from", "to", "period", "group_by", "percentiles", *Dims._fields})
 
@@ -106,10 +107,10 @@ def make_router(engine: AsyncEngine, live: Live, zone: ZoneInfo) -> APIRouter:
         """The figures of one metric; any of its dimensions can be a filter (repeat it for several values)."""
         metric = _known(metric_id)
         filters = _filters(request, metric)
-        _check(metric, group_by, percentiles)
+        _check(metric, group_by, percentiles, {"query.from": from_, "query.to": to})
         async with db.transaction(engine) as conn:
             end = (to or await clock(conn)).astimezone(UTC)
-            start = max(from_.astimezone(UTC) if from_ else end - DEFAULT_SPAN, EPOCH)
+            start = from_.astimezone(UTC) if from_ else max(end - DEFAULT_SPAN, EPOCH)
             at = _bounds(start, end, period, zone, metric)
             with_state = [*group_by, "state"] if isinstance(metric.made_of, Level) else group_by
             with_bins = isinstance(metric.made_of, Mean)
@@ -154,10 +155,15 @@ def _filters(request: Request, metric: Metric) -> dict[str, list[str]]:
     return filters
 
 
-def _check(metric: Metric, group_by: Sequence[str], percentiles: Sequence[int]) -> None:
+def _check(metric: Metric, group_by: Sequence[str], percentiles: Sequence[int], instants: Mapping[str, datetime | None]) -> None:
     errors = [FieldError("query.group_by", f"'{name}': {_not_of(metric)}") for name in group_by if name not in metric.dimensions]
     if len(set(group_by)) != len(group_by):
         errors.append(FieldError("query.group_by", "names a dimension twice"))
+    errors += [
+        FieldError(name, f"must lie between {EPOCH:%Y} and {LATEST:%Y}")
+        for name, instant in instants.items()
+        if instant is not None and not EPOCH <= instant <= LATEST
+    ]
     if len(percentiles) > 10 or not all(1 <= share <= 99 for share in percentiles):
         errors.append(FieldError("query.percentiles", "at most ten whole numbers from 1 to 99"))
     if errors:

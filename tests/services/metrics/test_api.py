@@ -134,7 +134,9 @@ async def test_nothing_measured_is_null_and_not_zero(client: httpx.AsyncClient) 
         ({"from": "2027-01-01T00:00:00Z"}, "query.from"),
         ({"from": "2001-01-01T00:00:00Z", "period": "hour"}, "query.period"),
         ({"percentiles": ["0"]}, "query.percentiles"),
-        ({"to": "9999-12-31T23:59:59Z", "period": "day"}, "query.period"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "query.from"),
+        ({"to": "9999-12-31T23:59:59-14:00"}, "query.to"),
+        ({"to": "2190-01-01T00:00:00Z", "period": "day"}, "query.period"),
         ({"channel": "\x00"}, "query.channel"),
     ],
 )
