@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -95,6 +95,24 @@ class Book:
                     return Promise(policy.id, policy.version, calendar.id, calendar.version)
                 return Promise(policy.id, policy.version)
         return None
+
+    def last(
+        self, kind: Literal["calendar", "policy"], identity: str
+    ) -> PolicyConfigured | CalendarConfigured | ConfigRemoved | None:
+        """The newest version, be it a removal; None when there never was one."""
+        versions: Sequence[PolicyConfigured | CalendarConfigured | ConfigRemoved]
+        versions = self.calendars.get(identity, ()) if kind == "calendar" else self.policies.get(identity, ())
+        return versions[-1] if versions else None
+
+    def newest_policies(self) -> list[PolicyConfigured]:
+        """The newest version of each policy that was not removed."""
+        newest = (versions[-1] for versions in self.policies.values())
+        return [policy for policy in newest if isinstance(policy, PolicyConfigured)]
+
+    def newest_calendars(self) -> list[CalendarConfigured]:
+        """The newest version of each calendar that was not removed."""
+        newest = (versions[-1] for versions in self.calendars.values())
+        return [calendar for calendar in newest if isinstance(calendar, CalendarConfigured)]
 
     def terms(self, promise: Promise) -> Terms:
         """The versions that a promise names. Raises LookupError when the book does not hold them."""

@@ -141,7 +141,7 @@ def _lean(fact: Fact) -> Fact | None:
 
 
 def _opened(fact: TicketOpened) -> TicketOpened:
-    return msgspec.structs.replace(fact, personal=None, tags=())
+    return msgspec.structs.replace(fact, personal=None, customer_id="", tags=())
 
 
 def _message(fact: MessageReceived) -> MessageReceived:
