@@ -29,6 +29,8 @@ from shared.events.base import Direction, cut_text
 PROVIDER = "smtp"
 SEND_SECONDS = 30.0
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
+# The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
+_POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
 _REF = re.compile(r"<[^<>\s]{3,990}>")
 _REPLY_PREFIX = re.compile(
     r"^(?:(?:re|fw|fwd|aw|wg|sv|vs|antw|odp|tr|rv|r|ynt|رد|תגובה|השב|răsp|răspuns)(?:\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
@@ -110,17 +112,17 @@ def _handle(address: str) -> Handle | None:
 
 
 def _message_ref(mail: mime.Part) -> str | None:
-    found = _REF.search(mime.raw_header(mail, "Message-ID"))
+    found = _REF.search(mime.header(mail, "Message-ID"))
     if found is not None:
         return found[0]
-    bare = clean_line(mime.raw_header(mail, "Message-ID"), MESSAGE_REF_LIMIT)
+    bare = clean_line(mime.header(mail, "Message-ID"), MESSAGE_REF_LIMIT)
     return f"<{bare.strip('<>')}>" if bare.strip("<>") else None
 
 
 def _reply_refs(mail: mime.Part) -> tuple[str, ...]:
     """What the mail answers: In-Reply-To first, then References from the newest to the oldest."""
-    newest_first = _REF.findall(mime.raw_header(mail, "In-Reply-To"))
-    newest_first += reversed(_REF.findall(mime.raw_header(mail, "References")))
+    newest_first = _REF.findall(mime.header(mail, "In-Reply-To"))
+    newest_first += reversed(_REF.findall(mime.header(mail, "References")))
     return tuple(dict.fromkeys(newest_first))[:REFS_CAP]
 
 
@@ -171,7 +173,7 @@ def reply_subject(subject: str) -> str:
 
 def compose(mail: Outgoing) -> bytes:
     """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
-    message = EmailMessage(policy=SMTP_POLICY.clone(max_line_length=76))
+    message = EmailMessage(policy=_POLICY)
     message["From"] = formataddr((clean_line(mail.sender_name), mail.sender))
     message["To"] = clean_line(mail.recipient, handles.HANDLE_LIMIT)
     message["Subject"] = clean_line(mail.subject, SUBJECT_LIMIT)
@@ -180,7 +182,7 @@ def compose(mail: Outgoing) -> bytes:
     message["Reply-To"] = mail.reply_to
     if mail.refs:
         message["In-Reply-To"] = mail.refs[-1]
-        message["References"] = " ".join(mail.refs)
+        message["References"] = _fitting(mail.refs)
     message[LOOP_HEADER] = "1"
     if mail.automatic:
         message["Auto-Submitted"] = "auto-replied"  # RFC 3834
@@ -190,6 +192,16 @@ def compose(mail: Outgoing) -> bytes:
     message.set_content(mail.text, cte="base64" if not mail.text.isascii() else None)
     message.add_alternative(_as_html(mail), subtype="html", cte="base64" if not mail.text.isascii() else None)
     return message.as_bytes()
+
+
+def _fitting(refs: Sequence[str]) -> str:
+    """The newest of these Message-IDs that fit into one line."""
+    line = refs[-1]
+    for ref in reversed(refs[:-1]):
+        if len(ref) + 1 + len(line) > MESSAGE_REF_LIMIT - len("References: "):
+            break
+        line = f"{ref} {line}"
+    return line
 
 
 def _as_html(mail: Outgoing) -> str:

@@ -49,7 +49,7 @@ DETAILS = sa.text(
     """
     SELECT d.message_id, t.number, t.subject, t.inbox, t.promised_by, m.handle_kind, m.handle, r.refs,
            (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
-              AND c.state = 'delivered' AND c.created_at > d.created_at - :window) AS confirmations
+              AND c.state = 'delivered' AND c.created_at > d.created_at - CAST(:window AS interval)) AS confirmations
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
     LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
                        WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL
