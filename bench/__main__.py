@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Line
-from bench.lines import consumer, intake, personal
+from bench.lines import consumer, intake, offers, personal, pipeline
 from bench.machine import facts
 from bench.world import BenchFailed
 from deploy.local.errors import LocalError
@@ -26,6 +26,8 @@ SCRATCH = HERE.parent / ".patchbay" / "bench"
 BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "personal": personal.run,
     "intake": intake.run,
+    "offers": offers.run,
+    "pipeline": pipeline.run,
     "consumer": consumer.run,
 }
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import httptools
 import msgspec
@@ -68,8 +68,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's own is no subclass
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
@@ -77,8 +76,13 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
+        self._transport = None
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(exc or ConnectionError("the server closed the connection"))
+
+    def on_message_begin(self) -> None:
+        """Part of httptools' callbacks."""
+        self._body = b""
 
     def on_body(self, body: bytes) -> None:
         """Part of httptools' callbacks."""
@@ -88,8 +92,6 @@ class Connection(asyncio.Protocol):
         """Part of httptools' callbacks."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result((self._parser.get_status_code(), self._body))
-        self._parser = httptools.HttpResponseParser(self)
-        self._body = b""
 
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send and wait for status and body. Raises ConnectionError, TimeoutError."""
