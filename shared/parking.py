@@ -36,12 +36,29 @@ ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A key with parked records, and what is to be done about it."""
+    """A key with parked records about which something is to be done."""
 
     topic: str
     key: str
     partition: int
-    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedKey:
+    """A key as an operator sees it: its first parked record, and how many wait in all. `requested` is not done yet."""
+
+    topic: str
+    key: str
+    partition: int
+    offset: int
+    first_id: int
+    reason: str
+    error: str
+    event_type: str | None
+    attempts: int
+    parked_at: datetime
+    records: int
+    requested: Request | None
 
 
 @cache
@@ -60,17 +77,19 @@ class Parking:
 
     schema: Writer
     version: str
+    rows_at_once: int = ROWS_AT_ONCE
 
     async def blocked(
         self, conn: AsyncConnection, topic: str, keys: Sequence[str], records: Sequence[Record]
     ) -> dict[str, Writer | None]:
-        """The keys that wait behind a parked record other than `records`; with the writer whose gap it is, None for others."""
+        """The keys that wait behind a record parked before `records`; with the writer whose gap it is, None for others."""
+        first = min((r.parked_id for r in records if r.parked_id is not None), default=None)
         rows = await conn.execute(
             sa.text(
                 f"SELECT DISTINCT ON (key) key, reason, value FROM {self.schema}.parked"
-                " WHERE topic = :topic AND key = ANY(:keys) AND NOT id = ANY(:ids) ORDER BY key, id"
+                " WHERE topic = :topic AND key = ANY(:keys) AND id < coalesce(:first, id + 1) ORDER BY key, id"
             ),
-            {"topic": topic, "keys": list(keys), "ids": [r.parked_id for r in records if r.parked_id is not None]},
+            {"topic": topic, "keys": list(keys), "first": first},
         )
         return {row.key: decode(row.value).writer if row.reason == "gap" else None for row in rows}
 
@@ -121,6 +140,22 @@ class Parking:
         )
         return result.rowcount
 
+    async def keys(self, conn: AsyncConnection, topic: str | None = None, key: str | None = None) -> list[ParkedKey]:
+        """The keys with parked records (or the one asked for), the longest parked first."""
+        rows = await conn.execute(
+            sa.text(
+                f"""
+                SELECT f.topic, f.key, f.partition, f."offset", f.id AS first_id, f.reason, f.error, f.event_type, f.attempts,
+                       f.parked_at, k.records, k.requested
+                FROM (SELECT min(id) AS id, count(*) AS records, max(requested) AS requested FROM {self.schema}.parked
+                      WHERE topic = coalesce(:topic, topic) AND key = coalesce(:key, key) GROUP BY topic, key) k
+                JOIN {self.schema}.parked f USING (id) ORDER BY f.parked_at, f.id
+                """
+            ),
+            {"topic": topic, "key": key},
+        )
+        return [ParkedKey(**row._mapping) for row in rows]
+
     async def work_off(
         self,
         engine: AsyncEngine,
@@ -140,49 +175,63 @@ class Parking:
         rows = await conn.execute(
             sa.text(
                 f"""
-                SELECT topic, key, min(partition) AS partition,
-                       coalesce((array_agg(requested ORDER BY id) FILTER (WHERE requested IS NOT NULL))[1], 'replay') AS request
-                FROM {self.schema}.parked
+                SELECT topic, key, min(partition) AS partition FROM {self.schema}.parked
                 GROUP BY topic, key HAVING bool_or(requested IS NOT NULL) OR bool_or(code_version <> :version)
                 LIMIT :keys
                 """
             ),
             {"version": self.version, "keys": KEYS_AT_ONCE},
         )
-        return [Waiting(row.topic, row.key, row.partition, cast(Request, row.request)) for row in rows]
+        return [Waiting(row.topic, row.key, row.partition) for row in rows]
 
     async def _retry(self, conn: AsyncConnection, folder: Folder, projection: AnyProjection, key: Waiting) -> None:
         await Offsets(self.schema).lock(conn, Place(key.topic, key.partition))
-        records = await self._records(conn, key)
+        records, request = await self._records(conn, key)
         if not records:
             return
-        if key.request != "replay":
-            records = await self._step_over(conn, key, records)
+        last = records[-1]
+        if request != "replay":
+            records = await self._step_over(conn, key, request, records)
         failures = await folder.fold(conn, projection, records)
-        log().info("parked key tried again", topic=key.topic, key=key.key, request=key.request, still_parked=len(failures))
+        await self._pass_on(conn, last, None if failures else "replay")
+        log().info("parked key tried again", topic=key.topic, key=key.key, request=request, still_parked=len(failures))
 
-    async def _records(self, conn: AsyncConnection, key: Waiting) -> list[Record]:
-        rows = await conn.execute(
+    async def _records(self, conn: AsyncConnection, key: Waiting) -> tuple[list[Record], Request]:
+        """The first records of the key, and what is asked. Locked, so that a mark set meanwhile is not wiped out unseen."""
+        rows = (
+            await conn.execute(
+                sa.text(
+                    f'SELECT id, topic, partition, "offset", key, value, requested FROM {self.schema}.parked'
+                    " WHERE topic = :topic AND key = :key ORDER BY id LIMIT :rows FOR UPDATE"
+                ),
+                {"topic": key.topic, "key": key.key, "rows": self.rows_at_once},
+            )
+        ).all()
+        records = [Record(row.topic, row.partition, row.offset, row.key, row.value or b"", row.id) for row in rows]
+        return records, next((cast(Request, row.requested) for row in rows if row.requested), "replay")
+
+    async def _pass_on(self, conn: AsyncConnection, last: Record, request: Request | None) -> None:
+        """What is asked now of the key's records after those just tried: the same where all went well, else nothing."""
+        await conn.execute(
             sa.text(
-                f'SELECT id, topic, partition, "offset", key, value FROM {self.schema}.parked'
-                " WHERE topic = :topic AND key = :key ORDER BY id LIMIT :rows"
+                f"UPDATE {self.schema}.parked SET requested = :request, code_version = :version"
+                " WHERE topic = :topic AND key = :key AND id > :last"
             ),
-            {"topic": key.topic, "key": key.key, "rows": ROWS_AT_ONCE},
+            {"request": request, "version": self.version, "topic": last.topic, "key": last.key, "last": last.parked_id},
         )
-        return [Record(row.topic, row.partition, row.offset, row.key, row.value or b"", row.id) for row in rows]
 
-    async def _step_over(self, conn: AsyncConnection, key: Waiting, records: list[Record]) -> list[Record]:
+    async def _step_over(self, conn: AsyncConnection, key: Waiting, request: Request, records: list[Record]) -> list[Record]:
         """Discard the first record, or accept the gap before it; then the rest can follow."""
         first = records[0]
         event = _readable(first)
         if event is not None:
             positions = await Positions.load(conn, self.schema, key.topic, [key.key])
-            seq = event.position.seq - (1 if key.request == "skip" else 0)
+            seq = event.position.seq - (1 if request == "skip" else 0)
             if positions.judge(event) != "repeat":
                 positions.known[event.key, event.writer] = Position(event.position.incarnation, seq)
                 positions.changed.add((event.key, event.writer))
                 await positions.save(conn)
-        if key.request == "discard":
+        if request == "discard":
             log().warning("parked record discarded", topic=first.topic, partition=first.partition, offset=first.offset)
             await self.release(conn, [first.parked_id] if first.parked_id is not None else [])
             return records[1:]
