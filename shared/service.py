@@ -24,7 +24,7 @@ from shared.outbox import Outbox
 from shared.parking import Parking, code_version
 from shared.personal import KeyRing
 from shared.relay import Relay
-from shared.settings import Settings, SettingsError
+from shared.settings import Settings, SettingsError, read
 from shared.telemetry import log
 
 START_SECONDS = 30.0
@@ -139,7 +139,7 @@ def _raise_failure(task: asyncio.Task[None], *, expected: bool) -> None:
 def main(name: Writer, settings: Callable[[], Settings], run: Callable[[], Coroutine[None, None, None]]) -> None:
     """Start a service's process: logs, event loop, exit code. Ends with one sentence instead of a stack trace."""
     try:
-        chosen = settings()
+        chosen = read(settings)
         telemetry.set_up(name, chosen.log_level, chosen.log_json)
         log().info("starting", pid=os.getpid())
         uvloop.run(run())

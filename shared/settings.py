@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -36,7 +37,7 @@ class Settings(BaseSettings):
         """The 32 bytes of the master key. Raises SettingsError when it is missing or malformed."""
         text = self.master_key.get_secret_value() if self.master_key else None
         if text is None and self.master_key_file is not None and self.master_key_file.exists():
-            text = self.master_key_file.read_text().strip()
+            text = _secret(self.master_key_file)
         if text is None:
             raise SettingsError(
                 "No master key. Set PATCHBAY_MASTER_KEY_FILE to a file with the base64 of 32 random bytes "
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
             )
         try:
             key = base64.b64decode(text, validate=True)
-        except binascii.Error:
+        except ValueError:
             key = b""
         if len(key) != 32:
             raise SettingsError("The master key must be the base64 of exactly 32 bytes.")
@@ -54,6 +55,27 @@ class Settings(BaseSettings):
     def asyncpg_url(self) -> str:
         """The database URL for SQLAlchemy's asyncpg dialect."""
         return sqlalchemy_url(self.database.get_secret_value())
+
+
+Chosen = TypeVar("Chosen", bound=Settings)
+
+
+def read(kind: Callable[[], Chosen]) -> Chosen:
+    """The settings of a process. Raises SettingsError, which names what is wrong but not the values: some are secret."""
+    try:
+        return kind()
+    except ValidationError as error:
+        wrong = [f"PATCHBAY_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()]
+        raise SettingsError(f"Correct in the environment or in patchbay.env: {'; '.join(wrong)}.") from None
+
+
+def _secret(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{file} cannot be read ({type(error).__name__}). Give the user who runs this the right to."
+        ) from None
 
 
 def sqlalchemy_url(url: str) -> str:
