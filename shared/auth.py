@@ -6,10 +6,12 @@ Scopes: `intake:write`, `agent:<id>`, `supervisor`, `ops:read`, `admin`. `admin`
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import sqlalchemy as sa
 from fastapi import Request
@@ -18,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import db
 from shared.http import Problem
 
+SCOPE = re.compile(r"intake:write|agent:[A-Za-z0-9._-]{1,64}|supervisor|ops:read|admin")
+KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 10_000
 
@@ -37,6 +41,17 @@ class Caller:
     def agent_id(self) -> str | None:
         """The agent who calls, None for other keys."""
         return next((scope[6:] for scope in sorted(self.scopes) if scope.startswith("agent:")), None)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """A key as it is listed: everything but itself."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 @dataclass(slots=True)
@@ -107,6 +122,12 @@ async def revoke_key(conn: AsyncConnection, key_id: str) -> bool:
         sa.text("UPDATE auth.api_key SET revoked_at = now() WHERE id = :id AND revoked_at IS NULL"), {"id": key_id}
     )
     return result.rowcount == 1
+
+
+async def list_keys(conn: AsyncConnection) -> list[KeyEntry]:
+    """All keys, revoked ones too."""
+    rows = await conn.execute(sa.text("SELECT id, name, scopes, created_at, revoked_at FROM auth.api_key ORDER BY id"))
+    return [KeyEntry(row.id, row.name, tuple(row.scopes), row.created_at, row.revoked_at) for row in rows]
 
 
 async def valid_keys(conn: AsyncConnection, keys: list[str]) -> int:

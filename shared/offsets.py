@@ -79,6 +79,11 @@ class Offsets:
         )
         return result.rowcount == len(ordered)
 
+    async def standing(self, conn: AsyncConnection) -> dict[Place, int]:
+        """Where this service reads on, at each place that it ever read."""
+        rows = await conn.execute(sa.text(f"SELECT topic, partition, next_offset FROM {self.schema}.consumer_offset"))
+        return {Place(row.topic, row.partition): row.next_offset for row in rows}
+
     async def lock(self, conn: AsyncConnection, place: Place) -> None:
         """Keep every batch of this place waiting until this transaction ends."""
         await conn.execute(

@@ -1,0 +1,270 @@
+"""The operator's command line. Exit codes: 0 done, 1 not done or found, 2 wrong usage, 3 settings or servers do not allow it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Annotated, NoReturn, TypeVar
+
+import asyncpg
+import typer
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy import erasure, parked, setup, status
+from deploy.local.errors import LocalError
+from deploy.local.screen import Screen
+from deploy.running import adopt_settings
+from shared import auth, db, kafka
+from shared.parking import Request
+from shared.settings import Settings, SettingsError, read
+
+Result = TypeVar("Result")
+NOT_DONE, WRONG_USAGE, CANNOT = 1, 2, 3
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Run a Patchbay.")
+parked_app = typer.Typer(no_args_is_help=True, help="Records that a service could not take, and the keys that wait behind them.")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
+topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
+customers_app = typer.Typer(no_args_is_help=True, help="Customers.")
+app.add_typer(parked_app, name="parked")
+app.add_typer(keys_app, name="keys")
+app.add_typer(topics_app, name="topics")
+app.add_typer(customers_app, name="customers")
+
+
+class Service(StrEnum):
+    """The services, as an argument."""
+
+    intake = "intake"
+    routing = "routing"
+    sla = "sla"
+    metrics = "metrics"
+
+
+ServiceArgument = Annotated[Service, typer.Argument(help="The service that parked it.")]
+TopicArgument = Annotated[str, typer.Argument(help="The topic of the record.")]
+KeyArgument = Annotated[str, typer.Argument(help="The record's key, as `parked list` shows it.")]
+
+
+@parked_app.command("list")
+def parked_list(service: Annotated[Service | None, typer.Option(help="Only of this service.")] = None) -> None:
+    """Show the keys that wait behind a record, longest first."""
+    keys = _with_database(lambda engine, _: parked.list_keys(engine, service.value if service else None))
+    if not keys:
+        Screen().done("Nothing is parked")
+        return
+    rows = [
+        [
+            name,
+            k.topic,
+            k.key,
+            str(k.records),
+            f"{k.parked_at:%Y-%m-%d %H:%M:%S}",
+            k.reason,
+            k.error,
+            str(k.attempts),
+            k.requested or "",
+        ]
+        for name, k in keys
+    ]
+    columns = ["service", "topic", "key", "records", "since (UTC)", "reason", "first record's error", "attempts", "asked for"]
+    Screen().table(f"{len(keys)} parked keys", columns, rows)
+
+
+@parked_app.command("replay")
+def parked_replay(service: ServiceArgument, topic: TopicArgument, key: KeyArgument) -> None:
+    """Try all records of the key again: after the cause was mended."""
+    _request(service, topic, key, "replay")
+
+
+@parked_app.command("discard")
+def parked_discard(service: ServiceArgument, topic: TopicArgument, key: KeyArgument) -> None:
+    """Drop the first record of the key, for this service only and for good, and go on with the rest."""
+    _request(service, topic, key, "discard")
+
+
+@parked_app.command("skip")
+def parked_skip(service: ServiceArgument, topic: TopicArgument, key: KeyArgument) -> None:
+    """Go on over events that are missing and will not come."""
+    _request(service, topic, key, "skip")
+
+
+def _request(service: Service, topic: str, key: str, what: Request) -> None:
+    try:
+        outcome = _with_database(lambda engine, _: parked.request(engine, service.value, topic, key, what))
+    except (parked.NothingParked, parked.NoGap) as error:
+        _end(str(error), NOT_DONE)
+    if not outcome.done:
+        _end(outcome.said, NOT_DONE)
+    Screen().done(outcome.said)
+
+
+@keys_app.command("create")
+def keys_create(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Small letters, digits, dashes.")],
+    scope: Annotated[list[str], typer.Option(help="intake:write, agent:<id>, supervisor, ops:read or admin; repeat for more.")],
+    name: Annotated[str, typer.Option(help="Who or what uses it.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Make an existing key anew; the old one ends.")] = False,
+) -> None:
+    """Make an API key and print it: it is shown this once."""
+    if not auth.KEY_ID.fullmatch(key_id):
+        _end(f"'{key_id}' is no id of a key: use 1 to 63 small letters, digits and dashes.", WRONG_USAGE)
+    for one in scope:
+        if not auth.SCOPE.fullmatch(one):
+            _end(f"'{one}' is no scope: use intake:write, agent:<id>, supervisor, ops:read or admin.", WRONG_USAGE)
+
+    async def create(engine: AsyncEngine, _: Settings) -> str | None:
+        async with db.transaction(engine) as conn:
+            if not replace and any(entry.id == key_id for entry in await auth.list_keys(conn)):
+                return None
+            return await auth.create_key(conn, key_id, name or key_id, tuple(scope))
+
+    key = _with_database(create)
+    if key is None:
+        _end(f"There is a key '{key_id}' already. Choose another id, or make it anew with --replace.", NOT_DONE)
+    typer.echo("Keep this key now; it is stored only as a hash and cannot be shown again:", err=True)
+    typer.echo(key)
+
+
+@keys_app.command("revoke")
+def keys_revoke(key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """End a key; services refuse it within five seconds."""
+
+    async def revoke(engine: AsyncEngine, _: Settings) -> bool:
+        async with db.transaction(engine) as conn:
+            return await auth.revoke_key(conn, key_id)
+
+    if not _with_database(revoke):
+        _end(f"There is no valid key '{key_id}'. See: patchbay keys list", NOT_DONE)
+    Screen().done(f"Key '{key_id}' is revoked; services refuse it within {auth.CACHE_SECONDS:.0f} s")
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """Show all keys and what they may do; never the keys themselves."""
+
+    async def entries(engine: AsyncEngine, _: Settings) -> list[auth.KeyEntry]:
+        async with db.transaction(engine) as conn:
+            return await auth.list_keys(conn)
+
+    rows = [
+        [
+            e.id,
+            e.name,
+            ", ".join(e.scopes),
+            f"{e.created_at:%Y-%m-%d %H:%M}",
+            f"{e.revoked_at:%Y-%m-%d %H:%M}" if e.revoked_at else "",
+        ]
+        for e in _with_database(entries)
+    ]
+    Screen().table("API keys", ["id", "name", "scopes", "created (UTC)", "revoked (UTC)"], rows)
+
+
+@topics_app.command("create")
+def topics_create() -> None:
+    """Create the topics that are missing."""
+    made = _guarded(lambda: asyncio.run(kafka.create_topics(_settings())))
+    Screen().done(f"Created: {', '.join(made)}" if made else "All topics are there")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring every schema of the database to its newest revision."""
+    _guarded(lambda: setup.migrate(_settings().database.get_secret_value()))
+    Screen().done("All schemas are at their newest revision")
+
+
+@app.command("status")
+def show_status() -> None:
+    """Show per service what waits: records to read, events to send, keys parked."""
+    rows = []
+    for s in _with_database(lambda engine, settings: status.standings(settings, engine)):
+        lag = "unknown: Kafka does not answer" if s.lag_records is None else str(s.lag_records)
+        rows.append(
+            [s.service, lag, f"{s.behind_seconds:.0f}", str(s.outbox_rows), f"{s.outbox_age_seconds:.0f}", str(s.parked_keys)]
+        )
+    if not rows:
+        _end("The database has no service's tables. Run: patchbay migrate", NOT_DONE)
+    columns = ["service", "records to read", "behind (s)", "events to send", "oldest (s)", "keys parked"]
+    Screen().table("Services", columns, rows)
+
+
+@customers_app.command("verify-erased")
+def verify_erased(
+    customer_ids: Annotated[list[str], typer.Argument(metavar="CUSTOMER_ID...", help="The whole merge set.")],
+    needle: Annotated[
+        list[str] | None, typer.Option(help="A name or handle to look for; else one a line from standard input.")
+    ] = None,
+) -> None:
+    """Look for a person in every schema: strings that name them, and keys that still open their data. Exit code 1 when found."""
+    needles = [n.strip() for n in (needle or sys.stdin.read().splitlines()) if n.strip()]
+    if not needles or min(map(len, needles)) < erasure.SHORTEST:
+        _end(f"Give the names and handles to look for, each of at least {erasure.SHORTEST} characters, one a line.", WRONG_USAGE)
+
+    async def look(engine: AsyncEngine, _: Settings) -> tuple[list[str], list[erasure.Trace]]:
+        return await erasure.live_keys(engine, customer_ids), await erasure.find_traces(engine, needles)
+
+    keys, traces = _with_database(look, transaction_seconds=erasure.SCAN_SECONDS)
+    for trace in traces:
+        Screen().notice(f"String {trace.needle} stands in {trace.rows} rows of {trace.column}")
+    for customer_id in keys:
+        Screen().notice(f"The key of customer {customer_id} is not destroyed: their data on the log can be read")
+    if keys or traces:
+        _end("Not erased. Ask for the erasure again, see that the services named above run, then verify again.", NOT_DONE)
+    Screen().done(f"No key is left, and none of the {len(needles)} strings stands in any schema")
+
+
+def _settings() -> Settings:
+    adopt_settings()
+    return read(Settings)
+
+
+def _with_database(work: Callable[[AsyncEngine, Settings], Awaitable[Result]], transaction_seconds: int | None = None) -> Result:
+    """Run `work` with an engine of its own."""
+
+    async def run() -> Result:
+        settings = _settings()
+        if transaction_seconds is not None:
+            settings = settings.model_copy(update={"transaction_seconds": transaction_seconds})
+        engine = db.make_engine(settings, "cli")
+        try:
+            return await work(engine, settings)
+        finally:
+            await engine.dispose()
+
+    return _guarded(lambda: asyncio.run(run()))
+
+
+def _guarded(work: Callable[[], Result]) -> Result:
+    """Run `work`; what settings and servers do not allow ends with a sentence."""
+    try:
+        return work()
+    except (SettingsError, LocalError) as error:
+        _end(str(error), CANNOT)
+    except kafka.KafkaAway as error:
+        _end(f"{error}. Check PATCHBAY_KAFKA, and that the broker runs (make run).", CANNOT)
+    except (db.DatabaseAway, OSError) as error:
+        _end(f"PostgreSQL does not answer ({error}). Check PATCHBAY_DATABASE, and that the server runs (make run).", CANNOT)
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        _end(_refused(error), CANNOT)
+
+
+def _refused(error: BaseException) -> str:
+    state = db.sqlstate(error) or ""
+    if state in ("42P01", "3F000"):
+        return "The database lacks the tables for this. Run: patchbay migrate"
+    if state.startswith(("28", "3D")):
+        return f"PostgreSQL refuses the user or database of PATCHBAY_DATABASE ({state}). Correct it."
+    return f"PostgreSQL refused this (SQLSTATE {state or 'unknown'}). Look into its log."
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    Screen().error(sentence)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app(prog_name="patchbay")

@@ -1,0 +1,84 @@
+"""What is said about settings, and where a running Patchbay's are found."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy import settings_table
+from deploy.running import adopt_settings
+from shared.settings import Settings, SettingsError, read
+
+
+def test_every_setting_is_listed_once_with_its_meaning() -> None:
+    rows = list(settings_table.rows())
+    names = [name for name, _, _ in rows]
+    assert len(names) == len(set(names))
+    assert {"PATCHBAY_KAFKA", "PATCHBAY_DATABASE", "PATCHBAY_METRICS_PORT", "PATCHBAY_DATA"} <= set(names)
+    assert [name for name, _, meaning in rows if not meaning] == []
+
+
+def test_the_table_is_markdown_with_three_columns() -> None:
+    lines = settings_table.table().splitlines()
+    assert lines[:2] == ["| setting | default | meaning |", "|---|---|---|"]
+    assert all(re.fullmatch(r"\| `PATCHBAY_[A-Z_]+` \| (`[^`|]+`)? \| [^|]+ \|", line) for line in lines[2:]), lines
+    assert "| `PATCHBAY_LOG_JSON` | `true` |" in settings_table.table()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The folder of a `make run` with other ports."""
+    secrets = tmp_path / ".patchbay" / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "postgres.password").write_text("secret\n")
+    (secrets / "master.key").write_text("key\n")
+    (tmp_path / "patchbay.env").write_text("PATCHBAY_KAFKA_PORT=9777\nPATCHBAY_DATABASE_PORT=5777\n")
+    return tmp_path
+
+
+def test_the_settings_of_what_runs_here_are_found(project: Path) -> None:
+    environment: dict[str, str] = {}
+    adopt_settings(environment, project)
+    assert environment["PATCHBAY_KAFKA"] == "127.0.0.1:9777"
+    assert environment["PATCHBAY_DATABASE"] == "postgresql://patchbay:secret@127.0.0.1:5777/patchbay"
+    assert environment["PATCHBAY_MASTER_KEY_FILE"] == str(project / ".patchbay" / "secrets" / "master.key")
+
+
+def test_the_environment_goes_before_the_file_and_both_before_what_runs_here(project: Path) -> None:
+    (project / "patchbay.env").write_text("PATCHBAY_KAFKA=file:1\nPATCHBAY_DATABASE=postgresql://file/x\nPATCHBAY_MASTER_KEY=m\n")
+    environment = {"PATCHBAY_DATABASE": "postgresql://mine/x"}
+    adopt_settings(environment, project)
+    assert environment["PATCHBAY_DATABASE"] == "postgresql://mine/x"
+    assert environment["PATCHBAY_KAFKA"] == "file:1"
+    assert "PATCHBAY_MASTER_KEY_FILE" not in environment
+
+
+def test_where_nothing_was_run_nothing_is_made(tmp_path: Path) -> None:
+    environment: dict[str, str] = {}
+    adopt_settings(environment, tmp_path)
+    assert environment == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHBAY_PARTITIONS", "canary")
+    with pytest.raises(SettingsError, match="PATCHBAY_PARTITIONS: Input should be a valid integer") as wrong:
+        read(Settings)
+    assert "canary" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(("key", "said"), [(None, "No master key"), ("short", "exactly 32 bytes"), ("é", "exactly 32 bytes")])
+def test_a_master_key_that_cannot_be_used_says_what_to_do(monkeypatch: pytest.MonkeyPatch, key: str | None, said: str) -> None:
+    for name in ("PATCHBAY_MASTER_KEY", "PATCHBAY_MASTER_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    if key is not None:
+        monkeypatch.setenv("PATCHBAY_MASTER_KEY", key)
+    with pytest.raises(SettingsError, match=said):
+        read(Settings).master_key_bytes()
+
+
+def test_a_master_key_file_that_is_a_folder_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PATCHBAY_MASTER_KEY", raising=False)
+    monkeypatch.setenv("PATCHBAY_MASTER_KEY_FILE", str(tmp_path))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        read(Settings).master_key_bytes()
