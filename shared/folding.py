@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from opentelemetry.trace import SpanKind
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import telemetry
@@ -168,8 +167,7 @@ class Folder:
         handler = projection.handlers.get(type(event.data))
         if handler is not None:
             try:
-                with telemetry.span(f"{self.schema} {event.type}", event.traceparent, SpanKind.CONSUMER):
-                    traceparent = telemetry.current_traceparent()
+                with telemetry.consumer_span(f"{self.schema} {event.type}", event.traceparent) as traceparent:
                     state, drafts = handler(context, work.states[record.key], event, now)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises parks its record, and only that
                 log().error("record parked", type=event.type, event_id=event.id, error=type(error).__name__, exc_info=True)

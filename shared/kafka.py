@@ -63,8 +63,8 @@ async def start_consumer(
         max_partition_fetch_bytes=2 * 1024 * 1024,
         max_poll_records=settings.batch_records,
         fetch_max_wait_ms=100,
-        session_timeout_ms=15_000,
-        heartbeat_interval_ms=3_000,
+        session_timeout_ms=6_000,  # the broker's least: a killed process's partitions are read on soon; the offsets are the fence
+        heartbeat_interval_ms=1_500,
         max_poll_interval_ms=120_000,
         rebalance_timeout_ms=30_000,
         request_timeout_ms=15_000,

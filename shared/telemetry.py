@@ -8,6 +8,7 @@ closed sets only (service, topic, channel, reason), never from agents, customers
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
@@ -49,6 +51,9 @@ REQUEST_SECONDS = Histogram(
 
 FRAMES = 12
 
+# Spans are recorded when OpenTelemetry is told to sample; the trace's identity travels in any case.
+OTEL_SAMPLER = "OTEL_TRACES_SAMPLER"
+
 _propagator = TraceContextTextMapPropagator()
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,7 +82,7 @@ def set_up(service: str, level: str = "info", as_json: bool = True) -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        trace.set_tracer_provider(TracerProvider())
+        trace.set_tracer_provider(TracerProvider(sampler=None if os.environ.get(OTEL_SAMPLER) else ALWAYS_OFF))
 
 
 def _trace_ids(_logger: object, _name: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -127,6 +132,11 @@ class Reticent(logging.Formatter):
         return line if error is None else f"{line} ({describe(error)})"
 
 
+def recording() -> bool:
+    """Whether spans are kept by anybody; if not, nothing is to be gained from making one per event."""
+    return getattr(trace.get_tracer_provider(), "sampler", ALWAYS_OFF) is not ALWAYS_OFF
+
+
 def current_traceparent() -> str | None:
     """The traceparent of the span at hand, None outside of any."""
     carrier: dict[str, str] = {}
@@ -148,6 +158,16 @@ def span(name: str, traceparent: str | None = None, kind: SpanKind = SpanKind.IN
         except Exception as error:
             current.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
+
+
+@contextmanager
+def consumer_span(name: str, traceparent: str | None) -> Iterator[str | None]:
+    """A span for one consumed event, giving the traceparent of what it brings about; where nothing records, the event's own."""
+    if not recording():
+        yield traceparent
+        return
+    with span(name, traceparent, SpanKind.CONSUMER):
+        yield current_traceparent()
 
 
 def log() -> structlog.typing.FilteringBoundLogger:

@@ -191,7 +191,8 @@ class System:
 
     async def contact(self, key: str, text: str = "Hello, where is my order?", **more: object) -> httpx.Response:
         """Post one contact of its own sender with the Idempotency-Key `key`."""
-        body = {"channel": "chat", "inbox": "support", "from": {"email": f"{key}@customers.example"}, "text": text} | more
+        handle = {"kind": "email", "value": f"{key}@customers.example"}
+        body = {"channel": "email", "inbox": "support", "text": text, "handle": handle} | more
         return await self.client("intake", "channels").post("/v1/contacts", json=body, headers={"Idempotency-Key": key})
 
     async def close(self) -> None:

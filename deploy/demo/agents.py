@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -25,13 +26,14 @@ class Agent:
     agent_id: str
     http: httpx.AsyncClient
     answers: Mapping[str, str]
-    answered: set[str] = field(default_factory=set)
 
     async def work(self) -> None:
         """Go available, then take and answer whatever is offered, until cancelled."""
         await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "available"})
         async for kind, ticket_id, offer_id in self._stream():
-            if kind == "offer.made" and offer_id:
+            if kind in ("ready", "reset"):
+                await self._catch_up()
+            elif kind == "offer.made" and offer_id:
                 await self._take(offer_id, ticket_id)
 
     async def work_on(self) -> None:
@@ -46,17 +48,28 @@ class Agent:
         """Go offline."""
         await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "offline"})
 
+    async def _catch_up(self) -> None:
+        """What came while nobody listened: tickets that are already ours, and offers that wait."""
+        for ticket in (await self._get(f"/v1/agents/{self.agent_id}/tickets"))["items"]:
+            await self._answer(ticket["ticket_id"])
+        for offer in (await self._get(f"/v1/agents/{self.agent_id}/offers"))["items"]:
+            await self._take(offer["offer_id"], offer["ticket_id"])
+
     async def _take(self, offer_id: str, ticket_id: str) -> None:
         accepted = await self._post(f"/v1/offers/{offer_id}/accept", {}, allow=(409,))
-        if accepted.status_code == 409:
+        if accepted.status_code != 409:
+            await self._answer(ticket_id)
+
+    async def _answer(self, ticket_id: str) -> None:
+        """Reply and resolve. The keys are the ticket's, so that what is repeated after a lost answer is not done twice."""
+        ticket = await self._get(f"/v1/tickets/{ticket_id}")
+        if ticket["channel"] == "phone" or ticket["status"] != "open":
             return
-        ticket = (await self.http.get(f"/v1/tickets/{ticket_id}")).raise_for_status().json()
-        if ticket["channel"] == "phone":
-            return
-        text = self.answers.get(ticket["subject"], ANSWERS_BY_LANGUAGE.get(ticket["language"], ANSWERS_BY_LANGUAGE["en"]))
-        await self._post(f"/v1/tickets/{ticket_id}/reply", {"text": text, "language": ticket["language"]})
-        await self._post(f"/v1/tickets/{ticket_id}/resolve", {"code": "answered"})
-        self.answered.add(ticket_id)
+        if since := ticket["waiting_since"]:
+            text = self.answers.get(ticket["subject"], ANSWERS_BY_LANGUAGE.get(ticket["language"], ANSWERS_BY_LANGUAGE["en"]))
+            body = {"text": text, "language": ticket["language"]} if ticket["language"] != "und" else {"text": text}
+            await self._post(f"/v1/tickets/{ticket_id}/reply", body, key=f"reply {ticket_id} {since}")
+        await self._post(f"/v1/tickets/{ticket_id}/resolve", {"code": "answered"}, allow=(409,))
 
     async def resolve(self, ticket_id: str) -> None:
         """Resolve a ticket that this agent owns, as after a call."""
@@ -83,8 +96,14 @@ class Agent:
             except httpx.TransportError:
                 await asyncio.sleep(0.5)
 
-    async def _post(self, path: str, body: Mapping[str, str], allow: tuple[int, ...] = ()) -> httpx.Response:
-        answer = await self.http.post(path, json=dict(body), headers={"Idempotency-Key": str(uuid4())}, timeout=15)
+    async def _get(self, path: str) -> dict[str, Any]:
+        return (await self.http.get(path, timeout=15)).raise_for_status().json()  # type: ignore[no-any-return]
+
+    async def _post(
+        self, path: str, body: Mapping[str, str], allow: tuple[int, ...] = (), key: str | None = None
+    ) -> httpx.Response:
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        answer = await self.http.post(path, json=dict(body), headers=headers, timeout=15)
         if answer.status_code not in allow:
             answer.raise_for_status()
         return answer
