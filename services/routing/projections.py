@@ -23,14 +23,23 @@ class TicketProjection:
     topic = topics.TICKETS
     handlers: Mapping[type[Fact], Handler[Context, Case]] = handlers.TICKET_HANDLERS
 
+    def __init__(self, incarnation: int) -> None:
+        self.incarnation = incarnation
+
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[Context, Case]:
-        """Tickets first, then agents, each under lock in order."""
-        keys = {event.key for event in events}
+        """Tickets first, then agents, each under lock in order. What we said ourselves needs neither: it is not applied."""
+        keys = {event.key for event in events if not self._ours(event)}
+        if not keys:
+            nobody = Crew({})
+            return Loaded({event.key: Case(Work(id=event.key), nobody) for event in events}, Context((), nobody))
         works = await desk.works(conn, keys)
         crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
         context = Context(await config.queues(conn), crew)
-        states = {key: Case(works.get(key) or Work(id=key), crew) for key in keys}
+        states = {event.key: Case(works.get(event.key) or Work(id=event.key), crew) for event in events}
         return Loaded(states, context)
+
+    def _ours(self, event: Event[Fact]) -> bool:
+        return event.writer == "routing" and event.position.incarnation == self.incarnation
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Case], now: datetime) -> None:
         """One statement per table."""
@@ -86,11 +95,11 @@ class PromiseProjection:
         await promises.save(conn, states)
 
 
-def all_projections() -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
+def all_projections(incarnation: int) -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
     """In the order in which the topics of one batch are applied."""
     return (
         CustomerProjection(),
-        TicketProjection(),
+        TicketProjection(incarnation),
         PromiseProjection(topics.SLA_CLOCKS, handlers.CLOCK_HANDLERS),
         PromiseProjection(topics.SLA_WARNINGS, handlers.WARNING_HANDLERS),
         PromiseProjection(topics.SLA_BREACHES, handlers.BREACH_HANDLERS),

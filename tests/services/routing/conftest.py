@@ -131,7 +131,7 @@ class House:
     async def fold(self, events: list[Event[Fact]]) -> None:
         """These events of one topic come in one batch; none may be parked."""
         topic = TOPIC_OF[type(events[0].data)].name
-        projection: AnyProjection = next(p for p in all_projections() if p.topic.name == topic)
+        projection: AnyProjection = next(p for p in all_projections(1) if p.topic.name == topic)
         records = [Record(topic, 0, n, event.key, encode(event)) for n, event in enumerate(events)]
         async with db.transaction(self.parts.engine) as conn:
             failures = await self.parts.folder.fold(conn, projection, records)
