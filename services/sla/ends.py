@@ -41,10 +41,9 @@ class LogEnds:
 
     async def _started(self) -> AIOKafkaConsumer:
         self._client = await kafka.start_consumer(self.settings, "sla-ends", (), group=None)
-        await asyncio.wait_for(self._client.topics(), ASK_SECONDS)
-        partitions = self._client.partitions_for_topic(TICKETS.name)
-        if partitions is None:
-            raise kafka.KafkaAway(f"the topic '{TICKETS.name}' is not there")
+        # Asking for an offset makes the client learn of the topic, and so of how many partitions there are.
+        await asyncio.wait_for(self._client.end_offsets([TopicPartition(TICKETS.name, 0)]), ASK_SECONDS)
+        partitions = self._client.partitions_for_topic(TICKETS.name) or frozenset()
         if len(partitions) != self.settings.partitions:
             raise SettingsError(
                 f"PATCHBAY_PARTITIONS is {self.settings.partitions}, but the topic '{TICKETS.name}' has {len(partitions)} "
