@@ -25,6 +25,8 @@ from services.intake.domain.contacts import InboundFile
 PARTS_CAP = 200
 DEPTH_CAP = 20
 HEADER_CAP = 20_000
+LOOK_AT = 20_000  # bytes from which a charset is guessed
+_ASCII = bytes(range(128))
 # Names that mail programs write, and the codec that they mean.
 CHARSETS = {
     "iso-gb2312": "gb18030",
@@ -135,7 +137,9 @@ def text_from(data: bytes, charset: str) -> str:
             return data.decode(candidate)
         except (LookupError, UnicodeError, ValueError):
             continue
-    guess = from_bytes(data[:20_000]).best() if len(data) > 3 else None
+    high = len(data[:LOOK_AT].translate(None, _ASCII))
+    # Few letters beyond ASCII are accents of a western text, and too few to guess from; many are another script.
+    guess = from_bytes(data[:LOOK_AT]).best() if high * 4 > len(data[:LOOK_AT]) else None
     return data.decode(guess.encoding if guess else "cp1252", "replace")
 
 
