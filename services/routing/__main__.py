@@ -34,7 +34,7 @@ async def run() -> None:
         matcher = Matcher(parts, settings)
         ticker = Ticker(parts, settings)
         hub = Hub(parts, settings, matcher.wake.set)
-        consumer = parts.consumer(all_projections(parts.outbox.incarnation), committed=matcher.wake.set)
+        consumer = parts.consumer(all_projections(parts.outbox.incarnation))
         app = make_app(parts, settings, hub, parts.database_ready, consumer.healthy)
         server = make_server(app, settings.host, settings.routing_port)
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Literal
 
 from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain import lifecycle, offers
+from services.routing.domain import offers
 from services.routing.domain.agents import EVERYBODY, Agent
 from services.routing.domain.match import Pair, match
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, matching
+from services.routing.store import config, matching
 from shared import db
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -31,9 +32,8 @@ from shared.telemetry import log
 
 AGENTS_OF_A_TEAM = (64, 1024, 16_384)
 FALLBACK_SECONDS = 1.0
-BUSY_SECONDS = 0.02
+SOON_SECONDS = 0.02
 BACK_OFF_SECONDS = 1.0
-WITHOUT_QUEUE_AT_ONCE = 200
 
 PASS_SECONDS = Histogram(
     "patchbay_match_seconds",
@@ -42,7 +42,19 @@ PASS_SECONDS = Histogram(
 )
 OFFERED = Counter("patchbay_offers", "Offers made")
 
-Outcome = Literal["busy", "nothing", "offered"]
+NEVER = datetime.min.replace(tzinfo=UTC)
+Outcome = Literal["more", "soon", "nothing"]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a pass found. `held_elsewhere`: rows that another transaction held were left out."""
+
+    works: dict[str, Work] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    now: datetime = NEVER
+    held_elsewhere: bool = False
 
 
 @dataclass(slots=True)
@@ -67,84 +79,63 @@ class Matcher:
                 continue
 
     async def _passes(self) -> float:
-        """Pass after pass while there is something to offer. Returns how long to sleep unless woken, in seconds."""
+        """Pass after pass while there is more to offer. Returns how long to sleep unless woken, in seconds."""
         self.wake.clear()
         while True:
             with PASS_SECONDS.time():
                 outcome = await db.retrying(self.once)
-            if outcome != "offered":
-                return BUSY_SECONDS if outcome == "busy" else FALLBACK_SECONDS
+            if outcome != "more":
+                return SOON_SECONDS if outcome == "soon" else FALLBACK_SECONDS
 
     async def once(self) -> Outcome:
-        """One pass. Raises DatabaseAway."""
+        """One pass; tells whether another is worth while: at once, soon (rows were held), or when woken. Raises DatabaseAway."""
         async with db.transaction(self.parts.engine) as conn:
             if not await matching.try_turn(conn):
-                return "busy"
-            queues = {queue.id: queue for queue in await config.queues(conn)}
-            await self._place_those_without_queue(conn, list(queues.values()))
+                return "soon"
             waiting = await matching.first_in_lanes(conn, self.settings.routing_match_tickets)
             if not waiting:
                 return "nothing"
-            return "offered" if await self._offer(conn, waiting, queues) else "nothing"
+            queues = {queue.id: queue for queue in await config.queues(conn)}
+            match_of = await self._found(conn, waiting, queues)
+            if match_of.pairs:
+                await self._write(conn, match_of, queues)
+            if match_of.pairs and len(waiting) >= self.settings.routing_match_tickets:
+                return "more"
+            return "soon" if match_of.held_elsewhere else "nothing"
 
-    async def _offer(self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured]) -> int:
+    async def _found(self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured]) -> _Found:
+        """Lock who waits and who could take them, wider and wider while somebody is left, and match."""
         teams = _teams(queues[queue_id] for _, queue_id in waiting if queue_id in queues)
-        works: list[Work] | None = None
-        agents: dict[str, Agent] = {}
-        pairs: list[Pair] = []
-        now = await clock(conn)
-        for of_each in AGENTS_OF_A_TEAM:
-            found = set(await matching.longest_idle(conn, teams, of_each))
-            if not found and works is None:
-                return 0
-            if works is None:
-                works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
-                found |= {work.visit.preferred for work in works if work.visit and work.visit.preferred}
-            agents |= await matching.lock_present(conn, found - agents.keys())
-            now = await clock(conn)
-            pairs = match(works, agents.values(), queues, now)
-            if len(pairs) == len(works) or len(found) < of_each:
-                break  # all served, or there is nobody more to look at
-        if pairs and works:
-            await self._write(conn, pairs, {work.id: work for work in works}, agents, queues, now)
-        return len(pairs)
+        idle = set(await matching.longest_idle(conn, teams, AGENTS_OF_A_TEAM[0]))
+        if not idle:
+            return _Found()
+        works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
+        wanted = idle | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
+        found = _Found(works={work.id: work for work in works}, held_elsewhere=len(works) < len(waiting))
+        for at_most, wider in pairwise((*AGENTS_OF_A_TEAM, 0)):
+            present = await matching.lock_present(conn, wanted - found.agents.keys())
+            found.agents |= present
+            found.now = await clock(conn)
+            found.pairs = match(works, found.agents.values(), queues, found.now)
+            if len(found.pairs) == len(works) or len(idle) < at_most or not wider:
+                break
+            wanted = idle = set(await matching.longest_idle(conn, teams, wider))
+        found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
+        return found
 
-    async def _write(
-        self,
-        conn: AsyncConnection,
-        pairs: Sequence[Pair],
-        works: dict[str, Work],
-        agents: dict[str, Agent],
-        queues: dict[str, QueueConfigured],
-        now: datetime,
-    ) -> None:
-        before, current = dict(agents), dict(agents)
+    async def _write(self, conn: AsyncConnection, found: _Found, queues: dict[str, QueueConfigured]) -> None:
+        current = dict(found.agents)
         turns = []
-        for pair in pairs:
-            work = works[pair.ticket_id]
-            turn = Turn(work, offers.id_of(work, pair.agent_id, now), now, current)
+        for pair in found.pairs:
+            work = found.works[pair.ticket_id]
+            turn = Turn(work, offers.id_of(work, pair.agent_id, found.now), found.now, current)
             queue_id = work.visit.queue_id if work.visit else ""
             offers.make(turn, current[pair.agent_id], queues[queue_id])
             current.update(turn.changed)
             turns.append(turn)
-        await acting.write(conn, self.parts.outbox, turns, now, besides=_loads(before, current, turns), wake=False)
-        OFFERED.inc(len(pairs))
-
-    async def _place_those_without_queue(self, conn: AsyncConnection, queues: list[QueueConfigured]) -> None:
-        homeless = await matching.without_queue(conn, WITHOUT_QUEUE_AT_ONCE)
-        if not homeless:
-            return
-        agents = await desk.agents(conn, desk.concerned(homeless.values()))
-        now = await clock(conn)
-        turns = []
-        for work in homeless.values():
-            since = work.ticket.waiting_since or work.ticket.intake.opened_at or now
-            turn = Turn(work, f"placed {work.id} {work.visits} {now.isoformat()}", now, agents)
-            lifecycle.place(turn, queues, "opened" if work.visits == 0 else "returned", since, work.last_agent_id)
-            if turn.drafts:
-                turns.append(turn)
-        if turns:
-            await acting.write(conn, self.parts.outbox, turns, now, wake=False)
+        loads = _loads(found.agents, current, turns)
+        await acting.write(conn, self.parts.outbox, turns, found.now, besides=loads, wake=False)
+        OFFERED.inc(len(turns))
 
 
 def _teams(queues: Iterable[QueueConfigured]) -> set[str]:

@@ -13,11 +13,11 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain import offers
+from services.routing.domain import lifecycle, offers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn
 from services.routing.settings import RoutingSettings
-from services.routing.store import desk, matching, streams
+from services.routing.store import config, desk, matching, streams
 from shared import db, idempotency
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -28,6 +28,7 @@ from shared.telemetry import log
 
 AT_ONCE = 500
 HOUSEKEEPING_TICKS = 240
+PLACING_TICKS = 4
 BACK_OFF_SECONDS = 1.0
 
 
@@ -52,8 +53,14 @@ class Ticker:
 
     async def once(self) -> None:
         """All that is due now. Raises DatabaseAway."""
-        await db.retrying(self._expire_offers)
-        await db.retrying(self._end_presence)
+        async with db.transaction(self.parts.engine) as conn:
+            due = await matching.due(conn)
+        if due.offers:
+            await db.retrying(self._expire_offers)
+        if due.presence:
+            await db.retrying(self._end_presence)
+        if due.without_queue and self._ticks % PLACING_TICKS == 0:
+            await db.retrying(self._place_those_without_queue)
         if self._ticks % HOUSEKEEPING_TICKS == 0:
             await self._keep_house()
         self._ticks += 1
@@ -79,6 +86,22 @@ class Ticker:
             strays = await matching.stray_offers(conn, AT_ONCE)
             if gone or strays:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
+
+    async def _place_those_without_queue(self) -> None:
+        """Tickets that no rule took: perhaps one does by now."""
+        async with db.transaction(self.parts.engine) as conn:
+            works = await matching.without_queue(conn, AT_ONCE)
+            queues = await config.queues(conn)
+            known = await desk.agents(conn, desk.concerned(works.values()))
+            now = await clock(conn)
+            turns = []
+            for work in works.values():
+                since = work.ticket.waiting_since or work.ticket.intake.opened_at or now
+                turn = Turn(work, f"placed {work.id} {work.visits} {now.isoformat()}", now, known)
+                lifecycle.place(turn, queues, "opened" if work.visits == 0 else "returned", since, work.last_agent_id)
+                if turn.drafts:
+                    turns.append(turn)
+            await acting.write(conn, self.parts.outbox, turns, now)
 
     async def _keep_house(self) -> None:
         async with db.transaction(self.parts.engine) as conn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,6 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Work
 from services.routing.store import desk
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What there is to do."""
+
+    offers: bool
+    presence: bool
+    without_queue: bool
+
 
 WAITING = "queue_id IS NOT NULL AND offer_expires_at IS NULL"
 
@@ -73,10 +84,28 @@ async def lock_present(conn: AsyncConnection, agent_ids: Collection[str]) -> dic
     return {row.agent_id: desk.agent_of(row) for row in rows}
 
 
+async def due(conn: AsyncConnection) -> Due:
+    """Whether there is anything that time brought about; one statement on indexes."""
+    row = (
+        await conn.execute(
+            sa.text(
+                """
+                SELECT EXISTS (SELECT 1 FROM routing.ticket WHERE offer_expires_at <= clock_timestamp()) AS offers,
+                    EXISTS (SELECT 1 FROM routing.presence WHERE until <= clock_timestamp())
+                        OR EXISTS (SELECT 1 FROM routing.ticket t JOIN routing.agent a ON a.agent_id = t.offer_agent_id
+                            WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break')) AS presence,
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue
+                """
+            )
+        )
+    ).one()
+    return Due(row.offers, row.presence, row.without_queue)
+
+
 async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
     """Tickets that no rule took when they came."""
     rows = await conn.execute(
-        sa.text("SELECT ticket_id FROM routing.ticket WHERE attention = 'no_queue' ORDER BY ticket_id LIMIT :at_most"),
+        sa.text("SELECT ticket_id FROM routing.ticket WHERE attention = 'no_queue' ORDER BY random() LIMIT :at_most"),
         {"at_most": at_most},
     )
     ids = [row.ticket_id for row in rows]

@@ -132,6 +132,7 @@ async def test_a_ticket_that_no_queue_takes_waits_for_one_and_is_placed_when_it_
     assert (await house.done("rina", "GET", f"/v1/tickets/{ticket_id}"))["attention"] == "no_queue"
     await house.queue()
     await house.agent()
+    await house.ticker.once()
     await house.offered()
     assert await house.types(ticket_id) == ["action.required", "ticket.queued", "ticket.offered"]
 
