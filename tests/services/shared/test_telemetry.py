@@ -14,7 +14,6 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared import db, kafka, telemetry
@@ -38,13 +37,11 @@ CALLER = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+def spans() -> InMemorySpanExporter:
     """The spans of this test, as an exporter would get them."""
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    monkeypatch.setattr(provider, "sampler", ALWAYS_ON)  # another test may have set the logs up with nobody recording
+    # A process has one provider for good, and another test may have set it up with nobody recording.
+    provider = TracerProvider(sampler=ALWAYS_ON)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return exporter
