@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Line
-from bench.lines import consumer, intake, offers, personal, pipeline
+from bench.lines import consumer, intake, mail, offers, personal, pipeline, relay
 from bench.machine import facts
 from bench.world import BenchFailed
 from deploy.local.errors import LocalError
@@ -24,11 +24,13 @@ HERE = Path(__file__).resolve().parent
 SCRATCH = HERE.parent / ".patchbay" / "bench"
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
-    "personal": personal.run,
     "intake": intake.run,
+    "mail": mail.run,
+    "consumer": consumer.run,
+    "relay": relay.run,
+    "personal": personal.run,
     "offers": offers.run,
     "pipeline": pipeline.run,
-    "consumer": consumer.run,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import httpx
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.lines.intake import configure_inbox
 from bench.requests import Target
@@ -49,37 +49,20 @@ class System:
         if answer.status_code >= 300:
             raise BenchFailed(f"{service} refused {method} {path}: {answer.text[:300]}")
 
-    async def behind(self) -> int:
-        """What was accepted and not yet taken everywhere: rows of outboxes, records not consumed, tickets in a queue."""
-        connection = await asyncpg.connect(self.database, timeout=10)
-        try:
-            rows: int = sum([await connection.fetchval(f"SELECT count(*) FROM {name}.outbox", timeout=10) for name in SERVICES])
-            waiting: int = await connection.fetchval(
-                "SELECT count(*) FROM routing.ticket WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL", timeout=10
-            )
-            union = " UNION ALL ".join(f"SELECT topic, partition, next_offset FROM {name}.consumer_offset" for name in SERVICES)
-            read = [(TopicPartition(row[0], row[1]), row[2]) for row in await connection.fetch(union, timeout=10)]
-        finally:
-            await connection.close(timeout=10)
-        ends = await self._ends({place for place, _ in read})
-        unread: int = sum(max(0, ends[place] - position) for place, position in read)
-        return rows + waiting + unread
-
-    async def _ends(self, places: set[TopicPartition]) -> dict[TopicPartition, int]:
-        client = await kafka.start_consumer(self.here.settings(self.database), "bench-ends", (), group=None)
-        try:
-            return dict(await asyncio.wait_for(client.end_offsets(list(places)), 10))
-        finally:
-            await kafka.stop(client)
-
     async def settled(self, seconds: float) -> float:
         """Wait until nothing is behind; how long that took. Raises TimeoutError."""
         loop = asyncio.get_running_loop()
+        client = await kafka.start_consumer(self.here.settings(self.database), "bench-ends", (), group=None)
+        connection = await asyncpg.connect(self.database, timeout=10)
         began = loop.time()
-        async with asyncio.timeout(seconds):
-            while await self.behind():  # noqa: ASYNC110 - what is waited for happens in other processes
-                await asyncio.sleep(0.05)
-        return loop.time() - began
+        try:
+            async with asyncio.timeout(seconds):
+                while await _behind(connection, client):
+                    await asyncio.sleep(0.1)
+            return loop.time() - began
+        finally:
+            await connection.close(timeout=10)
+            await kafka.stop(client)
 
     async def refuse_parked(self) -> None:
         """Raises BenchFailed when a service could not take something: then what was measured is not the system at work."""
@@ -90,6 +73,19 @@ class System:
             await connection.close(timeout=10)
         if any(parked.values()):
             raise BenchFailed(f"records were parked: {parked}")
+
+
+async def _behind(connection: asyncpg.Connection, client: AIOKafkaConsumer) -> int:
+    """What was accepted and not yet taken everywhere: rows of outboxes, tickets without an agent, records not consumed."""
+    outboxes = " + ".join(f"(SELECT count(*) FROM {name}.outbox)" for name in SERVICES)
+    waiting = "(SELECT count(*) FROM routing.ticket WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL)"
+    left: int = await connection.fetchval(f"SELECT {outboxes} + {waiting}", timeout=10)
+    if left:
+        return left
+    union = " UNION ALL ".join(f"SELECT topic, partition, next_offset FROM {name}.consumer_offset" for name in SERVICES)
+    read = [(TopicPartition(row[0], row[1]), row[2]) for row in await connection.fetch(union, timeout=10)]
+    ends = await asyncio.wait_for(client.end_offsets(list({place for place, _ in read})), 10)
+    return sum(max(0, ends[place] - position) for place, position in read)
 
 
 @asynccontextmanager
