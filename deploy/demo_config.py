@@ -20,6 +20,7 @@ Body = Mapping[str, Any]
 
 CONFIG: tuple[tuple[str, str, Body], ...] = (
     ("routing", "/v1/teams/support", {"name": {"en": "Support", "he": "תמיכה", "ar": "الدعم", "ro": "Suport"}}),
+    ("routing", "/v1/teams/nobody", {"name": {"en": "Nobody (to show a breach)"}}),
     (
         "routing",
         "/v1/queues/unattended",
@@ -27,7 +28,7 @@ CONFIG: tuple[tuple[str, str, Body], ...] = (
             "name": {"en": "Unattended (to show a breach)"},
             "position": 1,
             "when": {"is": "test", "field": "inbox", "op": "equals", "value": "unattended"},
-            "team_ids": [],
+            "team_ids": ["nobody"],
         },
     ),
     (

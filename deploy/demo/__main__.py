@@ -94,12 +94,14 @@ class Demo:
 
     async def _call(self) -> None:
         """A call rings, is accepted by an agent, answered, and ends."""
-        known = set(self.story.numbers)
+        known = {event.key for event in self.story.of_type("call.received")}
         sid = await self.twilio.ring(CALLER, SUPPORT_PHONE)
-        await self.story.until("a ticket for the call", lambda: bool(set(self.story.numbers) - known), 10)
-        ticket_id = next(
-            event.key for _, event in reversed(self.story.events) if event.type == "call.received.v1" and event.key not in known
-        )
+
+        def new() -> list[str]:
+            return [event.key for event in self.story.of_type("call.received") if event.key not in known]
+
+        await self.story.until("a ticket for the call", lambda: bool(new()), 10)
+        ticket_id = new()[0]
         await self.story.until("an agent for the call", lambda: bool(self.story.said(ticket_id, "ticket.assigned")), 30)
         await self.twilio.status(sid, CALLER, SUPPORT_PHONE, "in-progress", 2)
         await self.twilio.status(sid, CALLER, SUPPORT_PHONE, "completed", 3, seconds=95)

@@ -84,3 +84,7 @@ class Story:
     def said(self, ticket_id: str, event_type: str) -> list[Event[Fact]]:
         """What was said of this type about a ticket."""
         return [event for _, event in self.events if event.key == ticket_id and event.type == f"{event_type}.v1"]
+
+    def of_type(self, event_type: str) -> list[Event[Fact]]:
+        """What was said of this type about any ticket."""
+        return [event for _, event in self.events if event.type == f"{event_type}.v1"]
