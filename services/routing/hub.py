@@ -111,7 +111,8 @@ class Hub:
 
     async def _idle(self) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), FALLBACK_SECONDS)
+            async with asyncio.timeout(FALLBACK_SECONDS):
+                await self._wake.wait()
         except TimeoutError:
             return
 

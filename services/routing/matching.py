@@ -74,7 +74,8 @@ class Matcher:
                 log().warning("matching waits", error=type(error).__name__)
                 pause = BACK_OFF_SECONDS
             try:
-                await asyncio.wait_for(self.wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self.wake.wait()
             except TimeoutError:
                 continue
 

@@ -1,0 +1,69 @@
+"""Every fact that may come is taken, and a decision that fails changes nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.routing.domain.changes import Crew
+from services.routing.domain.work import Work
+from services.routing.handlers import (
+    BREACH_HANDLERS,
+    CLOCK_HANDLERS,
+    CUSTOMER_HANDLERS,
+    HANDLERS,
+    TICKET_HANDLERS,
+    WARNING_HANDLERS,
+    Case,
+    Context,
+    CustomerCase,
+)
+from shared.events import topics
+from shared.events.base import Event, Fact
+from shared.events.codec import decode
+from shared.events.ticket import TicketOpened
+from shared.events.topics import FACT_BY_TYPE
+from shared.ticket import IllegalFact
+from tests.unit.routing.story import a_queue, an_agent, at, by_intake, waiting
+
+FOLDER = Path(__file__).parents[3] / "shared" / "events" / "examples"
+TAKEN = sorted(path for path in FOLDER.glob("*.json") if FACT_BY_TYPE[path.stem] in HANDLERS)
+READ = (topics.TICKETS, topics.CUSTOMERS, topics.SLA_CLOCKS, topics.SLA_WARNINGS, topics.SLA_BREACHES)
+
+
+def take(event: Event[Fact], case: Case, context: Context) -> None:
+    """Hand the event to whichever table of handlers takes it."""
+    kind = type(event.data)
+    if kind in TICKET_HANDLERS:
+        after, drafts = TICKET_HANDLERS[kind](context, case, event, event.time)
+        assert after.work.id == case.work.id
+        assert all(draft.cause == event.id for draft in drafts)
+    elif kind in CUSTOMER_HANDLERS:
+        CUSTOMER_HANDLERS[kind](None, CustomerCase(), event, event.time)
+    else:
+        {**CLOCK_HANDLERS, **WARNING_HANDLERS, **BREACH_HANDLERS}[kind](None, {}, event, event.time)
+
+
+@pytest.mark.parametrize("path", TAKEN, ids=lambda path: path.stem)
+def test_every_example_of_the_contract_is_taken(path: Path) -> None:
+    event = decode(path.read_bytes())
+    agent = an_agent()
+    crew = Crew({agent.id: agent})
+    work = Work(id=event.key) if isinstance(event.data, TicketOpened) else waiting(event.key)
+    take(event, Case(work, crew), Context((a_queue(),), crew))
+
+
+def test_every_handled_fact_is_on_a_topic_that_routing_reads() -> None:
+    assert len(TAKEN) == len(HANDLERS)
+    read = {fact for topic in READ for fact in topic.facts}
+    assert set(HANDLERS) <= read
+
+
+def test_a_fact_that_cannot_be_true_changes_no_agent() -> None:
+    agent = an_agent()
+    crew = Crew({agent.id: agent})
+    opened_twice = by_intake("t-1", 9, TicketOpened(number=1, customer_id="c", channel="email", inbox="help"), at(9))
+    with pytest.raises(IllegalFact):
+        take(opened_twice, Case(waiting(), crew), Context((a_queue(),), crew))
+    assert (crew.agents, crew.changed) == ({agent.id: agent}, set())
