@@ -128,7 +128,7 @@ def _contact(intake: Intake, caller: Caller, key: str | None, raw: bytes, digest
         error = FieldError(f"body{place}.inbox", f"no inbox of this id and channel '{body.channel}' is configured")
         raise Problem(422, "unknown-inbox", "The inbox is not known. Configure it with PUT /v1/inboxes/{id}.", [error])
     unnamed = f"{key}{place}" if key is not None else str(uuid4())
-    request = RequestName(caller.key_id, key, digest) if key is not None else None
+    request = RequestName(f"{caller.key_id}/{key}", digest) if key is not None else None
     try:
         return generic.parse(body, intake.inboxes.current, caller=caller.key_id, unnamed=unnamed, request=request, raw=raw)
     except UnusableHandle as error:

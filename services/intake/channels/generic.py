@@ -11,6 +11,7 @@ from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import NO_LABELS, REFS_CAP, Handle, InboundMessage, Labels, RequestName
+from services.intake.domain.decide import LETTERS
 from services.intake.domain.inboxes import Inboxes
 from shared.events.base import Channel, Priority, cut_text
 from shared.events.message import Origin
@@ -84,7 +85,7 @@ def parse(
         origin=body.origin,
         provider_time=body.sent_at,
         reply_refs=tuple(clean_line(ref) for ref in body.in_reply_to),
-        message_ref=clean_line(body.id) if body.id is not None else None,
+        message_ref=clean_line(body.id) if body.id is not None and body.channel in LETTERS else None,
         confirm=_confirms(body, handle) and inbox is not None and inbox.confirm and inbox.id in inboxes.by_id,
         request=request,
         labels=NO_LABELS if plain else Labels(priority, body.topic, body.product, tuple(body.tags)),

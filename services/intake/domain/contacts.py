@@ -53,10 +53,9 @@ NO_LABELS = Labels()
 
 @dataclass(frozen=True, slots=True)
 class RequestName:
-    """A request by the Idempotency-Key that its caller gave it; `digest` tells whether two of one name are the same."""
+    """A request by its caller and the Idempotency-Key they gave it; `digest` tells whether two of one name are the same."""
 
-    caller: str
-    key: str
+    name: str
     digest: bytes
 
 

@@ -39,6 +39,11 @@ def decide(contacts: Sequence[Contact], known: Known) -> Plan:
 _UNPLACED = Placement("", "", "")
 
 
+def message_id_of(provider: str, dedup_key: str) -> str:
+    """The id of the message that a provider gives this name: the same name is the same message, for ever."""
+    return derived_id("message", provider, dedup_key)
+
+
 def conversation_of(contact: Contact) -> str | None:
     """What all messages of one conversation have in common; None where each message stands for itself."""
     channel: Channel = contact.channel if isinstance(contact, InboundMessage) else "phone"
@@ -80,7 +85,8 @@ def _in_reading_order(contacts: Sequence[Contact]) -> list[int]:
 def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
     if _is_reused(contact, work):
         return Placement("", "", "", reused=True)
-    earlier, dedup_key = _received_before(contact, work)
+    message_id, dedup_key = _named(contact, work)
+    earlier = work.received.get(message_id)
     if earlier is not None:
         return Placement(
             ticket_id=earlier.ticket_id,
@@ -89,10 +95,9 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
             number=earlier.number,
             opened=earlier.opened,
             repeated=True,
-            conflict=earlier.content_hash != contact.content_hash,
+            conflict=not earlier.repeats(contact.content_hash),
         )
     cause = f"{contact.provider}:{dedup_key}"
-    message_id = derived_id("message", contact.provider, dedup_key)
     customer = _customer(contact, contact.handle, cause, work, plan)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan)
     for ref in refs_of(contact):
@@ -103,13 +108,12 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
             ticket_id=ticket.ticket_id,
             customer_id=customer.customer_id,
             contact=contact,
-            dedup_key=dedup_key,
             cause=cause,
             opened=opened,
             participant=ticket.customer_id == customer.customer_id,
         )
     )
-    work.received[Name(contact.provider, dedup_key)] = Received(
+    work.received[message_id] = Received(
         message_id, ticket.ticket_id, ticket.number, customer.customer_id, contact.content_hash, opened
     )
     return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opened)
@@ -118,15 +122,16 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
 def _is_reused(contact: InboundMessage, work: Known) -> bool:
     """Whether the Idempotency-Key of this contact's request names another request."""
     request = contact.request
-    return request is not None and work.requests.setdefault((request.caller, request.key), request.digest) != request.digest
+    return request is not None and work.requests.setdefault(request.name, request.digest) != request.digest
 
 
-def _received_before(contact: InboundMessage, work: Known) -> tuple[Received | None, str]:
-    """The message of the same name, if it came before; and the name under which this one is to be kept."""
-    earlier = work.received.get(Name(contact.provider, contact.dedup_key))
-    if earlier is None or earlier.content_hash == contact.content_hash or contact.conflict_key is None:
-        return earlier, contact.dedup_key
-    return work.received.get(Name(contact.provider, contact.conflict_key)), contact.conflict_key
+def _named(contact: InboundMessage, work: Known) -> tuple[str, str]:
+    """The id of the message, and the name at its provider from which it is made: the second one where another has the first."""
+    message_id = message_id_of(contact.provider, contact.dedup_key)
+    earlier = work.received.get(message_id)
+    if earlier is None or contact.conflict_key is None or earlier.repeats(contact.content_hash):
+        return message_id, contact.dedup_key
+    return message_id_of(contact.provider, contact.conflict_key), contact.conflict_key
 
 
 def _customer(contact: Contact, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:

@@ -12,10 +12,10 @@ REDIRECTS_CAP = 10  # merged into merged into …; a chain longer than this is a
 
 
 class Name(NamedTuple):
-    """What a contact is called at its provider."""
+    """What a call is named at its provider."""
 
     provider: str
-    dedup_key: str
+    ref: str
 
 
 class Ref(NamedTuple):
@@ -27,7 +27,7 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that is stored."""
+    """A message that is stored. Its hash is empty after its person was erased: then nothing tells it from a repeat."""
 
     message_id: str
     ticket_id: str
@@ -35,6 +35,10 @@ class Received:
     customer_id: str
     content_hash: str
     opened: bool
+
+    def repeats(self, content_hash: str) -> bool:
+        """Whether a message of this content is this one again."""
+        return self.content_hash in ("", content_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,13 @@ class KnownTicket:
 class Known:
     """Everything about the contacts of one group. `decide` adds to its own copy what it decides on the way."""
 
-    received: dict[Name, Received] = field(default_factory=dict)
+    received: dict[str, Received] = field(default_factory=dict)
     customers: dict[Handle, KnownCustomer] = field(default_factory=dict)
     tickets: dict[str, KnownTicket] = field(default_factory=dict)
     refs: dict[Ref, str] = field(default_factory=dict)
     conversations: dict[str, str] = field(default_factory=dict)
     calls: dict[Name, Call] = field(default_factory=dict)
-    requests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    requests: dict[str, bytes] = field(default_factory=dict)
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""

@@ -41,7 +41,6 @@ class NewMessage:
     ticket_id: str
     customer_id: str
     contact: InboundMessage
-    dedup_key: str
     cause: str
     opened: bool
     participant: bool

@@ -7,7 +7,7 @@ from shared.db import create_plumbing, drop_plumbing, run_script
 revision = "intake_0001"
 down_revision = None
 
-TABLES = ("parked_contact", "delivery", "call", "attachment", "raw", "ref", "message", "ticket", "handle", "customer", "inbox")
+TABLES = ("parked_contact", "delivery", "call", "attachment", "word", "ref", "message", "ticket", "handle", "customer", "inbox")
 
 
 def upgrade() -> None:
@@ -33,25 +33,22 @@ def upgrade() -> None:
             status text NOT NULL, closed boolean NOT NULL DEFAULT false, owned boolean NOT NULL DEFAULT false,
             merged_into text, followed_up_by text, rested_at timestamptz, promised_by timestamptz,
             story bytea NOT NULL, opened_at timestamptz NOT NULL, changed_at timestamptz NOT NULL) WITH (fillfactor = 75);
-        CREATE INDEX ticket_conversation ON intake.ticket (conversation, number) WHERE conversation IS NOT NULL;
+        CREATE INDEX ticket_ended_conversation ON intake.ticket (conversation, number) WHERE conversation IS NOT NULL AND closed;
         CREATE UNIQUE INDEX ticket_open_conversation ON intake.ticket (conversation)
             WHERE conversation IS NOT NULL AND NOT closed;
         CREATE INDEX ticket_customer ON intake.ticket (customer_id);
         CREATE INDEX ticket_resting ON intake.ticket (rested_at) WHERE rested_at IS NOT NULL;
         CREATE TABLE intake.message (
             id text PRIMARY KEY, ticket_id text NOT NULL, customer_id text NOT NULL,
-            provider text NOT NULL, dedup_key text NOT NULL, content_hash text NOT NULL,
-            channel text NOT NULL, inbox text NOT NULL, handle_kind text, handle text, message_ref text,
-            human boolean NOT NULL, opened boolean NOT NULL, received_at timestamptz NOT NULL,
-            UNIQUE (provider, dedup_key));
+            content_hash text NOT NULL, channel text NOT NULL, inbox text NOT NULL,
+            handle_kind text, handle text, message_ref text, request text, request_hash bytea,
+            human boolean NOT NULL, opened boolean NOT NULL, participant boolean NOT NULL,
+            media_type text NOT NULL, body bytea, received_at timestamptz NOT NULL);
         CREATE INDEX message_ticket ON intake.message (ticket_id, received_at);
-        CREATE INDEX message_customer ON intake.message (customer_id);
+        CREATE INDEX message_of_others ON intake.message (customer_id) WHERE NOT participant;
+        CREATE INDEX message_request ON intake.message (request) WHERE request IS NOT NULL;
         CREATE TABLE intake.ref (inbox text NOT NULL, value text NOT NULL, ticket_id text NOT NULL, PRIMARY KEY (inbox, value));
         CREATE INDEX ref_ticket ON intake.ref (ticket_id);
-        CREATE TABLE intake.raw (
-            id text PRIMARY KEY, customer_id text NOT NULL, media_type text NOT NULL, body bytea,
-            received_at timestamptz NOT NULL);
-        CREATE INDEX raw_customer ON intake.raw (customer_id);
         CREATE TABLE intake.attachment (
             id text PRIMARY KEY, message_id text NOT NULL, part integer NOT NULL, name text NOT NULL,
             media_type text NOT NULL, size_bytes bigint NOT NULL, sha256 text NOT NULL);
@@ -59,6 +56,10 @@ def upgrade() -> None:
         CREATE TABLE intake.call (
             provider text NOT NULL, ref text NOT NULL, id text NOT NULL, ticket_id text NOT NULL, state bytea NOT NULL,
             PRIMARY KEY (provider, ref));
+        CREATE TABLE intake.word (
+            id text PRIMARY KEY, customer_id text NOT NULL, media_type text NOT NULL, body bytea,
+            received_at timestamptz NOT NULL);
+        CREATE INDEX word_customer ON intake.word (customer_id);
         CREATE TABLE intake.delivery (
             message_id text PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY, ticket_id text NOT NULL,
             customer_id text NOT NULL, kind text NOT NULL, channel text NOT NULL, language text NOT NULL,

@@ -35,18 +35,13 @@ CUSTOMERS = sa.text(
 )
 MESSAGES = sa.text(
     """
-    WITH r AS (
-        INSERT INTO intake.raw (id, customer_id, media_type, body, received_at)
-        SELECT *, CAST(:now AS timestamptz) FROM unnest(CAST(:ids AS text[]), CAST(:customers AS text[]), CAST(:media AS text[]),
-                                   CAST(:bodies AS bytea[]))
-    )
-    INSERT INTO intake.message (id, ticket_id, customer_id, provider, dedup_key, content_hash, channel, inbox,
-                                handle_kind, handle, message_ref, human, opened, received_at)
+    INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, channel, inbox, handle_kind, handle, message_ref,
+                                request, request_hash, human, opened, participant, media_type, body, received_at)
     SELECT *, CAST(:now AS timestamptz) FROM unnest(
-        CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:providers AS text[]),
-        CAST(:keys AS text[]), CAST(:hashes AS text[]), CAST(:channels AS text[]), CAST(:inboxes AS text[]),
-        CAST(:kinds AS text[]), CAST(:handles AS text[]), CAST(:refs AS text[]), CAST(:human AS boolean[]),
-        CAST(:opened AS boolean[]))
+        CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
+        CAST(:channels AS text[]), CAST(:inboxes AS text[]), CAST(:kinds AS text[]), CAST(:handles AS text[]),
+        CAST(:refs AS text[]), CAST(:requests AS text[]), CAST(:digests AS bytea[]), CAST(:human AS boolean[]),
+        CAST(:opened AS boolean[]), CAST(:participants AS boolean[]), CAST(:media AS text[]), CAST(:bodies AS bytea[]))
     """
 )
 REFS = sa.text(
@@ -72,7 +67,7 @@ CALLS = sa.text(
 )
 CALL_WORDS = sa.text(
     """
-    INSERT INTO intake.raw (id, customer_id, media_type, body, received_at)
+    INSERT INTO intake.word (id, customer_id, media_type, body, received_at)
     SELECT *, CAST(:now AS timestamptz) FROM unnest(CAST(:ids AS text[]), CAST(:customers AS text[]), CAST(:media AS text[]),
                                                     CAST(:bodies AS bytea[]))
     ON CONFLICT DO NOTHING
@@ -84,14 +79,6 @@ CONFIRMATIONS = sa.text(
     SELECT id, ticket, customer, 'confirmation', 'email', language, CAST(:due AS timestamptz), CAST(:now AS timestamptz)
     FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:languages AS text[]))
         AS c(id, ticket, customer, language)
-    """
-)
-REQUESTS = sa.text(
-    """
-    INSERT INTO intake.idempotency_key (scope, key, request_hash, status, headers, body)
-    SELECT scope, key, hash, 201, CAST('{}' AS jsonb), CAST('' AS bytea)
-    FROM unnest(CAST(:callers AS text[]), CAST(:keys AS text[]), CAST(:hashes AS bytea[])) AS w(scope, key, hash)
-    ON CONFLICT DO NOTHING
     """
 )
 PARK = sa.text(
@@ -161,30 +148,21 @@ async def _save_messages(conn: AsyncConnection, steps: Sequence[NewMessage], now
             "customers": [step.customer_id for step in steps],
             "media": [contact.media_type for contact in contacts],
             "bodies": [contact.raw for contact in contacts],
-            "providers": [contact.provider for contact in contacts],
-            "keys": [step.dedup_key for step in steps],
             "hashes": [contact.content_hash for contact in contacts],
             "channels": [contact.channel for contact in contacts],
             "inboxes": [contact.inbox for contact in contacts],
             "kinds": [contact.handle.kind if contact.handle else None for contact in contacts],
             "handles": [contact.handle.value if contact.handle else None for contact in contacts],
             "refs": [contact.message_ref for contact in contacts],
+            "requests": [contact.request.name if contact.request else None for contact in contacts],
+            "digests": [contact.request.digest if contact.request else None for contact in contacts],
             "human": [contact.origin == "human" for contact in contacts],
             "opened": [step.opened for step in steps],
+            "participants": [step.participant for step in steps],
         },
     )
-    await _save_requests(conn, contacts)
     await _save_refs(conn, steps)
     await _save_attachments(conn, steps)
-
-
-async def _save_requests(conn: AsyncConnection, contacts: Sequence[InboundMessage]) -> None:
-    """Remember the requests' names; the answer is made anew from the messages, so it is not kept."""
-    requests = sorted({(c.request.caller, c.request.key, c.request.digest) for c in contacts if c.request is not None})
-    if requests:
-        await execute_many(
-            conn, REQUESTS, callers=[r[0] for r in requests], keys=[r[1] for r in requests], hashes=[r[2] for r in requests]
-        )
 
 
 async def _save_refs(conn: AsyncConnection, steps: Sequence[NewMessage]) -> None:

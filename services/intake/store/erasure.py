@@ -20,28 +20,23 @@ MERGE_SET = sa.text(
 HANDLES = sa.text("SELECT kind, scope, value FROM intake.handle WHERE customer_id = ANY(:ids)")
 DONE = sa.text("SELECT bool_and(erased_at IS NOT NULL) FROM intake.customer WHERE id = ANY(:ids)")
 TICKETS = sa.text("SELECT id FROM intake.ticket WHERE customer_id = ANY(:ids) ORDER BY id FOR UPDATE")
-SCRUBS_BY_CUSTOMER = tuple(
+SCRUBS = tuple(
     sa.text(statement)
     for statement in (
-        "DELETE FROM intake.handle WHERE customer_id = ANY(:ids)",
-        "UPDATE intake.raw SET body = NULL WHERE customer_id = ANY(:ids)",
+        "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         """
-        UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM intake.message WHERE customer_id = ANY(:ids))
+        WITH scrubbed AS (
+            UPDATE intake.message SET handle_kind = NULL, handle = NULL, message_ref = NULL, request = NULL, content_hash = '',
+                body = NULL
+            WHERE customer_id = ANY(:customers) AND (ticket_id = ANY(:tickets) OR NOT participant) RETURNING id
+        )
+        UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
         """,
-        """
-        UPDATE intake.message SET handle_kind = NULL, handle = NULL, message_ref = NULL, content_hash = '',
-            dedup_key = 'erased:' || encode(sha256(convert_to(dedup_key, 'UTF8')), 'hex')
-        WHERE customer_id = ANY(:ids) AND dedup_key NOT LIKE 'erased:%'
-        """,
-        "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:ids)",
-        "UPDATE intake.customer SET erased_at = coalesce(erased_at, clock_timestamp()) WHERE id = ANY(:ids)",
-    )
-)
-SCRUBS_BY_TICKET = tuple(
-    sa.text(statement)
-    for statement in (
-        "DELETE FROM intake.ref WHERE ticket_id = ANY(:ids)",
-        "UPDATE intake.ticket SET subject = NULL, conversation = NULL WHERE id = ANY(:ids)",
+        "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
+        "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
+        "UPDATE intake.customer SET erased_at = coalesce(erased_at, clock_timestamp()) WHERE id = ANY(:customers)",
+        "DELETE FROM intake.ref WHERE ticket_id = ANY(:tickets)",
+        "UPDATE intake.ticket SET subject = NULL, conversation = NULL WHERE id = ANY(:tickets)",
     )
 )
 
@@ -64,7 +59,5 @@ async def is_done(conn: AsyncConnection, customer_ids: list[str]) -> bool:
 async def scrub(conn: AsyncConnection, customer_ids: list[str]) -> None:
     """Take everything personal out of the rows; what stays is ids, times and counts."""
     tickets = list((await conn.execute(TICKETS, {"ids": customer_ids})).scalars())
-    for statement in SCRUBS_BY_CUSTOMER:
-        await conn.execute(statement, {"ids": customer_ids})
-    for statement in SCRUBS_BY_TICKET:
-        await conn.execute(statement, {"ids": tickets})
+    for statement in SCRUBS:
+        await conn.execute(statement, {"customers": customer_ids, "tickets": tickets})

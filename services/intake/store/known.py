@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage
-from services.intake.domain.decide import conversation_of, refs_of
+from services.intake.domain.decide import conversation_of, message_id_of, refs_of
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
 from shared.ticket import Ticket
 
@@ -22,9 +22,8 @@ _stories = msgspec.json.Decoder(Ticket)
 LOCK = sa.text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) k")
 RECEIVED = sa.text(
     """
-    SELECT m.provider, m.dedup_key, m.id, m.ticket_id, t.number, m.customer_id, m.content_hash, m.opened
-    FROM unnest(CAST(:providers AS text[]), CAST(:keys AS text[])) AS w(provider, dedup_key)
-    JOIN intake.message m USING (provider, dedup_key) JOIN intake.ticket t ON t.id = m.ticket_id
+    SELECT m.id, m.ticket_id, t.number, m.customer_id, m.content_hash, m.opened
+    FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY(:ids)
     """
 )
 CUSTOMERS = sa.text(
@@ -43,7 +42,12 @@ REFS = sa.text(
 CONVERSATIONS = sa.text(
     """
     SELECT w.conversation, t.id FROM unnest(CAST(:conversations AS text[])) AS w(conversation)
-    CROSS JOIN LATERAL (SELECT id FROM intake.ticket t WHERE t.conversation = w.conversation ORDER BY number DESC LIMIT 1) t
+    CROSS JOIN LATERAL (
+        (SELECT id, 0 AS rank FROM intake.ticket t WHERE t.conversation = w.conversation AND NOT t.closed)
+        UNION ALL
+        (SELECT id, 1 FROM intake.ticket t WHERE t.conversation = w.conversation AND t.closed ORDER BY number DESC LIMIT 1)
+        ORDER BY rank LIMIT 1
+    ) t
     """
 )
 CALLS = sa.text(
@@ -52,12 +56,7 @@ CALLS = sa.text(
     FROM unnest(CAST(:providers AS text[]), CAST(:refs AS text[])) AS w(provider, ref) JOIN intake.call c USING (provider, ref)
     """
 )
-REQUESTS = sa.text(
-    """
-    SELECT i.scope, i.key, i.request_hash FROM unnest(CAST(:callers AS text[]), CAST(:keys AS text[])) AS w(scope, key)
-    JOIN intake.idempotency_key i USING (scope, key)
-    """
-)
+REQUESTS = sa.text("SELECT DISTINCT request, request_hash FROM intake.message WHERE request = ANY(:requests)")
 TICKETS = sa.text(
     """
     WITH RECURSIVE chain(id, depth) AS (
@@ -121,29 +120,26 @@ def _contended(contact: Contact) -> Iterable[str]:
         for ticket_id in contact.tokens:
             yield f"ticket\n{ticket_id}"
         if contact.request is not None:
-            yield f"request\n{contact.request.caller}\n{contact.request.key}"
+            yield f"request\n{contact.request.name}"
 
 
 def _lock(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
 
 
-async def _received(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[Name, Received]:
-    names = {
-        Name(c.provider, key)
+async def _received(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[str, Received]:
+    ids = {
+        message_id_of(c.provider, key)
         for c in contacts
         if isinstance(c, InboundMessage)
         for key in (c.dedup_key, c.conflict_key)
         if key is not None
     }
-    if not names:
+    if not ids:
         return {}
-    rows = await conn.execute(RECEIVED, {"providers": [n.provider for n in names], "keys": [n.dedup_key for n in names]})
     return {
-        Name(row.provider, row.dedup_key): Received(
-            row.id, row.ticket_id, row.number, row.customer_id, row.content_hash, row.opened
-        )
-        for row in rows
+        row.id: Received(row.id, row.ticket_id, row.number, row.customer_id, row.content_hash, row.opened)
+        for row in await conn.execute(RECEIVED, {"ids": list(ids)})
     }
 
 
@@ -178,16 +174,15 @@ async def _calls_of(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[
     names = {Name(c.provider, c.call_ref) for c in contacts if isinstance(c, InboundCall)}
     if not names:
         return {}
-    rows = await conn.execute(CALLS, {"providers": [n.provider for n in names], "refs": [n.dedup_key for n in names]})
+    rows = await conn.execute(CALLS, {"providers": [n.provider for n in names], "refs": [n.ref for n in names]})
     return {Name(row.provider, row.ref): _calls.decode(row.state) for row in rows}
 
 
-async def _requests(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[tuple[str, str], bytes]:
-    names = {(c.request.caller, c.request.key) for c in contacts if isinstance(c, InboundMessage) and c.request is not None}
+async def _requests(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[str, bytes]:
+    names = {c.request.name for c in contacts if isinstance(c, InboundMessage) and c.request is not None}
     if not names:
         return {}
-    rows = await conn.execute(REQUESTS, {"callers": [caller for caller, _ in names], "keys": [key for _, key in names]})
-    return {(row.scope, row.key): row.request_hash for row in rows}
+    return {row.request: row.request_hash for row in await conn.execute(REQUESTS, {"requests": list(names)})}
 
 
 async def _tickets(conn: AsyncConnection, wanted: set[str], known: Known) -> dict[str, Ticket]:

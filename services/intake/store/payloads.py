@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-RAW = sa.text("SELECT media_type, body FROM intake.raw WHERE id = :id")
+RAW = sa.text("SELECT media_type, body FROM intake.message WHERE id = :id")
 ATTACHMENT = sa.text(
-    "SELECT a.part, a.media_type, r.body FROM intake.attachment a JOIN intake.raw r ON r.id = a.message_id WHERE a.id = :id"
+    "SELECT a.part, a.media_type, m.body FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id WHERE a.id = :id"
 )
 FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
 

@@ -141,7 +141,9 @@ async def test_an_erased_person_is_in_no_row_and_in_no_event_and_comes_back_as_s
             assert word.lower() not in dump
         await world.execute("UPDATE intake.delivery SET due_at = now()")
         assert [await world.sender.send_due(), await world.sender.send_due()] == [1, 1]
-        assert await world.count("delivery", "state = 'failed'") == 2  # the confirmation and the reply: there is nobody to send to
+        assert (
+            await world.count("delivery", "state = 'failed'") == 2
+        )  # the confirmation and the reply: there is nobody to send to
         await deliver(port, mail(Message_ID="<new@c>"))
     assert (await world.events(MessageReceived))[1].data.customer_id != customer_id
     assert (await world.http.post("/v1/customers/nobody/erase", headers=admin)).status_code == 404

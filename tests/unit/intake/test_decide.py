@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage, RequestName
-from services.intake.domain.decide import conversation_of, decide, numbered
-from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
+from services.intake.domain.decide import conversation_of, decide, message_id_of, numbered
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Received, Ref
 from services.intake.domain.plan import NewCustomer, NewMessage, NewTicket, Plan
 from services.intake.domain.tell import tell
 from shared.events.message import ConfirmationSkipped
@@ -101,20 +101,20 @@ def test_another_letter_under_a_message_id_that_was_used_is_kept_beside_the_firs
     first = letter("<1@c>", conflict_key="sha256:1")
     other = letter("<1@c>", content_hash="other", conflict_key="sha256:2")
     plan = decide([first, other, other], Known())
-    assert [message.dedup_key for message in messages_of(plan)] == ["<1@c>", "sha256:2"]
+    assert [message.message_id for message in messages_of(plan)] == [message_id_of("smtp", k) for k in ("<1@c>", "sha256:2")]
     assert plan.placements[2] == replace(plan.placements[1], repeated=True)
 
 
 def test_an_idempotency_key_used_for_another_request_stores_nothing() -> None:
-    one = chat("a", request=RequestName("k", "key", b"1"))
-    other = chat("b", request=RequestName("k", "key", b"2"))
+    one = chat("a", request=RequestName("k/key", b"1"))
+    other = chat("b", request=RequestName("k/key", b"2"))
     plan = decide([one, other], Known())
     assert plan.placements[1].reused
     assert len(messages_of(plan)) == 1
 
 
 def test_a_stored_message_answers_a_repeat_with_its_number() -> None:
-    known = Known(received={Name("generic", "m-1"): Received("msg", "t", 100007, "c", "m-1", True)})
+    known = Known(received={message_id_of("generic", "m-1"): Received("msg", "t", 100007, "c", "m-1", True)})
     plan = decide([chat()], known)
     assert plan.steps == []
     assert (plan.placements[0].number, plan.placements[0].opened, plan.placements[0].repeated) == (100007, True, True)
