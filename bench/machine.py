@@ -12,6 +12,7 @@ import psutil
 from bench.interleave import quick, repeats
 
 BUSY_LOAD_PER_CORE = 0.5
+CAVEAT = "a short run or a shared, busy machine: these figures show that everything works and must not be quoted"
 
 
 def facts() -> dict[str, str]:
@@ -19,6 +20,7 @@ def facts() -> dict[str, str]:
     memory = psutil.virtual_memory()
     load = psutil.getloadavg()[0]
     cores = psutil.cpu_count() or 1
+    busy = load > cores * BUSY_LOAD_PER_CORE
     return {
         "processor": _processor(),
         "cores": str(cores),
@@ -28,8 +30,9 @@ def facts() -> dict[str, str]:
         "servers": "Apache Kafka 4.4.0 and PostgreSQL 18 of deploy/local on the same machine, fsync on",
         "libraries": ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "asyncpg", "aiokafka")),
         "code": _commit(),
-        "load at start": f"{load:.1f} ({'others were using the machine' if load > cores * BUSY_LOAD_PER_CORE else 'quiet'})",
-        "repeats": f"{repeats()} of each side{', short ones (BENCH_QUICK)' if quick() else ''}",
+        "load at start": f"{load:.1f} ({'others were using the machine' if busy else 'quiet'})",
+        "repeats": f"{repeats()} of each side{', short ones (BENCH_QUICK)' if quick() else ''}; offers and pipeline run once",
+        **({"caveat": CAVEAT} if busy or quick() else {}),
     }
 
 
