@@ -129,7 +129,7 @@ class Matcher:
         turns = []
         for pair in found.pairs:
             work = found.works[pair.ticket_id]
-            turn = Turn(work, offers.id_of(work, pair.agent_id, found.now), found.now, current)
+            turn = Turn(work, offers.id_of(work, pair.agent_id), found.now, current)
             queue_id = work.visit.queue_id if work.visit else ""
             offers.make(turn, current[pair.agent_id], queues[queue_id])
             current.update(turn.changed)

@@ -25,9 +25,9 @@ class CannotOffer(ValueError):
     """The ticket does not wait, is offered already, or the agent has no room."""
 
 
-def id_of(work: Work, agent_id: str, now: datetime) -> str:
-    """The id of the offer of this ticket to this agent at this instant."""
-    return derived_id("offer", work.id, agent_id, str(work.visits), now.isoformat())
+def id_of(work: Work, agent_id: str) -> str:
+    """The id of the next offer of this ticket, to this agent. Counted, so that no clock can give one twice."""
+    return derived_id("offer", work.id, agent_id, str(work.offers))
 
 
 def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
@@ -37,7 +37,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
         raise CannotOffer(work.id)
     units = units_of(work.channel, agent)
     offer = Offer(
-        id=id_of(work, agent.id, turn.now),
+        id=id_of(work, agent.id),
         agent_id=agent.id,
         queue_id=queue.id,
         visit=visit.number,
@@ -47,7 +47,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
         idle_before=agent.idle_since,
     )
     turn.put(load(agent, work.channel, units, turn.now))
-    turn.set(offer=offer)
+    turn.set(offer=offer, offers=work.offers + 1)
     turn.made.append(offer)
     turn.say(
         TicketOffered(

@@ -94,6 +94,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     visits: int = 0
     visit: Visit | None = None
     offer: Offer | None = None
+    offers: int = 0
     accepted_offer_id: str | None = None
     units: int = 0
     last_agent_id: str | None = None
