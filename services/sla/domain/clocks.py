@@ -77,6 +77,11 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     asked: Position = NOTHING_SEEN
 
     @property
+    def place(self) -> tuple[TargetKind, int]:
+        """Which clock of its ticket it is."""
+        return self.target, self.cycle
+
+    @property
     def live(self) -> bool:
         """Whether there is still something to fulfil."""
         return self.state in ("running", "paused")

@@ -41,14 +41,13 @@ def look(story: Story, terms: Terms, now: datetime) -> list[ClockView]:
 
 
 def _view(story: Story, terms: Terms, clock: Clock, now: datetime) -> ClockView:
-    identity = clock_id(story.ticket_id, clock.target, clock.cycle)
     clock = elapse(clock, now, story.standing.whose)
     target = terms.target(clock.target)
     running = clock.state == "running" and target is not None
     counted = Counting(terms.hours(target)).used(clock.since, now) if running and target is not None else 0
-    told = next((told for told in story.told if told.clock_id == identity), None)
+    told = story.told_of(clock)
     return ClockView(
-        clock_id=identity,
+        clock_id=clock_id(story.ticket_id, clock.target, clock.cycle),
         target=clock.target,
         cycle=clock.cycle,
         state=clock.state,
@@ -60,7 +59,7 @@ def _view(story: Story, terms: Terms, clock: Clock, now: datetime) -> ClockView:
         deadline=None if clock.state == "paused" and clock.breach is None else clock.deadline,
         ended_at=clock.ended_at,
         breached_at=clock.breach.at if clock.breach else None,
-        breach_published=told is not None and told.breach_at is not None,
-        warned_at_percent=[percent for percent, target_us in told.warned if target_us == clock.target_us] if told else [],
+        breach_published=told.breach_at is not None,
+        warned_at_percent=[percent for percent, target_us in told.warned if target_us == clock.target_us],
         kept=False if clock.breach else True if clock.state == "fulfilled" else None,
     )

@@ -15,11 +15,13 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from services.sla.domain.clocks import Clock
 from services.sla.domain.policies import Promise, Terms
 from services.sla.domain.standing import Standing, step
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
 from shared.events.call import CallAnswered, CallReceived
 from shared.events.codec import decode_data
+from shared.events.config import TargetKind
 from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.ticket import (
     SpamMarked,
@@ -71,9 +73,15 @@ class Moment(msgspec.Struct, frozen=True, array_like=True):
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was published of a clock beyond its state: the breach at which deadline, which warnings of which target."""
 
-    clock_id: str
+    target: TargetKind
+    cycle: int
     breach_at: datetime | None = None
     warned: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def place(self) -> tuple[TargetKind, int]:
+        """Which clock of its ticket it is about."""
+        return self.target, self.cycle
 
 
 class Story(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -85,6 +93,10 @@ class Story(msgspec.Struct, frozen=True, omit_defaults=True):
     moments: tuple[Moment, ...] = ()
     standing: Standing = Standing()
     told: tuple[Told, ...] = ()
+
+    def told_of(self, clock: Clock) -> Told:
+        """What was told of this clock, nothing if nothing was."""
+        return next((told for told in self.told if told.place == clock.place), Told(*clock.place))
 
     def hear(self, event: Event[Fact], terms: Terms) -> Story:
         """The story with one more fact; unchanged by a fact that promises do not depend on, or that was heard before."""

@@ -17,6 +17,7 @@ from services.sla.domain.clocks import Clock, Dimensions, clock_id
 from services.sla.domain.policies import Terms
 from services.sla.domain.story import Story, Told
 from shared.events.base import Draft, Event, Fact
+from shared.events.config import TargetKind
 from shared.events.sla import (
     ClockCancelled,
     ClockFact,
@@ -32,6 +33,7 @@ from shared.events.sla import (
 
 MOST_URGENT = 4
 _MICROSECOND = timedelta(microseconds=1)
+Place = tuple[TargetKind, int]
 ClockFactT = TypeVar("ClockFactT", bound=ClockFact)
 
 
@@ -57,20 +59,19 @@ def ring(
 
 def next_due(story: Story) -> datetime | None:
     """The next instant at which time alone will bring something about; None when there is none."""
-    noted, instants = _noted(story), []
+    instants = []
     for clock in story.standing.clocks:
         if clock.state != "running":
             continue
-        identity = clock_id(story.ticket_id, clock.target, clock.cycle)
-        told = noted.get(identity, Told(identity))
+        told = story.told_of(clock)
         instants += [mark.at for mark in clock.ahead if (mark.percent, clock.target_us) not in told.warned]
         if clock.breach is None and told.breach_at is None:
             instants.append(clock.deadline)
     return min(instants, default=None)
 
 
-def _noted(story: Story) -> dict[str, Told]:
-    return {told.clock_id: told for told in story.told}
+def _noted(story: Story) -> dict[Place, Told]:
+    return {told.place: told for told in story.told}
 
 
 def _micros(duration: timedelta) -> int:
@@ -93,20 +94,20 @@ class _Teller:
     story: Story
     terms: Terms
     now: datetime
-    noted: dict[str, Told]
+    noted: dict[Place, Told]
     cause: str
     unconfirmed: bool = False
 
     def kept(self) -> tuple[Told, ...]:
         """What was told of the clocks that are still kept."""
-        kept = {self._id(clock) for clock in self.story.standing.clocks}
-        return tuple(told for identity, told in self.noted.items() if identity in kept and (told.breach_at or told.warned))
+        kept = {clock.place for clock in self.story.standing.clocks}
+        return tuple(told for place, told in self.noted.items() if place in kept and (told.breach_at or told.warned))
 
     def changes(self, before: Story, at: datetime) -> Iterator[Draft[Fact]]:
         """From how things stood to how they stand, after a fact of the time `at`."""
-        old = {self._id(clock): clock for clock in before.standing.clocks}
+        old = {clock.place: clock for clock in before.standing.clocks}
         for clock in self.story.standing.clocks:
-            previous = old.get(self._id(clock))
+            previous = old.get(clock.place)
             if previous == clock:
                 continue
             yield from self._begun(previous, clock, at)
@@ -169,13 +170,13 @@ class _Teller:
         if clock.breach is not None:
             yield from self._breached(clock, clock.breach.at, clock.breach.whose)
 
-    def _vanished(self, old: dict[str, Clock], at: datetime) -> Iterator[Draft[Fact]]:
+    def _vanished(self, old: dict[Place, Clock], at: datetime) -> Iterator[Draft[Fact]]:
         """Cycles that the facts, told in their right order, never began."""
-        for identity, clock in old.items():
+        for clock in old.values():
             last = self.story.standing.last(clock.target)
             if last is not None and clock.cycle <= last.cycle:
                 continue
-            told = self.noted.get(identity, Told(identity))
+            told = self._told(clock)
             if told.breach_at is not None:
                 yield from self._retracted(clock, told.breach_at)
             if clock.live:
@@ -222,29 +223,28 @@ class _Teller:
         yield self._draft(clock, self._fact(SlaBreachRetracted, clock, deadline=deadline, cause_event_id=self.cause), self.now)
 
     def _told(self, clock: Clock) -> Told:
-        identity = self._id(clock)
-        return self.noted.get(identity, Told(identity))
+        return self.noted.get(clock.place) or Told(*clock.place)
 
     def _note(self, clock: Clock, told: Told) -> None:
-        self.noted[self._id(clock)] = told
+        self.noted[clock.place] = told
 
-    def _id(self, clock: Clock) -> str:
-        return clock_id(self.story.ticket_id, clock.target, clock.cycle)
+    def _dedup_key(self, clock: Clock) -> str:
+        return f"{self.story.ticket_id}/{clock.target}/{clock.cycle}"
 
     def _draft(self, clock: Clock, fact: ClockFact, at: datetime, cause: str = "") -> Draft[Fact]:
         """Each clock of a ticket says a type at most once for one cause."""
-        return Draft(key=self.story.ticket_id, data=fact, cause=f"{self._id(clock)} {cause or self.cause}", time=at)
+        return Draft(key=self.story.ticket_id, data=fact, cause=f"{self._dedup_key(clock)} {cause or self.cause}", time=at)
 
     def _fact(self, kind: type[ClockFactT], clock: Clock, whose: Dimensions | None = None, **more: Any) -> ClockFactT:
         promise = self.terms.promise
         whose = whose or self.story.standing.whose
         return kind(
-            clock_id=self._id(clock),
+            clock_id=clock_id(self.story.ticket_id, clock.target, clock.cycle),
             target=clock.target,
             cycle=clock.cycle,
             policy_id=promise.policy_id,
             policy_version=promise.policy_version,
-            dedup_key=f"{self.story.ticket_id}/{clock.target}/{clock.cycle}",
+            dedup_key=self._dedup_key(clock),
             channel=whose.channel,
             priority=whose.priority,
             calendar_id=promise.calendar_id,

@@ -10,7 +10,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.sla.domain.clocks import clock_id
 from services.sla.domain.policies import Book
 from services.sla.domain.story import Story
 from services.sla.handlers import HANDLERS
@@ -130,7 +129,6 @@ async def _save_clocks(conn: AsyncConnection, stories: Sequence[Story]) -> None:
 
 def _clock_row(story: Story, index: int) -> tuple[object, ...]:
     clock, whose, promise = story.standing.clocks[index], story.standing.whose, story.promise
-    identity = clock_id(story.ticket_id, clock.target, clock.cycle)
     return (
         story.ticket_id,
         clock.target,
@@ -147,5 +145,5 @@ def _clock_row(story: Story, index: int) -> tuple[object, ...]:
         clock.target_us,
         clock.deadline,
         clock.ended_at,
-        next((told.breach_at for told in story.told if told.clock_id == identity), None),
+        story.told_of(clock).breach_at,
     )

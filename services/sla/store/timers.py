@@ -106,23 +106,21 @@ CLAIM = """
     WITH reached AS (
         {reached}
     ), due AS (
-        SELECT d.ticket_id FROM reached r CROSS JOIN LATERAL (
-            SELECT t.ticket_id, t.due_at FROM sla.timer t
+        SELECT d.ticket_id, r.through FROM reached r CROSS JOIN LATERAL (
+            SELECT t.ticket_id FROM sla.timer t
             WHERE t.partition = r.partition AND t.due_at <= r.through AND t.due_at <= now(){certain}
-            ORDER BY t.due_at LIMIT :most) AS d
-        ORDER BY d.due_at LIMIT :most
+            ORDER BY t.due_at LIMIT :each FOR UPDATE OF t SKIP LOCKED) AS d
     ), held AS (
-        SELECT k.ticket_id, k.state FROM sla.ticket k JOIN due USING (ticket_id)
+        SELECT k.ticket_id, k.state, due.through FROM sla.ticket k JOIN due USING (ticket_id)
         ORDER BY k.ticket_id FOR UPDATE OF k SKIP LOCKED
     ), fired AS (
-        DELETE FROM sla.timer t USING held h, reached r
-        WHERE t.ticket_id = h.ticket_id AND r.partition = t.partition AND t.due_at <= r.through AND t.due_at <= now()
-        RETURNING t.ticket_id, r.through
+        DELETE FROM sla.timer t USING held h WHERE t.ticket_id = h.ticket_id
     )
-    SELECT h.state, f.through FROM held h JOIN fired f USING (ticket_id) ORDER BY h.ticket_id
+    SELECT state, through FROM held ORDER BY ticket_id
 """
-# now() and not clock_timestamp(): a volatile bound cannot be a condition of the index. A parked fact may still disprove
-# what is due on its ticket.
+# A claim waits for nobody: what is locked is left to the next one. So it may lock timer and ticket in the other order than
+# a fold does. now() and not clock_timestamp(): a volatile bound cannot be a condition of the index. A parked fact may
+# still disprove what is due on its ticket.
 CLAIM_READ = CLAIM.format(
     reached="""
         SELECT w.partition, w.through
@@ -148,7 +146,7 @@ async def claim(conn: AsyncConnection, reaches: Sequence[Reach], most: int) -> l
             "partitions": [reach.partition for reach in reaches],
             "ends": [reach.end for reach in reaches],
             "throughs": [reach.through for reach in reaches],
-            "most": most,
+            "each": _each(most, len(reaches)),
         },
     )
     return [Claimed(decode_story(row.state), row.through) for row in rows]
@@ -156,8 +154,13 @@ async def claim(conn: AsyncConnection, reaches: Sequence[Reach], most: int) -> l
 
 async def claim_held(conn: AsyncConnection, through: datetime, partitions: int, most: int) -> list[Claimed]:
     """Take timers that were due by `through`, whatever of their tickets' facts was not read yet."""
-    rows = await conn.execute(sa.text(CLAIM_HELD), {"through": through, "last": partitions - 1, "most": most})
+    rows = await conn.execute(sa.text(CLAIM_HELD), {"through": through, "last": partitions - 1, "each": _each(most, partitions)})
     return [Claimed(decode_story(row.state), row.through) for row in rows]
+
+
+def _each(most: int, partitions: int) -> int:
+    """How many of each partition: a claim must not lock more than it takes, or others find nothing beside it."""
+    return max(1, most // max(1, partitions))
 
 
 async def postpone(conn: AsyncConnection, ticket_id: str, partitions: int, until: datetime) -> None:

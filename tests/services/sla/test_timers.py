@@ -269,7 +269,7 @@ async def test_looking_for_due_timers_uses_the_index_however_many_there_are(sla:
 
 
 async def _plan(sla: Sla, statement: str, now: datetime) -> str:
-    values: dict[str, object] = {"partitions": [0, 1], "ends": [0, 0], "throughs": [now, now], "most": 500}
+    values: dict[str, object] = {"partitions": [0, 1], "ends": [0, 0], "throughs": [now, now], "each": 250}
     async with db.transaction(sla.engine) as conn:
         rows = await conn.execute(sa.text(f"EXPLAIN {statement}"), values)
         return "\n".join(row[0] for row in rows)
