@@ -12,7 +12,6 @@ import uvloop
 
 from bench.fold import SCHEMA, TicketFold
 from bench.lines.consumer import make_consumer
-from shared import db
 from shared.outbox import Outbox
 from shared.personal import KeyRing
 from shared.relay import Relay
@@ -24,7 +23,7 @@ async def relay() -> None:
     """Send intake's outbox until told to stop."""
     settings = Settings()
     outbox = Outbox(schema="intake", incarnation=1, keys=KeyRing(settings.master_key_bytes()), wake=asyncio.Event())
-    await run_until_stopped({"relay": Relay(settings, db.make_engine(settings, "bench"), outbox).run})
+    await run_until_stopped({"relay": Relay(settings, outbox).run})
 
 
 async def consumer(file: Path) -> None:

@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import db, kafka, telemetry
+from shared.deadlines import within
 from shared.folding import AnyProjection, Folder
 from shared.offsets import Offsets, Place
 from shared.parking import Parking
@@ -134,7 +135,6 @@ class Consumer:
         records = await self._expected(client, batches)
         if records:
             await self._apply(records)
-            await self._tell_kafka(client)
             self._moved = time.monotonic()
         self._turned = time.monotonic()
         if self._turned - self._kept_house > HOUSEKEEPING_SECONDS:
@@ -180,8 +180,8 @@ class Consumer:
         return fitting
 
     async def _refuse_hole(self, client: AIOKafkaConsumer, tp: TopicPartition, expected: int) -> None:
-        first = (await asyncio.wait_for(client.beginning_offsets([tp]), 10))[tp]
-        end = (await asyncio.wait_for(client.end_offsets([tp]), 10))[tp]
+        first = (await within(client.beginning_offsets([tp]), 10))[tp]
+        end = (await within(client.end_offsets([tp]), 10))[tp]
         if first > expected or end < expected:
             raise LogLost(
                 f"{tp.topic}[{tp.partition}]: the next record to read is {expected}, but the log holds {first} to {end}. "
@@ -239,14 +239,16 @@ class Consumer:
     async def _tell_kafka(self, client: AIOKafkaConsumer) -> None:
         """Commit to the group as information for lag tools; our own offsets are the truth, so failing is no matter."""
         try:
-            await asyncio.wait_for(client.commit(dict(self._next)), 5)
+            await within(client.commit(dict(self._next)), 5)
         except (KafkaError, TimeoutError) as error:
             log().info("kafka did not take the offsets", error=type(error).__name__)
 
     async def _keep_house(self, client: AIOKafkaConsumer) -> None:
         """Retry parked keys that were asked for, publish the figures, and notice a client that stopped bringing records."""
         await self.parking.work_off(self.engine, self.folder, self.projections, self.assigned())
-        ends = await asyncio.wait_for(client.end_offsets(list(self._next)), 10) if self._next else {}
+        if self._next:
+            await self._tell_kafka(client)
+        ends = await within(client.end_offsets(list(self._next)), 10) if self._next else {}
         behind = 0
         for tp, end in ends.items():
             lag = max(0, end - self._next.get(tp, end))
@@ -268,20 +270,6 @@ class Consumer:
             age = figures.age_seconds.get(Place(tp.topic, tp.partition), 0.0)
             behind = self._next.get(tp, end) < end
             telemetry.LAG_SECONDS.labels(self.schema, tp.topic, str(tp.partition)).set(age if behind else 0.0)
-
-    async def caught_up(self, topic: str) -> frozenset[int]:
-        """The partitions of `topic` read here whose every record of before this call has been applied and committed.
-
-        Asks the broker. Empty when it does not answer: then nothing is known. Never raises for that.
-        """
-        client, mine = self._client, [tp for tp in self._next if tp.topic == topic]
-        if client is None or not mine:
-            return frozenset()
-        try:
-            ends = await asyncio.wait_for(client.end_offsets(mine), 1.0)
-        except (KafkaError, TimeoutError, OSError):
-            return frozenset()
-        return frozenset(tp.partition for tp, end in ends.items() if self._next.get(tp, -1) >= end)
 
 
 def _record(record: ConsumerRecord) -> Record:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -10,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from shared.deadlines import within
 from shared.events.topics import TOPICS, Topic
 from shared.settings import Settings
 from shared.telemetry import log
@@ -77,7 +77,7 @@ async def start_consumer(
 async def stop(client: Stoppable) -> None:
     """Stop a client, but never wait for it longer than STOP_SECONDS: aiokafka's stop can hang while the broker is away."""
     try:
-        await asyncio.wait_for(client.stop(), STOP_SECONDS)
+        await within(client.stop(), STOP_SECONDS)
     except (TimeoutError, KafkaError, OSError) as error:
         log().warning("kafka client did not stop in time", error=type(error).__name__)
 
@@ -116,7 +116,7 @@ def _new_topic(topic: Topic, settings: Settings) -> NewTopic:
 
 async def _start(client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClient, starting: Awaitable[None]) -> None:
     try:
-        await asyncio.wait_for(starting, START_SECONDS)
+        await within(starting, START_SECONDS)
     except (KafkaError, TimeoutError, OSError) as error:
         await _close(client)
         raise KafkaAway(f"Kafka does not answer: {type(error).__name__}") from error
@@ -125,6 +125,6 @@ async def _start(client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClie
 async def _close(client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClient) -> None:
     closing = client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop()
     try:
-        await asyncio.wait_for(closing, STOP_SECONDS)
+        await within(closing, STOP_SECONDS)
     except (TimeoutError, KafkaError, OSError) as error:
         log().warning("kafka client did not close in time", error=type(error).__name__)

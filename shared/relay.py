@@ -12,18 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import asyncpg
-import sqlalchemy as sa
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared import db, kafka, telemetry
+from shared import kafka, telemetry
+from shared.deadlines import within
 from shared.outbox import SHARDS, Outbox
 from shared.settings import Settings
 from shared.telemetry import log
 
 ROWS_AT_ONCE = 1000
 SEND_SECONDS = 15.0
+STATEMENT_SECONDS = 10.0
 IDLE_SECONDS = 0.5
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
@@ -33,7 +33,6 @@ class Relay:
     """Sends one service's outbox until cancelled; rebuilds its producer and its connection by itself."""
 
     settings: Settings
-    engine: AsyncEngine
     outbox: Outbox
     _producer: AIOKafkaProducer | None = None
     _failures: int = 0
@@ -48,8 +47,8 @@ class Relay:
                 except (
                     KafkaError,
                     kafka.KafkaAway,
-                    db.DatabaseAway,
                     asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
                     OSError,
                     TimeoutError,
                 ) as error:
@@ -65,7 +64,7 @@ class Relay:
             await connection.add_listener(f"outbox_{self.outbox.schema}", self._wake)
             while not connection.is_closed():
                 await self._take_shards(connection)
-                sent = await self._send_once() if self._held else 0
+                sent = await self._send_once(connection) if self._held else 0
                 self._failures = 0
                 if sent < ROWS_AT_ONCE:
                     await self._idle()
@@ -79,13 +78,12 @@ class Relay:
 
     async def _idle(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.outbox.wake.wait(), IDLE_SECONDS)
+            await within(self.outbox.wake.wait(), IDLE_SECONDS)
         self.outbox.wake.clear()
 
     async def _take_shards(self, connection: asyncpg.Connection) -> None:
         missing = [shard for shard in range(SHARDS) if shard not in self._held]
         if not missing:
-            await connection.execute("SELECT 1", timeout=5)
             return
         rows = await connection.fetch(
             "SELECT s FROM unnest($1::int[]) s WHERE pg_try_advisory_lock(hashtext('relay ' || $2), s)",
@@ -95,49 +93,42 @@ class Relay:
         )
         self._held |= {row["s"] for row in rows}
 
-    async def _send_once(self) -> int:
+    async def _send_once(self, connection: asyncpg.Connection) -> int:
         """Send the oldest rows of the shards held; delete those acknowledged. Returns how many."""
-        rows = await self._oldest()
+        rows = await self._oldest(connection)
         if not rows:
             return 0
         if self._producer is None:
             self._producer = await kafka.start_producer(self.settings, f"relay-{self.outbox.schema}")
-        futures = [
-            await asyncio.wait_for(
-                self._producer.send(
-                    row.topic,
-                    key=row.key.encode(),
-                    value=row.value,
-                    headers=[("traceparent", row.traceparent.encode())] if row.traceparent else None,
-                ),
-                SEND_SECONDS,
-            )
-            for row in rows
-        ]
+        async with asyncio.timeout(SEND_SECONDS):
+            futures = [
+                await self._producer.send(
+                    row["topic"],
+                    key=row["key"].encode(),
+                    value=row["value"],
+                    headers=[("traceparent", row["traceparent"].encode())] if row["traceparent"] else None,
+                )
+                for row in rows
+            ]
         done, waiting = await asyncio.wait(futures, timeout=SEND_SECONDS)
-        acknowledged = [row.id for row, future in zip(rows, futures, strict=True) if _acknowledged(future)]
-        await self._delete(acknowledged)
+        acknowledged = [row["id"] for row, future in zip(rows, futures, strict=True) if _acknowledged(future)]
+        await self._delete(connection, acknowledged)
         telemetry.RELAYED.labels(self.outbox.schema).inc(len(acknowledged))
         if waiting or len(acknowledged) < len(rows):
             raise next((f.exception() for f in done if f.exception() is not None), None) or TimeoutError("no acknowledgement")
         return len(rows)
 
-    async def _oldest(self) -> Sequence[sa.Row[tuple[object, ...]]]:
-        async with db.transaction(self.engine) as conn:
-            result = await conn.execute(
-                sa.text(
-                    f"SELECT id, topic, key, value, traceparent FROM {self.outbox.schema}.outbox"
-                    " WHERE shard = ANY(:shards) ORDER BY id LIMIT :rows"
-                ),
-                {"shards": sorted(self._held), "rows": ROWS_AT_ONCE},
-            )
-            return result.all()
+    async def _oldest(self, connection: asyncpg.Connection) -> Sequence[asyncpg.Record]:
+        statement = (
+            f"SELECT id, topic, key, value, traceparent FROM {self.outbox.schema}.outbox"
+            " WHERE shard = ANY($1::smallint[]) ORDER BY id LIMIT $2"
+        )
+        return await connection.fetch(statement, sorted(self._held), ROWS_AT_ONCE, timeout=STATEMENT_SECONDS)
 
-    async def _delete(self, ids: list[int]) -> None:
-        if not ids:
-            return
-        async with db.transaction(self.engine) as conn:
-            await conn.execute(sa.text(f"DELETE FROM {self.outbox.schema}.outbox WHERE id = ANY(:ids)"), {"ids": ids})
+    async def _delete(self, connection: asyncpg.Connection, ids: list[int]) -> None:
+        if ids:
+            statement = f"DELETE FROM {self.outbox.schema}.outbox WHERE id = ANY($1::bigint[])"
+            await connection.execute(statement, ids, timeout=STATEMENT_SECONDS)
 
     async def _recover(self, error: BaseException) -> None:
         self._failures += 1

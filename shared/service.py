@@ -50,7 +50,7 @@ class Resources:
 
     def relay(self) -> Relay:
         """The relay of this service's outbox."""
-        return Relay(self.settings, self.engine, self.outbox)
+        return Relay(self.settings, self.outbox)
 
     def consumer(self, projections: tuple[AnyProjection, ...], committed: Callable[[], None] = lambda: None) -> Consumer:
         """The consumer of these topics; `committed` is called after each transaction that applied something."""
@@ -119,11 +119,18 @@ async def run_until_stopped(tasks: Mapping[str, Task], drain: Callable[[], None]
         draining = {task for task in running if task.get_name().startswith("serve")}
         if draining:
             await asyncio.wait(draining, timeout=STOP_SECONDS)
-    for task in running:
-        task.cancel()
-    await asyncio.wait(running, timeout=STOP_SECONDS)
+    await _cancel(running)
     for task in running:
         _raise_failure(task, expected=stopper in done)
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel, and again after a moment: a library may have swallowed the first time."""
+    deadline = asyncio.get_running_loop().time() + STOP_SECONDS
+    while (left := {task for task in tasks if not task.done()}) and asyncio.get_running_loop().time() < deadline:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=2)
 
 
 def _raise_failure(task: asyncio.Task[None], *, expected: bool) -> None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared import kafka
+from shared.deadlines import within
 from shared.events.base import Event, Fact, Position, Writer
 from shared.events.codec import Undecodable, decode, encode
 from shared.events.topics import SIGNALS
@@ -36,8 +37,8 @@ class Signals:
         try:
             if self._producer is None:
                 self._producer = await kafka.start_producer(self.settings, f"signals-{self.writer}")
-            sending = await asyncio.wait_for(self._producer.send(SIGNALS.name, encode(event), key.encode()), SEND_SECONDS)
-            await asyncio.wait_for(asyncio.shield(sending), SEND_SECONDS)
+            sending = await within(self._producer.send(SIGNALS.name, encode(event), key.encode()), SEND_SECONDS)
+            await within(asyncio.shield(sending), SEND_SECONDS)
         except (KafkaError, kafka.KafkaAway, TimeoutError) as error:
             log().info("signal not sent", type=fact.TYPE, error=type(error).__name__)
             await self.stop()

@@ -227,7 +227,6 @@ async def fresh_topics(settings: Settings) -> None:
             return not names & set(await admin.list_topics())
 
         await until("the topics are deleted", gone)
-        await _forget_groups(admin)
     finally:
         await admin.close()
     await until("the topics are made", lambda: _made(settings), 30)
@@ -239,12 +238,6 @@ async def _made(settings: Settings) -> bool:
     except KafkaError:
         return False
     return True
-
-
-async def _forget_groups(admin: AIOKafkaAdminClient) -> None:
-    groups = [group for group, *_ in await admin.list_consumer_groups()]
-    if groups:
-        await admin.delete_consumer_groups(groups)
 
 
 @asynccontextmanager

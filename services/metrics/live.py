@@ -17,6 +17,7 @@ from services.metrics import store
 from services.metrics.domain.cells import Dims, Measure
 from shared import db
 from shared.clock import clock
+from shared.deadlines import within
 from shared.telemetry import log
 
 MEASURES: tuple[Measure, ...] = ("backlog_now", "waiting_now", "agents_now", "commitment_running_now")
@@ -125,7 +126,7 @@ class Live:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            await within(self._stopping.wait(), seconds)
         except TimeoutError:
             return
 

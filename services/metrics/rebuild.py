@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.metrics.settings import MetricsSettings
 from services.metrics.store import SCHEMA, projections
 from shared import db, kafka
+from shared.deadlines import within
 from shared.events.base import Writer
 from shared.events.topics import PARKED
 from shared.folding import Folder
@@ -108,8 +109,8 @@ class Rebuild:
         if not read:
             return
         client.assign(read)
-        first = await asyncio.wait_for(client.beginning_offsets(read), 30)
-        ends = await asyncio.wait_for(client.end_offsets(read), 30)
+        first = await within(client.beginning_offsets(read), 30)
+        ends = await within(client.end_offsets(read), 30)
         for place in read:
             if first[place] > 0 or ends[place] < targets[place]:
                 raise LogIncomplete(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared import kafka
+from shared.deadlines import within
 from shared.events.topics import TICKETS
 from shared.settings import Settings, SettingsError
 
@@ -27,7 +27,7 @@ class LogEnds:
         try:
             client = self._client or await self._started()
             places = [TopicPartition(TICKETS.name, partition) for partition in range(self.settings.partitions)]
-            ends = await asyncio.wait_for(client.end_offsets(places), ASK_SECONDS)
+            ends = await within(client.end_offsets(places), ASK_SECONDS)
         except (KafkaError, kafka.KafkaAway, TimeoutError, OSError):
             await self.close()
             return None
@@ -42,7 +42,7 @@ class LogEnds:
     async def _started(self) -> AIOKafkaConsumer:
         self._client = await kafka.start_consumer(self.settings, "sla-ends", (), group=None)
         # Asking for an offset makes the client learn of the topic, and so of how many partitions there are.
-        await asyncio.wait_for(self._client.end_offsets([TopicPartition(TICKETS.name, 0)]), ASK_SECONDS)
+        await within(self._client.end_offsets([TopicPartition(TICKETS.name, 0)]), ASK_SECONDS)
         partitions = self._client.partitions_for_topic(TICKETS.name) or frozenset()
         if len(partitions) != self.settings.partitions:
             raise SettingsError(

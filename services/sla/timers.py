@@ -28,6 +28,7 @@ from services.sla.store.definitions import Shelf
 from services.sla.store.timers import Claimed, Due, Reach
 from shared import db
 from shared.clock import clock
+from shared.deadlines import within
 from shared.events.base import Draft, Fact
 from shared.events.sla import SlaBreached, SlaWarned
 from shared.outbox import Outbox
@@ -99,7 +100,7 @@ class Ticker:
             self._turned = time.monotonic()
             await asyncio.sleep(SPACING_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, pause - SPACING_SECONDS))
+                await within(self._wake.wait(), max(0.0, pause - SPACING_SECONDS))
             self._wake.clear()
 
     async def tick(self) -> float:

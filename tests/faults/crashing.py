@@ -84,10 +84,10 @@ def _around_send(before: Callable[[], None], after: Callable[[], None]) -> None:
         before()
         return await send(self, *arguments, **named)
 
-    async def deleting(self: Relay, ids: list[int]) -> None:
+    async def deleting(self: Relay, connection: Any, ids: list[int]) -> None:
         if ids:
             after()
-        await delete(self, ids)
+        await delete(self, connection, ids)
 
     AIOKafkaProducer.send = sending
     Relay._delete = deleting  # type: ignore[method-assign]

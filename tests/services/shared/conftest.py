@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import pytest_asyncio
 import sqlalchemy as sa
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import db
@@ -21,6 +23,9 @@ from shared.outbox import Outbox
 from shared.parking import Parking
 from shared.personal import KeyRing
 from shared.settings import Settings
+
+# A process has one provider for good: here one that records, made before a test's log set-up chooses one that does not.
+trace.set_tracer_provider(TracerProvider())
 
 
 @dataclass(frozen=True, slots=True)

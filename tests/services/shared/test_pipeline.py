@@ -60,7 +60,7 @@ async def _skip_what_other_tests_wrote(plumbing: Plumbing, bootstrap: str) -> No
 
 
 def relay_of(plumbing: Plumbing) -> Relay:
-    return Relay(plumbing.settings, plumbing.engine, plumbing.outbox("intake"))
+    return Relay(plumbing.settings, plumbing.outbox("intake"))
 
 
 def consumer_of(plumbing: Plumbing, group: str) -> Consumer:
@@ -92,7 +92,6 @@ async def test_what_is_published_arrives_once_and_in_order(connected: Plumbing, 
         for key in keys:
             assert await connected.seen(key) == tuple(event.id for event in told[key])
         assert await connected.rows("SELECT count(*) FROM intake.outbox") == [(0,)]
-        assert await consumer.caught_up("tickets") == frozenset(range(12))
 
 
 async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumbing, empty_database: str) -> None:

@@ -14,7 +14,6 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared import db, kafka, telemetry
@@ -38,11 +37,10 @@ CALLER = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+def spans() -> InMemorySpanExporter:
     """The spans of this test, as an exporter would get them."""
-    # A process has one provider for good, and another test may have set it up with nobody recording.
-    provider = TracerProvider(sampler=ALWAYS_ON)
-    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)  # the one that conftest made, which records
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return exporter
