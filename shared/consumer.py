@@ -33,6 +33,7 @@ POLL_MS = 200
 WATCHDOG_SECONDS = 60.0
 HOUSEKEEPING_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+FAILURES_OF_A_CLIENT = 10
 
 
 class LogLost(RuntimeError):
@@ -118,15 +119,22 @@ class Consumer:
                 except (KafkaError, kafka.KafkaAway, db.DatabaseAway, OSError, TimeoutError) as error:
                     await self._wait_out(error)
         finally:
-            if self._client is not None:
-                await kafka.stop(self._client)
+            await self._drop_client()
 
     async def _wait_out(self, error: BaseException) -> None:
         self._failures += 1
-        self._turned = time.monotonic()
+        self._turned = self._moved = time.monotonic()  # waiting is no standstill of the client
         log().warning("consumer waits", error=type(error).__name__, failures=self._failures)
         self._next.clear()
+        if self._failures % FAILURES_OF_A_CLIENT == 0 and not isinstance(error, db.DatabaseAway):
+            await self._drop_client()
         await asyncio.sleep(BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1])
+
+    async def _drop_client(self) -> None:
+        """A client that only fails may never recover by itself: its coordination with the group can end without a word."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await kafka.stop(client)
 
     async def _turn(self) -> None:
         client = await self._started()
@@ -196,12 +204,12 @@ class Consumer:
             for tp, records in batches.items()
         }
         try:
-            await db.retrying(lambda: self._transaction(moves, batches, self._fold))
+            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold))
         except (Fenced, db.DatabaseAway):
             raise
         except Exception as error:  # noqa: BLE001 - one record may have failed them all; which one is found next
             log().error("batch failed; taking its records one by one", error=type(error).__name__, exc_info=True)
-            await db.retrying(lambda: self._transaction(moves, batches, self._fold_one_by_one))
+            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold_each))
         for tp, records in batches.items():
             self._next[tp] = records[-1].offset + 1
             telemetry.CONSUMED.labels(self.schema, tp.topic).inc(len(records))
@@ -212,7 +220,7 @@ class Consumer:
         self,
         moves: Mapping[Place, tuple[int, int, datetime]],
         batches: Mapping[TopicPartition, list[ConsumerRecord]],
-        fold: Callable[[AsyncConnection, AnyProjection, Sequence[Record]], Awaitable[None]],
+        fold: Callable[[AsyncConnection, AnyProjection, Sequence[Record]], Awaitable[list[Failure]]],
     ) -> None:
         async with db.transaction(self.engine) as conn:
             if not await self.offsets.move(conn, moves):
@@ -221,20 +229,6 @@ class Consumer:
                 records = [_record(r) for tp, rs in batches.items() if tp.topic == projection.topic.name for r in rs]
                 if records:
                     await fold(conn, projection, records)
-
-    async def _fold(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> None:
-        await self.folder.fold(conn, projection, records)
-
-    async def _fold_one_by_one(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> None:
-        """After a batch failed outside of its handlers: find the record that no table takes, and park that one."""
-        for record in records:
-            try:
-                async with conn.begin_nested():
-                    await self.folder.fold(conn, projection, [record])
-            except Exception as error:
-                if db.is_away(error) or db.sqlstate(error) in db.RETRY_STATES:
-                    raise
-                await self.folder.parking.keep(conn, [Failure(record, "failed", telemetry.describe(error))])
 
     async def _tell_kafka(self, client: AIOKafkaConsumer) -> None:
         """Commit to the group as information for lag tools; our own offsets are the truth, so failing is no matter."""

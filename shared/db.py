@@ -107,6 +107,11 @@ def is_away(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, InterfaceError | OperationalError)
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether the same transaction may succeed later: PostgreSQL is away, or aborted it for a conflict with another."""
+    return is_away(error) or sqlstate(error) in RETRY_STATES
+
+
 def _brief(error: BaseException) -> str:
     return type(getattr(error, "orig", error)).__name__
 

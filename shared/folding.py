@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import telemetry
+from shared import db, telemetry
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, Writer
 from shared.events.codec import Undecodable, UnknownType, decode
@@ -109,6 +109,23 @@ class Folder:
         for key in sorted(work.filled):
             await self.parking.ask(conn, "replay", projection.topic.name, key)
         return work.failures
+
+    async def fold_each(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> list[Failure]:
+        """Like `fold`, for records that failed together outside of their handlers: the one that no table takes is found, parked
+        and announced. Raises what may pass by itself (`db.may_pass`).
+        """
+        parked: list[Failure] = []
+        for record in records:
+            try:
+                async with conn.begin_nested():
+                    parked += await self.fold(conn, projection, [record])
+            except Exception as error:
+                if db.may_pass(error):
+                    raise
+                failure = Failure(record, "failed", telemetry.describe(error))
+                await self._settle(conn, _Work(states={}, failures=[failure]), await clock(conn))
+                parked.append(failure)
+        return parked
 
     def _decode(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Event[Fact]]], list[Failure]]:
         readable, failures = [], []

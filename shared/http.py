@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared import db, telemetry
 from shared.db import DatabaseAway
 from shared.kafka import KafkaAway
+from shared.outbox import EventTooLarge
 from shared.telemetry import log
 
 PROBLEM_JSON = "application/problem+json"
@@ -101,6 +102,7 @@ def create_app(
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(KafkaAway, _away)
     app.add_exception_handler(DBAPIError, _unstorable)
+    app.add_exception_handler(EventTooLarge, _too_large)
     app.add_middleware(Edge, service=service, body_limit=body_limit)
     _add_health(app, ready, alive)
     return app
@@ -162,6 +164,10 @@ async def _unstorable(_request: Request, error: Exception) -> Response:
     if db.sqlstate(error) not in UNSTORABLE:
         raise error
     return Problem(422, "invalid-request", "The request has a text with a NUL character (\\u0000); leave it out.").response()
+
+
+async def _too_large(_request: Request, _error: Exception) -> Response:
+    return Problem(413, "too-large", "What this would say is too large for the log; say less at once.").response()
 
 
 async def _away(_request: Request, _error: Exception) -> Response:

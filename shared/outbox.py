@@ -25,6 +25,12 @@ from shared.events.topics import BY_NAME, TOPIC_OF, other_writer
 from shared.personal import KeyRing, Seals
 
 SHARDS = 8
+# Below what a record may have (`kafka.MAX_RECORD_BYTES`) by its key, its headers and what Kafka puts around it.
+EVENT_BYTES = 1_000_000
+
+
+class EventTooLarge(ValueError):
+    """An event that no broker would take; told before it is written, because the relay would stand before it for ever."""
 
 
 class Place(NamedTuple):
@@ -45,7 +51,7 @@ class Outbox:
 
     async def publish(self, conn: AsyncConnection, drafts: Sequence[Draft[Fact]], now: datetime) -> list[Event[Fact]]:
         """Write the drafts, in their order, as events of the time `now`. The caller's transaction must hold the locks of what
-        was decided on (or of nothing, where nothing was read). Returns them as they will stand on the log.
+        was decided on (or of nothing, where nothing was read). Returns them as they will stand on the log. Raises EventTooLarge.
         """
         if not drafts:
             return []
@@ -129,6 +135,10 @@ class Outbox:
         )
 
     async def _insert(self, conn: AsyncConnection, places: Sequence[Place], events: Sequence[Event[Fact]]) -> None:
+        values = [encode(event) for event in events]
+        for event, value in zip(events, values, strict=True):
+            if len(value) > EVENT_BYTES:
+                raise EventTooLarge(f"{event.type} has {len(value)} bytes; {EVENT_BYTES} fit into a record")
         await conn.execute(
             sa.text(
                 f"""
@@ -144,7 +154,7 @@ class Outbox:
                 "shards": [shard_of(place.key) for place in places],
                 "topics": [place.topic for place in places],
                 "keys": [place.key for place in places],
-                "values": [encode(event) for event in events],
+                "values": values,
                 "traceparents": [event.traceparent for event in events],
             },
         )

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -168,8 +168,7 @@ class Parking:
         async with db.transaction(engine) as conn:
             waiting = [w for w in await self._waiting(conn) if (w.topic, w.partition) in mine and w.topic in by_topic]
         for key in waiting:
-            async with db.transaction(engine) as conn:
-                await self._retry(conn, folder, by_topic[key.topic], key)
+            await db.retrying(partial(self._try_again, engine, folder, by_topic[key.topic], key))
 
     async def _waiting(self, conn: AsyncConnection) -> list[Waiting]:
         rows = await conn.execute(
@@ -184,6 +183,10 @@ class Parking:
         )
         return [Waiting(row.topic, row.key, row.partition) for row in rows]
 
+    async def _try_again(self, engine: AsyncEngine, folder: Folder, projection: AnyProjection, key: Waiting) -> None:
+        async with db.transaction(engine) as conn:
+            await self._retry(conn, folder, projection, key)
+
     async def _retry(self, conn: AsyncConnection, folder: Folder, projection: AnyProjection, key: Waiting) -> None:
         await Offsets(self.schema).lock(conn, Place(key.topic, key.partition))
         records, request = await self._records(conn, key)
@@ -192,9 +195,27 @@ class Parking:
         last = records[-1]
         if request != "replay":
             records = await self._step_over(conn, key, request, records)
-        failures = await folder.fold(conn, projection, records)
+        failures = await self._fold(conn, folder, projection, records)
+        last = failures[0].record if failures else last
         await self._pass_on(conn, last, None if failures else "replay")
         log().info("parked key tried again", topic=key.topic, key=key.key, request=request, still_parked=len(failures))
+
+    async def _fold(
+        self, conn: AsyncConnection, folder: Folder, projection: AnyProjection, records: Sequence[Record]
+    ) -> list[Failure]:
+        """Fold them together; where a table does not take that, one by one as far as it goes. What failed stays parked."""
+        try:
+            async with conn.begin_nested():
+                return await folder.fold(conn, projection, records)
+        except Exception as error:
+            if db.may_pass(error):
+                raise
+            log().error("parked records failed together; taking them one by one", error=type(error).__name__, exc_info=True)
+        for record in records:
+            failures = await folder.fold_each(conn, projection, [record])
+            if failures:
+                return failures
+        return []
 
     async def _records(self, conn: AsyncConnection, key: Waiting) -> tuple[list[Record], Request]:
         """The first records of the key, and what is asked. Locked, so that a mark set meanwhile is not wiped out unseen."""

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import sqlalchemy as sa
+
 from shared import db
 from shared.events.codec import encode
 from shared.folding import Folder
@@ -63,6 +65,37 @@ async def test_a_mark_set_while_the_key_is_tried_is_not_lost(plumbing: Plumbing)
         await asyncio.wait_for(marking, 10)
     await asyncio.wait_for(trying, 10)
     assert await plumbing.seen("a") == (ids[0], ids[2])
+
+
+async def park_what_no_table_takes(plumbing: Plumbing) -> list[str]:
+    """Three records of ticket a, of which the table takes two."""
+    told = await plumbing.publish("intake", opened("a"), received("a", 0), received("a", 1), opened("b"))
+    records = [Record("tickets", 0, n, event.key, encode(event)) for n, event in enumerate(told)]
+    async with db.transaction(plumbing.engine) as conn:
+        await conn.execute(sa.text("ALTER TABLE routing.seen ADD CONSTRAINT few CHECK (cardinality(ids) <= 2)"))
+        await Offsets("routing").load(conn, [Place("tickets", 0)])
+        await plumbing.folder("routing").fold_each(conn, SeenProjection(), records)
+    return [event.id for event in told]
+
+
+async def test_the_record_that_no_table_takes_is_parked_and_announced_and_the_rest_goes_on(plumbing: Plumbing) -> None:
+    ids = await park_what_no_table_takes(plumbing)
+    assert (await plumbing.seen("a"), await plumbing.seen("b")) == (tuple(ids[:2]), (ids[3],))
+    assert await plumbing.rows('SELECT "offset", reason FROM routing.parked') == [(2, "failed")]
+    assert await plumbing.rows("SELECT topic FROM routing.outbox") == [("parked",)]
+
+
+async def test_a_replay_that_the_tables_refuse_again_does_not_end_the_service(plumbing: Plumbing) -> None:
+    ids = await park_what_no_table_takes(plumbing)
+    parking = Parking("routing", "newer")
+    await ask(plumbing, parking, "replay")
+    await work_off(plumbing, parking, times=3)
+    assert await plumbing.rows("SELECT attempts, requested, code_version FROM routing.parked") == [(2, None, "newer")]
+    async with db.transaction(plumbing.engine) as conn:
+        await conn.execute(sa.text("ALTER TABLE routing.seen DROP CONSTRAINT few"))
+    await ask(plumbing, parking, "replay")
+    await work_off(plumbing, parking)
+    assert await plumbing.seen("a") == tuple(ids[:3])
 
 
 async def test_parked_keys_are_told_with_their_first_record(plumbing: Plumbing) -> None:

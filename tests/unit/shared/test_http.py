@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.db import DatabaseAway
 from shared.http import IfMatch, Problem, check_match, create_app, etag
 from shared.kafka import KafkaAway
+from shared.outbox import EventTooLarge
 from shared.telemetry import Reticent, describe
 
 CANARY = "canary-Rivka-0501234567"
@@ -53,6 +54,10 @@ def _add_routes(app: FastAPI) -> None:
     @app.get("/v1/defect")
     async def defect() -> None:
         raise RuntimeError(CANARY)
+
+    @app.get("/v1/large")
+    async def event_too_large() -> None:
+        raise EventTooLarge(CANARY)
 
     @app.get("/v1/away")
     async def database_away() -> None:
@@ -160,6 +165,11 @@ async def test_an_unexpected_exception_is_a_500_that_tells_nothing_of_the_inside
     assert "errors" not in body
 
 
+async def test_what_is_too_large_for_the_log_is_a_413(edge: Edge) -> None:
+    body = problem(await edge.client.get("/v1/large"), 413, "too-large")
+    assert CANARY not in json.dumps(body)
+
+
 @pytest.mark.parametrize("path", ["/v1/away", "/v1/broker"])
 async def test_a_database_or_broker_that_is_away_is_a_503_with_retry_after(edge: Edge, path: str) -> None:
     answer = await edge.client.get(path)
@@ -202,7 +212,7 @@ async def test_figures_count_requests_by_operation_and_status(edge: Edge) -> Non
 async def test_operations_are_named_as_their_functions(edge: Edge) -> None:
     document = (await edge.client.get("/openapi.json")).json()
     names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-    assert names == {"post_contacts", "defect", "database_away", "broker_away", "put_queue", "refused"}
+    assert names == {"post_contacts", "defect", "event_too_large", "database_away", "broker_away", "put_queue", "refused"}
     assert document["openapi"].startswith("3.1")
 
 
