@@ -29,7 +29,7 @@ from shared.ticket import Ticket, apply
 
 GROUP = 200
 QUEUE = 5_000
-WORKERS = 2
+WORKERS = 1
 ACCEPT_SECONDS = 30.0
 
 

@@ -79,7 +79,10 @@ class Sender:
     async def _attempt(self, claimed: Claimed) -> None:
         with telemetry.span(f"deliver {claimed.delivery.kind}"):
             try:
-                outcome = await self._send(claimed)
+                async with asyncio.timeout(delivery.ATTEMPT_SECONDS):
+                    outcome = await self._send(claimed)
+            except TimeoutError:
+                outcome = Unknown("attempt-timed-out")
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one delivery, it must not stop the others
                 log().error("delivery failed", message_id=claimed.delivery.message_id, error=type(error).__name__, exc_info=True)
                 outcome = NotNow("internal-error")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
+from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.intake.acceptor import Overloaded
-from services.intake.api.edge import Accepted, Intake, NotTaken, Parts, accepted, not_taken, overloaded
+from services.intake.api.edge import Accepted, Intake, NotTaken, accepted, not_taken, overloaded, parts_of
 from services.intake.channels import generic
 from services.intake.channels.generic import ContactBody, UnusableHandle
 from services.intake.domain.contacts import InboundMessage, RequestName
@@ -20,12 +19,22 @@ from shared import telemetry
 from shared.auth import Caller, requires
 from shared.db import DatabaseAway
 from shared.http import FieldError, Problem, away
-from shared.idempotency import IdempotencyKey, check_key, request_hash
+from shared.idempotency import MAX_KEY, check_key, request_hash
 
 router = APIRouter()
 LIST_CAP = 500
 _BODY = TypeAdapter(ContactBody)
+_connector = requires("intake:write")
 _SCHEMA = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": "Same key and body: same answer",
+            "schema": {"type": "string", "maxLength": MAX_KEY},
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
@@ -38,18 +47,15 @@ _SCHEMA = {
                 }
             }
         },
-    }
+    },
 }
 
 
 @router.post("/v1/contacts", status_code=201, openapi_extra=_SCHEMA, response_model=Accepted)
-async def post_contacts(
-    request: Request,
-    intake: Parts,
-    caller: Annotated[Caller, Depends(requires("intake:write"))],
-    idempotency_key: IdempotencyKey = None,
-) -> Response:
+async def post_contacts(request: Request) -> Response:
     """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first."""
+    intake, caller = parts_of(request), await _connector(request)
+    idempotency_key = request.headers.get("idempotency-key")
     body = await request.body()
     if idempotency_key is not None:
         check_key(idempotency_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from services.intake.api.edge import Intake, NotTaken, Parts
+from services.intake.api.edge import Intake, NotTaken, parts_of
 from services.intake.channels import twilio, twilio_sms, twilio_voice
 from services.intake.domain.contacts import InboundMessage
 from shared.http import Problem
@@ -14,8 +14,9 @@ TWIML = "text/xml"
 
 
 @router.post("/v1/providers/twilio/sms", response_class=Response, responses={200: {"content": {TWIML: {}}}})
-async def twilio_sms_received(request: Request, intake: Parts) -> Response:
+async def twilio_sms_received(request: Request) -> Response:
     """A message came in. Signed by Twilio; answered with an empty TwiML document once it is stored."""
+    intake = parts_of(request)
     raw, pairs = await _signed(request, intake)
     try:
         contact = twilio_sms.parse(raw, pairs, intake.inboxes.current)
@@ -27,8 +28,9 @@ async def twilio_sms_received(request: Request, intake: Parts) -> Response:
 
 
 @router.post("/v1/providers/twilio/voice", response_class=Response, responses={200: {"content": {TWIML: {}}}})
-async def twilio_call_received(request: Request, intake: Parts) -> Response:
+async def twilio_call_received(request: Request) -> Response:
     """A call comes in. Answered with TwiML that greets the caller and lets them wait."""
+    intake = parts_of(request)
     raw, pairs = await _signed(request, intake)
     values = twilio.single(pairs)
     await _word(intake, raw, pairs, incoming=True)
@@ -37,8 +39,9 @@ async def twilio_call_received(request: Request, intake: Parts) -> Response:
 
 
 @router.post("/v1/providers/twilio/voice/status", status_code=204)
-async def twilio_call_status(request: Request, intake: Parts) -> Response:
+async def twilio_call_status(request: Request) -> Response:
     """What became of a call, in any order and any number of times."""
+    intake = parts_of(request)
     raw, pairs = await _signed(request, intake)
     await _word(intake, raw, pairs, incoming=False)
     return Response(status_code=204)

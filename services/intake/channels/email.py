@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
@@ -13,6 +13,7 @@ from email.utils import format_datetime, formataddr, parsedate_to_datetime
 from html import escape
 
 import aiosmtplib
+from msgspec.structs import replace
 
 from services.intake.channels import mime
 from services.intake.channels.automatic import LOOP_HEADER, is_own_loop, is_report, origin_of
@@ -27,7 +28,7 @@ from services.intake.domain.tokens import Signer
 from shared.events.base import Direction, cut_text
 
 PROVIDER = "smtp"
-SEND_SECONDS = 30.0
+SEND_SECONDS = 15.0
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
 # The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
 _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)

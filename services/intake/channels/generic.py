@@ -47,11 +47,11 @@ class ContactBody(BaseModel):
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
     origin: Origin = "human"
     sent_at: AwareDatetime | None = None
-    in_reply_to: Annotated[list[Name], Field(max_length=REFS_CAP)] = []
+    in_reply_to: Annotated[tuple[Name, ...], Field(max_length=REFS_CAP)] = ()
     priority: Annotated[Literal[1, 2, 3, 4], Field(description="1 not urgent … 3 immediate, 4 urgent")] = 2
     topic: Label | None = None
     product: Label | None = None
-    tags: Annotated[list[Label], Field(max_length=20)] = []
+    tags: Annotated[tuple[Label, ...], Field(max_length=20)] = ()
 
 
 class UnusableHandle(ValueError):
@@ -88,7 +88,7 @@ def parse(
         message_ref=clean_line(body.id) if body.id is not None and body.channel in LETTERS else None,
         confirm=_confirms(body, handle) and inbox is not None and inbox.confirm and inbox.id in inboxes.by_id,
         request=request,
-        labels=NO_LABELS if plain else Labels(priority, body.topic, body.product, tuple(body.tags)),
+        labels=NO_LABELS if plain else Labels(priority, body.topic, body.product, body.tags),
         partner_id=inbox.partner_id if inbox else None,
         raw=raw,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from shared.events.base import Channel, Direction, Priority
 from shared.events.message import Origin
@@ -13,8 +14,7 @@ from shared.events.people import HandleKind
 REFS_CAP = 20  # Message-IDs of a mail that are looked up, newest first
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(msgspec.Struct, frozen=True):
     """A way to reach a person. `scope` is the page, bot or number within which a provider's own id means something."""
 
     kind: HandleKind
@@ -27,8 +27,7 @@ class Handle:
         return f"{self.kind}\x1f{self.scope}\x1f{self.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class InboundFile:
+class InboundFile(msgspec.Struct, frozen=True):
     """An attachment: where in the raw payload it stands (`part`), and what it is."""
 
     part: int
@@ -38,8 +37,7 @@ class InboundFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(msgspec.Struct, frozen=True):
     """What a connector says about a contact in clear words; None is "nothing said"."""
 
     priority: Priority = 2
@@ -51,16 +49,14 @@ class Labels:
 NO_LABELS = Labels()
 
 
-@dataclass(frozen=True, slots=True)
-class RequestName:
+class RequestName(msgspec.Struct, frozen=True):
     """A request by its caller and the Idempotency-Key they gave it; `digest` tells whether two of one name are the same."""
 
     name: str
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class InboundMessage:
+class InboundMessage(msgspec.Struct, frozen=True):
     """One message of a person.
 
     `dedup_key` names it at its provider; `conflict_key` is its second name, used when another message was there first
@@ -100,8 +96,7 @@ CallPhase = Literal["ringing", "answered", "ended"]
 CallOutcome = Literal["completed", "busy", "no_answer", "failed", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
-class InboundCall:
+class InboundCall(msgspec.Struct, frozen=True):
     """What a provider says about a call at one moment. `sequence` orders these words; None when it gives no order.
 
     `outcome` and `duration_us` come with `ended`.

@@ -8,7 +8,9 @@ the same handle on the same channel and inbox, where the channel is a conversati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import lru_cache
+
+from msgspec.structs import replace
 
 from services.intake.domain import calls
 from services.intake.domain.calls import Call
@@ -39,6 +41,7 @@ def decide(contacts: Sequence[Contact], known: Known) -> Plan:
 _UNPLACED = Placement("", "", "")
 
 
+@lru_cache(maxsize=4096)
 def message_id_of(provider: str, dedup_key: str) -> str:
     """The id of the message that a provider gives this name: the same name is the same message, for ever."""
     return derived_id("message", provider, dedup_key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Handle
@@ -25,8 +27,7 @@ class Ref(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A message that is stored. Its hash is empty after its person was erased: then nothing tells it from a repeat."""
 
     message_id: str
@@ -41,8 +42,7 @@ class Received:
         return self.content_hash in ("", content_hash)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownCustomer:
+class KnownCustomer(msgspec.Struct, frozen=True):
     """A customer as far as a new ticket wants to know."""
 
     customer_id: str
@@ -51,8 +51,7 @@ class KnownCustomer:
     tier: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownTicket:
+class KnownTicket(msgspec.Struct, frozen=True):
     """A ticket as far as threading wants to know. `owned`: an agent has it now."""
 
     ticket_id: str
@@ -100,4 +99,4 @@ class Known:
 
     def follow(self, old_id: str, new_id: str) -> None:
         """Remember that a closed ticket goes on as a new one."""
-        self.tickets[old_id] = replace(self.tickets[old_id], followed_up_by=new_id)
+        self.tickets[old_id] = msgspec.structs.replace(self.tickets[old_id], followed_up_by=new_id)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, InboundCall, InboundMessage
 from services.intake.domain.known import KnownCustomer, KnownTicket
 from shared.events.base import Fact
 
 
-@dataclass(frozen=True, slots=True)
-class NewCustomer:
+class NewCustomer(msgspec.Struct, frozen=True):
     """A person seen for the first time."""
 
     customer: KnownCustomer
@@ -20,8 +21,7 @@ class NewCustomer:
     handle_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewTicket:
+class NewTicket(msgspec.Struct, frozen=True):
     """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from."""
 
     ticket_id: str
@@ -33,8 +33,7 @@ class NewTicket:
     confirmation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(msgspec.Struct, frozen=True):
     """A message to store on a ticket. `participant`: the ticket is this customer's."""
 
     message_id: str
@@ -46,8 +45,7 @@ class NewMessage:
     participant: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CallWord:
+class CallWord(msgspec.Struct, frozen=True):
     """A word about a call that was taken, and the facts it brings. `begun`: it is the first of its call."""
 
     call: Call
@@ -60,8 +58,7 @@ class CallWord:
 Step = NewCustomer | NewTicket | NewMessage | CallWord
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(msgspec.Struct, frozen=True):
     """Where a contact came to be. `number` is 0 while the ticket waits for its number.
 
     `conflict`: the provider had given the same name to something else before, and that one was kept. `reused`: the caller

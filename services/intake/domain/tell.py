@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage
 from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, Step
@@ -20,7 +19,7 @@ CONFIRMED: frozenset[Channel] = frozenset({"email", "form"})
 def tell(plan: Plan) -> list[Draft[Fact]]:
     """The drafts of a numbered plan."""
     numbers = {placement.ticket_id: placement.number for placement in plan.placements}
-    return [replace(draft, traceparent=step.contact.traceparent) for step in plan.steps for draft in _step(step, numbers)]
+    return [draft for step in plan.steps for draft in _step(step, numbers)]
 
 
 def channel_of(contact: Contact) -> Channel:
@@ -54,12 +53,13 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
 
 
 def _customer(step: NewCustomer) -> list[Draft[Fact]]:
-    contact, customer_id = step.contact, step.customer.customer_id
+    contact, customer_id, trace = step.contact, step.customer.customer_id, step.contact.traceparent
     drafts: list[Draft[Fact]] = [
         Draft(
             key=customer_id,
             data=CustomerCreated(channel=channel_of(contact), language=contact.language),
             cause=step.cause,
+            traceparent=trace,
             person=customer_id,
             personal=CustomerPersonal(name=contact.name),
         )
@@ -75,6 +75,7 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
                     verified_by="wrote_from_it" if verified else "not",
                 ),
                 cause=step.cause,
+                traceparent=trace,
                 person=customer_id,
                 personal=CustomerPersonal(handles=(contact.handle.value,)),
             )
@@ -83,7 +84,7 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
 
 
 def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
-    contact, old = step.contact, step.follow_up_of
+    contact, old, trace = step.contact, step.follow_up_of, step.contact.traceparent
     message = contact if isinstance(contact, InboundMessage) else None
     labels = message.labels if message else NO_LABELS
     drafts: list[Draft[Fact]] = [
@@ -107,6 +108,7 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
                 partner_id=contact.partner_id,
             ),
             cause=step.cause,
+            traceparent=trace,
             person=step.customer.customer_id,
             personal=TicketPersonal(subject=message.subject if message else "", customer_name=contact.name),
         )
@@ -114,10 +116,10 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
     if old is not None:
         follows = TicketLinked(ticket_id=old.ticket_id, relation="follow_up_of")
         followed = TicketLinked(ticket_id=step.ticket_id, relation="followed_up_by")
-        drafts.append(Draft(key=step.ticket_id, data=follows, cause=step.cause))
-        drafts.append(Draft(key=old.ticket_id, data=followed, cause=step.cause))
+        drafts.append(Draft(key=step.ticket_id, data=follows, cause=step.cause, traceparent=trace))
+        drafts.append(Draft(key=old.ticket_id, data=followed, cause=step.cause, traceparent=trace))
     if message and step.confirmation_id is None and message.channel in CONFIRMED:
-        drafts.append(Draft(key=step.ticket_id, data=_skipped(message), cause=step.cause))
+        drafts.append(Draft(key=step.ticket_id, data=_skipped(message), cause=step.cause, traceparent=trace))
     return drafts
 
 
@@ -148,6 +150,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             participant=step.participant,
         ),
         cause=step.cause,
+        traceparent=contact.traceparent,
         person=step.customer_id,
         personal=MessagePersonal(
             text=contact.text,
@@ -173,4 +176,4 @@ def _call(step: CallWord) -> list[Draft[Fact]]:
             provider_time=call.rang_at or word.provider_time,
         )
         facts.insert(0, received)
-    return [Draft(key=call.ticket_id, data=fact, cause=step.cause) for fact in facts]
+    return [Draft(key=call.ticket_id, data=fact, cause=step.cause, traceparent=word.traceparent) for fact in facts]

@@ -40,7 +40,7 @@ def upgrade() -> None:
         CREATE INDEX ticket_resting ON intake.ticket (rested_at) WHERE rested_at IS NOT NULL;
         CREATE TABLE intake.message (
             id text PRIMARY KEY, ticket_id text NOT NULL, customer_id text NOT NULL,
-            content_hash text NOT NULL, channel text NOT NULL, inbox text NOT NULL,
+            content_hash text NOT NULL,
             handle_kind text, handle text, message_ref text, request text, request_hash bytea,
             human boolean NOT NULL, opened boolean NOT NULL, participant boolean NOT NULL,
             media_type text NOT NULL, body bytea, received_at timestamptz NOT NULL);

@@ -35,11 +35,11 @@ CUSTOMERS = sa.text(
 )
 MESSAGES = sa.text(
     """
-    INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, channel, inbox, handle_kind, handle, message_ref,
+    INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
                                 request, request_hash, human, opened, participant, media_type, body, received_at)
     SELECT *, CAST(:now AS timestamptz) FROM unnest(
         CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
-        CAST(:channels AS text[]), CAST(:inboxes AS text[]), CAST(:kinds AS text[]), CAST(:handles AS text[]),
+        CAST(:kinds AS text[]), CAST(:handles AS text[]),
         CAST(:refs AS text[]), CAST(:requests AS text[]), CAST(:digests AS bytea[]), CAST(:human AS boolean[]),
         CAST(:opened AS boolean[]), CAST(:participants AS boolean[]), CAST(:media AS text[]), CAST(:bodies AS bytea[]))
     """
@@ -149,8 +149,6 @@ async def _save_messages(conn: AsyncConnection, steps: Sequence[NewMessage], now
             "media": [contact.media_type for contact in contacts],
             "bodies": [contact.raw for contact in contacts],
             "hashes": [contact.content_hash for contact in contacts],
-            "channels": [contact.channel for contact in contacts],
-            "inboxes": [contact.inbox for contact in contacts],
             "kinds": [contact.handle.kind if contact.handle else None for contact in contacts],
             "handles": [contact.handle.value if contact.handle else None for contact in contacts],
             "refs": [contact.message_ref for contact in contacts],

@@ -56,7 +56,7 @@ DETAILS = sa.text(
                        ORDER BY human DESC, received_at DESC LIMIT 1) m ON true
     LEFT JOIN LATERAL (SELECT array_agg(message_ref ORDER BY received_at) AS refs
                        FROM (SELECT message_ref, received_at FROM intake.message m
-                             WHERE m.ticket_id = d.ticket_id AND m.message_ref IS NOT NULL AND m.channel = 'email'
+                             WHERE m.ticket_id = d.ticket_id AND m.message_ref LIKE '<%'
                              ORDER BY received_at DESC LIMIT 10) m) r ON true
     WHERE d.message_id = ANY(:ids)
     """

@@ -39,6 +39,7 @@ def test_recorded_signatures_are_judged_as_twilio_does() -> None:
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6), st.text(max_size=30))
+@settings(deadline=None)
 def test_only_the_right_token_over_the_same_pairs_signs(pairs: list[tuple[str, str]], given_signature: str) -> None:
     url = "https://Patchbay.example/v1/x?a=b"
     right = twilio.signature("https://Patchbay.example:443/v1/x?a=b", pairs, "token")
@@ -70,7 +71,7 @@ def test_whatsapp_through_twilio_is_a_channel_of_its_own() -> None:
 
 @given(st.dictionaries(st.sampled_from(["MessageSid", "From", "To", "Body", "NumMedia", "CallSid", "CallStatus", "SequenceNumber",
                                         "CallDuration", "Timestamp"]), st.text(max_size=30)))  # fmt: skip
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_any_signed_form_is_read_or_said_to_be_unreadable(fields: dict[str, str]) -> None:
     for read in (
         lambda: twilio_sms.parse(b"", list(fields.items()), BOOK),
@@ -146,12 +147,14 @@ def test_a_direction_is_the_languages_or_the_first_strong_letters() -> None:
 
 
 @given(st.text(max_size=400))
+@settings(deadline=None)
 def test_html_of_any_kind_becomes_text_and_never_fails(html: str) -> None:
     html_to_text(html)
     html_to_text(f"<p><{html}><!-- {html} <![ {html}")
 
 
 @given(st.text(alphabet=st.characters(), max_size=400))
+@settings(deadline=None)
 def test_whatever_comes_can_be_stored(text: str) -> None:
     for safe in (clean_text(text), clean_line(text)):
         assert "\x00" not in safe

@@ -1,9 +1,8 @@
 """Which customer, which ticket: whole groups of contacts, in any order, with any repeats."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage, RequestName
 from services.intake.domain.decide import conversation_of, decide, message_id_of, numbered
@@ -21,7 +20,7 @@ def chat(key: str = "m-1", handle: Handle | None = VISITOR, **more: object) -> I
     plain = InboundMessage(
         provider="generic", dedup_key=key, content_hash=key, channel="chat", inbox="web", handle=handle, text=f"text {key}"
     )
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)
 
 
 def letter(ref: str, *answers: str, handle: Handle | None = WRITER, **more: object) -> InboundMessage:
@@ -36,7 +35,7 @@ def letter(ref: str, *answers: str, handle: Handle | None = WRITER, **more: obje
         message_ref=ref,
         reply_refs=answers,
     )
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)
 
 
 def ring(sid: str, word: str, phase: str = "ringing", **more: object) -> InboundCall:
@@ -49,7 +48,7 @@ def ring(sid: str, word: str, phase: str = "ringing", **more: object) -> Inbound
         handle=Handle("phone", "+40722345678"),
         phase=phase,  # type: ignore[arg-type]
     )
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)
 
 
 def tickets_of(plan: Plan) -> set[str]:
