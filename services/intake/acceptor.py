@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from prometheus_client import Counter
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import decide as decisions
 from services.intake.domain.contacts import Contact
 from services.intake.domain.plan import NewCustomer, Placement, Plan
-from services.intake.domain.tell import tell
+from services.intake.domain.tell import channel_of, tell
 from services.intake.store import contacts as rows
 from services.intake.store import known as facts
 from services.intake.store import tickets
@@ -27,6 +28,7 @@ from shared.outbox import Outbox
 from shared.telemetry import log
 from shared.ticket import Ticket, apply
 
+CONTACTS = Counter("patchbay_intake_contacts", "Contacts that were committed, by what became of them", ["channel", "fate"])
 GROUP = 200
 QUEUE = 5_000
 WORKERS = 1
@@ -128,6 +130,8 @@ class Acceptor:
             self.opened.set()
         if plan.steps:
             self.outbox.wake.set()
+        for contact, placement in zip(contacts, plan.placements, strict=True):
+            _count(contact, placement)
         return plan.placements
 
     async def _place(self, conn: AsyncConnection, contacts: Sequence[Contact]) -> Plan:
@@ -156,6 +160,24 @@ def folded(stories: dict[str, Ticket], events: Sequence[Event[Fact]]) -> dict[st
             story = changed.get(event.key) or stories.get(event.key) or Ticket()
             changed[event.key] = apply(story, event)
     return changed
+
+
+def _count(contact: Contact, placement: Placement) -> None:
+    CONTACTS.labels(channel_of(contact), _fate(placement)).inc()
+    if placement.conflict:
+        log().warning(
+            "a name was given twice to different things; the first was kept", provider=contact.provider, id=placement.item_id
+        )
+
+
+def _fate(placement: Placement) -> str:
+    if placement.reused:
+        return "key_reused"
+    if placement.conflict:
+        return "dedup_conflict"
+    if placement.repeated:
+        return "repeated"
+    return "opened" if placement.opened else "joined"
 
 
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:

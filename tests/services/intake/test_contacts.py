@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.events.codec import encode
 from shared.events.message import MessagePersonal, MessageReceived
@@ -156,3 +157,15 @@ async def test_control_characters_are_taken_out_before_they_are_stored(world: Wo
     personal = await world.opened((await world.events(MessageReceived))[0], MessagePersonal)
     assert isinstance(personal, MessagePersonal)
     assert personal.text == "ab\nc"
+
+
+async def test_what_becomes_of_contacts_is_counted(world: World) -> None:
+    headers = await world.key("intake:write")
+
+    def counted(fate: str) -> float:
+        return REGISTRY.get_sample_value("patchbay_intake_contacts_total", {"channel": "chat", "fate": fate}) or 0.0
+
+    before = {fate: counted(fate) for fate in ("opened", "joined", "repeated", "dedup_conflict")}
+    for body in (contact(1), contact(2), contact(2), contact(2, text="something else")):
+        await world.http.post("/v1/contacts", json=body, headers=headers)
+    assert [counted(fate) - count for fate, count in before.items()] == [1, 1, 1, 1]
