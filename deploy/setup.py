@@ -41,7 +41,10 @@ async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
     engine = db.make_engine(settings, "setup")
     try:
         async with db.transaction(engine) as conn:
-            keys = {role: await auth.create_key(conn, role, f"demo {role}", scopes) for role, scopes in DEMO_KEYS.items()}
+            # Names of their own, so that no key which an operator made is replaced.
+            keys = {
+                role: await auth.create_key(conn, f"demo-{role}", f"demo {role}", scopes) for role, scopes in DEMO_KEYS.items()
+            }
     finally:
         await engine.dispose()
     _keep(folder, keys)

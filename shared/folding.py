@@ -6,7 +6,6 @@ Each record ends in one of four ways: applied, ignored as a repeat, parked, or p
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -222,11 +221,3 @@ class Folder:
             telemetry.PARKED_RECORDS.labels(self.schema, failure.record.topic, failure.reason).inc()
         drafts = work.drafts + [parked_draft(self.schema, f, now) for f in fresh if f.reason != "behind"]
         await self.outbox.publish(conn, drafts, now)
-
-
-def by_key(events: Sequence[Event[Fact]]) -> dict[str, list[Event[Fact]]]:
-    """The events of each key, in their order."""
-    grouped: dict[str, list[Event[Fact]]] = defaultdict(list)
-    for event in events:
-        grouped[event.key].append(event)
-    return dict(grouped)

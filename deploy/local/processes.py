@@ -196,14 +196,6 @@ class Child:
         if self._process is not None:
             self._process.send_signal(number)
 
-    def resident_mb(self) -> float:
-        """Resident memory of the process and its processes, in MiB; 0 when it does not run."""
-        total = 0
-        for process in self._family():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
-        return total / 2**20
-
     def last_line(self) -> str:
         """The last line of its log that is not empty, or an empty string."""
         return last_line(self.log)

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
-from pydantic import StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
@@ -16,6 +15,7 @@ from services.routing.api.room import (
     Body,
     Cursor,
     Json,
+    Label,
     Limit,
     TheRoom,
     check_self,
@@ -41,13 +41,13 @@ class State(Body):
     """The state from now on. `missed` is not chosen: it comes of an offer that nobody answered, and ends with this."""
 
     state: Literal["available", "break", "wrap_up", "offline"]
-    reason: Annotated[str, StringConstraints(max_length=200)] | None = None
+    reason: Label | None = None
 
 
 class Decline(Body):
     """Why, for the people who look at it later."""
 
-    reason: Annotated[str, StringConstraints(max_length=200)] | None = None
+    reason: Label | None = None
 
 
 @router.post("/v1/agents/{agent_id}/state")

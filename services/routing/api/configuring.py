@@ -78,13 +78,9 @@ class AgentBody(Version):
     signature: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
     team_ids: Ids = Field(default_factory=list)
     skills: Levels = Field(default_factory=dict)
-    languages: Annotated[list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,35}$")]], Field(max_length=50)] = Field(
-        default_factory=list
-    )
+    languages: Languages = Field(default_factory=list)
     capacity_units: Annotated[int, Field(ge=0, le=1_000_000)] = 10
-    channel_limits: Annotated[dict[str, Annotated[int, Field(ge=0, le=1_000_000)]], Field(max_length=50)] = Field(
-        default_factory=dict
-    )
+    channel_limits: Limits = Field(default_factory=dict)
     tier: Annotated[int, Field(ge=1, le=9)] = 1
     partner_id: Id | None = None
     active: bool = True

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Response
 from pydantic import Field, StringConstraints
 
-from services.routing.api.room import AgentOrSupervisor, Body, TheRoom, actor, ticket_command
+from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
 from services.routing.store import config
@@ -18,7 +18,7 @@ from shared.idempotency import IdempotencyKey
 router = APIRouter(tags=["tickets"])
 TicketId = Annotated[str, Path(max_length=64)]
 Text = Annotated[str, StringConstraints(min_length=1)]
-Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Mention = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 
 class Reply(Body):
@@ -33,25 +33,25 @@ class Note(Body):
     """What stays among agents."""
 
     text: Text
-    mentions: Annotated[list[Short], Field(max_length=50)] = Field(default_factory=list)
+    mentions: Annotated[list[Mention], Field(max_length=50)] = Field(default_factory=list)
 
 
 class Resolve(Body):
     """How it ended."""
 
-    code: Short | None = None
+    code: Label | None = None
 
 
 class Hold(Body):
-    """Who is waited for."""
+    """Who is waited for: `carrier`, `bank`; names of people belong into a note."""
 
-    third_party: Short | None = None
+    third_party: Label | None = None
 
 
 class Reopen(Body):
     """Why."""
 
-    reason: Short | None = None
+    reason: Label | None = None
 
 
 class Prioritise(Body):

@@ -16,7 +16,6 @@ from services.routing.domain.timeline import Entry
 from services.routing.domain.work import Entitlement, Notice, Work
 
 _works = msgspec.json.Decoder(Work)
-_profiles = msgspec.json.Decoder(Profile)
 _encode = msgspec.json.encode
 
 

@@ -134,3 +134,15 @@ async def test_agents_see_their_tickets_page_by_page(house: House) -> None:
     second = await house.done("dana", "GET", f"/v1/agents/dana/tickets?limit=2&cursor={first['next_cursor']}")
     assert {item["ticket_id"] for item in first["items"] + second["items"]} == opened
     assert second["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("command", "field"), [("resolve", "code"), ("hold", "third_party"), ("reopen", "reason"), ("note", "mentions")]
+)
+async def test_what_stands_on_the_log_in_clear_takes_no_words_about_a_customer(house: House, command: str, field: str) -> None:
+    words = "Ruth Levi, 050-1234567"
+    body = {"text": "see there", field: [words]} if field == "mentions" else {field: words}
+    refused = await house.ask("rina", "POST", f"/v1/tickets/any/{command}", body)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-request")
+    assert refused.json()["errors"][0]["field"].startswith(f"body.{field}")
+    assert words not in refused.text
