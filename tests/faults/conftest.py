@@ -42,8 +42,10 @@ class Load:
                 return
 
     async def send_many(self, name: str, number: int) -> None:
-        """Several senders, a few at a time."""
+        """Several senders, a few at a time; named anew each time, because the system outlives a test."""
         gate = asyncio.Semaphore(4)
+        self.sent += 1
+        name = f"{name}-{self.sent}"
 
         async def one(n: int) -> None:
             async with gate:
@@ -84,12 +86,17 @@ class Load:
         return bool(sum(point["value"] or 0 for point in answer.json()["points"]) == tickets)
 
 
-@pytest_asyncio.fixture
-async def load(kafka_bootstrap: str, database: str, tmp_path: Path) -> AsyncIterator[Load]:
-    async with running_system(kafka_bootstrap, database, tmp_path) as system:
+@pytest_asyncio.fixture(scope="module")
+async def load(kafka_bootstrap: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Load]:
+    """One system for all faults of a module, its history growing: what one fault did must not show after the next either."""
+    folder: Path = tmp_path_factory.mktemp("faults")
+    async with running_system(kafka_bootstrap, module_database, folder) as system:
         agents = [Agent(name, system.client("routing", name), {}) for name in ("dana", "omar")]
         tasks = [asyncio.create_task(agent.work_on()) for agent in agents]
-        yield Load(system)
+        load = Load(system)
+        await load.send_many("before", 2)
+        await load.settled()
+        yield load
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,4 +105,4 @@ async def load(kafka_bootstrap: str, database: str, tmp_path: Path) -> AsyncIter
 @pytest.fixture
 def contacts() -> int:
     """How many contacts a fault test sends."""
-    return 12
+    return 8
