@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, FastAPI
 
@@ -32,7 +33,7 @@ def documents() -> dict[str, str]:
         "intake": tuple(module.router for module in (contacts, twilio, forms, admin)),
         "routing": tuple(module.router for module in (configuring, agents, reading, tickets)),
         "sla": (sla_router(engine, outbox),),
-        "metrics": (metrics_router(engine, Live(engine), "UTC"),),
+        "metrics": (metrics_router(engine, Live(engine), ZoneInfo("UTC")),),
     }
     return {f"openapi-{name}.json": _document(name, parts) for name, parts in routers.items()}
 
