@@ -64,7 +64,7 @@ def upgrade() -> None:
             message_id text PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY, ticket_id text NOT NULL,
             customer_id text NOT NULL, kind text NOT NULL, channel text NOT NULL, language text NOT NULL,
             state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sending', 'delivered', 'failed')),
-            attempts integer NOT NULL DEFAULT 0, due_at timestamptz, leased_until timestamptz,
+            attempts integer NOT NULL DEFAULT 0, promised_by timestamptz, due_at timestamptz, leased_until timestamptz,
             event_id text, sealed bytea, has_files boolean NOT NULL DEFAULT false,
             uncertain boolean NOT NULL DEFAULT false, provider_ref text,
             created_at timestamptz NOT NULL, ended_at timestamptz,

@@ -39,7 +39,10 @@ CLAIM = sa.text(
         ORDER BY d.due_at LIMIT :n FOR UPDATE SKIP LOCKED
     )
     UPDATE intake.delivery d SET state = 'sending', attempts = d.attempts + 1, uncertain = d.uncertain OR due.state = 'sending',
-        leased_until = clock_timestamp() + make_interval(secs => :lease)
+        leased_until = clock_timestamp() + make_interval(secs => :lease),
+        -- What is sent again under the same Message-ID says the same: the promise as it was known at the first attempt.
+        promised_by = CASE WHEN d.attempts > 0 THEN d.promised_by
+                           ELSE (SELECT t.promised_by FROM intake.ticket t WHERE t.id = d.ticket_id) END
     FROM due WHERE d.message_id = due.message_id
     RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
               d.sealed, d.has_files, due.state = 'sending' AS interrupted
@@ -47,7 +50,7 @@ CLAIM = sa.text(
 )
 DETAILS = sa.text(
     """
-    SELECT d.message_id, t.number, t.subject, t.inbox, t.promised_by, m.handle_kind, m.handle, r.refs,
+    SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs,
            (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
               AND c.state = 'delivered' AND c.created_at > d.created_at - CAST(:window AS interval)) AS confirmations
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id

@@ -88,10 +88,7 @@ STARTS = [
 @st.composite
 def calendars(draw: st.DrawFn) -> tuple[CalendarConfigured, datetime]:
     """A calendar, and an instant near which something is the matter with it."""
-    begin = (
-        datetime.fromisoformat(draw(st.sampled_from(STARTS)) + "T00:00:00+00:00")
-        + draw(st.integers(0, 48 * 60)) * MINUTE
-    )
+    begin = datetime.fromisoformat(draw(st.sampled_from(STARTS)) + "T00:00:00+00:00") + draw(st.integers(0, 48 * 60)) * MINUTE
     dates = {begin.date() + timedelta(days=n): draw(day_hours()) for n in draw(st.sets(st.integers(-1, 3), max_size=2))}
     when = CalendarConfigured(
         id="any",
@@ -107,9 +104,7 @@ def calendars(draw: st.DrawFn) -> tuple[CalendarConfigured, datetime]:
 
 @settings(max_examples=60, deadline=None)
 @given(calendars(), st.integers(1, 3 * 24 * 60))
-def test_open_time_is_what_walking_minute_by_minute_finds(
-    given_: tuple[CalendarConfigured, datetime], count: int
-) -> None:
+def test_open_time_is_what_walking_minute_by_minute_finds(given_: tuple[CalendarConfigured, datetime], count: int) -> None:
     when, begin = given_
     minutes = open_minutes(when, begin, count)
     end = begin + count * MINUTE
@@ -149,6 +144,4 @@ def test_elapsed_time_adds_up_and_never_runs_backwards(
     assert elapsed(when, a, b) + elapsed(when, b, c) == elapsed(when, a, c) == -elapsed(when, c, a)
     assert timedelta(0) <= elapsed(when, a, b) <= b - a
     assert sum((end - start for start, end in intervals(when, a, c)), timedelta(0)) == elapsed(when, a, c)
-    assert deadline(when, deadline(when, a, timedelta(hours=2)), timedelta(hours=3)) == deadline(
-        when, a, timedelta(hours=5)
-    )
+    assert deadline(when, deadline(when, a, timedelta(hours=2)), timedelta(hours=3)) == deadline(when, a, timedelta(hours=5))
