@@ -21,6 +21,7 @@ LOCAL = {
     "kafka_controller_port": "port of its controller",
     "kafka_heap_mb": "memory of its Java heap, in MB",
     "database_port": "port of the PostgreSQL that `make run` starts",
+    "demo": "whether `make run` brings the demonstration's company, keys and receivers",
     "demo_mail_port": "where `make demo` takes the customers' mail",
     "demo_twilio_port": "where `make demo` plays Twilio's REST API",
     "secrets_dir": "folder of the secrets that `make run` makes; by default in its data",

@@ -176,7 +176,7 @@ async def _away(_request: Request, _error: Exception) -> Response:
 
 def away() -> Problem:
     """What a client is told while the database cannot be used."""
-    detail = "The service cannot store anything just now, so nothing was accepted. Send the same request again."
+    detail = "The service cannot store anything just now. Send the same request again, with the same id or key: it counts once."
     return Problem(503, "temporarily-unavailable", detail, headers={"Retry-After": "2"})
 
 

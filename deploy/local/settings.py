@@ -33,6 +33,8 @@ class LocalSettings(BaseSettings):
     sla_port: int = Field(default=8103, ge=1, le=65535)
     metrics_port: int = Field(default=8104, ge=1, le=65535)
     smtp_port: int = Field(default=8125, ge=1, le=65535)
+    demo: bool = True
+    """Whether the demonstration's company, keys and receivers are put in place; false for a house of one's own."""
     demo_mail_port: int = Field(default=8126, ge=1, le=65535)
     """Where `make demo` takes the customers' mail; until another server is named, replies go there."""
     demo_twilio_port: int = Field(default=8127, ge=1, le=65535)
@@ -92,6 +94,8 @@ def render_environment(settings: LocalSettings, kafka: str, database: str) -> di
 
 def demo_receivers(settings: LocalSettings, given: Mapping[str, str]) -> dict[str, str]:
     """Where replies go while no mail server and no Twilio account are named in `given`: to the receivers of `make demo`."""
+    if not settings.demo:
+        return {}
     receivers = {}
     if "PATCHBAY_INTAKE_MAIL_HOST" not in given:
         receivers["PATCHBAY_INTAKE_MAIL_HOST"] = "127.0.0.1"

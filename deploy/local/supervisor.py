@@ -82,10 +82,14 @@ class Supervisor:
         environment = self._environment(kafka, database)
         shown = self._prepare(environment)
         self._start_services(environment)
-        self._configure(environment)
+        if self._settings.demo:
+            self._configure(environment)
         self._show(shown, kafka)
         self._screen.done(f"Patchbay runs; logs in {self._shown(self._data / 'logs')}", time.monotonic() - began)
-        self._screen.plain("  Ctrl-C, or `make stop` in another terminal, ends it. `make demo` shows it at work.")
+        self._screen.plain(
+            "  Ctrl-C, or `make stop` in another terminal, ends it."
+            + (" `make demo` shows it at work." if self._settings.demo else " Make keys with ./patchbay keys create.")
+        )
 
     def _start_servers(self) -> tuple[str, str]:
         """Start what is not given by settings, both at once; where Kafka and PostgreSQL are."""
@@ -166,8 +170,10 @@ class Supervisor:
     def _prepare(self, environment: dict[str, str]) -> dict[str, object]:
         """Run `deploy.setup`, which migrates, makes topics and prints, as JSON, what a person needs to know."""
         began = time.monotonic()
+        if not self._settings.demo:
+            environment = {name: value for name, value in environment.items() if name != "PATCHBAY_SECRETS_DIR"}
         printed = self._run_once("deploy.setup", "The preparation of schemas and topics", environment)
-        self._screen.done("Schemas, topics and demo keys are in place", time.monotonic() - began)
+        self._screen.done("Schemas and topics are in place", time.monotonic() - began)
         return printed if isinstance(printed, dict) else {}
 
     def _configure(self, environment: dict[str, str]) -> None:

@@ -165,7 +165,7 @@ class Sender:
             claimed.handle,
             reply.text,
             channel=claimed.delivery.channel,
-            look_up=claimed.uncertain,
+            tried_since=claimed.created_at if claimed.uncertain else None,
         )
 
     def _inbox(self, claimed: Claimed) -> Inbox:

@@ -54,12 +54,12 @@ class TicketStatus(BaseModel):
 async def submit_form(form_id: str, request: Request, intake: Parts, idempotency_key: IdempotencyKey = None) -> Response:
     """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser."""
     address = request.client.host if request.client else "unknown"
-    intake.check_rate(form_id, address)
     if idempotency_key is not None:
         check_key(idempotency_key)
     inbox = intake.inboxes.current.named(form_id, "form")
     if inbox is None:
         raise Problem(404, "unknown-form", "There is no such form. Configure it with PUT /v1/inboxes/{id}.")
+    intake.check_rate(form_id, address)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     raw = await request.body()
     body = _body(raw, media_type)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -19,6 +21,7 @@ from shared.events.base import Channel, cut_text
 
 MEDIA_CAP = 10
 SEND_SECONDS = 15.0
+CLOCKS_APART = timedelta(seconds=5)  # Twilio tells whole seconds, by its own clock
 LOOK_BACK = 50  # messages to the same number that are looked through for one whose fate is not known
 _WHATSAPP = "whatsapp:"
 
@@ -80,16 +83,25 @@ class TwilioAccount:
 
 
 async def send(
-    client: httpx.AsyncClient, account: TwilioAccount, sender: str, recipient: str, body: str, *, channel: Channel, look_up: bool
+    client: httpx.AsyncClient,
+    account: TwilioAccount,
+    sender: str,
+    recipient: str,
+    body: str,
+    *,
+    channel: Channel,
+    tried_since: datetime | None,
 ) -> Outcome:
-    """Send one message. With `look_up`, first ask Twilio whether an earlier attempt got through. Never raises."""
+    """Send one message. With `tried_since`, first ask Twilio whether an attempt made since then got through. Never raises."""
     if channel == "whatsapp":
         sender, recipient = _WHATSAPP + sender, _WHATSAPP + recipient
     url = f"{account.base_url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}/Messages.json"
     headers = {"Authorization": _basic(account.account_sid, account.auth_token)}
     try:
-        if look_up and (found := await _find(client, url, headers, sender, recipient, body)) is not None:
-            return Accepted(found)
+        if tried_since is not None:
+            found = await _find(client, url, headers, sender, recipient, body, tried_since)
+            if found is not None:
+                return Accepted(found)
         form = {"To": recipient, "From": sender, "Body": body}
         response = await client.post(url, data=form, headers=headers, timeout=SEND_SECONDS)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
@@ -113,7 +125,13 @@ def _outcome(response: httpx.Response) -> Outcome:
 
 
 async def _find(
-    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], sender: str, recipient: str, body: str
+    client: httpx.AsyncClient,
+    url: str,
+    headers: Mapping[str, str],
+    sender: str,
+    recipient: str,
+    body: str,
+    since: datetime,
 ) -> str | None:
     """The message that an earlier attempt may have left at Twilio; None when there is none. Raises httpx.HTTPError."""
     query = {"To": recipient, "From": sender, "PageSize": str(LOOK_BACK)}
@@ -122,9 +140,18 @@ async def _find(
         return None
     messages = _json(response).get("messages")
     for message in messages if isinstance(messages, Sequence) else ():
-        if isinstance(message, dict) and message.get("body") == body and isinstance(message.get("sid"), str):
-            return str(message["sid"])
+        if isinstance(message, dict) and message.get("body") == body and _made_since(message, since):
+            return str(message.get("sid"))
     return None
+
+
+def _made_since(message: Mapping[str, object], since: datetime) -> bool:
+    """Whether Twilio made it since then: the same words may have been sent to the same person before."""
+    try:
+        made = parsedate_to_datetime(str(message.get("date_created")))
+    except ValueError:
+        return False
+    return made.tzinfo is not None and made >= since - CLOCKS_APART
 
 
 def _json(response: httpx.Response) -> dict[str, object]:

@@ -35,7 +35,8 @@ CLAIM = sa.text(
         SELECT d.message_id, d.state FROM intake.delivery d
         WHERE d.due_at <= clock_timestamp() AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp())
           AND NOT EXISTS (SELECT 1 FROM intake.delivery e
-                          WHERE e.ticket_id = d.ticket_id AND e.n < d.n AND e.due_at IS NOT NULL)
+                          WHERE e.ticket_id = d.ticket_id AND e.n < d.n AND e.due_at IS NOT NULL
+                            AND (e.kind <> 'confirmation' OR e.attempts <= 1))
         ORDER BY d.due_at LIMIT :n FOR UPDATE SKIP LOCKED
     )
     UPDATE intake.delivery d SET state = 'sending', attempts = d.attempts + 1, uncertain = d.uncertain OR due.state = 'sending',
@@ -45,7 +46,7 @@ CLAIM = sa.text(
                            ELSE (SELECT t.promised_by FROM intake.ticket t WHERE t.id = d.ticket_id) END
     FROM due WHERE d.message_id = due.message_id
     RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
-              d.sealed, d.has_files, due.state = 'sending' AS interrupted
+              d.sealed, d.has_files, d.created_at, due.state = 'sending' AS interrupted
     """
 )
 DETAILS = sa.text(
@@ -85,6 +86,7 @@ class Claimed:
     event_id: str | None
     sealed: Sealed | None
     has_files: bool
+    created_at: datetime
     number: int
     subject: str
     inbox: str
@@ -113,7 +115,9 @@ async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]
 
 
 async def claim(conn: AsyncConnection, limit: int) -> list[Claimed]:
-    """Take what is due, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out."""
+    """Take what is due, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out;
+    but a confirmation that failed at first holds no answer back.
+    """
     rows = {row.message_id: row for row in await conn.execute(CLAIM, {"n": limit, "lease": LEASE_SECONDS})}
     if not rows:
         return []
@@ -138,6 +142,7 @@ async def claim(conn: AsyncConnection, limit: int) -> list[Claimed]:
                 event_id=row.event_id,
                 sealed=_sealed.decode(row.sealed) if row.sealed else None,
                 has_files=row.has_files,
+                created_at=row.created_at,
                 number=more.number,
                 subject=more.subject or "",
                 inbox=more.inbox,
