@@ -24,6 +24,7 @@ from shared.settings import Settings
 SUPPORT_SMS, SUPPORT_PHONE = "+40312295500", "+40312295501"
 TEXTER, CALLER, WRITER = "+40721234567", "+40722345678", "dan@customers.example"
 PROMISE_SECONDS = 20
+TALK_SECONDS = 3
 
 
 class DemoFailed(Exception):
@@ -104,8 +105,11 @@ class Demo:
         ticket_id = new()[0]
         await self.story.until("an agent for the call", lambda: bool(self.story.said(ticket_id, "ticket.assigned")), 30)
         await self.twilio.status(sid, CALLER, SUPPORT_PHONE, "in-progress", 2)
+        await asyncio.sleep(TALK_SECONDS)
         await self.twilio.status(sid, CALLER, SUPPORT_PHONE, "completed", 3, seconds=95)
         await self.story.until("the end of the call", lambda: bool(self.story.said(ticket_id, "call.ended")), 15)
+        if getattr(self.story.said(ticket_id, "call.ended")[-1].data, "outcome", "") != "completed":
+            raise DemoFailed("The call was answered and ended, but does not count as completed.")
         owner = getattr(self.story.said(ticket_id, "ticket.assigned")[-1].data, "agent_id", "")
         await self.agents[owner].resolve(ticket_id)
 
