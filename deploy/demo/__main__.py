@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,15 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.demo.agents import Agent
-from deploy.demo.customers import LEFT_ALONE, MAILS, Twilio, send_mail
+from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail, written_by
 from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
 from deploy.demo.story import Story
 from deploy.local import settings as local_settings
 from deploy.local.settings import LocalSettings
+from shared.kafka import KafkaAway
 from shared.settings import Settings
 
 SUPPORT_SMS, SUPPORT_PHONE = "+40312295500", "+40312295501"
-TEXTER, CALLER, WRITER = "+40721234567", "+40722345678", "dan@customers.example"
+# People of this run alone, so that a second run does not go on with the conversations of the first.
+RUN = secrets.randbelow(900_000) + 100_000
+TEXTER, CALLER, WRITER = f"+40721{RUN}", f"+40722{RUN}", f"dan.{RUN}@customers.example"
 PROMISE_SECONDS = 20
 TALK_SECONDS = 3
 
@@ -46,13 +50,14 @@ class Demo:
     sla: httpx.AsyncClient
     agents: dict[str, Agent]
     twilio: Twilio
+    mails: tuple[Mail, ...] = tuple(written_by(mail, RUN) for mail in MAILS)
 
     async def run(self) -> None:
         """The whole story, checked. Raises DemoFailed, TimeoutError."""
         before = await self._figures()
         self._say("Customers write, call and fill in a form")
         left_alone = await self._left_alone()
-        for mail in MAILS:
+        for mail in self.mails:
             await send_mail(mail, self.local.smtp_port)
         await self.twilio.text(TEXTER, SUPPORT_SMS, "Bună ziua, coletul meu nu a ajuns. Când îl primesc?")
         form_number = await self._form()
@@ -69,7 +74,7 @@ class Demo:
     async def _left_alone(self) -> str:
         """The ticket that nobody answers."""
         known = set(self.story.numbers)
-        await send_mail(LEFT_ALONE, self.local.smtp_port)
+        await send_mail(written_by(LEFT_ALONE, RUN), self.local.smtp_port)
         await self.story.until("a ticket for the mail that is left alone", lambda: bool(set(self.story.numbers) - known), 10)
         return next(iter(set(self.story.numbers) - known))
 
@@ -115,7 +120,7 @@ class Demo:
 
     async def _answers(self, form_number: int) -> None:
         """Every mail is confirmed and answered in its language, in the customer's own mailbox; so are SMS and form."""
-        for mail in MAILS:
+        for mail in self.mails:
             await self._until_mailed(mail.address, mail.answer, f"the answer to {mail.language} mail")
             await self._until_mailed(mail.address, None, f"the confirmation of the {mail.language} mail")
         await self._until_mailed(WRITER, str(form_number), "the confirmation of the form")
@@ -247,7 +252,7 @@ def main() -> None:
         sys.exit("There are no demo keys: start Patchbay first, with `make run` in another terminal.")
     try:
         asyncio.run(_demo(local, json.loads(keys_file.read_text()), console))
-    except httpx.ConnectError:
+    except (httpx.ConnectError, KafkaAway):
         sys.exit("Patchbay does not answer. Start it with `make run` in another terminal, then try again.")
     except httpx.HTTPStatusError as error:
         sys.exit(f"{error.request.method} {error.request.url} answered {error.response.status_code}: {error.response.text[:500]}")

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 import smtplib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from email.utils import make_msgid
 from uuid import uuid4
@@ -71,6 +71,12 @@ LEFT_ALONE = Mail(
     "",
     to="unattended@patchbay.example",
 )
+
+
+def written_by(mail: Mail, run: int) -> Mail:
+    """The mail as a person of this run writes it: the same name, an address of its own."""
+    name, _, host = mail.address.partition("@")
+    return replace(mail, address=f"{name}.{run}@{host}")
 
 
 async def send_mail(mail: Mail, port: int) -> str:

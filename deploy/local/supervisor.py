@@ -179,7 +179,11 @@ class Supervisor:
     def _configure(self, environment: dict[str, str]) -> None:
         """Run `deploy.demo_config`: the demonstration's agents, queues and promises, where they are missing."""
         began = time.monotonic()
-        made = self._run_once("deploy.demo_config", "The demonstration's configuration", environment)
+        try:
+            made = self._run_once("deploy.demo_config", "The demonstration's configuration", environment)
+        except LocalError as error:
+            self._screen.notice(str(error))
+            return
         if isinstance(made, list) and made:
             self._screen.done(f"Agents, queues and promises of the demonstration: {len(made)} made", time.monotonic() - began)
 
