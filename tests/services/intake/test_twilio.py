@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from urllib.parse import parse_qs, urlencode
 from xml.etree import ElementTree as ET
 
@@ -194,7 +196,8 @@ async def test_an_sms_whose_fate_is_unknown_is_looked_up_before_it_is_sent_again
         rest.answers = [b""]
         assert await world.sender.send_due() == 1
         assert len(await world.events(DeliveryUncertain)) == 1
-        rest.kept = '{"messages":[{"sid":"SM77","body":"Coletul ajunge mâine."}]}'.encode()
+        made = format_datetime(datetime.now(UTC))
+        rest.kept = f'{{"messages":[{{"sid":"SM77","body":"Coletul ajunge mâine.","date_created":"{made}"}}]}}'.encode()
         await world.execute("UPDATE intake.delivery SET due_at = now()")
         assert await world.sender.send_due() == 1
         assert (len(rest.posted), rest.asked) == (1, 1)
