@@ -14,14 +14,13 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Line
-from bench.lines import consumer, intake, mail, offers, personal, pipeline, relay
+from bench.lines import consumer, intake, mail, offers, personal, pipeline, profile, relay
 from bench.machine import facts
-from bench.world import BenchFailed
+from bench.world import SCRATCH, BenchFailed
 from deploy.local.errors import LocalError
 from shared import telemetry
 
 HERE = Path(__file__).resolve().parent
-SCRATCH = HERE.parent / ".patchbay" / "bench"
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "intake": intake.run,
@@ -31,7 +30,9 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "personal": personal.run,
     "offers": offers.run,
     "pipeline": pipeline.run,
+    "profile": profile.run,
 }
+BY_NAME_ONLY = frozenset({"profile"})
 
 
 def main(
@@ -40,7 +41,9 @@ def main(
 ) -> None:
     """Measure, print a table, and write it with all repeats to .patchbay/bench (or, with --publish, into the repository)."""
     console = Console(width=None if os.isatty(1) else 180)
-    wanted = names or os.environ.get("BENCH", "").replace(",", " ").split() or list(BENCHES)
+    wanted = (
+        names or os.environ.get("BENCH", "").replace(",", " ").split() or [name for name in BENCHES if name not in BY_NAME_ONLY]
+    )
     unknown = [name for name in wanted if name not in BENCHES]
     if unknown:
         console.print(f"There is no bench '{unknown[0]}'. There are: {', '.join(BENCHES)}.", style="red")

@@ -30,6 +30,7 @@ from shared import auth, db, kafka
 from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+SCRATCH = ROOT / ".patchbay" / "bench"
 READY_SECONDS = 40.0
 STOP_SECONDS = 12.0
 LOAD_SPARE_SECONDS = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.figures import Column, Goal, Line, Repeat, lines
 from bench.interleave import quick
-from bench.lines.system import System, system
+from bench.lines.system import NotSettled, System, system
 from bench.load import Job
 from bench.world import load
 
@@ -42,6 +42,6 @@ async def _keeps_up(running: System, rate: float, first: int) -> tuple[bool, int
     outcome = await load(job)
     try:
         took = await running.settled(PATIENCE_SECONDS)
-    except TimeoutError:
+    except NotSettled:
         return False, outcome.next
     return outcome.rate >= rate * KEPT_SHARE and took <= SETTLE_SECONDS, outcome.next

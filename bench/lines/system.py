@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,8 +20,9 @@ from deploy.local.ports import HOST, free_ports
 from shared import kafka
 
 SERVICES = ("intake", "routing", "sla", "metrics")
-AGENTS = ("agent-1", "agent-2", "agent-3", "agent-4")
+AGENTS = tuple(f"agent-{n}" for n in range(1, 21))
 CAPACITY_UNITS = 1_000_000
+PRESENCE_SECONDS = "7200"  # agents who accept by themselves call nothing and would be taken for gone
 POLICY: Mapping[str, Any] = {
     "name": "Standard",
     "position": 100,
@@ -31,9 +33,13 @@ POLICY: Mapping[str, Any] = {
 }
 
 
+class NotSettled(BenchFailed):
+    """Something was still behind when patience ended; the message says what."""
+
+
 @dataclass(slots=True)
 class System:
-    """Everything running, one team, one queue, four agents who are there and can carry any number of tickets."""
+    """Everything running, one team, one queue, agents who are there and can carry any number of tickets."""
 
     here: World
     database: str
@@ -41,6 +47,12 @@ class System:
     contacts: Target
     admin: dict[str, str]
     agents: dict[str, str] = field(default_factory=dict)
+
+    def pids(self) -> dict[str, int]:
+        """The processes of the services and of both servers."""
+        servers = {"kafka": self.here.kafka.child, "postgres": self.here.postgres.child}
+        children = {child.name: child for child in self.here.children} | servers
+        return {name: child.pid for name, child in children.items() if child.pid is not None}
 
     async def call(self, method: str, service: str, path: str, body: Mapping[str, Any]) -> None:
         """A command of the administrator. Raises BenchFailed when it is refused."""
@@ -50,16 +62,18 @@ class System:
             raise BenchFailed(f"{service} refused {method} {path}: {answer.text[:300]}")
 
     async def settled(self, seconds: float) -> float:
-        """Wait until nothing is behind; how long that took. Raises TimeoutError."""
+        """Wait until nothing is behind; how long that took. Raises NotSettled."""
         loop = asyncio.get_running_loop()
         client = await kafka.start_consumer(self.here.settings(self.database), "bench-ends", (), group=None)
         connection = await asyncpg.connect(self.database, timeout=10)
         began = loop.time()
         try:
             async with asyncio.timeout(seconds):
-                while await _behind(connection, client):  # noqa: ASYNC110 - it happens in other processes
+                while left := await _behind(connection, client):  # noqa: ASYNC110 - it happens in other processes
                     await asyncio.sleep(0.1)
             return loop.time() - began
+        except TimeoutError:
+            raise NotSettled(f"after {seconds:.0f} s there is still: {left}") from None
         finally:
             await connection.close(timeout=10)
             await kafka.stop(client)
@@ -75,17 +89,23 @@ class System:
             raise BenchFailed(f"records were parked: {parked}")
 
 
-async def _behind(connection: asyncpg.Connection, client: AIOKafkaConsumer) -> int:
-    """What was accepted and not yet taken everywhere: rows of outboxes, tickets without an agent, records not consumed."""
-    outboxes = " + ".join(f"(SELECT count(*) FROM {name}.outbox)" for name in SERVICES)
-    waiting = "(SELECT count(*) FROM routing.ticket WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL)"
-    left: int = await connection.fetchval(f"SELECT {outboxes} + {waiting}", timeout=10)
+async def _behind(connection: asyncpg.Connection, client: AIOKafkaConsumer) -> dict[str, int]:
+    """What was accepted and not yet taken everywhere: tickets without an agent, rows of outboxes, records not consumed."""
+    waiting = (
+        "SELECT 'tickets without an agent', count(*) FROM routing.ticket WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL"
+    )
+    outboxes = " UNION ALL ".join(f"SELECT 'outbox of {name}', count(*) FROM {name}.outbox" for name in SERVICES)
+    rows = await connection.fetch(f"{waiting} UNION ALL {outboxes}", timeout=10)
+    left = {name: count for name, count in rows if count}
     if left:
         return left
-    union = " UNION ALL ".join(f"SELECT topic, partition, next_offset FROM {name}.consumer_offset" for name in SERVICES)
-    read = [(TopicPartition(row[0], row[1]), row[2]) for row in await connection.fetch(union, timeout=10)]
-    ends = await asyncio.wait_for(client.end_offsets(list({place for place, _ in read})), 10)
-    return sum(max(0, ends[place] - position) for place, position in read)
+    union = " UNION ALL ".join(f"SELECT '{name}', topic, partition, next_offset FROM {name}.consumer_offset" for name in SERVICES)
+    read = [(row[0], TopicPartition(row[1], row[2]), row[3]) for row in await connection.fetch(union, timeout=10)]
+    ends = await asyncio.wait_for(client.end_offsets(list({place for _, place, _ in read})), 10)
+    behind = Counter[str]()
+    for name, place, position in read:
+        behind[f"records for {name}"] += max(0, ends[place] - position)
+    return dict(+behind)
 
 
 @asynccontextmanager
@@ -97,6 +117,7 @@ async def system(*, auto_accept: bool) -> AsyncIterator[System]:
         ports = dict(zip((*SERVICES, "smtp"), free_ports(len(SERVICES) + 1), strict=True))
         environment = {
             **{f"PATCHBAY_{name.upper()}_PORT": str(port) for name, port in ports.items()},
+            "PATCHBAY_ROUTING_PRESENCE_SECONDS": PRESENCE_SECONDS,
         }
         children = [here.spawn(name, f"services.{name}", database=database, **environment) for name in SERVICES]
         for child in children:
