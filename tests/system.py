@@ -25,15 +25,18 @@ from aiokafka.errors import KafkaError
 
 from deploy import demo_config, setup
 from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
-from deploy.local.ports import free_ports
+from deploy.local.ports import HOST
 from shared import kafka
 from shared.events.base import Event, Fact
 from shared.events.codec import Undecodable, decode
 from shared.events.topics import BY_NAME, TOPICS
 from shared.settings import Settings
+from simulator.places import NO_ACCOUNT, Places
+from tests.faults.links import Links
+from tests.infra import SERVICES, at_port, port_of, server_ports
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICES = ("intake", "routing", "sla", "metrics")
+AGENTS = ("dana", "omar")
 READY_SECONDS = 40.0
 
 
@@ -97,7 +100,9 @@ class Process:
 
 @dataclass
 class System:
-    """The running whole."""
+    """The running whole. With `links`, services, senders and agents reach each other and the servers through proxies; what the
+    test itself asks goes past them. `through` is what each service's environment has of its own.
+    """
 
     folder: Path
     settings: Settings
@@ -108,6 +113,8 @@ class System:
     mailbox: Mailbox
     texts: Texts
     twilio_token: str
+    links: Links | None = None
+    through: dict[str, dict[str, str]] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     clients: dict[tuple[str, str], httpx.AsyncClient] = field(default_factory=dict)
 
@@ -123,13 +130,34 @@ class System:
             )
         return self.clients[service, role]
 
+    def places(self) -> Places:
+        """Where the outside finds it: through the proxies, where there are any."""
+        return Places(
+            intake=self._outside("senders-intake", "intake"),
+            routing=self._outside("agents-routing", "routing"),
+            sla=self.url("sla"),
+            metrics=self.url("metrics"),
+            smtp_host=HOST,
+            smtp_port=self._port("senders-smtp", "smtp"),
+            twilio_token=self.twilio_token,
+            keys=self.keys,
+            agents=AGENTS,
+            public_url=self.url("intake"),
+        )
+
+    def _outside(self, link: str, service: str) -> str:
+        return f"http://{HOST}:{self._port(link, service)}"
+
+    def _port(self, link: str, name: str) -> int:
+        return self.links.proxies[link].port if self.links else self.ports[name]
+
     def start(self, service: str, crash_at: str | None = None, name: str | None = None, **environment: str) -> Process:
         """Start a service; with `crash_at` one that kills itself at that boundary (see tests/faults/crashing.py)."""
         module = [f"services.{service}"] if crash_at is None else ["tests.faults.crashing", f"services.{service}", crash_at]
         process = Process(
             name or service,
             [sys.executable, "-m", *module],
-            {**self.environment, **environment},
+            {**self.environment, **self.through.get(service, {}), **environment},
             self.folder / f"{name or service}.log",
         )
         process.start()
@@ -242,14 +270,21 @@ async def _made(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def running_system(
-    kafka_bootstrap: str, database: str, folder: Path, start: tuple[str, ...] = SERVICES, **environment: str
+    kafka_bootstrap: str,
+    database: str,
+    folder: Path,
+    start: tuple[str, ...] = SERVICES,
+    *,
+    links: Links | None = None,
+    replication: int = 1,
+    **environment: str,
 ) -> AsyncIterator[System]:
-    """A system with the demonstration's company, its services ready."""
+    """A system with the demonstration's company, its services ready; with `links`, through a proxy on each way."""
     names = (*SERVICES, "smtp", "mail_out", "twilio")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = dict(zip(names, server_ports(len(names)), strict=True))
     token = secrets.token_hex(16)
     master = base64.b64encode(secrets.token_bytes(32)).decode()
-    settings = Settings(kafka=kafka_bootstrap, database=database, master_key=master)
+    settings = Settings(kafka=kafka_bootstrap, database=database, master_key=master, replication=replication)
     await fresh_topics(settings)
     keys = await setup.demo_keys(settings, folder / "secrets")
     async with AsyncExitStack() as stack:
@@ -259,16 +294,19 @@ async def running_system(
             database=database,
             ports=ports,
             keys=keys,
-            environment=_environment(kafka_bootstrap, database, master, token, ports, environment),
+            environment=_environment(settings, master, token, ports, environment),
             mailbox=await stack.enter_async_context(mail_server(ports["mail_out"])),
             texts=await stack.enter_async_context(twilio_api(ports["twilio"])),
             twilio_token=token,
+            links=links,
         )
+        if links is not None:
+            stack.push_async_callback(links.close)
+            system.through = await _through(links, database, ports)
         try:
             for service in start:
                 system.start(service)
-            for service in start:
-                await system.ready(service)
+            await asyncio.gather(*(system.ready(service) for service in start))
             if set(start) == set(SERVICES):
                 await asyncio.to_thread(demo_config.put_in_place, ports, keys["admin"])
             yield system
@@ -277,22 +315,40 @@ async def running_system(
 
 
 def _environment(
-    bootstrap: str, database: str, master: str, token: str, ports: Mapping[str, int], more: Mapping[str, str]
+    settings: Settings, master: str, token: str, ports: Mapping[str, int], more: Mapping[str, str]
 ) -> dict[str, str]:
     return {
         **os.environ,
-        "PATCHBAY_KAFKA": bootstrap,
-        "PATCHBAY_DATABASE": database,
+        "PATCHBAY_KAFKA": settings.kafka,
+        "PATCHBAY_DATABASE": settings.database.get_secret_value(),
+        "PATCHBAY_REPLICATION": str(settings.replication),
         "PATCHBAY_MASTER_KEY": master,
         "PATCHBAY_SMTP_PORT": str(ports["smtp"]),
         **{f"PATCHBAY_{name.upper()}_PORT": str(ports[name]) for name in SERVICES},
-        "PATCHBAY_INTAKE_MAIL_HOST": "127.0.0.1",
+        "PATCHBAY_INTAKE_MAIL_HOST": HOST,
         "PATCHBAY_INTAKE_MAIL_PORT": str(ports["mail_out"]),
-        "PATCHBAY_INTAKE_TWILIO_URL": f"http://127.0.0.1:{ports['twilio']}",
-        "PATCHBAY_INTAKE_TWILIO_ACCOUNT": "AC" + "0" * 32,
+        "PATCHBAY_INTAKE_ATTEMPT_SECONDS": "3",  # what a killed process was sending is tried again after five
+        "PATCHBAY_INTAKE_TWILIO_URL": f"http://{HOST}:{ports['twilio']}",
+        "PATCHBAY_INTAKE_TWILIO_ACCOUNT": NO_ACCOUNT,
         "PATCHBAY_INTAKE_TWILIO_TOKENS": token,
         **more,
     }
+
+
+async def _through(links: Links, database: str, ports: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """Put a proxy on each way; what each service has to be told for it."""
+    told = {}
+    for service in SERVICES:
+        kafka_address = await links.before_kafka(service)
+        postgres_port = await links.before_postgres(service, port_of(database))
+        told[service] = {"PATCHBAY_KAFKA": kafka_address, "PATCHBAY_DATABASE": at_port(database, postgres_port)}
+    for name, port in (("senders-intake", "intake"), ("senders-smtp", "smtp"), ("agents-routing", "routing")):
+        await links.before(name, ports[port])
+    told["intake"] |= {
+        "PATCHBAY_INTAKE_MAIL_PORT": str(await links.before("intake-mail", ports["mail_out"])),
+        "PATCHBAY_INTAKE_TWILIO_URL": f"http://{HOST}:{await links.before('intake-twilio', ports['twilio'])}",
+    }
+    return told
 
 
 def now() -> float:

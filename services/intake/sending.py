@@ -46,6 +46,10 @@ class Sender:
     wake: asyncio.Event
     _pause: float = field(default=IDLE_SECONDS)
 
+    @property
+    def _lease_seconds(self) -> float:
+        return delivery.lease_seconds(self.settings.intake_attempt_seconds)
+
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
         while True:
@@ -68,7 +72,7 @@ class Sender:
     async def send_due(self) -> int:
         """Attempt everything that is due now, up to AT_ONCE. Returns how much there was."""
         async with db.transaction(self.engine) as conn:
-            claimed = await deliveries.claim(conn, AT_ONCE)
+            claimed = await deliveries.claim(conn, AT_ONCE, self._lease_seconds)
             interrupted = [one.delivery for one in claimed if one.delivery.interrupted]
             if interrupted:
                 drafts = [d for one in interrupted for d in delivery.drafts(one, delivery.interrupted(one))]
@@ -79,7 +83,7 @@ class Sender:
     async def _attempt(self, claimed: Claimed) -> None:
         with telemetry.span(f"deliver {claimed.delivery.kind}"):
             try:
-                async with asyncio.timeout(delivery.ATTEMPT_SECONDS):
+                async with asyncio.timeout(self.settings.intake_attempt_seconds):
                     outcome = await self._send(claimed)
             except TimeoutError:
                 outcome = Unknown("attempt-timed-out")
@@ -90,7 +94,7 @@ class Sender:
 
     async def _record(self, claimed: Claimed, outcome: Outcome) -> None:
         """Write it down, waiting for a database that is away as long as the delivery is ours: else it would be sent again."""
-        for _ in range(int(delivery.LEASE_SECONDS / 2 / BACK_OFF_SECONDS)):
+        for _ in range(int(self._lease_seconds / 2 / BACK_OFF_SECONDS)):
             try:
                 return await self._record_once(claimed, outcome)
             except db.DatabaseAway:

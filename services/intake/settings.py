@@ -31,6 +31,9 @@ class IntakeSettings(Settings):
     intake_mail_tls: bool = Field(False, description="TLS from the first byte (port 465)")
     intake_mail_from: str = Field("support@patchbay.invalid", description="sender where no e-mail inbox is configured")
     intake_sender_name: str = Field("", description="name shown as the sender of mail to customers")
+    intake_attempt_seconds: float = Field(
+        15.0, ge=1, le=300, description="how long an attempt to send may take; two thirds longer and another process tries"
+    )
     intake_zone: str = Field("UTC", description="time zone in which promised times are written")
     intake_twilio_url: str = Field("https://api.twilio.com", description="Twilio's REST API")
     intake_twilio_account: str = Field("", description="Twilio's account SID, for what goes out")

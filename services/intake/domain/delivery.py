@@ -23,11 +23,16 @@ Kind = Literal["reply", "confirmation"]
 
 # Seconds to wait after the first, second, … attempt that did not succeed; after the last of them it has failed.
 BACK_OFF_SECONDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800)
-ATTEMPT_SECONDS = 15  # how long an attempt may take; then its outcome is unknown
-LEASE_SECONDS = ATTEMPT_SECONDS + 10  # after this another process may think that the one that made it died
 PROMISE_WAIT = timedelta(seconds=1)  # how long a confirmation waits for the promised time
 CONFIRMATIONS_PER_PERSON = 5  # in LOOP_WINDOW; two machines that confirm each other stop here
 LOOP_WINDOW = timedelta(minutes=10)
+
+
+def lease_seconds(attempt_seconds: float) -> float:
+    """After how long another process may think that the one which makes an attempt died: it has two fifths of it to write down
+    what the attempt came to.
+    """
+    return attempt_seconds * 5 / 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON, LEASE_SECONDS, LOOP_WINDOW, Delivery, Verdict
+from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON, LOOP_WINDOW, Delivery, Verdict
 from shared.db import execute_many
 from shared.events.base import Event, Sealed
 from shared.events.message import ReplyRequested
@@ -114,11 +114,11 @@ async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]
         )
 
 
-async def claim(conn: AsyncConnection, limit: int) -> list[Claimed]:
-    """Take what is due, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out;
+async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list[Claimed]:
+    """Take what is due for so long, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out;
     but a confirmation that failed at first holds no answer back.
     """
-    rows = {row.message_id: row for row in await conn.execute(CLAIM, {"n": limit, "lease": LEASE_SECONDS})}
+    rows = {row.message_id: row for row in await conn.execute(CLAIM, {"n": limit, "lease": lease_seconds})}
     if not rows:
         return []
     claimed = []
