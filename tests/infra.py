@@ -1,6 +1,7 @@
 """The servers that tests run on: a real broker and a real PostgreSQL of their own, a fresh database for each test."""
 
 import asyncio
+import random
 import secrets
 import shutil
 import tempfile
@@ -12,22 +13,28 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from deploy.local import unprivileged
-from deploy.local.kafka import LocalKafka
-from deploy.local.ports import free_ports
+from deploy.local.kafka import Listener, LocalKafka, Node, new_cluster_id
+from deploy.local.ports import is_free
 from deploy.local.postgres import LocalPostgres
 
 __all__ = [
+    "SERVICES",
     "LocalKafka",
     "LocalPostgres",
     "Migrate",
     "ServerFolder",
+    "at_port",
     "create_template",
     "fresh_database",
+    "make_cluster",
     "make_kafka",
     "make_postgres",
+    "port_of",
+    "server_ports",
     "url_of",
 ]
 
+SERVICES = ("intake", "routing", "sla", "metrics")
 Migrate = Callable[[str], None]
 """Brings the database of a URL to the schema under test; may block."""
 
@@ -46,20 +53,61 @@ class ServerFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def server_ports(count: int) -> list[int]:
+    """Different free ports below those that kernels give to outgoing connections: while its server is down, a port of theirs
+    could be taken by any program's connection.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 32_000)
+        if port not in found and is_free(port):
+            found.append(port)
+    return found
+
+
 def make_kafka(folder: Path) -> LocalKafka:
-    """A broker (not started) on free ports with its data in `folder`/kafka."""
-    port, controller_port = free_ports(2)
-    return LocalKafka(folder / "kafka", port, controller_port, quick=True)
+    """A broker (not started) on free ports with its data in `folder`/kafka, and for each service an address that a proxy may
+    stand before.
+    """
+    port, controller_port, *more = server_ports(2 + 2 * len(SERVICES))
+    listeners = [Listener(name.upper(), *more[2 * n : 2 * n + 2]) for n, name in enumerate(SERVICES)]
+    return LocalKafka(folder / "kafka", port, controller_port, quick=True, listeners=listeners)
+
+
+def make_cluster(folder: Path, brokers: int = 3) -> list[LocalKafka]:
+    """Several brokers (not started) of one cluster, with their data in `folder`. All have to be launched before one serves."""
+    ports = server_ports(2 * brokers)
+    controllers = {n + 1: ports[brokers + n] for n in range(brokers)}
+    cluster_id = new_cluster_id()
+    return [
+        LocalKafka(
+            folder / f"kafka-{number}", ports[number - 1], controller, quick=True, node=Node(number, controllers, cluster_id)
+        )
+        for number, controller in controllers.items()
+    ]
 
 
 def make_postgres(folder: Path) -> LocalPostgres:
     """A server (not started) on a free port with its data in `folder`/postgres, without fsync."""
-    return LocalPostgres(folder / "postgres", free_ports(1)[0], secrets.token_urlsafe(24), fsync=False)
+    return LocalPostgres(folder / "postgres", server_ports(1)[0], secrets.token_urlsafe(24), fsync=False)
 
 
 def url_of(server_url: str, database: str) -> str:
     """The URL of another database of the same server."""
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{database}"))
+
+
+def port_of(url: str) -> int:
+    """The port of a server's URL."""
+    port = urlsplit(url).port
+    assert port is not None
+    return port
+
+
+def at_port(url: str, port: int) -> str:
+    """The URL of the same database by another port: that of a proxy in front of it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition(":")[0] + f":{port}"))
 
 
 async def create_template(server_url: str, migrate: Migrate, name: str = "template_migrated") -> str:

@@ -33,7 +33,8 @@ from shared.events.topics import BY_NAME, TOPICS
 from shared.settings import Settings
 from simulator.places import NO_ACCOUNT, Places
 from tests.faults.links import Links
-from tests.infra import SERVICES, at_port, port_of, server_ports
+from tests.infra import SERVICES as SERVICES
+from tests.infra import at_port, port_of, server_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = ("dana", "omar")

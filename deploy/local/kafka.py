@@ -5,6 +5,8 @@ import secrets
 import socket
 import struct
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local import jars
@@ -43,22 +45,56 @@ logger.kafkaconfig.level=warn
 """
 
 
-def render_config(data_dir: Path, port: int, controller_port: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more address of the broker. Clients that come to `port` are told to use `advertised_port`: that of a proxy before it.
+
+    The name is in capital letters.
+    """
+
+    name: str
+    port: int
+    advertised_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A broker's place in a cluster of several: its number, the controllers' ports by number (its own among them)."""
+
+    number: int
+    controller_ports: Mapping[int, int]
+    cluster_id: str
+
+
+def new_cluster_id() -> str:
+    """The id that all brokers of a cluster share."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "x")
+
+
+def render_config(
+    data_dir: Path, port: int, controller_port: int, listeners: Sequence[Listener] = (), node: Node | None = None
+) -> str:
     """The broker's `server.properties`.
 
     Small buffers and few threads, because 2 cores are shared with everything else; nothing expires unless its topic
     says so; no topic is made by a typing error.
     """
+    number = node.number if node else 1
+    controllers = node.controller_ports if node else {1: controller_port}
+    replicas = min(3, len(controllers))
+    own = [("CLIENTS", port, port), ("CONTROLLER", controller_port, controller_port)]
+    every = own + [(more.name, more.port, more.advertised_port) for more in listeners]
+    threads = "".join(f"listener.name.{more.name.lower()}.num.network.threads=1\n" for more in listeners)
     return f"""\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{HOST}:{controller_port}
+node.id={number}
+controller.quorum.voters={",".join(f"{n}@{HOST}:{at}" for n, at in sorted(controllers.items()))}
 controller.listener.names=CONTROLLER
-listeners=CLIENTS://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}
-advertised.listeners=CLIENTS://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}
+listeners={",".join(f"{name}://{HOST}:{at}" for name, at, _ in every)}
+advertised.listeners={",".join(f"{name}://{HOST}:{at}" for name, _, at in every)}
 inter.broker.listener.name=CLIENTS
-listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data_dir / "data"}
+listener.security.protocol.map={",".join(f"{name}:PLAINTEXT" for name, _, _ in every)}
+{threads}log.dirs={data_dir / "data"}
 auto.create.topics.enable=false
 message.max.bytes=2097152
 replica.fetch.max.bytes=2097152
@@ -68,13 +104,13 @@ log.index.size.max.bytes=1048576
 log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.io.buffer.size=131072
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={replicas}
 offsets.retention.minutes=43200
 transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor={replicas}
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor={replicas}
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
@@ -107,10 +143,14 @@ class LocalKafka:
         cache: Path | None = None,
         progress: jars.Progress | None = None,
         port_setting: str = "PATCHBAY_KAFKA_PORT",
+        listeners: Sequence[Listener] = (),
+        node: Node | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.port = port
         self.controller_port = controller_port
+        self.listeners = {listener.name: listener for listener in listeners}
+        self.node = node
         self._log = log or self.data_dir / "kafka.log"
         self._pid_file = pid_file or self.data_dir / "kafka.pid"
         self._heap_mb = heap_mb
@@ -139,6 +179,10 @@ class LocalKafka:
     def start(self) -> None:
         """Start the broker and wait until it serves clients. Raises LocalError."""
         self.launch()
+        self.wait_until_serving()
+
+    def wait_until_serving(self) -> None:
+        """Wait for a launched broker; one of several serves when most of them run. Raises LocalError."""
         if not wait_until(self.answers, self.child, START_SECONDS):
             self.child.kill()
             raise did_not_start("Apache Kafka", self._log, self.child.last_line())
@@ -186,7 +230,7 @@ class LocalKafka:
         self.child.resume()
 
     def _write_config(self) -> None:
-        config = render_config(self.data_dir, self.port, self.controller_port)
+        config = render_config(self.data_dir, self.port, self.controller_port, tuple(self.listeners.values()), self.node)
         (self.data_dir / "server.properties").write_text(config, encoding="utf-8")
         (self.data_dir / "log4j2.properties").write_text(LOG4J2, encoding="utf-8")
 
@@ -203,7 +247,7 @@ class LocalKafka:
         ]
 
     def _format(self, classpath: str) -> None:
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "x")
+        cluster = self.node.cluster_id if self.node else new_cluster_id()
         tool = [*self._java(classpath, 128), _QUICK, "kafka.tools.StorageTool"]
         config = str(self.data_dir / "server.properties")
         self._log.parent.mkdir(parents=True, exist_ok=True)

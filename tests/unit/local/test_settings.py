@@ -81,6 +81,21 @@ def test_the_broker_listens_on_loopback_only_makes_no_topics_and_forgets_nothing
     assert config["log.retention.ms"] == "-1"
 
 
+def test_a_broker_may_advertise_a_proxy_s_port_to_those_who_come_to_a_listener_of_their_own(tmp_path: Path) -> None:
+    config = _properties(kafka.render_config(tmp_path, 1111, 2222, [kafka.Listener("SLA", 3333, 4444)]))
+    assert config["listeners"] == "CLIENTS://127.0.0.1:1111,CONTROLLER://127.0.0.1:2222,SLA://127.0.0.1:3333"
+    assert config["advertised.listeners"] == "CLIENTS://127.0.0.1:1111,CONTROLLER://127.0.0.1:2222,SLA://127.0.0.1:4444"
+    assert config["listener.security.protocol.map"] == "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT,SLA:PLAINTEXT"
+
+
+def test_a_broker_of_three_knows_the_others_and_keeps_three_copies_of_groups_offsets(tmp_path: Path) -> None:
+    node = kafka.Node(2, {1: 11, 2: 12, 3: 13}, kafka.new_cluster_id())
+    config = _properties(kafka.render_config(tmp_path, 1111, 12, node=node))
+    assert config["node.id"] == "2"
+    assert config["controller.quorum.voters"] == "1@127.0.0.1:11,2@127.0.0.1:12,3@127.0.0.1:13"
+    assert config["offsets.topic.replication.factor"] == "3"
+
+
 def test_postgres_listens_on_loopback_only_and_keeps_what_it_acknowledged() -> None:
     config = _properties(postgres.render_config(1111, fsync=True))
     assert config["listen_addresses"] == "'127.0.0.1'"
