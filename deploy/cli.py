@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import asyncpg
@@ -13,9 +14,11 @@ import typer
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import erasure, parked, setup, status
+from deploy import erasure, keeping, parked, setup, status
+from deploy.backup import NotBackedUp
 from deploy.local.errors import LocalError
 from deploy.local.screen import Screen
+from deploy.restoring import NotRestored
 from deploy.running import adopt_settings
 from shared import auth, db, kafka
 from shared.parking import Request
@@ -175,6 +178,47 @@ def migrate() -> None:
     """Bring every schema of the database to its newest revision."""
     _guarded(lambda: setup.migrate(_settings().database.get_secret_value()))
     Screen().done("All schemas are at their newest revision")
+
+
+ToolsOption = Annotated[
+    Path | None,
+    typer.Option("--tools", help="Folder of pg_dump, pg_restore and psql; those of PostgreSQL 18 came with Patchbay."),
+]
+
+
+@app.command()
+def backup(
+    file: Annotated[Path | None, typer.Argument(help="Where to write it; by default a dated name in the data folder.")] = None,
+    tools: ToolsOption = None,
+) -> None:
+    """Back the database up while everything runs. The master key and the log on Kafka are not in it: keep them too."""
+    try:
+        _guarded(lambda: keeping.make(file, tools, Screen()))
+    except NotBackedUp as error:
+        _end(str(error), NOT_DONE)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `backup` made.")],
+    tools: ToolsOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Put a backup back, with the services stopped. What happened since is read back from the log when they start again.
+
+    API keys and customers' keys that the database has now are kept. All else in it is replaced.
+    """
+    try:
+        _guarded(lambda: keeping.put_back(file, tools, Screen(), lambda: yes or _agreed()))
+    except NotRestored as error:
+        _end(str(error), NOT_DONE)
+
+
+def _agreed() -> bool:
+    """Whether a person says yes."""
+    if not sys.stdin.isatty():
+        _end("This replaces the database. Say --yes where nobody can be asked.", WRONG_USAGE)
+    return typer.confirm("Replace what the database has now by the backup?")
 
 
 @app.command("status")
