@@ -1,0 +1,88 @@
+"""Promises about what agents do: what was acknowledged is on the log once, and nothing else is done in their name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from shared.events.message import ReplyRequested
+from shared.events.ticket import TicketPended, TicketResolved
+from shared.events.work import OfferAccepted, OfferDeclined
+from simulator.truth import Act
+from tests.faults.index import Index
+
+Deed = tuple[str, str, str]  # kind, agent, and the offer or the ticket
+
+
+def once(index: Index) -> Iterator[str]:
+    """An act that was acknowledged is on the log once; one of unknown outcome at most once; what nobody did, never."""
+    done = _on_the_log(index)
+    acknowledged: Counter[Deed] = Counter()
+    perhaps: Counter[Deed] = Counter()
+    for act in index.truth.acts:
+        deed = _deed(act)
+        if deed is not None and act.ticket_id not in index.history.poisoned:
+            acknowledged[deed] += _done(act)
+            perhaps[deed] += _done(act) or _unknown(act)
+    for deed in done.keys() | perhaps.keys():
+        if done[deed] < acknowledged[deed]:
+            yield f"{' '.join(deed)}: {acknowledged[deed]} times acknowledged, {done[deed]} times on the log"
+        elif index.truth.acts and done[deed] > perhaps[deed]:
+            yield f"{' '.join(deed)}: {done[deed]} times on the log, at most {perhaps[deed]} times done"
+
+
+def replies(index: Index) -> Iterator[str]:
+    """The message that a reply was answered with is the one on the log, of this agent on this ticket."""
+    log = {said.fact.message_id: (said.key, said.fact.agent_id) for said in index.said(ReplyRequested)}
+    for act in index.truth.acts:
+        if act.kind != "reply" or not _done(act) or act.message_id is None or act.ticket_id in index.history.poisoned:
+            continue
+        told = log.get(act.message_id)
+        if told != (act.ticket_id, act.agent):
+            yield f"reply {act.message_id} of {act.agent} on {act.ticket_id} was acknowledged; on the log it is {told}"
+
+
+def left_alone(index: Index) -> Iterator[str]:
+    """An offer that its agent let pass was neither accepted nor declined."""
+    accepted = {said.fact.offer_id for said in index.said(OfferAccepted)}
+    declined = {said.fact.offer_id for said in index.said(OfferDeclined)}
+    for act in index.truth.acts:
+        if act.kind == "miss" and act.offer_id in accepted | declined:
+            yield f"offer {act.offer_id}, which {act.agent} let pass, was answered"
+
+
+def _on_the_log(index: Index) -> Counter[Deed]:
+    done: Counter[Deed] = Counter()
+    by_itself = {offer.key for offer in index.said(OfferAccepted) if offer.fact.answered_us == 0}
+    for accepted in index.said(OfferAccepted):
+        if accepted.key not in by_itself:
+            done["accept", accepted.fact.agent_id, accepted.fact.offer_id] += 1
+    for declined in index.said(OfferDeclined):
+        done["decline", declined.fact.agent_id, declined.fact.offer_id] += 1
+    for reply in index.said(ReplyRequested):
+        if reply.fact.by == "agent":
+            done["reply", reply.fact.agent_id, reply.key] += 1
+    for resolved in index.said(TicketResolved):
+        if resolved.fact.agent_id is not None:
+            done["resolve", resolved.fact.agent_id, resolved.key] += 1
+    for pended in index.said(TicketPended):
+        if pended.fact.agent_id is not None:
+            done["pend", pended.fact.agent_id, pended.key] += 1
+    return done
+
+
+def _deed(act: Act) -> Deed | None:
+    if act.kind in ("accept", "decline") and act.offer_id is not None:
+        return act.kind, act.agent, act.offer_id
+    if act.kind in ("reply", "resolve", "pend") and act.ticket_id is not None:
+        return act.kind, act.agent, act.ticket_id
+    return None
+
+
+def _done(act: Act) -> bool:
+    return act.status is not None and 200 <= act.status < 300
+
+
+def _unknown(act: Act) -> bool:
+    """Some attempt was not answered, or not so that nothing was done: a database may go away in the middle of a commit."""
+    return any(status is None or status >= 500 for status in act.statuses) or act.status is None

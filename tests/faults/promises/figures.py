@@ -1,0 +1,72 @@
+"""Promises about what is left when all is quiet: nothing parked, nothing unpublished, figures that are what the log comes to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from shared.events.base import Fact
+from shared.events.call import CallReceived
+from shared.events.message import MessageReceived, ReplyRequested
+from shared.events.sla import SlaWarned
+from shared.events.ticket import TicketAssigned, TicketLeftQueue, TicketQueued
+from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded, TicketOffered
+from shared.ticket import awaits_answer
+from tests.faults.index import Index
+from tests.faults.promises.timers import clocks_of
+
+COUNTED: Mapping[str, type[Fact]] = {
+    "offered": TicketOffered,
+    "offer_accepted": OfferAccepted,
+    "offer_declined": OfferDeclined,
+    "offer_expired": OfferExpired,
+    "offer_rescinded": OfferRescinded,
+    "visit": TicketQueued,
+    "warned": SlaWarned,
+}
+
+
+def nothing_parked(index: Index) -> Iterator[str]:
+    """No service could not take a record, but for those that a test poisoned."""
+    for row in index.tables.parked:
+        yield f"{row.service} parked a record of {row.topic} {row.key}: {row.reason}: {row.error}"
+
+
+def nothing_unpublished(index: Index) -> Iterator[str]:
+    """No outbox holds anything back."""
+    for service, rows in index.tables.outbox.items():
+        if rows:
+            yield f"{rows} events wait in the outbox of {service}"
+
+
+def pure_fold(index: Index) -> Iterator[str]:
+    """The figures rebuilt from the beginning of the log are the live ones."""
+    if index.history.figures_differ:
+        yield index.history.figures_differ
+
+
+def counts(index: Index) -> Iterator[str]:
+    """What the figures count is what stands on the log. Not judged where a test wrote on the log by itself."""
+    if index.history.poisoned:
+        return
+    log, figures = _counts(index), index.tables.measures
+    for measure, number in log.items():
+        if figures.get(measure, 0) != number:
+            yield f"{measure}: the figures say {figures.get(measure, 0)}, the log {number}"
+
+
+def _counts(index: Index) -> Counter[str]:
+    counted = Counter({measure: len(index.said(kind)) for measure, kind in COUNTED.items()})
+    genuine = {key for key, ticket in index.tickets.items() if ticket.exists and not ticket.spam}
+    counted["opened"] = len(genuine)
+    asked = [said.key for said in index.said(MessageReceived) if awaits_answer(said.fact)]
+    asked += [said.key for said in index.said(CallReceived)] + [said.key for said in index.said(ReplyRequested)]
+    counted["interaction"] = sum(key in genuine for key in asked)
+    assigned = {(said.key, said.fact.agent_id) for said in index.said(TicketAssigned)}
+    counted["assigned"] = sum(key in genuine for key, _ in assigned)
+    counted["visit_handled"] = sum(said.fact.visit is not None for said in index.said(TicketAssigned))
+    left = Counter(said.fact.reason == "abandoned" for said in index.said(TicketLeftQueue))
+    counted["visit_abandoned"], counted["visit_withdrawn"] = left[True], left[False]
+    counted["waiting_now"] = counted["visit"] - counted["visit_handled"] - counted["visit_abandoned"] - counted["visit_withdrawn"]
+    counted["commitment_broken"] = sum(told.breach is not None for told in clocks_of(index).values())
+    return counted
