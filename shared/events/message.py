@@ -16,13 +16,25 @@ Origin = Literal["human", "auto_reply", "out_of_office", "bulk", "bot"]
 
 
 class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of a message is about the person: who wrote, from where, what."""
+    """What of a message is about the person: who wrote, from where, what.
+
+    From `handle_kind` on: what intake knows its own messages by, to read them back after a backup was restored. `message_ref`
+    and `reply_refs` are Message-IDs: its own, and those it answers. `content_hash` tells a repeat from another message under
+    the same name. `request` is the Idempotency-Key with its caller, `request_digest` what it was used for, in hex.
+    """
 
     text: str = ""
     subject: str = ""
     name: str = ""
     handle: str = ""
     attachment_names: tuple[str, ...] = ()
+    handle_kind: str = ""
+    handle_scope: str = ""
+    message_ref: str = ""
+    reply_refs: tuple[str, ...] = ()
+    content_hash: str = ""
+    request: str = ""
+    request_digest: str = ""
 
 
 class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):

@@ -50,11 +50,12 @@ AgentFacts = AgentEnrolled | AgentStateChanged | AgentLoadChanged
 
 
 class CustomerPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who the customer is."""
+    """Who the customer is. `handle_scope` is the page, bot or number within which a provider's id means something."""
 
     name: str = ""
     handles: tuple[str, ...] = ()
     fields: dict[str, str] = {}
+    handle_scope: str = ""
 
 
 class CustomerCreated(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):

@@ -77,7 +77,7 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
                 cause=step.cause,
                 traceparent=trace,
                 person=customer_id,
-                personal=CustomerPersonal(handles=(contact.handle.value,)),
+                personal=CustomerPersonal(handles=(contact.handle.value,), handle_scope=contact.handle.scope),
             )
         )
     return drafts
@@ -158,6 +158,13 @@ def _message(step: NewMessage) -> Draft[Fact]:
             name=contact.name,
             handle=contact.handle.value if contact.handle else "",
             attachment_names=tuple(file.name for file in contact.files),
+            handle_kind=contact.handle.kind if contact.handle else "",
+            handle_scope=contact.handle.scope if contact.handle else "",
+            message_ref=contact.message_ref or "",
+            reply_refs=contact.reply_refs,
+            content_hash=contact.content_hash,
+            request=contact.request.name if contact.request else "",
+            request_digest=contact.request.digest.hex() if contact.request else "",
         ),
     )
 
