@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import db, kafka, telemetry
 from shared.deadlines import within
-from shared.folding import AnyProjection, Folder
+from shared.folding import AnyProjection, Folder, Part
 from shared.offsets import Offsets, Place
 from shared.parking import Parking
 from shared.records import Failure, Record, key_text
@@ -204,12 +205,12 @@ class Consumer:
             for tp, records in batches.items()
         }
         try:
-            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold))
+            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold_all))
         except (Fenced, db.DatabaseAway):
             raise
         except Exception as error:  # noqa: BLE001 - one record may have failed them all; which one is found next
             log().error("batch failed; taking its records one by one", error=type(error).__name__, exc_info=True)
-            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold_each))
+            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold_all_each))
         for tp, records in batches.items():
             self._next[tp] = records[-1].offset + 1
             telemetry.CONSUMED.labels(self.schema, tp.topic).inc(len(records))
@@ -220,15 +221,15 @@ class Consumer:
         self,
         moves: Mapping[Place, tuple[int, int, datetime]],
         batches: Mapping[TopicPartition, list[ConsumerRecord]],
-        fold: Callable[[AsyncConnection, AnyProjection, Sequence[Record]], Awaitable[list[Failure]]],
+        fold: Callable[[AsyncConnection, Sequence[Part]], Awaitable[list[Failure]]],
     ) -> None:
         async with db.transaction(self.engine) as conn:
             if not await self.offsets.move(conn, moves):
                 raise Fenced
-            for projection in self.projections:
-                records = [_record(r) for tp, rs in batches.items() if tp.topic == projection.topic.name for r in rs]
-                if records:
-                    await fold(conn, projection, records)
+            records: dict[str, list[Record]] = defaultdict(list)
+            for tp, of_partition in batches.items():
+                records[tp.topic].extend(map(_record, of_partition))
+            await fold(conn, [(p, records[p.topic.name]) for p in self.projections if p.topic.name in records])
 
     async def _tell_kafka(self, client: AIOKafkaConsumer) -> None:
         """Commit to the group as information for lag tools; our own offsets are the truth, so failing is no matter."""

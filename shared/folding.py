@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,17 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db, telemetry
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, Writer
-from shared.events.codec import Undecodable, UnknownType, decode
+from shared.events.codec import Undecodable, UnknownType, decode, source_of
 from shared.events.topics import Topic
 from shared.outbox import Outbox
 from shared.parking import Parking, parked_draft
 from shared.positions import Positions
-from shared.records import Failure, Record
+from shared.records import Failure, Record, Subject
 from shared.telemetry import log
 
 State = TypeVar("State")
 Context = TypeVar("Context")
 Given = TypeVar("Given", contravariant=True)
+NEVER = datetime.min.replace(tzinfo=UTC)  # the clock is asked only where something is decided
 
 
 class Handler(Protocol[Given, State]):
@@ -58,24 +59,39 @@ class Projection(Protocol[Context, State]):
 
 
 AnyProjection = Projection[Any, Any]
+Part = tuple[AnyProjection, Sequence[Record]]
 
 
 @dataclass(slots=True)
 class _Work:
     """What a batch comes to."""
 
-    states: dict[str, Any]
-    changed: set[str] = field(default_factory=set)
+    positions: Positions
+    blocked: dict[Subject, Writer | None]
     drafts: list[Draft[Fact]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    blocked: dict[str, Writer | None] = field(default_factory=dict)
     settled: list[int] = field(default_factory=list)
-    filled: set[str] = field(default_factory=set)
+    filled: set[Subject] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Topic:
+    """The batch's share of one projection: what was loaded of it, and which keys changed."""
+
+    projection: AnyProjection
+    loaded: Loaded[Any, Any]
+    now: datetime
+    traced: bool
+    changed: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        return self.projection.topic.name
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Folds batches for one service. `me` is the writer whose own facts of this incarnation need not be read back."""
+    """Folds batches for one service: `outbox.schema` is the writer whose own facts of this incarnation are not read back."""
 
     outbox: Outbox
     parking: Parking
@@ -85,139 +101,138 @@ class Folder:
         """The service's schema, and its name as a writer."""
         return self.outbox.schema
 
-    async def fold(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> list[Failure]:
-        """Apply the records of one topic in their order; park what cannot be. Returns what was parked."""
-        readable, failures = self._decode(records)
-        keys = sorted({record.key for record in records})
-        positions = await Positions.load(conn, self.schema, projection.topic.name, keys)
-        blocked = await self.parking.blocked(conn, projection.topic.name, keys, records)
-        loaded = await projection.load(conn, [event for _, event in readable])
-        now = await clock(conn)
-        work = _Work(states=loaded.states, blocked=blocked)
-        unreadable = {failure.record: failure for failure in failures}
-        events = dict(readable)
-        for record in records:
-            if record in unreadable:
-                self._park(work, unreadable[record])
-            else:
-                self._apply(work, projection, loaded.context, record, events[record], positions, now)
-        if work.changed:
-            await projection.save(conn, {key: work.states[key] for key in work.changed}, now)
-        await positions.save(conn)
-        await self._settle(conn, work, now)
-        for key in sorted(work.filled):
-            await self.parking.ask(conn, "replay", projection.topic.name, key)
+    async def fold_all(self, conn: AsyncConnection, parts: Sequence[Part]) -> list[Failure]:
+        """Apply the records of several topics, topic by topic in this order; park what cannot be. Returns what was parked."""
+        records = [record for _, of_topic in parts for record in of_topic]
+        work = _Work(*await self.parking.standing(conn, records))
+        for projection, of_topic in parts:
+            await self._fold(conn, work, projection, of_topic)
+        await self._settle(conn, work)
         return work.failures
 
+    async def fold(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> list[Failure]:
+        """Apply the records of one topic in their order; park what cannot be. Returns what was parked."""
+        return await self.fold_all(conn, [(projection, records)])
+
+    async def fold_all_each(self, conn: AsyncConnection, parts: Sequence[Part]) -> list[Failure]:
+        """Like `fold_all`, for records that failed together outside of their handlers: the one that no table takes is found."""
+        return [failure for projection, records in parts for failure in await self.fold_each(conn, projection, records)]
+
     async def fold_each(self, conn: AsyncConnection, projection: AnyProjection, records: Sequence[Record]) -> list[Failure]:
-        """Like `fold`, for records that failed together outside of their handlers: the one that no table takes is found, parked
-        and announced. Raises what may pass by itself (`db.may_pass`).
+        """Like `fold`, one by one: the record that no table takes is parked and announced. Raises what may pass by itself
+        (`db.may_pass`).
         """
         parked: list[Failure] = []
         for record in records:
             try:
-                async with conn.begin_nested():
+                async with db.savepoint(conn):
                     parked += await self.fold(conn, projection, [record])
             except Exception as error:
                 if db.may_pass(error):
                     raise
                 failure = Failure(record, "failed", telemetry.describe(error))
-                await self._settle(conn, _Work(states={}, failures=[failure]), await clock(conn))
+                await self._settle(conn, _Work(Positions(self.schema, {}), {}, failures=[failure]))
                 parked.append(failure)
         return parked
 
-    def _decode(self, records: Sequence[Record]) -> tuple[list[tuple[Record, Event[Fact]]], list[Failure]]:
-        readable, failures = [], []
-        for record in records:
-            try:
-                event = decode(record.value)
-                if event.key != record.key:
-                    raise Undecodable("the record's key is not the event's subject")
-                readable.append((record, event))
-            except UnknownType as error:
-                failures.append(Failure(record, "unknown_type", str(error)))
-            except Undecodable as error:
-                failures.append(Failure(record, "undecodable", str(error)))
-        return readable, failures
+    async def _fold(self, conn: AsyncConnection, work: _Work, projection: AnyProjection, records: Sequence[Record]) -> None:
+        read = [(record, self._read(record)) for record in records]
+        handled = [e for _, e in read if isinstance(e, Event) and type(e.data) in projection.handlers]
+        loaded: Loaded[Any, Any] = await projection.load(conn, handled) if handled else Loaded({}, None)
+        now = await clock(conn) if handled else NEVER
+        topic = _Topic(projection, loaded, now, telemetry.recording())
+        for record, event in read:
+            if isinstance(event, Event):
+                self._apply(work, topic, record, event)
+            elif event is not None:
+                self._park(work, event)
+            else:
+                self._settled(work, record)
+        if topic.changed:
+            await projection.save(conn, {key: loaded.states[key] for key in topic.changed}, now)
 
-    def _apply(
-        self,
-        work: _Work,
-        projection: AnyProjection,
-        context: object,
-        record: Record,
-        event: Event[Fact],
-        positions: Positions,
-        now: datetime,
-    ) -> None:
-        if event.writer == self.schema and event.position.incarnation == self.outbox.incarnation:
-            self._settled(work, record)  # what we said ourselves is in our state since the transaction that said it
-            return
-        if self._waits(work, record, event, positions):
+    def _read(self, record: Record) -> Event[Fact] | Failure | None:
+        """The event, or why there is none; None for what we said ourselves: it is in our state since it was said."""
+        if source_of(record.value) == (self.schema, self.outbox.incarnation):
+            return None
+        try:
+            event = decode(record.value)
+            if event.key != record.key:
+                raise Undecodable("the record's key is not the event's subject")
+        except UnknownType as error:
+            return Failure(record, "unknown_type", str(error))
+        except Undecodable as error:
+            return Failure(record, "undecodable", str(error))
+        return event
+
+    def _apply(self, work: _Work, topic: _Topic, record: Record, event: Event[Fact]) -> None:
+        if self._waits(work, topic, record, event):
             self._park(work, Failure(record, "behind", "an earlier record of this key is parked", event.type))
             return
-        verdict = positions.judge(event)
-        if verdict == "repeat":
+        verdict = work.positions.judge(topic.name, event)
+        if verdict == "next":
+            self._handle(work, topic, record, event)
+        elif verdict == "repeat":
             telemetry.DUPLICATES.labels(self.schema, record.topic).inc()
             self._settled(work, record)
-        elif verdict == "gap":
-            expected = positions.expected(event)
-            self._park(
-                work,
-                Failure(record, "gap", f"{event.writer} said {event.position}, expected {expected}", event.type),
-                event.writer,
-            )
         else:
-            self._handle(work, projection, context, record, event, positions, now)
+            expected = work.positions.expected(topic.name, event)
+            why = f"{event.writer} said {event.position}, expected {expected}"
+            self._park(work, Failure(record, "gap", why, event.type), event.writer)
 
-    def _handle(
-        self,
-        work: _Work,
-        projection: AnyProjection,
-        context: object,
-        record: Record,
-        event: Event[Fact],
-        positions: Positions,
-        now: datetime,
-    ) -> None:
-        handler = projection.handlers.get(type(event.data))
+    def _handle(self, work: _Work, topic: _Topic, record: Record, event: Event[Fact]) -> None:
+        handler = topic.projection.handlers.get(type(event.data))
         if handler is not None:
+            states, traceparent = topic.loaded.states, event.traceparent
             try:
-                with telemetry.consumer_span(f"{self.schema} {event.type}", event.traceparent) as traceparent:
-                    state, drafts = handler(context, work.states[record.key], event, now)
+                if topic.traced:
+                    with telemetry.consumer_span(f"{self.schema} {event.type}", traceparent) as traceparent:
+                        state, drafts = handler(topic.loaded.context, states[record.key], event, topic.now)
+                else:
+                    state, drafts = handler(topic.loaded.context, states[record.key], event, topic.now)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises parks its record, and only that
                 log().error("record parked", type=event.type, event_id=event.id, error=type(error).__name__, exc_info=True)
                 self._park(work, Failure(record, "failed", telemetry.describe(error), event.type))
                 return
-            if state is not work.states[record.key]:
-                work.changed.add(record.key)
-                work.states[record.key] = state
-            work.drafts.extend(replace(draft, traceparent=traceparent) for draft in drafts)
-        positions.advance(event)
+            if state is not states[record.key]:
+                topic.changed.add(record.key)
+                states[record.key] = state
+            for draft in drafts:
+                work.drafts.append(replace(draft, traceparent=traceparent, time=draft.time or topic.now))
+        work.positions.advance(topic.name, event)
         self._settled(work, record)
 
-    def _waits(self, work: _Work, record: Record, event: Event[Fact], positions: Positions) -> bool:
+    def _waits(self, work: _Work, topic: _Topic, record: Record, event: Event[Fact]) -> bool:
         """Whether the record has to wait behind a parked one. Not if it is what fills the gap that the others wait for."""
-        if record.key not in work.blocked:
+        if not work.blocked:
             return False
-        if work.blocked[record.key] != event.writer or positions.judge(event) == "gap":
+        place = Subject(record.topic, record.key)
+        if place not in work.blocked:
+            return False
+        if work.blocked[place] != event.writer or work.positions.judge(topic.name, event) == "gap":
             return True
-        work.filled.add(record.key)
+        work.filled.add(place)
         return False
 
     def _park(self, work: _Work, failure: Failure, gap_of: Writer | None = None) -> None:
         work.failures.append(failure)
-        work.blocked.setdefault(failure.record.key, gap_of)
+        work.blocked.setdefault(Subject(failure.record.topic, failure.record.key), gap_of)
 
     def _settled(self, work: _Work, record: Record) -> None:
         if record.parked_id is not None:
             work.settled.append(record.parked_id)
 
-    async def _settle(self, conn: AsyncConnection, work: _Work, now: datetime) -> None:
+    async def _settle(self, conn: AsyncConnection, work: _Work) -> None:
+        """Parked rows, then positions and events in one."""
         await self.parking.release(conn, work.settled)
         fresh = [failure for failure in work.failures if failure.record.parked_id is None]
         await self.parking.keep(conn, work.failures)
         for failure in fresh:
             telemetry.PARKED_RECORDS.labels(self.schema, failure.record.topic, failure.reason).inc()
-        drafts = work.drafts + [parked_draft(self.schema, f, now) for f in fresh if f.reason != "behind"]
-        await self.outbox.publish(conn, drafts, now)
+        drafts = work.drafts
+        if announced := [failure for failure in fresh if failure.reason != "behind"]:
+            now = await clock(conn)
+            drafts = [*drafts, *(replace(parked_draft(self.schema, f, now), time=now) for f in announced)]
+        await self.outbox.publish(conn, drafts, NEVER, heard=work.positions)
+        for place in sorted(work.filled):
+            await self.parking.ask(conn, "replay", *place)

@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import db
 from shared.records import Place
 
 __all__ = ["Figures", "Offsets", "Place"]
@@ -52,32 +53,29 @@ class Offsets:
     async def move(self, conn: AsyncConnection, moves: Mapping[Place, tuple[int, int, datetime]]) -> bool:
         """Compare and set all places at once: place → (expected, next, time of the last record). False when any was moved."""
         ordered = sorted(moves.items())
-        result = await conn.execute(
-            sa.text(
-                f"""
-                WITH w AS (
-                    SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS integer[]), CAST(:expected AS bigint[]),
-                                         CAST(:next AS bigint[]), CAST(:times AS timestamptz[]))
-                        AS w(topic, partition, expected, next, record_time)
-                ), held AS (
-                    SELECT o.topic, o.partition FROM {self.schema}.consumer_offset o JOIN w USING (topic, partition)
-                    WHERE o.next_offset = w.expected ORDER BY o.topic, o.partition FOR UPDATE OF o
-                )
-                UPDATE {self.schema}.consumer_offset o
-                SET next_offset = w.next, record_time = w.record_time, updated_at = now()
-                FROM w JOIN held USING (topic, partition)
-                WHERE (o.topic, o.partition) = (w.topic, w.partition) AND o.next_offset = w.expected
-                """
-            ),
-            {
-                "topics": [place.topic for place, _ in ordered],
-                "partitions": [place.partition for place, _ in ordered],
-                "expected": [move[0] for _, move in ordered],
-                "next": [move[1] for _, move in ordered],
-                "times": [move[2] for _, move in ordered],
-            },
+        moved = await db.fetch(
+            conn,
+            f"""
+            WITH w AS (
+                SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+                    AS w(topic, partition, expected, next, record_time)
+            ), held AS (
+                SELECT o.topic, o.partition FROM {self.schema}.consumer_offset o JOIN w USING (topic, partition)
+                WHERE o.next_offset = w.expected ORDER BY o.topic, o.partition FOR UPDATE OF o
+            )
+            UPDATE {self.schema}.consumer_offset o
+            SET next_offset = w.next, record_time = w.record_time, updated_at = now()
+            FROM w JOIN held USING (topic, partition)
+            WHERE (o.topic, o.partition) = (w.topic, w.partition) AND o.next_offset = w.expected
+            RETURNING 1
+            """,
+            [place.topic for place, _ in ordered],
+            [place.partition for place, _ in ordered],
+            [move[0] for _, move in ordered],
+            [move[1] for _, move in ordered],
+            [move[2] for _, move in ordered],
         )
-        return result.rowcount == len(ordered)
+        return len(moved) == len(ordered)
 
     async def standing(self, conn: AsyncConnection) -> dict[Place, int]:
         """Where this service reads on, at each place that it ever read."""

@@ -12,17 +12,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import telemetry
+from shared import db, telemetry
 from shared.events.base import NOTHING_SEEN, Draft, Event, Fact, PersonalFact, Position, Writer, event_id
 from shared.events.codec import encode
 from shared.events.topics import BY_NAME, TOPIC_OF, other_writer
 from shared.personal import KeyRing, Seals
+from shared.positions import Heard, Positions
+from shared.positions import heard as heard_of_others
+from shared.records import Subject
 
 SHARDS = 8
 # Below what a record may have (`kafka.MAX_RECORD_BYTES`) by its key, its headers and what Kafka puts around it.
@@ -31,13 +32,6 @@ EVENT_BYTES = 1_000_000
 
 class EventTooLarge(ValueError):
     """An event that no broker would take; told before it is written, because the relay would stand before it for ever."""
-
-
-class Place(NamedTuple):
-    """A subject on a topic."""
-
-    topic: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +43,20 @@ class Outbox:
     keys: KeyRing
     wake: asyncio.Event
 
-    async def publish(self, conn: AsyncConnection, drafts: Sequence[Draft[Fact]], now: datetime) -> list[Event[Fact]]:
-        """Write the drafts, in their order, as events of the time `now`. The caller's transaction must hold the locks of what
-        was decided on (or of nothing, where nothing was read). Returns them as they will stand on the log. Raises EventTooLarge.
+    async def publish(
+        self, conn: AsyncConnection, drafts: Sequence[Draft[Fact]], now: datetime, *, heard: Positions | None = None
+    ) -> list[Event[Fact]]:
+        """Write the drafts, in their order, as events of the time `now`, and in the same statement what was `heard` of others.
+        The caller's transaction must hold the locks of what was decided on (or of nothing, where nothing was read). Returns
+        them as they will stand on the log. Raises EventTooLarge.
         """
         if not drafts:
+            if heard is not None:
+                await heard.save(conn)
             return []
-        places = [Place(TOPIC_OF[type(draft.data)].name, draft.key) for draft in drafts]
+        places = [Subject(TOPIC_OF[type(draft.data)].name, draft.key) for draft in drafts]
         seals = await self.keys.seals(conn, {draft.person for draft in drafts if draft.person and draft.personal is not None})
-        positions, seen = await self._take_positions(conn, places)
+        positions, seen = await self._take_positions(conn, places, heard)
         traceparent = telemetry.current_traceparent()
         events = []
         for draft, place in zip(drafts, places, strict=True):
@@ -67,46 +66,46 @@ class Outbox:
         return events
 
     async def _take_positions(
-        self, conn: AsyncConnection, places: Sequence[Place]
-    ) -> tuple[dict[Place, Position], dict[Place, Position]]:
+        self, conn: AsyncConnection, places: Sequence[Subject], heard: Positions | None
+    ) -> tuple[dict[Subject, Position], dict[Subject, Position]]:
         """Count the places' seq on by what is needed, and tell where each stood before and what was seen of the other writer."""
         counts = sorted(Counter(places).items())
-        rows = await conn.execute(
-            sa.text(
-                f"""
-                WITH wanted AS (
-                    SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:counts AS bigint[]),
-                                         CAST(:others AS text[])) AS w(topic, key, n, other)
-                ), taken AS (
-                    INSERT INTO {self.schema}.key_position AS p (topic, key, writer, incarnation, seq)
-                    SELECT topic, key, :writer, :incarnation, n FROM wanted ORDER BY topic, key
-                    ON CONFLICT (topic, key, writer) DO UPDATE SET
-                        seq = CASE WHEN p.incarnation = excluded.incarnation THEN p.seq ELSE 0 END + excluded.seq,
-                        incarnation = excluded.incarnation
-                    RETURNING topic, key, seq
-                )
-                SELECT w.topic, w.key, t.seq - w.n AS before, o.incarnation, o.seq
-                FROM wanted w JOIN taken t USING (topic, key)
-                LEFT JOIN {self.schema}.key_position o ON (o.topic, o.key, o.writer) = (w.topic, w.key, w.other)
-                """
-            ),
-            {
-                "topics": [place.topic for place, _ in counts],
-                "keys": [place.key for place, _ in counts],
-                "counts": [count for _, count in counts],
-                "others": [self._other(place) for place, _ in counts],
-                "writer": self.schema,
-                "incarnation": self.incarnation,
-            },
+        hearing = f"heard AS ({heard_of_others(self.schema, 7)})," if heard is not None and heard.changed else ""
+        rows = await db.fetch(
+            conn,
+            f"""
+            WITH wanted AS (
+                SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS w(topic, key, n, other)
+            ), {hearing} taken AS (
+                INSERT INTO {self.schema}.key_position AS p (topic, key, writer, incarnation, seq)
+                SELECT topic, key, $5, $6::integer, n FROM wanted ORDER BY topic, key
+                ON CONFLICT (topic, key, writer) DO UPDATE SET
+                    seq = CASE WHEN p.incarnation = excluded.incarnation THEN p.seq ELSE 0 END + excluded.seq,
+                    incarnation = excluded.incarnation
+                RETURNING topic, key, seq
+            )
+            SELECT w.topic, w.key, t.seq - w.n AS before, w.other, o.incarnation, o.seq
+            FROM wanted w JOIN taken t USING (topic, key)
+            LEFT JOIN {self.schema}.key_position o ON (o.topic, o.key, o.writer) = (w.topic, w.key, w.other)
+            """,
+            [place.topic for place, _ in counts],
+            [place.key for place, _ in counts],
+            [count for _, count in counts],
+            [self._other(place) for place, _ in counts],
+            self.schema,
+            self.incarnation,
+            *(heard.columns() if heard is not None and heard.changed else ()),
         )
         positions, seen = {}, {}
-        for row in rows:
-            place = Place(row.topic, row.key)
-            positions[place] = Position(self.incarnation, row.before)
-            seen[place] = Position(row.incarnation, row.seq) if row.seq is not None else NOTHING_SEEN
+        for topic, key, before, other, incarnation, seq in rows:
+            place = Subject(topic, key)
+            positions[place] = Position(self.incarnation, before)
+            seen[place] = Position(incarnation, seq) if seq is not None else NOTHING_SEEN
+            if heard is not None:  # what this statement itself writes, it does not see
+                seen[place] = heard.known.get(Heard(topic, key, other), seen[place])
         return positions, seen
 
-    def _other(self, place: Place) -> str:
+    def _other(self, place: Subject) -> str:
         return other_writer(BY_NAME[place.topic], self.schema) or ""
 
     def _event(
@@ -134,32 +133,30 @@ class Outbox:
             traceparent=draft.traceparent or traceparent,
         )
 
-    async def _insert(self, conn: AsyncConnection, places: Sequence[Place], events: Sequence[Event[Fact]]) -> None:
+    async def _insert(self, conn: AsyncConnection, places: Sequence[Subject], events: Sequence[Event[Fact]]) -> None:
         values = [encode(event) for event in events]
         for event, value in zip(events, values, strict=True):
             if len(value) > EVENT_BYTES:
                 raise EventTooLarge(f"{event.type} has {len(value)} bytes; {EVENT_BYTES} fit into a record")
-        await conn.execute(
-            sa.text(
-                f"""
+        # NOTIFY is sent at the commit: it wakes the relay that holds the shard, in whichever process that is.
+        await db.fetch(
+            conn,
+            f"""
+            WITH written AS (
                 INSERT INTO {self.schema}.outbox (shard, topic, key, value, traceparent)
                 SELECT shard, topic, key, value, traceparent
-                FROM unnest(CAST(:shards AS smallint[]), CAST(:topics AS text[]), CAST(:keys AS text[]),
-                            CAST(:values AS bytea[]), CAST(:traceparents AS text[]))
+                FROM unnest($1::smallint[], $2::text[], $3::text[], $4::bytea[], $5::text[])
                      WITH ORDINALITY AS e(shard, topic, key, value, traceparent, n)
                 ORDER BY n
-                """
-            ),
-            {
-                "shards": [shard_of(place.key) for place in places],
-                "topics": [place.topic for place in places],
-                "keys": [place.key for place in places],
-                "values": values,
-                "traceparents": [event.traceparent for event in events],
-            },
+            )
+            SELECT pg_notify('outbox_{self.schema}', '')
+            """,
+            [shard_of(place.key) for place in places],
+            [place.topic for place in places],
+            [place.key for place in places],
+            values,
+            [event.traceparent for event in events],
         )
-        # NOTIFY is sent at the commit: it wakes the relay that holds the shard, in whichever process that is.
-        await conn.execute(sa.text(f"NOTIFY outbox_{self.schema}"))
 
 
 def shard_of(key: str) -> int:

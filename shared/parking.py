@@ -22,8 +22,8 @@ from shared.events.base import Draft, Event, Fact, Position, Writer
 from shared.events.codec import Undecodable, decode
 from shared.events.signals import RecordParked
 from shared.offsets import Offsets, Place
-from shared.positions import Positions
-from shared.records import Failure, Record
+from shared.positions import Heard, Positions
+from shared.records import Failure, Record, Subject
 from shared.telemetry import log
 
 if TYPE_CHECKING:
@@ -79,19 +79,34 @@ class Parking:
     version: str
     rows_at_once: int = ROWS_AT_ONCE
 
-    async def blocked(
-        self, conn: AsyncConnection, topic: str, keys: Sequence[str], records: Sequence[Record]
-    ) -> dict[str, Writer | None]:
-        """The keys that wait behind a record parked before `records`; with the writer whose gap it is, None for others."""
+    async def standing(self, conn: AsyncConnection, records: Sequence[Record]) -> tuple[Positions, dict[Subject, Writer | None]]:
+        """How far each writer was applied on the records' keys, and which keys wait behind a record parked before these: with
+        the writer whose gap it is, None for others. One statement.
+        """
+        keys = sorted({Subject(record.topic, record.key) for record in records})
         first = min((r.parked_id for r in records if r.parked_id is not None), default=None)
-        rows = await conn.execute(
-            sa.text(
-                f"SELECT DISTINCT ON (key) key, reason, value FROM {self.schema}.parked"
-                " WHERE topic = :topic AND key = ANY(:keys) AND id < coalesce(:first, id + 1) ORDER BY key, id"
-            ),
-            {"topic": topic, "keys": list(keys), "first": first},
+        rows = await db.fetch(
+            conn,
+            f"""
+            WITH w AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(topic, key))
+            SELECT topic, key, p.writer, p.incarnation, p.seq, NULL AS reason, NULL AS value
+            FROM w JOIN {self.schema}.key_position p USING (topic, key)
+            UNION ALL
+            (SELECT DISTINCT ON (topic, key) topic, key, NULL, NULL, NULL, p.reason, p.value
+             FROM w JOIN {self.schema}.parked p USING (topic, key) WHERE p.id < coalesce($3, p.id + 1) ORDER BY topic, key, p.id)
+            """,
+            [place.topic for place in keys],
+            [place.key for place in keys],
+            first,
         )
-        return {row.key: decode(row.value).writer if row.reason == "gap" else None for row in rows}
+        positions = Positions(self.schema, {})
+        blocked: dict[Subject, Writer | None] = {}
+        for topic, key, writer, incarnation, seq, reason, value in rows:
+            if writer is not None:
+                positions.known[Heard(topic, key, writer)] = Position(incarnation, seq)
+            else:
+                blocked[Subject(topic, key)] = decode(value).writer if reason == "gap" else None
+        return positions, blocked
 
     async def keep(self, conn: AsyncConnection, failures: Sequence[Failure]) -> None:
         """Park these records; one that is parked already gets its new error and loses the mark of what was asked."""
@@ -205,7 +220,7 @@ class Parking:
     ) -> list[Failure]:
         """Fold them together; where a table does not take that, one by one as far as it goes. What failed stays parked."""
         try:
-            async with conn.begin_nested():
+            async with db.savepoint(conn):
                 return await folder.fold(conn, projection, records)
         except Exception as error:
             if db.may_pass(error):
@@ -248,9 +263,8 @@ class Parking:
         if event is not None:
             positions = await Positions.load(conn, self.schema, key.topic, [key.key])
             seq = event.position.seq - (1 if request == "skip" else 0)
-            if positions.judge(event) != "repeat":
-                positions.known[event.key, event.writer] = Position(event.position.incarnation, seq)
-                positions.changed.add((event.key, event.writer))
+            if positions.judge(key.topic, event) != "repeat":
+                positions.set(Heard(key.topic, event.key, event.writer), Position(event.position.incarnation, seq))
                 await positions.save(conn)
         if request == "discard":
             log().warning("parked record discarded", topic=first.topic, partition=first.partition, offset=first.offset)

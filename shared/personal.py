@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
-import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import db
 from shared.events.base import Sealed
 
 NONCE_BYTES = 12
@@ -93,12 +93,12 @@ class KeyRing:
             return
         ids = sorted(set(customer_ids))
         wrapped = [self._wrap(customer_id, AESGCM.generate_key(256)) for customer_id in ids]
-        await conn.execute(
-            sa.text(
-                "INSERT INTO keys.customer_key (customer_id, wrapped)"
-                " SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:wrapped AS bytea[])) ON CONFLICT DO NOTHING"
-            ),
-            {"ids": ids, "wrapped": wrapped},
+        await db.fetch(
+            conn,
+            "INSERT INTO keys.customer_key (customer_id, wrapped)"
+            " SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT DO NOTHING",
+            ids,
+            wrapped,
         )
 
     async def load(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> None:
@@ -139,14 +139,13 @@ class KeyRing:
 
     async def _rows(self, conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, _Row]:
         # now() is when this transaction began: what it wrote itself is not earlier.
-        rows = await conn.execute(
-            sa.text(
-                "SELECT customer_id, wrapped, greatest(created_at, destroyed_at) < now() AS settled"
-                " FROM keys.customer_key WHERE customer_id = ANY(:ids)"
-            ),
-            {"ids": list(customer_ids)},
+        rows = await db.fetch(
+            conn,
+            "SELECT customer_id, wrapped, greatest(created_at, destroyed_at) < now() AS settled"
+            " FROM keys.customer_key WHERE customer_id = ANY($1::text[])",
+            list(customer_ids),
         )
-        return {row.customer_id: _Row(row.wrapped, row.settled) for row in rows}
+        return {customer_id: _Row(wrapped, settled) for customer_id, wrapped, settled in rows}
 
     def _keep(self, customer_id: str, entry: _Cached) -> None:
         self._cache.pop(customer_id, None)
@@ -171,17 +170,29 @@ class KeyRing:
 
     async def destroy(self, conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
         """Destroy the keys of a person's whole merge set; what they sealed can never be read again."""
-        await conn.execute(
-            sa.text(
-                "INSERT INTO keys.customer_key (customer_id, wrapped, destroyed_at)"
-                " SELECT id, NULL, now() FROM unnest(CAST(:ids AS text[])) id ORDER BY id"
-                " ON CONFLICT (customer_id) DO UPDATE SET wrapped = NULL,"
-                " destroyed_at = coalesce(customer_key.destroyed_at, now())"
-            ),
-            {"ids": sorted(set(customer_ids))},
+        await db.fetch(
+            conn,
+            "INSERT INTO keys.customer_key (customer_id, wrapped, destroyed_at)"
+            " SELECT id, NULL, now() FROM unnest($1::text[]) id ORDER BY id"
+            " ON CONFLICT (customer_id) DO UPDATE SET wrapped = NULL,"
+            " destroyed_at = coalesce(customer_key.destroyed_at, now())",
+            sorted(set(customer_ids)),
         )
         for customer_id in customer_ids:
             self._keep(customer_id, _Cached(None, 0.0))
+
+    async def give_up(self, conn: AsyncConnection, customer_ids: Sequence[str]) -> list[str]:
+        """Note as destroyed the keys that these customers should have and that are not there: lost with a database. Returns
+        whose they were.
+        """
+        rows = await db.fetch(
+            conn,
+            "INSERT INTO keys.customer_key (customer_id, wrapped, destroyed_at)"
+            " SELECT id, NULL, now() FROM unnest($1::text[]) id ORDER BY id"
+            " ON CONFLICT DO NOTHING RETURNING customer_id",
+            sorted(set(customer_ids)),
+        )
+        return [row["customer_id"] for row in rows]
 
     def _wrap(self, customer_id: str, key: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)

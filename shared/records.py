@@ -13,6 +13,13 @@ class Place(NamedTuple):
     partition: int
 
 
+class Subject(NamedTuple):
+    """A key of a topic: what facts are said about."""
+
+    topic: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Bytes at a place. `parked_id` is set when it comes out of the parked table and not from Kafka."""

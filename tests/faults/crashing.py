@@ -17,7 +17,7 @@ from typing import Any
 
 import aiosmtplib
 from aiokafka import AIOKafkaProducer
-from sqlalchemy.engine.base import Connection
+from asyncpg.transaction import Transaction
 
 from shared.offsets import Offsets
 from shared.outbox import Outbox
@@ -52,7 +52,7 @@ def _nothing() -> None:
 
 def _around_commit(before: Callable[[], None], after: Callable[[], None]) -> None:
     written = []
-    insert, move, commit = Outbox._insert, Offsets.move, Connection._commit_impl
+    insert, move, leave = Outbox._insert, Offsets.move, Transaction.__aexit__
 
     async def noting_insert(self: Outbox, *arguments: Any) -> None:
         await insert(self, *arguments)
@@ -63,18 +63,18 @@ def _around_commit(before: Callable[[], None], after: Callable[[], None]) -> Non
         written.append(True)
         return moved
 
-    def commit_at(self: Connection) -> None:
-        counts = bool(written)
+    async def leaving(self: Transaction, kind: Any, *error: Any) -> None:
+        commits = kind is None and bool(written) and not self._nested  # type: ignore[attr-defined]
         written.clear()
-        if counts:
+        if commits:
             before()
-        commit(self)
-        if counts:
+        await leave(self, kind, *error)
+        if commits:
             after()
 
     Outbox._insert = noting_insert  # type: ignore[method-assign,assignment]
     Offsets.move = noting_move  # type: ignore[method-assign,assignment]
-    Connection._commit_impl = commit_at  # type: ignore[method-assign]
+    Transaction.__aexit__ = leaving  # type: ignore[method-assign,assignment]
 
 
 def _around_send(before: Callable[[], None], after: Callable[[], None]) -> None:
