@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from shared.events.base import Event, Fact, Position
 from shared.events.topics import BY_NAME, TICKETS
@@ -22,16 +22,12 @@ Told = tuple[str, str, str, Position]
 
 @dataclass(frozen=True, slots=True)
 class Said(Generic[FactT]):
-    """A fact, and the record that told it first."""
+    """A fact, and the record that told it first. `key`: whose fact it is, the ticket's, the agent's, the customer's."""
 
     record: Record
     event: Event[Fact]
     fact: FactT
-
-    @property
-    def key(self) -> str:
-        """Whose fact it is: the ticket, the agent, the customer."""
-        return self.event.key
+    key: str
 
 
 @dataclass(eq=False)
@@ -46,7 +42,7 @@ class Index:
     repeats: list[tuple[Record, Record]] = field(default_factory=list)
     by_ticket: dict[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
     poisoned_facts: list[Fact] = field(default_factory=list)
-    _by_type: dict[type[Fact], list[Record]] = field(default_factory=lambda: defaultdict(list))
+    _by_type: dict[type[Fact], list[Any]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def truth(self) -> Truth:
@@ -55,16 +51,31 @@ class Index:
 
     def said(self, kind: type[FactT]) -> list[Said[FactT]]:
         """All facts of a type, in the order of the log."""
-        return [
-            Said(record, record.event, record.event.data)
-            for record in self._by_type.get(kind, ())
-            if isinstance(record.event.data, kind)
-        ]
+        return self._by_type.get(kind, [])
 
-    @cached_property
+    @property
     def tickets(self) -> dict[str, Ticket]:
         """Every ticket as its log tells it; `shared/ticket.py` is the definition."""
-        return {key: folded(records) for key, records in self.by_ticket.items()}
+        return self._told[0]
+
+    @property
+    def impossible(self) -> list[tuple[Record, str]]:
+        """The facts of tickets that their writer could never say there, and why; they change nothing of `tickets`."""
+        return self._told[1]
+
+    @cached_property
+    def _told(self) -> tuple[dict[str, Ticket], list[tuple[Record, str]]]:
+        tickets: dict[str, Ticket] = {}
+        impossible: list[tuple[Record, str]] = []
+        for key, records in self.by_ticket.items():
+            ticket = Ticket()
+            for record in records:
+                try:
+                    ticket = apply(ticket, record.event)
+                except IllegalFact as error:
+                    impossible.append((record, str(error)))
+            tickets[key] = ticket
+        return tickets, impossible
 
     def put(self, record: Record, told: dict[Told, Record]) -> None:
         """One record more."""
@@ -78,7 +89,7 @@ class Index:
                 self.repeats.append((first, record))
                 return
         self.once.append(record)
-        self._by_type[type(event.data)].append(record)
+        self._by_type[type(event.data)].append(Said(record, event, event.data, event.key))
         if record.topic == TICKETS.name:
             self.by_ticket[event.key].append(record)
 
@@ -90,17 +101,6 @@ def index(history: History) -> Index:
     for record in history.log.records:
         made.put(record, told)
     return made
-
-
-def folded(records: list[Record]) -> Ticket:
-    """The ticket that these facts come to; a fact that its writer could never say there changes nothing (see `impossible`)."""
-    ticket = Ticket()
-    for record in records:
-        try:
-            ticket = apply(ticket, record.event)
-        except IllegalFact:
-            continue
-    return ticket
 
 
 def _without(tables: Tables, keys: frozenset[str]) -> Tables:

@@ -143,7 +143,7 @@ class _Promised(msgspec.Struct):
     """What of sla's story is looked at: the ticket, where something was promised."""
 
     standing: _Work = msgspec.field(default_factory=_Work)
-    promise: msgspec.Raw | None = None
+    promise: dict[str, object] | None = None
 
 
 class _Measured(msgspec.Struct, array_like=True):

@@ -27,7 +27,7 @@ class Contacts:
     """Every message and call of the log, to be found by what its sender calls it."""
 
     def __init__(self, index: Index) -> None:
-        self.index = index
+        self.callers = index.tables.callers
         self.places: dict[str, list[Place]] = defaultdict(list)
         self.call_ids: dict[str, set[str]] = defaultdict(set)
         for message in index.said(MessageReceived):
@@ -37,18 +37,25 @@ class Contacts:
             self.places[call.fact.call_id].append(Place(call.fact.call_id, call.key, call.fact.customer_id))
             self.call_ids[call.fact.provider_ref].add(call.fact.call_id)
         self.forms = {said.fact.inbox for said in index.said(MessageReceived) if said.fact.provider == "form"}
-        self.poisoned = {fact.message_id for fact in index.poisoned_facts if isinstance(fact, MessageReceived)}
         self.opened = {said.key: said.fact for said in index.said(TicketOpened)}
         self.closed = {said.key for said in index.said(TicketClosed)}
-        self._known: dict[str, set[str]] = {}
+        self.poisoned = {fact.message_id for fact in index.poisoned_facts if isinstance(fact, MessageReceived)}
+        self.poisoned_calls = {fact.provider_ref for fact in index.poisoned_facts if isinstance(fact, CallReceived)}
+        self._known: dict[str, list[Place]] = {}
 
     def of(self, sending: Sending) -> list[Place]:
-        """Where a contact is. A status callback is where its call is."""
-        return [place for item_id in self.ids(sending) for place in self.places.get(item_id, ())]
+        """Where a contact is: under the id made from its name, else under that with which it was answered."""
+        known = self._known.get(sending.key)
+        if known is None:
+            known = self._at(_named(sending, self)) or self._at(_answered(sending))
+            self._known[sending.key] = known
+        return known
 
     def is_poisoned(self, sending: Sending) -> bool:
         """Whether a test poisoned the ticket that it is on."""
-        return not self.poisoned.isdisjoint(self.ids(sending))
+        if sending.kind != "message":
+            return sending.key.partition(":")[0] in self.poisoned_calls
+        return bool(self.poisoned) and not self.poisoned.isdisjoint(_named(sending, self) | _answered(sending))
 
     def root(self, ticket_id: str) -> str:
         """The ticket with which a chain of follow-ups began. Only a closed ticket has a follow-up."""
@@ -60,24 +67,25 @@ class Contacts:
             ticket_id = before
         return ticket_id
 
-    def ids(self, sending: Sending) -> set[str]:
-        """The ids that it may have: as answered, or made from its name at its provider, whichever that was."""
-        known = self._known.get(sending.key)
-        if known is None:
-            known = self._known[sending.key] = self._ids(sending)
-        return known
-
-    def _ids(self, sending: Sending) -> set[str]:
-        if sending.kind != "message":
-            return self.call_ids.get(sending.key.partition(":")[0], set())
-        key, made = sending.key, partial(derived_id, "message")
-        ids = {answer.message_id for answer in sending.answers if answer.success and answer.message_id}
-        ids |= {made("smtp", key), made("smtp", f"<{key}>"), made("twilio", key)}
-        ids |= {made("form", f"{form}:{key}") for form in self.forms}
-        return ids | {made("generic", f"{caller}/{key}") for caller in self.index.tables.callers}
+    def _at(self, item_ids: set[str]) -> list[Place]:
+        return [place for item_id in item_ids for place in self.places.get(item_id, ())]
 
 
 @lru_cache(maxsize=1)
 def contacts_of(index: Index) -> Contacts:
     """The contacts of this history, made once."""
     return Contacts(index)
+
+
+def _named(sending: Sending, log: Contacts) -> set[str]:
+    """The ids that its name makes, at whichever provider it may have been. A status callback is where its call is."""
+    if sending.kind != "message":
+        return log.call_ids.get(sending.key.partition(":")[0], set())
+    key, made = sending.key, partial(derived_id, "message")
+    ids = {made("smtp", key), made("smtp", f"<{key}>"), made("twilio", key)}
+    ids |= {made("form", f"{form}:{key}") for form in log.forms}
+    return ids | {made("generic", f"{caller}/{key}") for caller in log.callers}
+
+
+def _answered(sending: Sending) -> set[str]:
+    return {answer.message_id for answer in sending.answers if answer.success and answer.message_id}

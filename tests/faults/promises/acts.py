@@ -16,18 +16,20 @@ Deed = tuple[str, str, str]  # kind, agent, and the offer or the ticket
 
 def once(index: Index) -> Iterator[str]:
     """An act that was acknowledged is on the log once; one of unknown outcome at most once; what nobody did, never."""
-    done = _on_the_log(index)
+    done, acts = _on_the_log(index), index.truth.acts
     acknowledged: Counter[Deed] = Counter()
     perhaps: Counter[Deed] = Counter()
-    for act in index.truth.acts:
+    for act in acts:
         deed = _deed(act)
         if deed is not None and act.ticket_id not in index.history.poisoned:
             acknowledged[deed] += _done(act)
+            if act.kind == "accept":  # an acceptance that succeeded is answered alike whenever it is asked for again
+                acknowledged[deed] = min(acknowledged[deed], 1)
             perhaps[deed] += _done(act) or _unknown(act)
     for deed in done.keys() | perhaps.keys():
         if done[deed] < acknowledged[deed]:
             yield f"{' '.join(deed)}: {acknowledged[deed]} times acknowledged, {done[deed]} times on the log"
-        elif index.truth.acts and done[deed] > perhaps[deed]:
+        elif acts and done[deed] > perhaps[deed]:
             yield f"{' '.join(deed)}: {done[deed]} times on the log, at most {perhaps[deed]} times done"
 
 

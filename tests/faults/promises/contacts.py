@@ -58,9 +58,10 @@ def conversations(index: Index) -> Iterator[str]:
     roots: dict[str, set[str]] = defaultdict(set)
     talked_on: dict[str, set[str]] = defaultdict(set)
     for sending in index.truth.sendings.values():
-        for place in log.of(sending):
-            roots[sending.conversation].add(log.root(place.ticket_id))
-            talked_on[place.ticket_id].add(sending.conversation)
+        places = log.of(sending)
+        if len(places) == 1:
+            roots[sending.conversation].add(log.root(places[0].ticket_id))
+            talked_on[places[0].ticket_id].add(sending.conversation)
     for conversation, tickets in roots.items():
         if len(tickets) > 1:
             yield f"conversation {conversation} is on {len(tickets)} tickets: {sorted(tickets)}"
@@ -70,22 +71,22 @@ def conversations(index: Index) -> Iterator[str]:
 
 
 def numbers(index: Index) -> Iterator[str]:
-    """A ticket is opened once, with a number of its own."""
-    opened = index.said(TicketOpened)
-    yield from _repeated("ticket {} was opened {} times", Counter(said.key for said in opened))
-    yield from _repeated("number {} was given {} times", Counter(said.fact.number for said in opened))
+    """A ticket has a number of its own, which no other ever gets."""
+    given = {(said.key, said.fact.number) for said in index.said(TicketOpened)}
+    yield from _repeated("number {} was given to {} tickets", Counter(number for _, number in given))
+    yield from _repeated("ticket {} has {} numbers", Counter(key for key, _ in given))
 
 
 def calls(index: Index) -> Iterator[str]:
-    """A call begins, is answered by the system and ends at most once, on one ticket."""
+    """A call is answered by the system and ends at most once, and all that is said of it is said on one ticket."""
     begun = [(said.fact.call_id, said.key) for said in index.said(CallReceived)]
     answered = [(said.fact.call_id, said.key) for said in index.said(CallAnswered) if said.fact.agent_id is None]
     ended = [(said.fact.call_id, said.key) for said in index.said(CallEnded)]
+    yield from _repeated("call {} was answered by the system {} times", Counter(call_id for call_id, _ in answered))
+    yield from _repeated("call {} ended {} times", Counter(call_id for call_id, _ in ended))
     tickets: dict[str, set[str]] = defaultdict(set)
-    for what, said_of in (("begun", begun), ("answered", answered), ("ended", ended)):
-        yield from _repeated(f"call {{}} was {what} {{}} times", Counter(call_id for call_id, _ in said_of))
-        for call_id, ticket_id in said_of:
-            tickets[call_id].add(ticket_id)
+    for call_id, ticket_id in begun + answered + ended:
+        tickets[call_id].add(ticket_id)
     for call_id, found in tickets.items():
         if len(found) > 1:
             yield f"call {call_id} is on {len(found)} tickets: {sorted(found)}"

@@ -49,24 +49,24 @@ def counts(index: Index) -> Iterator[str]:
     """What the figures count is what stands on the log. Not judged where a test wrote on the log by itself."""
     if index.history.poisoned:
         return
-    log, figures = _counts(index), index.tables.measures
+    log, figures = counted(index), index.tables.measures
     for measure, number in log.items():
         if figures.get(measure, 0) != number:
             yield f"{measure}: the figures say {figures.get(measure, 0)}, the log {number}"
 
 
-def _counts(index: Index) -> Counter[str]:
-    counted = Counter({measure: len(index.said(kind)) for measure, kind in COUNTED.items()})
+def counted(index: Index) -> Counter[str]:
+    found = Counter({measure: len(index.said(kind)) for measure, kind in COUNTED.items()})
     genuine = {key for key, ticket in index.tickets.items() if ticket.exists and not ticket.spam}
-    counted["opened"] = len(genuine)
+    found["opened"] = len(genuine)
     asked = [said.key for said in index.said(MessageReceived) if awaits_answer(said.fact)]
     asked += [said.key for said in index.said(CallReceived)] + [said.key for said in index.said(ReplyRequested)]
-    counted["interaction"] = sum(key in genuine for key in asked)
+    found["interaction"] = sum(key in genuine for key in asked)
     assigned = {(said.key, said.fact.agent_id) for said in index.said(TicketAssigned)}
-    counted["assigned"] = sum(key in genuine for key, _ in assigned)
-    counted["visit_handled"] = sum(said.fact.visit is not None for said in index.said(TicketAssigned))
+    found["assigned"] = sum(key in genuine for key, _ in assigned)
+    found["visit_handled"] = sum(said.fact.visit is not None for said in index.said(TicketAssigned))
     left = Counter(said.fact.reason == "abandoned" for said in index.said(TicketLeftQueue))
-    counted["visit_abandoned"], counted["visit_withdrawn"] = left[True], left[False]
-    counted["waiting_now"] = counted["visit"] - counted["visit_handled"] - counted["visit_abandoned"] - counted["visit_withdrawn"]
-    counted["commitment_broken"] = sum(told.breach is not None for told in clocks_of(index).values())
-    return counted
+    found["visit_abandoned"], found["visit_withdrawn"] = left[True], left[False]
+    found["waiting_now"] = found["visit"] - found["visit_handled"] - found["visit_abandoned"] - found["visit_withdrawn"]
+    found["commitment_broken"] = sum(told.breach is not None for told in clocks_of(index).values())
+    return found

@@ -156,6 +156,7 @@ def _poisoned(index: Index, mail: Mail) -> bool:
     return len(parts) > 1 and _id(parts[1]) in index.history.poisoned
 
 
+@lru_cache(maxsize=100_000)
 def _id(short: str) -> str:
     try:
         return str(UUID(bytes=base64.b32decode(short.upper() + "======")))
