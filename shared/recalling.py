@@ -9,7 +9,6 @@ tells, so it may be killed and begin again), and speaks on under a higher incarn
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db, kafka
 from shared.consumer import LogLost
 from shared.deadlines import within
-from shared.events.base import Writer
+from shared.events.base import Event, Fact, Writer
+from shared.events.codec import Undecodable, decode, source_of
 from shared.events.topics import AGENTS, CONFIG, CUSTOMERS, SLA_BREACHES, SLA_CLOCKS, SLA_WARNINGS, TICKETS, Topic
 from shared.folding import AnyProjection, Folder
 from shared.http import Problem, create_app, make_server
@@ -47,7 +47,6 @@ ASK_SECONDS = 15.0
 POLL_MS = 500
 SILENCE_SECONDS = 60.0
 BACK_OFF_SECONDS = 2.0
-_SOURCE = re.compile(rb'"source":\s*"/([a-z]+)/([0-9]{1,9})"')
 
 Fold = Callable[[AsyncConnection, AnyProjection, Sequence[Record]], Awaitable[list[Failure]]]
 
@@ -217,15 +216,24 @@ async def _speaking_anew(recall: Recall) -> Resources:
     """The resources under an incarnation that no fact of this service on the log has: numbers given out again are new."""
     parts, highest = recall.parts, 0
     async for records in recall.batches(recall.stretches):
-        for record in records:
-            source = _SOURCE.search(record.value)
-            if source is not None and source[1] == parts.name.encode():
-                highest = max(highest, int(source[2]))
+        highest = max(highest, *(incarnation for writer, incarnation in map(_source, records) if writer == parts.name), 0)
     async with recall.transaction() as conn:
         statement = sa.text(f"UPDATE {parts.name}.incarnation SET number = greatest(number, :least) RETURNING number")
         number: int = (await conn.execute(statement, {"least": highest + 1})).scalar_one()
     outbox = replace(parts.outbox, incarnation=number)
     return replace(parts, outbox=outbox, folder=Folder(outbox, parts.folder.parking))
+
+
+def _source(record: Record) -> tuple[str, int]:
+    """Who said it under which incarnation; nobody where it cannot be read."""
+    try:
+        return source_of(record.value) or _source_of(decode(record.value))
+    except Undecodable:
+        return "", 0
+
+
+def _source_of(event: Event[Fact]) -> tuple[str, int]:
+    return event.writer, event.position.incarnation
 
 
 async def _hold(conn: AsyncConnection, schema: Writer) -> None:

@@ -14,12 +14,14 @@ from services.intake.channels.language import warm_up
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
+from services.intake.recalling import recall
 from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import MailHandler, MailListener
 from services.intake.store.projections import PromiseProjection, TicketProjection
 from shared.consumer import Consumer
 from shared.http import create_app, make_server
+from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 
 
@@ -69,7 +71,7 @@ async def run() -> None:
     settings = IntakeSettings()
     await asyncio.to_thread(warm_up)
     async with resources("intake", settings) as parts, httpx.AsyncClient(trust_env=False) as http:
-        await serve(settings, parts, http)
+        await serve(settings, await come_back(parts, settings.intake_port, recall), http)
 
 
 if __name__ == "__main__":

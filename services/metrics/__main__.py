@@ -19,6 +19,7 @@ from services.metrics.store import projections
 from shared.db import DatabaseAway
 from shared.http import create_app, make_server
 from shared.kafka import KafkaAway
+from shared.recalling import come_back, nothing_of_its_own
 from shared.service import main, resources, run_until_stopped
 from shared.settings import SettingsError
 
@@ -28,7 +29,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Fi
 async def run() -> None:
     """Consume, serve, and relay the announcements of what had to be parked, until told to stop."""
     settings = MetricsSettings()
-    async with resources("metrics", settings) as parts:
+    async with resources("metrics", settings) as opened:
+        parts = await come_back(opened, settings.metrics_port, nothing_of_its_own)
         consumer = parts.consumer(projections())
         live = Live(parts.engine)
         http = create_app("metrics", "Patchbay metrics", parts.database_ready, consumer.healthy)

@@ -11,9 +11,11 @@ from services.routing.api.room import Room
 from services.routing.hub import Hub
 from services.routing.matching import Matcher
 from services.routing.projections import all_projections
+from services.routing.recalling import recall_with
 from services.routing.settings import RoutingSettings
 from services.routing.ticking import Ticker
 from shared.http import Ready, create_app, make_server
+from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 
 
@@ -30,7 +32,8 @@ def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready
 async def run() -> None:
     """Until told to stop."""
     settings = RoutingSettings()
-    async with resources("routing", settings) as parts:
+    async with resources("routing", settings) as opened:
+        parts = await come_back(opened, settings.routing_port, recall_with(settings))
         matcher = Matcher(parts, settings)
         ticker = Ticker(parts, settings)
         hub = Hub(parts, settings, matcher.wake.set)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from services.sla.api import make_router
 from services.sla.ends import LogEnds
+from services.sla.recalling import recall_with
 from services.sla.settings import SlaSettings
 from services.sla.store.tickets import Tickets
 from services.sla.timers import Ticker
 from shared.http import create_app, make_server
+from shared.recalling import come_back
 from shared.service import main, resources, run_until_stopped
 
 
 async def run() -> None:
     """Until told to stop."""
     settings = SlaSettings()
-    async with resources("sla", settings) as parts:
+    async with resources("sla", settings) as opened:
+        parts = await come_back(opened, settings.sla_port, recall_with(settings))
         ends = LogEnds(settings)
         ticker = Ticker(parts.engine, parts.outbox, settings, ends.ask)
         tickets = Tickets(settings.partitions)

@@ -112,7 +112,7 @@ async def update(conn: AsyncConnection, stories: Mapping[str, Ticket], now: date
             "statuses": [story.status for _, story in ordered],
             "closed": [story.intake.closed for _, story in ordered],
             "owned": [story.routing.agent_id is not None for _, story in ordered],
-            "rested": [_resolved_at(story) for _, story in ordered],
+            "rested": [rested_at(story) for _, story in ordered],
             "merged": [story.intake.merged_into for _, story in ordered],
             "stories": [msgspec.json.encode(story) for _, story in ordered],
         },
@@ -145,6 +145,6 @@ async def page(conn: AsyncConnection, ticket_id: str) -> StatusPage | None:
     return StatusPage(row.number, row.status, row.language, row.channel, row.opened_at, row.changed_at, row.promised_by)
 
 
-def _resolved_at(story: Ticket) -> datetime | None:
+def rested_at(story: Ticket) -> datetime | None:
     decision = story.routing.decision
     return decision.at if story.status == "resolved" and decision is not None else None

@@ -57,6 +57,13 @@ def ring(
     return (msgspec.structs.replace(story, told=teller.kept()), drafts) if drafts else (story, [])
 
 
+def tell_overdue(story: Story, terms: Terms, now: datetime) -> tuple[Story, list[Draft[Fact]]]:
+    """What the facts show of warnings and breaches, and was not told: when what was told came from elsewhere."""
+    teller = _Teller(story, terms, now, _noted(story), cause=f"told again at {now.isoformat()}")
+    drafts = [draft for clock in story.standing.clocks for draft in teller.agreed(clock)]
+    return msgspec.structs.replace(story, told=teller.kept()), drafts
+
+
 def next_due(story: Story) -> datetime | None:
     """The next instant at which time alone will bring something about; None when there is none."""
     instants = []
@@ -114,6 +121,10 @@ class _Teller:
             yield from self._broken(clock)
             yield from self._stopped(previous, clock, at)
         yield from self._vanished(old, at)
+
+    def agreed(self, clock: Clock) -> Iterator[Draft[Fact]]:
+        """What brings what was told of a clock into agreement with how it stands."""
+        yield from self._broken(clock)
 
     def overdue(self, through: datetime) -> Iterator[Draft[Fact]]:
         """Warnings and breaches up to `through`."""

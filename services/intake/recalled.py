@@ -1,0 +1,237 @@
+"""Intake's own words read back from the log after a backup was restored: what each means for the rows it once came from. Pure.
+
+Nothing is decided here. What was accepted, opened, closed and sent stands as it was said; only what the log does not tell
+(whether a message that was on its way out arrived) is left open, for the sender to try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from services.intake.domain.calls import Call
+from services.intake.domain.tell import CONFIRMED
+from shared.events.base import Draft, Event, Fact, derived_id
+from shared.events.call import CallAnswered, CallEnded, CallReceived
+from shared.events.message import (
+    ConfirmationSent,
+    ConfirmationSkipped,
+    DeliveryUncertain,
+    MessageDelivered,
+    MessageFailed,
+    MessagePersonal,
+    MessageReceived,
+    ReplyRequested,
+)
+from shared.events.ticket import (
+    RequestRefused,
+    TicketClosed,
+    TicketCloseRequested,
+    TicketLinkRequested,
+    TicketMergeRequested,
+    TicketOpened,
+    TicketOpenRequested,
+    TicketPersonal,
+    TicketSplitRequested,
+    TicketUnmergeRequested,
+)
+from shared.events.topics import TICKETS
+from shared.folding import Handler
+from shared.ticket import Ticket, apply
+
+Drafts = Sequence[Draft[Fact]]
+# Its unconfigured inbox confirms too; everywhere else only an inbox that was set up does.
+MAIL = "smtp"
+
+
+class NeverOpened(LookupError):
+    """A fact about a ticket whose opening is neither in the backup nor on the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A ticket as its opening told it."""
+
+    fact: TicketOpened
+    at: datetime
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A message of a customer. `told` is what was sealed about it, empty when it cannot be opened any more."""
+
+    fact: MessageReceived
+    at: datetime
+    opened: bool
+    told: MessagePersonal
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of something sent; `message_id` None means the ticket's confirmation."""
+
+    message_id: str | None
+    state: Literal["delivered", "failed", "uncertain"]
+    attempts: int
+    at: datetime
+    ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What was sealed in the facts of a batch, by event; and which inboxes confirm (those that are set up)."""
+
+    opened: Mapping[str, msgspec.Struct]
+    confirms: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A ticket, and what a batch told of it. `has_message`: it is not the opening one that comes next."""
+
+    story: Ticket | None = None
+    has_message: bool = False
+    opening: Opened | None = None
+    messages: tuple[Written, ...] = ()
+    confirmation: tuple[str, Written] | None = None
+    replies: tuple[Event[ReplyRequested], ...] = ()
+    ended: tuple[Ended, ...] = ()
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    asked: tuple[Event[Fact], ...] = ()
+    answered: tuple[str, ...] = ()
+
+
+def fold(_context: Context, state: Recalled, event: Event[Fact], _now: datetime) -> tuple[Recalled, Drafts]:
+    """A fact that changes the story only, whoever said it."""
+    if state.story is None:
+        raise NeverOpened(f"the opening of ticket {event.key} is not on the log")
+    return replace(state, story=apply(state.story, event)), ()
+
+
+def opened(context: Context, state: Recalled, event: Event[TicketOpened], _now: datetime) -> tuple[Recalled, Drafts]:
+    """A ticket that the backup does not know."""
+    told = context.opened.get(event.id)
+    subject = told.subject if isinstance(told, TicketPersonal) else ""
+    return replace(state, story=apply(Ticket(), event), opening=Opened(event.data, event.time, subject)), ()
+
+
+def received(context: Context, state: Recalled, event: Event[MessageReceived], now: datetime) -> tuple[Recalled, Drafts]:
+    """A message; the first of a ticket may want to be confirmed."""
+    fact, told = event.data, context.opened.get(event.id)
+    personal = told if isinstance(told, MessagePersonal) else MessagePersonal()
+    written = Written(fact, event.time, opened=not state.has_message, told=personal)
+    state, drafts = fold(context, state, event, now)
+    if written.opened and _was_to_be_confirmed(context, written):
+        state = replace(state, confirmation=(derived_id("confirmation", fact.message_id), written))
+    return replace(state, has_message=True, messages=(*state.messages, written)), drafts
+
+
+def _was_to_be_confirmed(context: Context, written: Written) -> bool:
+    fact = written.fact
+    confirms = context.confirms.get(fact.inbox, fact.provider == MAIL)
+    return fact.channel in CONFIRMED and fact.origin == "human" and written.told.handle_kind == "email" and confirms
+
+
+def requested(context: Context, state: Recalled, event: Event[ReplyRequested], now: datetime) -> tuple[Recalled, Drafts]:
+    """An agent answered: the reply has to go out, unless it is told next that it did."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, replies=(*state.replies, event)), drafts
+
+
+Outcome = MessageDelivered | MessageFailed | ConfirmationSent | ConfirmationSkipped | DeliveryUncertain
+
+
+def ended(context: Context, state: Recalled, event: Event[Outcome], now: datetime) -> tuple[Recalled, Drafts]:
+    """What became of something sent."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, ended=(*state.ended, _ended(event.data, event.time))), drafts
+
+
+def _ended(fact: Outcome, at: datetime) -> Ended:
+    match fact:
+        case MessageDelivered():
+            return Ended(fact.message_id, "delivered", fact.attempts, at, fact.provider_ref)
+        case ConfirmationSent():
+            return Ended(fact.message_id, "delivered", fact.attempts, at)
+        case MessageFailed():
+            return Ended(fact.message_id, "failed", fact.attempts, at)
+        case DeliveryUncertain():
+            return Ended(fact.message_id, "uncertain", fact.attempt, at)
+        case ConfirmationSkipped():
+            return Ended(None, "failed", 0, at)
+
+
+def rang(context: Context, state: Recalled, event: Event[CallReceived], now: datetime) -> tuple[Recalled, Drafts]:
+    """A call began. Which of the provider's words were taken is not on the log; its phase makes a repeat harmless."""
+    fact = event.data
+    call = Call(
+        call_id=fact.call_id,
+        call_ref=fact.provider_ref,
+        provider=fact.provider,
+        ticket_id=event.key,
+        customer_id=fact.customer_id,
+        rang_at=fact.provider_time,
+    )
+    state, drafts = fold(context, state, event, now)
+    return replace(state, calls={**state.calls, call.call_id: call}), drafts
+
+
+def talked(context: Context, state: Recalled, event: Event[CallAnswered | CallEnded], now: datetime) -> tuple[Recalled, Drafts]:
+    """A call went on."""
+    fact = event.data
+    state, drafts = fold(context, state, event, now)
+    call = state.calls.get(fact.call_id)
+    if call is None:
+        return state, drafts
+    if isinstance(fact, CallEnded):
+        call = msgspec.structs.replace(call, phase="ended")
+    else:
+        call = msgspec.structs.replace(call, phase="answered", answered_at=fact.provider_time)
+    return replace(state, calls={**state.calls, call.call_id: call}), drafts
+
+
+def asked(context: Context, state: Recalled, event: Event[Fact], now: datetime) -> tuple[Recalled, Drafts]:
+    """An agent asked for something; the answer may come next."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, asked=(*state.asked, event)), drafts
+
+
+def refused(context: Context, state: Recalled, event: Event[RequestRefused], now: datetime) -> tuple[Recalled, Drafts]:
+    """The answer was no."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, answered=(*state.answered, event.data.request_event_id)), drafts
+
+
+def closed(context: Context, state: Recalled, event: Event[TicketClosed], now: datetime) -> tuple[Recalled, Drafts]:
+    """Closed: whoever asked for it knows by this."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, answered=(*state.answered, event.key)), drafts
+
+
+HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
+    **dict.fromkeys(TICKETS.facts, fold),
+    TicketOpened: opened,
+    MessageReceived: received,
+    ReplyRequested: requested,
+    MessageDelivered: ended,
+    MessageFailed: ended,
+    ConfirmationSent: ended,
+    ConfirmationSkipped: ended,
+    DeliveryUncertain: ended,
+    CallReceived: rang,
+    CallAnswered: talked,
+    CallEnded: talked,
+    TicketCloseRequested: asked,
+    TicketMergeRequested: asked,
+    TicketUnmergeRequested: asked,
+    TicketSplitRequested: asked,
+    TicketLinkRequested: asked,
+    TicketOpenRequested: asked,
+    RequestRefused: refused,
+    TicketClosed: closed,
+}

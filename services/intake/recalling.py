@@ -1,0 +1,203 @@
+"""Intake after a restore: its inboxes, customers, tickets, messages and deliveries of after the backup, read back from the log.
+
+What is not on the log is gone: payloads as they came, files, contacts that could not be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake import handlers
+from services.intake.domain import closing
+from services.intake.recalled import HANDLERS, Context, Ended, Recalled, Written
+from services.intake.store import config, deliveries, erasure, tickets
+from services.intake.store import recalling as rows
+from shared.clock import clock
+from shared.events.base import Draft, Event, Fact, PersonalFact
+from shared.events.config import InboxConfigured
+from shared.events.message import ReplyRequested
+from shared.events.people import CustomerCreated, CustomerErased, CustomerHandleAdded, CustomerPersonal
+from shared.events.ticket import TicketCloseRequested
+from shared.events.topics import CONFIG, CUSTOMERS, TICKETS
+from shared.folding import Handler, Loaded
+from shared.personal import Erased, KeyRing
+from shared.recalling import Recall
+from shared.telemetry import log
+
+Told = tuple[Event[Fact], ...]
+ANSWERS_AT_ONCE = 200
+
+
+async def recall(back: Recall) -> None:
+    """Read back all that intake said since the backup, then leave it as a process that was killed leaves it."""
+    keys = back.parts.outbox.keys
+    await back.fold(InboxesRecalled())
+    await back.fold(CustomersRecalled(keys))
+    told = TicketsRecalled(keys)
+    await back.fold(told)
+    waiting = list(told.asked.values())
+    for start in range(0, len(waiting), ANSWERS_AT_ONCE):
+        async with back.transaction() as conn:
+            await _answer(conn, back, waiting[start : start + ANSWERS_AT_ONCE])
+    async with back.transaction() as conn:
+        await rows.leave_open(conn)
+
+
+async def _answer(conn: AsyncConnection, back: Recall, waiting: Sequence[Event[Fact]]) -> None:
+    """Answer what agents asked for and were not told: nobody else will."""
+    stories = await tickets.locked(conn, [event.key for event in waiting])
+    now = await clock(conn)
+    drafts: list[Draft[Fact]] = []
+    for event in waiting:
+        if isinstance(event.data, TicketCloseRequested) and event.key in stories:
+            state = handlers.TicketState(stories[event.key])
+            after, said = handlers.close(None, state, cast(Event[TicketCloseRequested], event), now)
+            drafts += said
+            stories[event.key] = after.story or stories[event.key]
+        else:
+            drafts.append(closing.refusal(event))
+    await back.parts.outbox.publish(conn, drafts, now)
+    await tickets.update(conn, stories, now)
+
+
+def _note(_context: None, told: Told, event: Event[Fact], _now: datetime) -> tuple[Told, Sequence[Draft[Fact]]]:
+    return (*told, event), ()
+
+
+class InboxesRecalled:
+    """The inboxes that were made or changed."""
+
+    topic = CONFIG
+    handlers: Mapping[type[Fact], Handler[None, Told]] = {InboxConfigured: _note}
+
+    async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
+        """Nothing needs to be known."""
+        return Loaded({event.key: () for event in events}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, Told], _now: datetime) -> None:
+        """The newest version of each."""
+        for told in states.values():
+            newest = told[-1].data
+            if isinstance(newest, InboxConfigured):
+                await config.put_inbox(conn, newest)
+
+
+@dataclass(slots=True)
+class CustomersRecalled:
+    """The customers who came, and those who were erased."""
+
+    keys: KeyRing
+    topic = CUSTOMERS
+    handlers: Mapping[type[Fact], Handler[None, Told]] = field(
+        default_factory=lambda: {CustomerCreated: _note, CustomerHandleAdded: _note, CustomerErased: _note}
+    )
+
+    async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
+        """Nothing needs to be known."""
+        return Loaded({event.key: () for event in events}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, Told], _now: datetime) -> None:
+        """Customers with their handles; then those erased are erased again, where the backup still had their key."""
+        events = [event for key in sorted(states) for event in states[key]]
+        sealed = await opened(conn, self.keys, events)
+        persons = [rows.Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
+        handles = [
+            rows.Reached(event.data.kind, personal.handle_scope, value, event.data.handle_id, event.key)
+            for event in events
+            if isinstance(event.data, CustomerHandleAdded) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
+            for value in personal.handles
+        ]
+        await rows.people(conn, persons, handles)
+        for event in events:
+            if isinstance(event.data, CustomerErased):
+                await self.keys.destroy(conn, event.data.customer_ids)
+                await erasure.scrub(conn, list(event.data.customer_ids))
+
+
+@dataclass(slots=True)
+class TicketsRecalled:
+    """The tickets, as both writers told them. `asked` are agents' requests that were not answered so far, by event."""
+
+    keys: KeyRing
+    asked: dict[str, Event[Fact]] = field(default_factory=dict)
+    topic = TICKETS
+    handlers: Mapping[type[Fact], Handler[Context, Recalled]] = field(default_factory=lambda: HANDLERS)
+
+    async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[Context, Recalled]:
+        """The stories, locked; what was sealed in intake's facts; which inboxes confirm."""
+        ids = sorted({event.key for event in events})
+        stories = await tickets.locked(conn, ids)
+        written = await rows.with_messages(conn, ids)
+        calls = await rows.calls_of(conn, ids) if any("call." in event.type for event in events) else []
+        states = {
+            key: Recalled(stories.get(key), key in written, calls={c.call_id: c for c in calls if c.ticket_id == key})
+            for key in ids
+        }
+        inboxes = (await config.inboxes(conn)).by_id
+        sealed = await opened(conn, self.keys, [event for event in events if event.writer == "intake"])
+        return Loaded(states, Context(sealed, {inbox.id: inbox.confirm for inbox in inboxes.values()}))
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, Recalled], now: datetime) -> None:
+        """One statement per table."""
+        ordered = [(key, states[key]) for key in sorted(states)]
+        new = [rows.NewTicket(key, s.opening, s.story) for key, s in ordered if s.opening is not None and s.story is not None]
+        known = {key: s.story for key, s in ordered if s.opening is None and s.story is not None}
+        messages: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
+        persons = [rows.Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
+        reached = [handle for _, one in messages if (handle := rows.handle_of(one)) is not None]
+        confirmations = [(s.confirmation[0], key, s.confirmation[1]) for key, s in ordered if s.confirmation is not None]
+        ended: list[tuple[str, Ended]] = [(key, one) for key, s in ordered for one in s.ended]
+        replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
+        await tickets.update(conn, known, now)
+        await rows.insert(conn, new, [tickets.rested_at(ticket.story) for ticket in new], now)
+        await rows.follow(conn, new)
+        await rows.people(conn, persons, reached)
+        await rows.messages(conn, messages)
+        await rows.calls(conn, [call for _, s in ordered for call in s.calls.values()])
+        await rows.confirmations(conn, confirmations)
+        await deliveries.insert(conn, replies)
+        await rows.outcomes(conn, ended)
+        self._keep_asked(states.values())
+
+    def _keep_asked(self, states: Collection[Recalled]) -> None:
+        self.asked.update((event.id, event) for state in states for event in state.asked)
+        answers = {answer for state in states for answer in state.answered}
+        for event in list(self.asked.values()):
+            if event.id in answers or (event.key in answers and isinstance(event.data, TicketCloseRequested)):
+                del self.asked[event.id]
+
+
+async def opened(conn: AsyncConnection, keys: KeyRing, events: Sequence[Event[Fact]]) -> dict[str, msgspec.Struct]:
+    """What was sealed in these events, by their ids; nothing for people who were erased or whose key was lost.
+
+    A customer whose key is neither in the database nor known to be destroyed is given up: sealing under a new key of the same
+    name would make the old data look tampered with.
+    """
+    sealed = [(event, event.data) for event in events if isinstance(event.data, PersonalFact) and event.data.personal]
+    people = sorted({fact.personal.customer_id for _, fact in sealed if fact.personal is not None})
+    lost = await keys.give_up(conn, people)
+    if lost:
+        log().error("customers' keys were lost with the database; what they wrote cannot be read any more", customers=len(lost))
+    await keys.load(conn, people)
+    found: dict[str, msgspec.Struct] = {}
+    for event, fact in sealed:
+        content = _open(keys, event, fact)
+        if content is not None:
+            found[event.id] = content
+    return found
+
+
+def _open(keys: KeyRing, event: Event[Fact], fact: PersonalFact) -> msgspec.Struct | None:
+    assert fact.personal is not None
+    try:
+        content = keys.open(fact.personal, fact.PERSONAL, event.id)
+    except ValueError:
+        log().error("sealed data cannot be opened", event_id=event.id)
+        return None
+    return None if isinstance(content, Erased) else content

@@ -1,0 +1,319 @@
+"""Writing rows back from intake's own facts on the log. Set-based, and harmless when it is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.domain.calls import Call
+from services.intake.domain.decide import LETTERS
+from services.intake.recalled import Ended, Opened, Written
+from shared.db import execute_many
+from shared.events.base import derived_id
+from shared.ticket import Ticket
+
+_calls = msgspec.json.Decoder(Call)
+# Numbers that were told to customers in the last instants before the loss, and did not reach the log, must not be told again.
+NUMBERS_LEFT_OUT = 1000
+
+CUSTOMERS = sa.text(
+    """
+    INSERT INTO intake.customer (id, language, created_at)
+    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:languages AS text[]), CAST(:times AS timestamptz[])) ON CONFLICT DO NOTHING
+    """
+)
+HANDLES = sa.text(
+    """
+    INSERT INTO intake.handle (kind, scope, value, id, customer_id)
+    SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
+                         CAST(:owners AS text[])) ON CONFLICT DO NOTHING
+    """
+)
+TICKETS = sa.text(
+    """
+    INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, closed, owned,
+                               rested_at, merged_into, opened_at, changed_at)
+    SELECT w.*, CAST(:now AS timestamptz) FROM unnest(
+        CAST(:ids AS text[]), CAST(:numbers AS bigint[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
+        CAST(:inboxes AS text[]), CAST(:languages AS text[]), CAST(:subjects AS text[]), CAST(:statuses AS text[]),
+        CAST(:stories AS bytea[]), CAST(:closed AS boolean[]), CAST(:owned AS boolean[]), CAST(:rested AS timestamptz[]),
+        CAST(:merged AS text[]), CAST(:opened AS timestamptz[])) AS w
+    """
+)
+FOLLOWED = sa.text(
+    """
+    UPDATE intake.ticket t SET followed_up_by = w.new_id
+    FROM unnest(CAST(:olds AS text[]), CAST(:news AS text[])) AS w(id, new_id) WHERE t.id = w.id
+    """
+)
+MESSAGES = sa.text(
+    """
+    INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
+                                request, request_hash, human, opened, participant, media_type, received_at)
+    SELECT id, ticket, customer, hash, nullif(kind, ''), nullif(handle, ''), nullif(ref, ''), nullif(request, ''), digest,
+           human, opened, participant, 'text/plain', at
+    FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
+                CAST(:kinds AS text[]), CAST(:handles AS text[]), CAST(:refs AS text[]), CAST(:requests AS text[]),
+                CAST(:digests AS bytea[]), CAST(:human AS boolean[]), CAST(:opened AS boolean[]),
+                CAST(:participants AS boolean[]), CAST(:times AS timestamptz[]))
+        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, at)
+    ON CONFLICT DO NOTHING
+    """
+)
+REFS = sa.text(
+    """
+    INSERT INTO intake.ref (inbox, value, ticket_id)
+    SELECT * FROM unnest(CAST(:inboxes AS text[]), CAST(:values AS text[]), CAST(:tickets AS text[])) ON CONFLICT DO NOTHING
+    """
+)
+CONFIRMATIONS = sa.text(
+    """
+    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)
+    SELECT id, ticket, customer, 'confirmation', 'email', language, at, at
+    FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:languages AS text[]),
+                CAST(:times AS timestamptz[])) AS c(id, ticket, customer, language, at)
+    ON CONFLICT DO NOTHING
+    """
+)
+ENDED = sa.text(
+    """
+    UPDATE intake.delivery d SET
+        state = CASE WHEN w.state = 'uncertain' THEN d.state ELSE w.state END,
+        due_at = CASE WHEN w.state = 'uncertain' THEN d.due_at END,
+        ended_at = CASE WHEN w.state = 'uncertain' THEN d.ended_at ELSE w.at END,
+        sealed = CASE WHEN w.state = 'uncertain' THEN d.sealed END,
+        uncertain = d.uncertain OR w.uncertain, leased_until = NULL, attempts = greatest(d.attempts, w.attempts),
+        provider_ref = coalesce(w.ref, d.provider_ref)
+    FROM (SELECT DISTINCT ON (coalesce(message, ticket)) ticket, message, state, attempts, at, ref,
+                 bool_or(state = 'uncertain') OVER (PARTITION BY coalesce(message, ticket)) AS uncertain
+          FROM unnest(CAST(:tickets AS text[]), CAST(:messages AS text[]), CAST(:states AS text[]), CAST(:attempts AS integer[]),
+                      CAST(:times AS timestamptz[]), CAST(:refs AS text[]))
+               WITH ORDINALITY AS e(ticket, message, state, attempts, at, ref, n)
+          ORDER BY coalesce(message, ticket), (state = 'uncertain'), n DESC) w
+    WHERE d.due_at IS NOT NULL
+      AND (d.message_id = w.message OR (w.message IS NULL AND d.ticket_id = w.ticket AND d.kind = 'confirmation'))
+    """
+)
+CALLS = sa.text(
+    """
+    INSERT INTO intake.call (provider, ref, id, ticket_id, state)
+    SELECT * FROM unnest(CAST(:providers AS text[]), CAST(:refs AS text[]), CAST(:ids AS text[]), CAST(:tickets AS text[]),
+                         CAST(:states AS bytea[]))
+    ON CONFLICT (provider, ref) DO UPDATE SET state = excluded.state
+    """
+)
+CALLS_OF = sa.text("SELECT id, state FROM intake.call WHERE ticket_id = ANY(:tickets)")
+WITH_MESSAGES = sa.text("SELECT DISTINCT ticket_id FROM intake.message WHERE ticket_id = ANY(:ids)")
+# Nobody knows what became of these: their attempts may have been made, so they are taken for begun and never ended.
+LEFT_OPEN = sa.text(
+    """
+    UPDATE intake.delivery SET state = 'sending', leased_until = NULL, due_at = clock_timestamp() + interval '2 seconds'
+    WHERE due_at IS NOT NULL
+    """
+)
+NUMBERS = sa.text(
+    """
+    SELECT setval('intake.ticket_number', greatest((SELECT last_value FROM intake.ticket_number),
+                                                   (SELECT coalesce(max(number), 0) FROM intake.ticket)) + :left_out)
+    """
+)
+# Which conversation a ticket is follows from its customer's handle. Only now, because while tickets come back in the order
+# of the partitions, the one that was closed may come after the one that was opened in its place.
+CONVERSATIONS = sa.text(
+    """
+    WITH told AS (
+        SELECT t.id, t.number, t.closed, concat_ws(E'\\x1f', t.channel, t.inbox, h.kind, h.scope, h.value) AS conversation
+        FROM intake.ticket t
+        JOIN LATERAL (SELECT * FROM intake.handle h WHERE h.customer_id = t.customer_id ORDER BY h.id LIMIT 1) h ON true
+        WHERE t.conversation IS NULL AND NOT t.channel = ANY(:letters)
+    ), ranked AS (
+        SELECT *, row_number() OVER (PARTITION BY conversation, closed ORDER BY number DESC) AS place FROM told
+    )
+    UPDATE intake.ticket t SET conversation = r.conversation FROM ranked r
+    WHERE t.id = r.id AND (r.closed OR (r.place = 1 AND NOT EXISTS (
+        SELECT 1 FROM intake.ticket o WHERE o.conversation = r.conversation AND NOT o.closed)))
+    """
+)
+
+
+class NewTicket(NamedTuple):
+    """A ticket to write, as it stands by now."""
+
+    ticket_id: str
+    opened: Opened
+    story: Ticket
+
+
+class Person(NamedTuple):
+    """A customer to write, where there is none of this id."""
+
+    customer_id: str
+    language: str
+    at: datetime
+
+
+class Reached(NamedTuple):
+    """A way to reach a customer."""
+
+    kind: str
+    scope: str
+    value: str
+    handle_id: str
+    customer_id: str
+
+
+async def people(conn: AsyncConnection, persons: Sequence[Person], handles: Sequence[Reached]) -> None:
+    """Customers and their handles, where they are not there."""
+    if persons:
+        await execute_many(
+            conn,
+            CUSTOMERS,
+            ids=[person.customer_id for person in persons],
+            languages=[person.language for person in persons],
+            times=[person.at for person in persons],
+        )
+    if handles:
+        columns = zip(*handles, strict=True)
+        names = ("kinds", "scopes", "values", "handle_ids", "owners")
+        await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))
+
+
+async def insert(conn: AsyncConnection, tickets: Sequence[NewTicket], rested: Sequence[datetime | None], now: datetime) -> None:
+    """Tickets that the backup did not know; `rested` since when each is resolved."""
+    if not tickets:
+        return
+    facts = [ticket.opened.fact for ticket in tickets]
+    stories = [ticket.story for ticket in tickets]
+    await conn.execute(
+        TICKETS,
+        {
+            "now": now,
+            "ids": [ticket.ticket_id for ticket in tickets],
+            "numbers": [fact.number for fact in facts],
+            "customers": [story.intake.customer_id for story in stories],
+            "channels": [fact.channel for fact in facts],
+            "inboxes": [fact.inbox for fact in facts],
+            "languages": [fact.language for fact in facts],
+            "subjects": [ticket.opened.subject for ticket in tickets],
+            "statuses": [story.status for story in stories],
+            "stories": [msgspec.json.encode(story) for story in stories],
+            "closed": [story.intake.closed for story in stories],
+            "owned": [story.routing.agent_id is not None for story in stories],
+            "rested": list(rested),
+            "merged": [story.intake.merged_into for story in stories],
+            "opened": [ticket.opened.at for ticket in tickets],
+        },
+    )
+
+
+async def follow(conn: AsyncConnection, tickets: Sequence[NewTicket]) -> None:
+    """Closed tickets know what follows them."""
+    followed = [(t.opened.fact.follow_up_of, t.ticket_id) for t in tickets if t.opened.fact.follow_up_of]
+    if followed:
+        await execute_many(conn, FOLLOWED, olds=[old for old, _ in followed], news=[new for _, new in followed])
+
+
+async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -> None:
+    """Messages by ticket, with what they can be found by. What came with them (payload, files) is not on the log."""
+    if not told:
+        return
+    facts, sealed = [one.fact for _, one in told], [one.told for _, one in told]
+    await execute_many(
+        conn,
+        MESSAGES,
+        ids=[fact.message_id for fact in facts],
+        tickets=[ticket_id for ticket_id, _ in told],
+        customers=[fact.customer_id for fact in facts],
+        hashes=[one.content_hash for one in sealed],
+        kinds=[one.handle_kind for one in sealed],
+        handles=[one.handle for one in sealed],
+        refs=[one.message_ref for one in sealed],
+        requests=[one.request for one in sealed],
+        digests=[bytes.fromhex(one.request_digest) or None for one in sealed],
+        human=[fact.origin == "human" for fact in facts],
+        opened=[one.opened for _, one in told],
+        participants=[fact.participant for fact in facts],
+        times=[one.at for _, one in told],
+    )
+    refs = {
+        (one.fact.inbox, ref, ticket_id) for ticket_id, one in told for ref in (*one.told.reply_refs, one.told.message_ref) if ref
+    }
+    if refs:
+        ordered = sorted(refs)
+        await execute_many(
+            conn, REFS, inboxes=[r[0] for r in ordered], values=[r[1] for r in ordered], tickets=[r[2] for r in ordered]
+        )
+
+
+async def confirmations(conn: AsyncConnection, wanted: Sequence[tuple[str, str, Written]]) -> None:
+    """Confirmations (id, ticket, opening message) that were to go out."""
+    if wanted:
+        await execute_many(
+            conn,
+            CONFIRMATIONS,
+            ids=[confirmation_id for confirmation_id, _, _ in wanted],
+            tickets=[ticket_id for _, ticket_id, _ in wanted],
+            customers=[one.fact.customer_id for _, _, one in wanted],
+            languages=[one.fact.language for _, _, one in wanted],
+            times=[one.at for _, _, one in wanted],
+        )
+
+
+async def outcomes(conn: AsyncConnection, ended: Sequence[tuple[str, Ended]]) -> None:
+    """What became of what went out, by ticket."""
+    if ended:
+        await execute_many(
+            conn,
+            ENDED,
+            tickets=[ticket_id for ticket_id, _ in ended],
+            messages=[one.message_id for _, one in ended],
+            states=[one.state for _, one in ended],
+            attempts=[one.attempts for _, one in ended],
+            times=[one.at for _, one in ended],
+            refs=[one.ref for _, one in ended],
+        )
+
+
+async def calls(conn: AsyncConnection, told: Sequence[Call]) -> None:
+    """Calls as they stand."""
+    if told:
+        await execute_many(
+            conn,
+            CALLS,
+            providers=[call.provider for call in told],
+            refs=[call.call_ref for call in told],
+            ids=[call.call_id for call in told],
+            tickets=[call.ticket_id for call in told],
+            states=[msgspec.json.encode(call) for call in told],
+        )
+
+
+async def calls_of(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Call]:
+    """The calls of these tickets."""
+    return [_calls.decode(row.state) for row in await conn.execute(CALLS_OF, {"tickets": list(ticket_ids)})]
+
+
+async def with_messages(conn: AsyncConnection, ticket_ids: Sequence[str]) -> set[str]:
+    """Those of the tickets that have a message."""
+    return set((await conn.execute(WITH_MESSAGES, {"ids": list(ticket_ids)})).scalars())
+
+
+async def leave_open(conn: AsyncConnection) -> None:
+    """When all was read: deliveries without an end are uncertain, numbers go on beyond what was given out, conversations."""
+    await conn.execute(LEFT_OPEN)
+    await conn.execute(NUMBERS, {"left_out": NUMBERS_LEFT_OUT})
+    await conn.execute(CONVERSATIONS, {"letters": sorted(LETTERS)})
+
+
+def handle_of(told: Written) -> Reached | None:
+    """How the writer of a message can be reached; None when it is not known any more."""
+    sealed = told.told
+    if not sealed.handle_kind:
+        return None
+    handle_id = derived_id("handle", told.fact.message_id)
+    return Reached(sealed.handle_kind, sealed.handle_scope, sealed.handle, handle_id, told.fact.customer_id)
