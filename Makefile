@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) deploy/local/install.py
 
-.PHONY: help setup run stop status test check proof bench demo clean lock
+.PHONY: help setup run stop status test check proof bench demo simulate clean lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,10 @@ status: $(VENV)/.runtime ## show what runs
 
 demo: $(VENV)/.runtime ## send real mail, SMS, a form and a call through the running system, and tell the story
 	@$(PY) -m deploy.demo
+
+SIMULATE ?= --seed 1 --rate 20 --seconds 60
+simulate: $(VENV)/.runtime ## seeded traffic and agents against the running system, live; SIMULATE="--seed 1 --rate 20 --seconds 60"
+	@$(PY) -m simulator $(SIMULATE)
 
 test: $(VENV)/.dev ## all tests, on a Kafka and a PostgreSQL of their own
 	$(PY) -m pytest -m "not proof"

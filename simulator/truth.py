@@ -62,10 +62,10 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What an agent did, under one Idempotency-Key however often it was tried. `status` is that of the last answer.
+    """What an agent did, under one Idempotency-Key however often it was tried: `statuses` has what each attempt brought.
 
-    `miss` is an offer that the agent let expire on purpose: nothing is sent. `at`: seconds since the start of the run, when
-    the act began. A `status` of None: begun, and not answered (yet).
+    `status` is that of the last answer; None: begun, and not answered (yet). `miss` is an offer that the agent let expire on
+    purpose: nothing is sent. `at`: seconds since the start of the run, when the act began.
     """
 
     kind: ActKind
@@ -75,7 +75,7 @@ class Act:
     ticket_id: str | None = None
     offer_id: str | None = None
     status: int | None = None
-    attempts: int = 0
+    statuses: tuple[int | None, ...] = ()
     message_id: str | None = None
     state: str | None = None
 
@@ -117,9 +117,9 @@ class Truth:
 
     def tried(self, act: Act, status: int | None, message_id: str | None = None) -> Act:
         """One more attempt at an act was answered with `status`, or (None) not. Returns it as it stands now."""
-        if status is None:
-            return self.acted(replace(act, attempts=act.attempts + 1))
-        return self.acted(replace(act, attempts=act.attempts + 1, status=status, message_id=message_id))
+        last = act.status if status is None else status
+        named = message_id or act.message_id
+        return self.acted(replace(act, statuses=(*act.statuses, status), status=last, message_id=named))
 
     def write(self, path: Path) -> None:
         """Write what there is, and from now on everything as it happens. Raises OSError."""

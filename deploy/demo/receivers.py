@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -24,15 +24,22 @@ from shared.http import Server
 
 @dataclass
 class Mailbox:
-    """Mails that arrived, by recipient."""
+    """Mails that arrived, by recipient. `listeners` hear of each, in the mail server's thread; without `keep` only they do."""
 
     mails: list[tuple[str, EmailMessage]] = field(default_factory=list)
+    listeners: list[Callable[[str, EmailMessage], None]] = field(default_factory=list)
+    keep: bool = True
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a mail for each of its recipients."""
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
         message = email.message_from_bytes(content, policy=email.policy.default)
-        self.mails.extend((recipient.lower(), message) for recipient in envelope.rcpt_tos)
+        arrived = [(recipient.lower(), message) for recipient in envelope.rcpt_tos]
+        if self.keep:
+            self.mails.extend(arrived)
+        for listener in self.listeners:
+            for recipient, _ in arrived:
+                listener(recipient, message)
         return "250 taken"
 
     def for_(self, address: str) -> list[EmailMessage]:
@@ -55,9 +62,9 @@ class Texts:
 
 
 @asynccontextmanager
-async def mail_server(port: int) -> AsyncIterator[Mailbox]:
-    """A mail server on loopback that keeps what it takes. Raises OSError when the port is taken."""
-    mailbox = Mailbox()
+async def mail_server(port: int, *, keep: bool = True) -> AsyncIterator[Mailbox]:
+    """A mail server on loopback, which keeps what it takes or only tells it. Raises OSError when the port is taken."""
+    mailbox = Mailbox(keep=keep)
     controller = Controller(mailbox, hostname="127.0.0.1", port=port, ready_timeout=10)
     await asyncio.to_thread(controller.start)
     try:

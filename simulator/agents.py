@@ -1,0 +1,241 @@
+"""Agents at the public routing API: they accept, decline or let offers go, answer, resolve, and take breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Self
+
+from simulator.figures import AgentFigures, Figures
+from simulator.hand import Desk, Hand
+from simulator.http_client import NoAnswer, Reply
+from simulator.texts import WORDINGS
+from simulator.truth import Act, ActKind
+
+SILENCE_SECONDS = 25.0  # the stream says something at least every 15 s
+RECONNECT_SECONDS = 0.3
+LEAVE_SECONDS = 3.0
+OFFERS_KEPT = 5_000  # the newest ones that were dealt with, which may be heard of again
+LOOKS_CAP = 30  # at one ticket in a row
+Ticket = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent, at work while in its `async with` block."""
+
+    hand: Hand
+    all_figures: Figures
+    figures: AgentFigures = field(default_factory=AgentFigures)
+    quiet_since: float = 0.0
+    _last_event: str = ""
+    _resting: bool = False
+    _offers: dict[str, None] = field(default_factory=dict)
+    _busy: set[str] = field(default_factory=set)
+    _news: set[str] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _working: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """The agent's id."""
+        return self.hand.agent_id
+
+    @property
+    def desk(self) -> Desk:
+        """What the agents share."""
+        return self.hand.desk
+
+    async def __aenter__(self) -> Self:
+        """Come to work."""
+        self.all_figures.agents[self.id] = self.figures
+        self._working = asyncio.create_task(self._work(), name=f"agent {self.id}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop, whatever is in hand, and say so if anybody answers."""
+        assert self._working is not None
+        self._working.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._working
+        with suppress(NoAnswer, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self.hand.post(f"/v1/agents/{self.id}/state", {"state": "offline"}, self.hand.new_key())
+                self.figures.state = "offline"
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in hand."""
+        return not self._busy and not self._tasks
+
+    async def _work(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    with suppress(NoAnswer):
+                        if not self._resting:
+                            await self._change_state("available")
+                        await self._listen(group)
+                    await asyncio.sleep(RECONNECT_SECONDS)
+        finally:
+            self._tasks.clear()
+
+    async def _listen(self, group: asyncio.TaskGroup) -> None:
+        """Hear the stream, from where it was left, until it ends."""
+        headers = {**self.hand.headers(), "Accept": "text/event-stream"}
+        if self._last_event:
+            headers["Last-Event-ID"] = self._last_event
+        path = f"/v1/agents/{self.id}/stream"
+        async with self.desk.http.stream(path, headers, SILENCE_SECONDS) as lines:
+            async for number, kind, data in _events(lines):
+                self._last_event = number or self._last_event
+                self._hear(group, kind, data)
+                begins = kind in ("ready", "reset")
+                if number and not begins and self._random("stream", number).random() < self.desk.conduct.hangs_up:
+                    return
+
+    def _hear(self, group: asyncio.TaskGroup, kind: str, data: Ticket) -> None:
+        self.quiet_since = self.desk.clock()
+        ticket_id = str(data.get("ticket_id") or "")
+        if kind in ("ready", "reset"):
+            self._begin(group, self._catch_up(group))
+        elif kind == "offer.made":
+            self._begin(group, self._answer_offer(group, str(data["offer_id"]), ticket_id))
+        elif kind in ("ticket.assigned", "message.received"):
+            self._take_up(group, ticket_id)
+        elif kind == "agent.state_changed" and not self._resting:
+            self.figures.state = str(data.get("state"))
+            self._begin(group, self._rest(None))
+
+    def _begin(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+        task = group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _catch_up(self, group: asyncio.TaskGroup) -> None:
+        """What came while nobody listened: offers that wait, tickets that are ours."""
+        tickets = await self.hand.get(f"/v1/agents/{self.id}/tickets")
+        offers = await self.hand.get(f"/v1/agents/{self.id}/offers")
+        for ticket in tickets["items"] if tickets else ():
+            self._take_up(group, str(ticket["ticket_id"]))
+        for offer in offers["items"] if offers else ():
+            self._begin(group, self._answer_offer(group, str(offer["offer_id"]), str(offer["ticket_id"])))
+
+    async def _answer_offer(self, group: asyncio.TaskGroup, offer_id: str, ticket_id: str) -> None:
+        if offer_id in self._offers:
+            return
+        self._offers[offer_id] = None
+        if len(self._offers) > OFFERS_KEPT:
+            del self._offers[next(iter(self._offers))]
+        self.figures.offers += 1
+        conduct, chance = self.desk.conduct, self._random(offer_id).random()
+        if chance < conduct.miss:
+            self.figures.missed += 1
+            self.desk.truth.acted(Act("miss", self.id, self.hand.new_key(), self.desk.clock(), ticket_id, offer_id))
+            return
+        if chance < conduct.miss + conduct.decline:
+            reply = await self._act("decline", f"/v1/offers/{offer_id}/decline", {"reason": "busy"}, ticket_id, offer_id)
+            self.figures.declined += reply is not None and reply.status == 200
+        else:
+            reply = await self._act("accept", f"/v1/offers/{offer_id}/accept", None, ticket_id, offer_id)
+            if reply is not None and reply.status == 200:
+                self.figures.accepted += 1
+                self._take_up(group, ticket_id)
+            else:
+                self.figures.gone += reply is not None
+
+    def _take_up(self, group: asyncio.TaskGroup, ticket_id: str) -> None:
+        """See to a ticket of ours; when that is being done, once more afterwards."""
+        self._news.add(ticket_id)
+        if ticket_id not in self._busy:
+            self._busy.add(ticket_id)
+            self.figures.in_hand = len(self._busy)
+            self._begin(group, self._see_to(ticket_id))
+
+    async def _see_to(self, ticket_id: str) -> None:
+        rounds = 0
+        try:
+            while ticket_id in self._news and rounds < LOOKS_CAP:
+                self._news.discard(ticket_id)
+                await self._handle(ticket_id, self._random(ticket_id, rounds), may_pend=rounds == 0)
+                rounds += 1
+        finally:
+            self._busy.discard(ticket_id)
+            self.figures.in_hand = len(self._busy)
+        if self._random("break", ticket_id).random() < self.desk.conduct.takes_break and not self._resting:
+            await self._rest("coffee")
+
+    async def _handle(self, ticket_id: str, random: Random, *, may_pend: bool) -> None:
+        """One look at a ticket: answer what waits, then wait for the customer or resolve."""
+        await asyncio.sleep(random.uniform(*self.desk.conduct.handle_seconds))
+        ticket = await self.hand.get(f"/v1/tickets/{ticket_id}?limit=1")
+        if ticket is None or ticket["agent_id"] != self.id or ticket["status"] not in ("new", "open", "pending"):
+            return
+        if ticket["status"] != "pending" and ticket["waiting_since"] and ticket["channel"] != "phone":
+            await self._reply(ticket, random)
+        if ticket["status"] != "pending" and may_pend and random.random() < self.desk.conduct.pend:
+            await self._act("pend", f"/v1/tickets/{ticket_id}/pend", None, ticket_id)
+            await asyncio.sleep(random.uniform(*self.desk.conduct.pend_seconds))
+            self._news.add(ticket_id)
+            return
+        resolved = await self._act("resolve", f"/v1/tickets/{ticket_id}/resolve", {"code": "answered"}, ticket_id)
+        if resolved is not None and resolved.status == 409:
+            self._news.add(ticket_id)
+        self.figures.resolved += resolved is not None and resolved.status == 200
+
+    async def _reply(self, ticket: Ticket, random: Random) -> None:
+        language = str(ticket["language"])
+        text = random.choice(WORDINGS.get(language, WORDINGS["en"]).answers)
+        body = {"text": text} if language == "und" else {"text": text, "language": language}
+        replied = await self._act("reply", f"/v1/tickets/{ticket['ticket_id']}/reply", body, str(ticket["ticket_id"]))
+        self.figures.replies += replied is not None and replied.status == 201
+
+    async def _rest(self, reason: str | None) -> None:
+        """A break, or (without a reason) a moment until we say that we are there after an offer was missed."""
+        self._resting = True
+        try:
+            if reason is not None:
+                await self._change_state("break", reason)
+            await asyncio.sleep(self._random("rest", self.desk.clock()).uniform(*self.desk.conduct.break_seconds))
+        finally:
+            self._resting = False
+        await self._change_state("available")
+
+    async def _change_state(self, state: str, reason: str | None = None) -> None:
+        body = {"state": state} | ({"reason": reason} if reason else {})
+        reply = await self._act("state", f"/v1/agents/{self.id}/state", body, state=state)
+        if reply is not None and reply.status == 200:
+            self.figures.state = state
+
+    async def _act(
+        self,
+        kind: ActKind,
+        path: str,
+        body: Mapping[str, str] | None,
+        ticket_id: str | None = None,
+        offer_id: str | None = None,
+        state: str | None = None,
+    ) -> Reply | None:
+        act = Act(kind, self.id, self.hand.new_key(), self.desk.clock(), ticket_id, offer_id, state=state)
+        reply = await self.hand.act(act, path, body)
+        self.figures.failed += reply is None
+        return reply
+
+    def _random(self, *names: object) -> Random:
+        return Random("/".join(map(str, (self.desk.run, self.id, *names))))
+
+
+async def _events(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str, Ticket]]:
+    """(id, event, data) of what comes on an event stream, each when its blank line has come; comments are left out."""
+    fields: dict[str, str] = {}
+    async for line in lines:
+        name, _, value = line.decode().partition(": ")
+        if name:
+            fields[name] = value
+        elif "data" in fields:
+            yield fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"])
+            fields = {}

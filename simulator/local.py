@@ -1,0 +1,92 @@
+"""The Patchbay that `make run` started in this folder: where it is, and agents for a run beyond those it brings."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from deploy import running
+from deploy.local import settings as local_settings
+from deploy.local.settings import LocalSettings
+from shared import auth, db
+from shared.settings import Settings
+from simulator.places import Places
+
+HOST = "127.0.0.1"
+WAIT_SECONDS = 15.0
+HIRED = {
+    "team_ids": ["support"],
+    "languages": ["he", "ar", "ro", "en"],
+    "capacity_units": 10,
+}
+
+
+class NotRunning(Exception):
+    """There is no Patchbay to send to; the message says what to do."""
+
+
+def find() -> tuple[LocalSettings, Places]:
+    """Its settings and places. Raises NotRunning, LocalError."""
+    running.adopt_settings()
+    local = local_settings.load(Path.cwd())
+    keys_file = local.secrets_folder / "demo-keys.json"
+    if not keys_file.exists():
+        raise NotRunning("There are no demo keys: start Patchbay first, with `make run` in another terminal.")
+    url = {service: f"http://{HOST}:{port}" for service, port in local.service_ports().items()}
+    places = Places(
+        intake=url["intake"],
+        routing=url["routing"],
+        sla=url["sla"],
+        metrics=url["metrics"],
+        smtp_host=HOST,
+        smtp_port=local.smtp_port,
+        twilio_token=local_settings.secret_file(local.twilio_token_file, "password"),
+        keys=json.loads(keys_file.read_text(encoding="utf-8")),
+        public_url=os.environ.get("PATCHBAY_INTAKE_PUBLIC_URL", "").rstrip("/") or None,
+    )
+    return local, places
+
+
+def receives_mail() -> bool:
+    """Whether mail to customers goes to the receivers that are played here, not to a mail server that was configured."""
+    return "PATCHBAY_INTAKE_MAIL_HOST" not in os.environ
+
+
+async def check(places: Places) -> None:
+    """Make sure that the services which take traffic are ready. Raises NotRunning."""
+    async with httpx.AsyncClient(trust_env=False, timeout=5) as http:
+        for url in (places.intake, places.routing):
+            try:
+                ready = (await http.get(f"{url}/readyz")).status_code == 200
+            except httpx.HTTPError:
+                ready = False
+            if not ready:
+                raise NotRunning(
+                    f"Patchbay does not answer at {url}. Start it with `make run` in another terminal, then try again."
+                )
+
+
+async def hire(places: Places, number: int) -> Places:
+    """The places with so many agents: those that are there, and new ones with keys of their own.
+
+    Raises NotRunning, httpx.HTTPError, DatabaseAway.
+    """
+    if number <= len(places.agents):
+        return replace(places, agents=places.agents[:number])
+    new = [f"sim-{n}" for n in range(len(places.agents) + 1, number + 1)]
+    async with httpx.AsyncClient(trust_env=False, timeout=WAIT_SECONDS, base_url=places.routing) as http:
+        http.headers["Authorization"] = f"Bearer {places.keys['admin']}"
+        for agent in new:
+            if (await http.get(f"/v1/agents/{agent}")).status_code == 404:
+                (await http.put(f"/v1/agents/{agent}", json={"display_name": agent, **HIRED})).raise_for_status()
+    engine = db.make_engine(Settings(), "simulator")
+    try:
+        async with db.transaction(engine) as conn:
+            keys = {agent: await auth.create_key(conn, agent, f"simulated agent {agent}", (f"agent:{agent}",)) for agent in new}
+    finally:
+        await engine.dispose()
+    return replace(places, agents=(*places.agents, *new), keys={**places.keys, **keys})
