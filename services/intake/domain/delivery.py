@@ -106,8 +106,13 @@ def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
 
 
 def drafts(delivery: Delivery, facts: tuple[Fact, ...]) -> list[Draft[Fact]]:
-    """The facts about one attempt as they go on the log."""
-    return [Draft(key=delivery.ticket_id, data=fact, cause=f"{delivery.message_id}:{delivery.attempts}") for fact in facts]
+    """The facts about attempts as they go on the log."""
+    return [Draft(key=delivery.ticket_id, data=fact, cause=f"{delivery.message_id}:{_attempt(delivery, fact)}") for fact in facts]
+
+
+def _attempt(delivery: Delivery, fact: Fact) -> int:
+    """Which attempt a fact is about. That an earlier one was interrupted and that this one is uncertain are two facts."""
+    return fact.attempt if isinstance(fact, DeliveryUncertain) else delivery.attempts
 
 
 def interrupted(delivery: Delivery) -> tuple[Fact, ...]:
