@@ -98,8 +98,8 @@ class Ticker:
             for work in works.values():
                 since = work.ticket.waiting_since or work.ticket.intake.opened_at or now
                 turn = Turn(work, f"placed {work.id} {work.visits} {now.isoformat()}", now, known)
-                lifecycle.place(turn, queues, "opened" if work.visits == 0 else "returned", since, work.last_agent_id)
-                if turn.drafts:
+                lifecycle.place_at_last(turn, queues, since)
+                if turn.work is not work:
                     turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
 

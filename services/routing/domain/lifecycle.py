@@ -51,6 +51,19 @@ def place(
     enter(turn, queue, reason, age_from, preferred)
 
 
+def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
+    """A ticket that no rule took waits where one takes it by now. Nothing for one that waits or is owned meanwhile; one on
+    which nobody has to work any more is no longer looked at.
+    """
+    work = turn.work
+    if work.attention != NO_QUEUE:
+        return
+    if work.visit is not None or work.owner is not None or not work.ticket.active or work.ticket.spam:
+        turn.set(attention=None)
+        return
+    place(turn, queues, "returned" if work.visits else "opened", age_from, work.last_agent_id)
+
+
 def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1

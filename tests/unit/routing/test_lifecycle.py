@@ -9,7 +9,7 @@ from services.routing.domain import commands, lifecycle, offers
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Turn, Work, hear
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
-from tests.unit.routing.story import a_message, a_queue, an_agent, at, busy, fact, said, turn, waiting
+from tests.unit.routing.story import START, a_message, a_queue, an_agent, at, busy, fact, opened, said, turn, waiting
 
 QUEUE = a_queue()
 DANA = commands.Actor("dana")
@@ -119,3 +119,28 @@ def test_a_full_owner_who_finishes_something_has_room_again() -> None:
     full = busy(agent, 10)
     assert not lifecycle.pick_up(turn(work, full), full)
     assert lifecycle.pick_up(turn(work, agent), agent)
+
+
+def without_queue() -> Work:
+    """A ticket that no rule took."""
+    deciding = turn(opened())
+    lifecycle.place(deciding, [], "opened", START)
+    assert deciding.work.attention == lifecycle.NO_QUEUE
+    return deciding.work
+
+
+def test_a_ticket_that_no_rule_took_waits_as_soon_as_one_does() -> None:
+    deciding = turn(without_queue(), now=at(60))
+    lifecycle.place_at_last(deciding, [QUEUE], START)
+    assert (said(deciding), deciding.work.attention) == (["ticket.queued"], None)
+    again = turn(deciding.work, now=at(61))
+    lifecycle.place_at_last(again, [QUEUE], START)
+    assert said(again) == []
+
+
+def test_a_ticket_that_no_rule_took_and_that_was_resolved_waits_nowhere() -> None:
+    resolving = turn(without_queue(), now=at(60))
+    commands.resolve(resolving, commands.Actor("lea", supervisor=True), None)
+    deciding = turn(resolving.work, now=at(61))
+    lifecycle.place_at_last(deciding, [QUEUE], START)
+    assert (said(deciding), deciding.work.visit, deciding.work.attention) == ([], None, None)
