@@ -29,9 +29,10 @@ class Agent:
 
     async def work(self) -> None:
         """Go available, then take and answer whatever is offered, until cancelled."""
-        await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "available"})
+        await self._be_available()
         async for kind, ticket_id, offer_id in self._stream():
             if kind in ("ready", "reset"):
+                await self._be_available()  # who was cut off for long was taken off
                 await self._catch_up()
             elif kind == "offer.made" and offer_id:
                 await self._take(offer_id, ticket_id)
@@ -43,6 +44,9 @@ class Agent:
                 await self.work()
             except httpx.HTTPError:
                 await asyncio.sleep(0.3)
+
+    async def _be_available(self) -> None:
+        await self._post(f"/v1/agents/{self.agent_id}/state", {"state": "available"})
 
     async def leave(self) -> None:
         """Go offline."""
