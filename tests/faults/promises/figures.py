@@ -13,7 +13,7 @@ from shared.events.ticket import TicketAssigned, TicketLeftQueue, TicketQueued
 from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded, TicketOffered
 from shared.ticket import awaits_answer
 from tests.faults.index import Index
-from tests.faults.promises.timers import clocks_of
+from tests.faults.promises.timers import clocks_of, fate
 
 COUNTED: Mapping[str, type[Fact]] = {
     "offered": TicketOffered,
@@ -68,5 +68,7 @@ def counted(index: Index) -> Counter[str]:
     left = Counter(said.fact.reason == "abandoned" for said in index.said(TicketLeftQueue))
     found["visit_abandoned"], found["visit_withdrawn"] = left[True], left[False]
     found["waiting_now"] = found["visit"] - found["visit_handled"] - found["visit_abandoned"] - found["visit_withdrawn"]
-    found["commitment_broken"] = sum(told.breach is not None for told in clocks_of(index).values())
+    fates = Counter(fate(told) for told in clocks_of(index).values())
+    found["commitment_kept"], found["commitment_broken"] = fates["kept"], fates["broken"] + fates["broken and open"]
+    found["commitment_running_now"] = fates["open"] + fates["broken and open"]
     return found

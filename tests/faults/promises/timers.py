@@ -84,6 +84,16 @@ def clocks_of(index: Index) -> dict[Name, Told]:
     return dict(clocks)
 
 
+def fate(told: Told) -> str:
+    """What became of a promise: open, kept, broken, broken and open (nobody has done it yet), or nothing."""
+    last = told.clock[-1] if told.clock else None
+    cleared = any(isinstance(fact, SlaBreachCleared) for fact in told.broken)
+    is_open = isinstance(last, ClockStarted | ClockResumed | ClockPaused) and not cleared
+    if told.breach is not None:
+        return "broken and open" if is_open else "broken"
+    return "open" if is_open else "kept" if isinstance(last, ClockMet) else "nothing"
+
+
 def once(index: Index) -> Iterator[str]:
     """A warning of one share of one target, and a breach, come once; a breach again only after it was taken back."""
     for name, told in clocks_of(index).items():
