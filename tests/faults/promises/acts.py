@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from shared.events.message import ReplyRequested
-from shared.events.ticket import TicketPended, TicketResolved
+from shared.events.ticket import TicketAssigned, TicketPended, TicketResolved
 from shared.events.work import OfferAccepted, OfferDeclined
 from simulator.truth import Act
 from tests.faults.index import Index
@@ -55,9 +55,9 @@ def left_alone(index: Index) -> Iterator[str]:
 
 def _on_the_log(index: Index) -> Counter[Deed]:
     done: Counter[Deed] = Counter()
-    by_itself = {offer.key for offer in index.said(OfferAccepted) if offer.fact.answered_us == 0}
+    by_itself = {said.fact.offer_id for said in index.said(TicketAssigned) if said.fact.how == "auto_accepted"}
     for accepted in index.said(OfferAccepted):
-        if accepted.key not in by_itself:
+        if accepted.fact.offer_id not in by_itself:
             done["accept", accepted.fact.agent_id, accepted.fact.offer_id] += 1
     for declined in index.said(OfferDeclined):
         done["decline", declined.fact.agent_id, declined.fact.offer_id] += 1
