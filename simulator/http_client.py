@@ -114,7 +114,7 @@ class HttpClient:
             parser = httptools.HttpResponseParser(reading)
             while not reading.complete:
                 await connection.read_into(parser)
-            kept = parser.should_keep_alive() and len(self._idle) < IDLE_CAP
+            kept = reading.headers.get("connection", "").lower() != "close" and len(self._idle) < IDLE_CAP
             return Reply(parser.get_status_code(), reading.headers, b"".join(reading.parts))
         finally:
             if kept:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import smtplib
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
@@ -13,6 +10,9 @@ from email.utils import make_msgid
 from uuid import uuid4
 
 import httpx
+
+from simulator import twilio
+from simulator.places import NO_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,46 +105,26 @@ class Twilio:
     http: httpx.AsyncClient
 
     async def call(self, path: str, fields: dict[str, str]) -> httpx.Response:
-        """POST `fields`, signed as Twilio signs: HMAC-SHA1 over the URL and the sorted fields."""
+        """POST `fields`, signed."""
         url = self.public_url + path
-        signed = url + "".join(name + fields[name] for name in sorted(fields))
-        signature = base64.b64encode(hmac.new(self.token.encode(), signed.encode(), hashlib.sha1).digest()).decode()
-        answer = await self.http.post(url, data=fields, headers={"X-Twilio-Signature": signature}, timeout=15)
+        headers = {"X-Twilio-Signature": twilio.signature(url, fields, self.token)}
+        answer = await self.http.post(url, data=fields, headers=headers, timeout=15)
         answer.raise_for_status()
         return answer
 
     async def text(self, sender: str, to: str, body: str) -> None:
         """An SMS comes in."""
-        sid = f"SM{uuid4().hex}"
-        fields = {"MessageSid": sid, "SmsSid": sid, "AccountSid": "AC" + "0" * 32, "From": sender, "To": to, "Body": body}
-        await self.call("/v1/providers/twilio/sms", {**fields, "NumMedia": "0", "NumSegments": "1"})
+        await self.call("/v1/providers/twilio/sms", twilio.message(f"SM{uuid4().hex}", NO_ACCOUNT, sender, to, body))
 
     async def ring(self, caller: str, to: str) -> str:
         """A call comes in. Returns its CallSid."""
         sid = f"CA{uuid4().hex}"
-        answer = await self.call("/v1/providers/twilio/voice", self._call(sid, caller, to, "ringing"))
+        answer = await self.call("/v1/providers/twilio/voice", twilio.call(sid, NO_ACCOUNT, caller, to, "ringing"))
         if "<Response" not in answer.text:
             raise ValueError("the answer to an incoming call is no TwiML")
         return sid
 
     async def status(self, sid: str, caller: str, to: str, status: str, sequence: int, seconds: int = 0) -> None:
         """A status callback of the call."""
-        fields = {
-            **self._call(sid, caller, to, status),
-            "SequenceNumber": str(sequence),
-            "CallbackSource": "call-progress-events",
-        }
-        if status == "completed":
-            fields |= {"CallDuration": str(seconds), "Duration": "1"}
-        await self.call("/v1/providers/twilio/voice/status", fields)
-
-    def _call(self, sid: str, caller: str, to: str, status: str) -> dict[str, str]:
-        return {
-            "CallSid": sid,
-            "AccountSid": "AC" + "0" * 32,
-            "From": caller,
-            "To": to,
-            "CallStatus": status,
-            "Direction": "inbound",
-            "ApiVersion": "2010-04-01",
-        }
+        incoming = twilio.call(sid, NO_ACCOUNT, caller, to, status)
+        await self.call("/v1/providers/twilio/voice/status", twilio.call_status(incoming, sequence, seconds))

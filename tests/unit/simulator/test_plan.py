@@ -14,7 +14,7 @@ from simulator.errands import CHANNELS, Contact, Errand, Request
 from simulator.plan import Plan, Traffic
 from simulator.texts import LANGUAGES
 
-MANY = 4_000
+MANY = 3_000
 
 
 @cache
