@@ -47,6 +47,12 @@ def test_every_promise_is_broken_by_some_test() -> None:
     assert [name for name in PROMISES if f'{{"{name}"}}' not in sources] == []
 
 
+def test_the_judge_knows_no_services_own_code() -> None:
+    here = Path(__file__).parent
+    judge = [*here.glob("promises/*.py"), *(here / f"{name}.py" for name in ("checker", "index", "whereabouts", "tables", "log"))]
+    assert [path.name for path in judge if "from services" in path.read_text()] == []
+
+
 def test_repeats_on_the_wire_break_nothing() -> None:
     story = whole()
     for record in list(story.records):

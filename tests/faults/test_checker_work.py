@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from services.routing.domain import agents
 from shared.events.people import AgentLoadChanged
 from shared.events.sla import ClockMet, SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import TicketAssigned, TicketPended, TicketReleased
 from shared.events.work import OfferExpired, TicketOffered
 from tests.faults.by_hand import START, Story
 from tests.faults.checker import broken
+from tests.faults.promises import load
 from tests.faults.stories import changed, found, held, of, promise, started, taken, whole
 
 
@@ -83,6 +85,10 @@ def test_a_ticket_queued_while_somebody_has_it_is_found() -> None:
 
 
 # Capacity
+
+
+def test_the_judge_weighs_tickets_as_routing_does() -> None:
+    assert (load.UNITS, load.OTHER_UNITS, load.LIMITS) == (agents.UNITS, agents.OTHER_UNITS, agents.DEFAULT_LIMITS)
 
 
 def test_more_units_than_there_is_room_for_are_found() -> None:
