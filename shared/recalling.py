@@ -105,8 +105,14 @@ class Recall:
                     return dict(found)
 
     async def fold(self, projection: AnyProjection, partition: int | None = None) -> None:
-        """Fold the stretches of its topic, a transaction a batch; what cannot be taken is parked as always."""
-        async for records in self.batches(self.of(projection.topic, partition)):
+        """Fold the stretches of its topic, a transaction a batch; what cannot be taken is parked as always. Of `tickets` what
+        everybody said, of other topics only what this service did.
+        """
+        async for found in self.batches(self.of(projection.topic, partition)):
+            self.left -= len(found)
+            records = [r for r in found if projection.topic is TICKETS or _source(r)[0] == self.parts.name]
+            if not records:
+                continue
             try:
                 await db.retrying(partial(self._apply, self.parts.folder.fold, projection, records))
             except (NotOurs, db.DatabaseAway):
@@ -114,7 +120,6 @@ class Recall:
             except Exception as error:  # noqa: BLE001 - one record may have failed them all; which one is found next
                 log().error("batch failed; taking its records one by one", error=type(error).__name__, exc_info=True)
                 await db.retrying(partial(self._apply, self.parts.folder.fold_each, projection, records))
-            self.left -= len(records)
 
     async def _apply(self, fold: Fold, projection: AnyProjection, records: Sequence[Record]) -> None:
         async with self.transaction() as conn:
