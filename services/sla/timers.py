@@ -195,7 +195,8 @@ class Ticker:
                 stories.append(story)
                 drafts += said
             if stories:
-                await tickets.save_stories(conn, stories, self.settings.partitions, now)
+                before = {one.story.ticket_id: one.story for one in claimed}
+                await tickets.save_stories(conn, stories, self.settings.partitions, now, before, timers_taken=True)
             await self.outbox.publish(conn, drafts, now)
         _count(drafts)
         return len(claimed)

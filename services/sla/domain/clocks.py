@@ -52,7 +52,7 @@ class Breach(msgspec.Struct, frozen=True, omit_defaults=True):
     whose: Dimensions
 
 
-class Clock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Clock(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One promise on one ticket. Microseconds of open time.
 
     `used_us` is what was used before `since`, where the present stretch began. `ahead` are the warnings still to come in

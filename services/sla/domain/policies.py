@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from services.sla.domain.clocks import Counting
 from shared import business_time
 from shared.business_time import WrongCalendar
 from shared.conditions import Fields, WrongCondition, matches
@@ -67,6 +68,12 @@ class Terms:
     promise: Promise
     policy: PolicyConfigured
     calendar: CalendarConfigured | None
+    counted: tuple[tuple[SlaTarget, Counting], ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Each target with how it is counted, put together once and not with every fact."""
+        counted = tuple((target, Counting(self.hours(target), target.warn_at_percent)) for target in self.policy.targets)
+        object.__setattr__(self, "counted", counted)
 
     def target(self, kind: TargetKind) -> SlaTarget | None:
         """What the policy says of this kind."""
@@ -83,6 +90,7 @@ class Book:
 
     policies: Mapping[str, tuple[PolicyConfigured | ConfigRemoved, ...]] = field(default_factory=dict)
     calendars: Mapping[str, tuple[CalendarConfigured | ConfigRemoved, ...]] = field(default_factory=dict)
+    _known: dict[Promise, Terms] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def choose(self, opened: TicketOpened, at: datetime) -> Promise | None:
         """The promise for a ticket opened at `at`: of the policies in force, the first by position whose condition holds."""
@@ -116,6 +124,12 @@ class Book:
 
     def terms(self, promise: Promise) -> Terms:
         """The versions that a promise names. Raises LookupError when the book does not hold them."""
+        known = self._known.get(promise)
+        if known is None:
+            known = self._known[promise] = self._terms(promise)
+        return known
+
+    def _terms(self, promise: Promise) -> Terms:
         policy = _numbered(self.policies.get(promise.policy_id, ()), promise.policy_version)
         calendar = _numbered(self.calendars.get(promise.calendar_id or "", ()), promise.calendar_version)
         if not isinstance(policy, PolicyConfigured):

@@ -21,6 +21,8 @@ from shared.events.message import ReplyRequested
 from shared.events.ticket import TicketAbsorbed, TicketAssigned, TicketOpened, TicketQueued, TicketReleased, TicketResolved
 from shared.ticket import Ticket, Waiting, apply, awaits_answer
 
+# They say whose ticket it is. No clock depends on that, and what clocks do depend on was settled by the facts before.
+CLOCKS_GO_ON: frozenset[type[Fact]] = frozenset({TicketQueued, TicketAssigned, TicketReleased})
 KEPT_CYCLES = 4  # of each kind; older ones are over, and no fact that is still under way can touch them
 
 
@@ -39,7 +41,10 @@ class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def last(self, kind: TargetKind) -> Clock | None:
         """The latest clock of a kind."""
-        return next((clock for clock in reversed(self.clocks) if clock.target == kind), None)
+        for clock in reversed(self.clocks):
+            if clock.target == kind:
+                return clock
+        return None
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -53,16 +58,25 @@ NONE, RUNNING, FULFILLED = Wanted("none"), Wanted("running"), Wanted("fulfilled"
 
 
 def step(before: Standing, event: Event[Fact], terms: Terms) -> Standing:
-    """The standing after `event`, which happened at its time and after all before. Raises IllegalFact as the ticket does."""
-    elapsed = tuple(clocks.elapse(clock, event.time, before.whose) for clock in before.clocks)
-    after = _hear(msgspec.structs.replace(before, ticket=apply(before.ticket, event), clocks=elapsed), event)
-    for target in terms.policy.targets:
-        counting = Counting(terms.hours(target), target.warn_at_percent)
+    """The standing after `event`, which happened at its time and after all before. Raises IllegalFact as the ticket does.
+    `clocks` is the same object where none of them changed.
+    """
+    after = _hear(before, apply(before.ticket, event), _elapsed(before, event.time), event)
+    if type(event.data) in CLOCKS_GO_ON:
+        return after
+    for target, counting in terms.counted:
         after = _Turn(target, counting, before, after, event).taken()
     return after
 
 
-def _hear(standing: Standing, event: Event[Fact]) -> Standing:
+def _elapsed(standing: Standing, until: datetime) -> tuple[Clock, ...]:
+    for clock in standing.clocks:
+        if clocks.elapse(clock, until, standing.whose) is not clock:
+            return tuple(clocks.elapse(one, until, standing.whose) for one in standing.clocks)
+    return standing.clocks
+
+
+def _hear(standing: Standing, ticket: Ticket, elapsed: tuple[Clock, ...], event: Event[Fact]) -> Standing:
     """What was asked and answered, and whose ticket it is."""
     fact, asked, unanswered = event.data, standing.asked, standing.unanswered
     responded = standing.responded
@@ -75,13 +89,7 @@ def _hear(standing: Standing, event: Event[Fact]) -> Standing:
         unanswered = tuple(waiting for waiting in unanswered if waiting.position > covered)
         answered = asked is not None and asked.position <= covered
         responded = responded or (answered and not isinstance(fact, TicketResolved))
-    return msgspec.structs.replace(
-        standing,
-        asked=asked,
-        responded=responded,
-        unanswered=unanswered,
-        whose=_whose(standing, fact),
-    )
+    return Standing(ticket, _whose(standing.whose, ticket, fact), asked, responded, unanswered, elapsed)
 
 
 def _covered(fact: Fact, event: Event[Fact]) -> Position | None:
@@ -93,8 +101,7 @@ def _covered(fact: Fact, event: Event[Fact]) -> Position | None:
     return None
 
 
-def _whose(standing: Standing, fact: Fact) -> Dimensions:
-    whose = standing.whose
+def _whose(whose: Dimensions, ticket: Ticket, fact: Fact) -> Dimensions:
     match fact:
         case TicketOpened():
             return msgspec.structs.replace(
@@ -119,11 +126,11 @@ def _whose(standing: Standing, fact: Fact) -> Dimensions:
         case TicketReleased():
             return msgspec.structs.replace(whose, agent_id=None)
         case _:
-            priority = standing.ticket.priority
+            priority = ticket.priority
             return whose if priority == whose.priority else msgspec.structs.replace(whose, priority=priority)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Turn:
     """One kind of clock taken from before an event to after it."""
 
@@ -140,7 +147,8 @@ class _Turn:
         standing = self.after
         if current is not None:
             changed = self._changed(current, wanted)
-            standing = _with(standing, changed)
+            if changed is not current:
+                standing = _with(standing, changed)
             current = changed
         if wanted.state in ("running", "paused"):
             begun = self._begun(current)
@@ -271,9 +279,9 @@ def _gone(ticket: Ticket) -> Stopped | None:
 
 def _with(standing: Standing, clock: Clock) -> Standing:
     """The standing with this clock in the place of itself before, or as the newest; the oldest cycles of its kind drop out."""
-    others = [c for c in standing.clocks if (c.target, c.cycle) != (clock.target, clock.cycle)]
-    if any((c.target, c.cycle) == (clock.target, clock.cycle) for c in standing.clocks):
-        kept = tuple(clock if (c.target, c.cycle) == (clock.target, clock.cycle) else c for c in standing.clocks)
+    kind, cycle = clock.target, clock.cycle
+    if any(c.cycle == cycle and c.target == kind for c in standing.clocks):
+        kept = tuple(clock if c.cycle == cycle and c.target == kind else c for c in standing.clocks)
         return msgspec.structs.replace(standing, clocks=kept)
-    recent = [c for c in others if c.target != clock.target or c.cycle > clock.cycle - KEPT_CYCLES]
+    recent = [c for c in standing.clocks if c.target != kind or c.cycle > cycle - KEPT_CYCLES]
     return msgspec.structs.replace(standing, clocks=(*recent, clock))

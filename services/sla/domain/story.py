@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, Literal, cast
 
 import msgspec
@@ -47,6 +48,8 @@ from shared.ticket import awaits_answer
 Source = Literal["intake", "routing"]
 
 _NEXT = timedelta(microseconds=1)  # at the same instant intake's facts stand first
+_encoder = msgspec.json.Encoder()
+_order = attrgetter("order")
 
 
 class Moment(msgspec.Struct, frozen=True, array_like=True):
@@ -64,9 +67,9 @@ class Moment(msgspec.Struct, frozen=True, array_like=True):
         """Where it stands: by time, intake first at the same time, each writer's facts in its own order."""
         return self.at, self.source, self.position
 
-    def event(self, ticket_id: str) -> Event[Fact]:
-        """As an event that happened at `at`."""
-        fact = decode_data(bytes(self.data), FACT_BY_TYPE[self.type])
+    def event(self, ticket_id: str, fact: Fact | None = None) -> Event[Fact]:
+        """As an event that happened at `at`; `fact` is what `data` holds, where it is at hand."""
+        fact = fact or decode_data(bytes(self.data), FACT_BY_TYPE[self.type])
         return Event("", self.type, self.source, self.position, ticket_id, self.at, fact, self.seen)
 
 
@@ -110,12 +113,12 @@ class Story(msgspec.Struct, frozen=True, omit_defaults=True):
             position=event.position,
             seen=event.seen,
             type=event.type,
-            data=msgspec.Raw(msgspec.json.encode(lean)),
+            data=msgspec.Raw(_encoder.encode(lean)),
         )
-        place = bisect_left(self.moments, moment.order, key=lambda m: m.order)
+        place = bisect_left(self.moments, moment.order, key=_order)
         moments = (*self.moments[:place], moment, *self.moments[place:])
         if place == len(self.moments):
-            standing = step(self.standing, moment.event(self.ticket_id), terms)
+            standing = step(self.standing, moment.event(self.ticket_id, lean), terms)
         else:
             standing = retell(self.ticket_id, moments, terms)
         return msgspec.structs.replace(self, known=True, moments=moments, standing=standing)
@@ -168,6 +171,10 @@ def _reply(fact: ReplyRequested) -> ReplyRequested:
     return ReplyRequested(message_id="", agent_id=fact.agent_id, customer_id="", channel=fact.channel, by=fact.by)
 
 
+def _assigned(fact: TicketAssigned) -> TicketAssigned:
+    return msgspec.structs.replace(fact, visit=None, offer_id=None, waited_us=None)
+
+
 def _whole(fact: Fact) -> Fact:
     return fact
 
@@ -179,7 +186,7 @@ LEAN: dict[type[Fact], Callable[[Any], Fact]] = {
     CallAnswered: _whole,
     ReplyRequested: _reply,
     TicketQueued: _whole,
-    TicketAssigned: _whole,
+    TicketAssigned: _assigned,
     TicketReleased: _whole,
     TicketResolved: _whole,
     TicketPended: _whole,

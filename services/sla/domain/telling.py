@@ -40,8 +40,8 @@ ClockFactT = TypeVar("ClockFactT", bound=ClockFact)
 def hear(story: Story, event: Event[Fact], terms: Terms, now: datetime) -> tuple[Story, list[Draft[Fact]]]:
     """The story with one more fact, and what is to be said about it. Raises IllegalFact as the ticket does."""
     heard = story.hear(event, terms)
-    if heard is story:
-        return story, []
+    if heard.standing.clocks is story.standing.clocks:  # also where nothing was heard
+        return heard, []
     teller = _Teller(heard, terms, now, _noted(story), cause=event.id)
     at = next(moment.at for moment in reversed(heard.moments) if moment.source == event.writer)
     drafts = list(teller.changes(story, at))

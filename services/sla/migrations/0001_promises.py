@@ -23,7 +23,6 @@ def upgrade() -> None:
         CREATE TABLE sla.clock (
             ticket_id text NOT NULL, target text NOT NULL, cycle integer NOT NULL, state text NOT NULL,
             policy_id text NOT NULL, channel text NOT NULL, priority smallint NOT NULL,
-            queue_id text, team_id text, agent_id text, partner_id text,
             started_at timestamptz NOT NULL, target_us bigint NOT NULL, deadline timestamptz NOT NULL,
             ended_at timestamptz, breached_at timestamptz,
             PRIMARY KEY (ticket_id, target, cycle)) WITH (fillfactor = 70);

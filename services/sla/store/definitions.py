@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sla.domain.policies import Book
+from shared import db
 from shared.events.codec import decode_data, encode_data
 from shared.events.config import CalendarConfigured, ConfigRemoved, PolicyConfigured
 
@@ -29,7 +30,11 @@ class Shelf:
 
     async def book(self, conn: AsyncConnection) -> Book:
         """The book as this transaction sees it."""
-        count: int = (await conn.execute(sa.text("SELECT count(*) FROM sla.definition"))).scalar_one()
+        [(count,)] = await db.fetch(conn, "SELECT count(*) FROM sla.definition")
+        return await self.book_of(conn, count)
+
+    async def book_of(self, conn: AsyncConnection, count: int) -> Book:
+        """The book of so many versions."""
         if count != self._count:
             self._book, self._count = await read_book(conn), count
         return self._book

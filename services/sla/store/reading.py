@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.sla.store.timers import decode_story
 from shared.events.config import TargetKind
 
 COLUMNS = (
-    "ticket_id, target, cycle, state, policy_id, channel, priority, queue_id, team_id, agent_id, partner_id,"
-    " started_at, target_us, deadline, ended_at, breached_at"
+    "c.ticket_id, c.target, c.cycle, c.state, c.policy_id, c.channel, c.priority, c.started_at, c.target_us, c.deadline,"
+    " c.ended_at, c.breached_at, t.state"
 )
+OF_CLOCKS = "sla.clock c JOIN sla.ticket t USING (ticket_id)"
 
 
 class Place(NamedTuple):
@@ -26,7 +28,7 @@ class Place(NamedTuple):
 
 
 class ClockRow(NamedTuple):
-    """A clock as kept for reading."""
+    """A clock as kept for reading, and whose its ticket is by its story."""
 
     ticket_id: str
     target: TargetKind
@@ -35,43 +37,49 @@ class ClockRow(NamedTuple):
     policy_id: str
     channel: str
     priority: int
-    queue_id: str | None
-    team_id: str | None
-    agent_id: str | None
-    partner_id: str | None
     started_at: datetime
     target_us: int
     deadline: datetime
     ended_at: datetime | None
     breached_at: datetime | None
+    queue_id: str | None
+    team_id: str | None
+    agent_id: str | None
+    partner_id: str | None
 
 
 async def breaches(conn: AsyncConnection, before: Place | None, limit: int) -> list[ClockRow]:
     """Promises broken (and not proved kept since), the newest first, after the place where the page before ended."""
     rows = await conn.execute(
         sa.text(
-            f"SELECT {COLUMNS} FROM sla.clock WHERE breached_at IS NOT NULL"
+            f"SELECT {COLUMNS} FROM {OF_CLOCKS} WHERE c.breached_at IS NOT NULL"
             " AND (CAST(:at AS timestamptz) IS NULL"
-            " OR (breached_at, ticket_id, target, cycle) < (:at, :ticket_id, :target, :cycle))"
-            " ORDER BY breached_at DESC, ticket_id DESC, target DESC, cycle DESC LIMIT :limit"
+            " OR (c.breached_at, c.ticket_id, c.target, c.cycle) < (:at, :ticket_id, :target, :cycle))"
+            " ORDER BY c.breached_at DESC, c.ticket_id DESC, c.target DESC, c.cycle DESC LIMIT :limit"
         ),
         {**_values(before), "limit": limit},
     )
-    return [ClockRow(*row) for row in rows]
+    return [_row(*row) for row in rows]
 
 
 async def at_risk(conn: AsyncConnection, until: datetime, after: Place | None, limit: int) -> list[ClockRow]:
     """Running clocks whose deadline comes by `until`, the nearest first, after the place where the page before ended."""
     rows = await conn.execute(
         sa.text(
-            f"SELECT {COLUMNS} FROM sla.clock WHERE state = 'running' AND breached_at IS NULL AND deadline <= :until"
+            f"SELECT {COLUMNS} FROM {OF_CLOCKS} WHERE c.state = 'running' AND c.breached_at IS NULL AND c.deadline <= :until"
             " AND (CAST(:at AS timestamptz) IS NULL"
-            " OR (deadline, ticket_id, target, cycle) > (:at, :ticket_id, :target, :cycle))"
-            " ORDER BY deadline, ticket_id, target, cycle LIMIT :limit"
+            " OR (c.deadline, c.ticket_id, c.target, c.cycle) > (:at, :ticket_id, :target, :cycle))"
+            " ORDER BY c.deadline, c.ticket_id, c.target, c.cycle LIMIT :limit"
         ),
         {**_values(after), "until": until, "limit": limit},
     )
-    return [ClockRow(*row) for row in rows]
+    return [_row(*row) for row in rows]
+
+
+def _row(*columns: Any) -> ClockRow:
+    *of_clock, state = columns
+    whose = decode_story(state).standing.whose
+    return ClockRow._make((*of_clock, whose.queue_id, whose.team_id, whose.agent_id, whose.partner_id))
 
 
 def _values(place: Place | None) -> dict[str, object]:

@@ -12,7 +12,7 @@ from aiokafka.partitioner import murmur2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sla.domain.story import Story
-from services.sla.domain.telling import next_due
+from shared import db
 
 
 def partition_of(ticket_id: str, partitions: int) -> int:
@@ -58,48 +58,22 @@ class Look(NamedTuple):
     due: tuple[Due, ...]
 
 
-async def set_timers(conn: AsyncConnection, stories: Sequence[Story], partitions: int) -> datetime | None:
-    """One timer a ticket, for the next instant at which time alone brings something about; none where nothing is due."""
-    due = {story.ticket_id: next_due(story) for story in stories}
-    await conn.execute(
-        sa.text(
-            """
-            WITH w AS (
-                SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:partitions AS integer[]), CAST(:due AS timestamptz[]))
-                    AS w(ticket_id, partition, due_at)
-            ), unset AS (
-                DELETE FROM sla.timer t USING w WHERE t.ticket_id = w.ticket_id AND w.due_at IS NULL
-            )
-            INSERT INTO sla.timer AS t (ticket_id, partition, due_at) SELECT * FROM w WHERE due_at IS NOT NULL
-            ON CONFLICT (ticket_id) DO UPDATE SET due_at = excluded.due_at, partition = excluded.partition
-            WHERE (t.due_at, t.partition) IS DISTINCT FROM (excluded.due_at, excluded.partition)
-            """
-        ),
-        {
-            "ids": list(due),
-            "partitions": [partition_of(ticket_id, partitions) for ticket_id in due],
-            "due": list(due.values()),
-        },
-    )
-    return min((at for at in due.values() if at is not None), default=None)
+LOOK = """
+    SELECT clock_timestamp(), at, ARRAY(
+        SELECT (SELECT min(t.due_at) FROM sla.timer t WHERE t.partition = p.partition)
+        FROM generate_series(0, $1::integer - 1) AS p(partition) ORDER BY p.partition)
+    FROM sla.high_water
+"""
+RAISE = "UPDATE sla.high_water SET at = greatest(at, $1::timestamptz)"
 
 
 async def look_at_timers(conn: AsyncConnection, partitions: int) -> Look:
     """The time and the earliest timer of each partition; raises the clock's high water, at most once a second."""
-    clock = (await conn.execute(sa.text("SELECT clock_timestamp() AS now, at FROM sla.high_water"))).one()
-    if clock.now > clock.at + timedelta(seconds=1):
-        await conn.execute(sa.text("UPDATE sla.high_water SET at = greatest(at, :now)"), {"now": clock.now})
-    rows = await conn.execute(
-        sa.text(
-            """
-            SELECT p.partition, (SELECT min(t.due_at) FROM sla.timer t WHERE t.partition = p.partition) AS due_at
-            FROM generate_series(0, :last) AS p(partition)
-            """
-        ),
-        {"last": partitions - 1},
-    )
-    due = tuple(Due(row.partition, row.due_at) for row in rows if row.due_at is not None)
-    return Look(clock.now, max(timedelta(0), clock.at - clock.now), due)
+    [(now, highest, earliest)] = await db.fetch(conn, LOOK, partitions)
+    if now > highest + timedelta(seconds=1):
+        await db.fetch(conn, RAISE, now)
+    due = tuple(Due(partition, at) for partition, at in enumerate(earliest) if at is not None)
+    return Look(now, max(timedelta(0), highest - now), due)
 
 
 CLAIM = """
@@ -136,12 +110,13 @@ CLAIM_HELD = CLAIM.format(
         SELECT p.partition, CAST(:through AS timestamptz) AS through FROM generate_series(0, :last) AS p(partition)""",
     certain="",
 )
+_claim_read, _claim_held = sa.text(CLAIM_READ), sa.text(CLAIM_HELD)
 
 
 async def claim(conn: AsyncConnection, reaches: Sequence[Reach], most: int) -> list[Claimed]:
     """Take timers that are due and whose ticket's facts were all read; their tickets are locked, the timers gone."""
     rows = await conn.execute(
-        sa.text(CLAIM_READ),
+        _claim_read,
         {
             "partitions": [reach.partition for reach in reaches],
             "ends": [reach.end for reach in reaches],
@@ -154,7 +129,7 @@ async def claim(conn: AsyncConnection, reaches: Sequence[Reach], most: int) -> l
 
 async def claim_held(conn: AsyncConnection, through: datetime, partitions: int, most: int) -> list[Claimed]:
     """Take timers that were due by `through`, whatever of their tickets' facts was not read yet."""
-    rows = await conn.execute(sa.text(CLAIM_HELD), {"through": through, "last": partitions - 1, "each": _each(most, partitions)})
+    rows = await conn.execute(_claim_held, {"through": through, "last": partitions - 1, "each": _each(most, partitions)})
     return [Claimed(decode_story(row.state), row.through) for row in rows]
 
 
