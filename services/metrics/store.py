@@ -8,26 +8,57 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.metrics.domain.agents import Agent, Named
-from services.metrics.domain.cells import NOW_HOUR, Cell, Changes, Dims, Measure, dims_id
+from services.metrics.domain.cells import NOW_HOUR, Changes, Dims, Measure, dims_id
 from services.metrics.domain.figures import Bounds, Summed
 from services.metrics.domain.folding import AnyState, Folded, changes
 from services.metrics.domain.promises import Breaches, Clocks, Warnings
 from services.metrics.domain.story import Story
 from services.metrics.handlers import HANDLERS, Handler
+from shared import db
 from shared.events.base import Event, Fact
 from shared.events.topics import AGENTS, CONFIG, SLA_BREACHES, SLA_CLOCKS, SLA_WARNINGS, TICKETS, Topic
 from shared.folding import Loaded
 
 SCHEMA = "metrics"
 _DIMENSIONS = ", ".join(Dims._fields)
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
+
+LOAD = "SELECT key, state FROM {schema}.fold WHERE kind = $1 AND key = ANY($2::text[])"
+# Answers with the cells that came to nothing, and with dimensions (no measure) that are not known yet.
+BOOK = """
+    WITH folded AS (
+        INSERT INTO {schema}.fold (kind, key, state) SELECT $1, * FROM unnest($2::text[], $3::bytea[])
+        ON CONFLICT (kind, key) DO UPDATE SET state = excluded.state
+    ), added AS (
+        INSERT INTO {schema}.cell AS c (measure, hour, dims, bin, n, total_us)
+        SELECT * FROM unnest($4::text[], $5::integer[], $6::uuid[], $7::integer[], $8::bigint[], $9::bigint[])
+        ON CONFLICT (measure, hour, dims, bin) DO UPDATE SET n = c.n + excluded.n, total_us = c.total_us + excluded.total_us
+        RETURNING measure, hour, dims, bin, n, total_us
+    )
+    SELECT measure, hour, dims, bin FROM added WHERE n = 0 AND total_us = 0
+    UNION ALL
+    SELECT NULL, NULL, w.id, NULL FROM unnest($10::uuid[]) AS w(id)
+    WHERE NOT EXISTS (SELECT FROM {schema}.dims d WHERE d.id = w.id)
+"""
+ADD_DIMS = (
+    f"INSERT INTO {{schema}}.dims (id, {_DIMENSIONS}) SELECT * FROM unnest($1::uuid[], "
+    + ", ".join(f"${number}::text[]" for number in range(2, 2 + len(Dims._fields)))
+    + ") ON CONFLICT DO NOTHING"
+)
+SWEEP = """
+    DELETE FROM {schema}.cell c
+    USING unnest($1::text[], $2::integer[], $3::uuid[], $4::integer[]) AS w(measure, hour, dims, bin)
+    WHERE (c.measure, c.hour, c.dims, c.bin) = (w.measure, w.hour, w.dims, w.bin) AND c.n = 0 AND c.total_us = 0
+"""
 
 
 @dataclass(slots=True)
@@ -42,31 +73,29 @@ class FoldProjection:
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Folded[Any]]:
         """The fold of every key among the events; an empty one where nothing was told yet."""
         keys = sorted({event.key for event in events})
-        rows = await conn.execute(
-            sa.text(f"SELECT key, state FROM {self.schema}.fold WHERE kind = :kind AND key = ANY(:keys)"),
-            {"kind": self.topic.name, "keys": keys},
-        )
-        known = {row.key: msgspec.json.decode(row.state, type=self.shape) for row in rows}
-        empty = self.shape()
-        return Loaded({key: Folded(known.get(key, empty), known.get(key, empty)) for key in keys}, None)
+        empty: Any = self.shape()
+        decode = _decoder(self.shape).decode
+        states = dict.fromkeys(keys, Folded(empty, empty))
+        for key, raw in await db.fetch(conn, _said(LOAD, self.schema), self.topic.name, keys):
+            state: Any = decode(raw)
+            states[key] = Folded(state, state)
+        return Loaded(states, None)
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Folded[Any]], _now: datetime) -> None:
         """Write the folds that changed, and add to the cells what they changed by."""
-        changed = [(key, one.state) for key, one in sorted(states.items()) if one.state is not one.before]
-        if changed:
-            await conn.execute(
-                sa.text(
-                    f"INSERT INTO {self.schema}.fold (kind, key, state)"
-                    " SELECT :kind, * FROM unnest(CAST(:keys AS text[]), CAST(:states AS bytea[]))"
-                    " ON CONFLICT (kind, key) DO UPDATE SET state = excluded.state"
-                ),
-                {
-                    "kind": self.topic.name,
-                    "keys": [key for key, _ in changed],
-                    "states": [_encoder.encode(state) for _, state in changed],
-                },
-            )
-        await add_to_cells(conn, self.schema, changes(states.values()))
+        changed = [(key, _encode(one.state)) for key, one in sorted(states.items()) if one.state is not one.before]
+        await book(conn, self.schema, self.topic.name, changed, changes(states.values()))
+
+
+@cache
+def _said(statement: str, schema: str) -> str:
+    """The statement for one schema: the same object each time, so that it is prepared once."""
+    return statement.format(schema=schema)
+
+
+@cache
+def _decoder(shape: type[AnyState]) -> msgspec.json.Decoder[AnyState]:
+    return msgspec.json.Decoder(shape)
 
 
 def projections(schema: str = SCHEMA) -> tuple[FoldProjection, ...]:
@@ -81,71 +110,44 @@ def projections(schema: str = SCHEMA) -> tuple[FoldProjection, ...]:
     )
 
 
-async def add_to_cells(conn: AsyncConnection, schema: str, booked: Changes) -> None:
-    """Add the changes to the cells, in the order of their keys so that two writers never wait for each other in a circle.
-    Rows that come to nothing are deleted: what was taken back leaves no trace.
+async def book(conn: AsyncConnection, schema: str, kind: str, folds: Sequence[tuple[str, bytes]], booked: Changes) -> None:
+    """Write the folds, and add the changes to the cells, in the order of their keys so that two writers never wait for each
+    other in a circle. Rows that come to nothing are deleted: what was taken back leaves no trace.
     """
-    if not booked:
+    if not booked and not folds:
         return
-    rows = sorted((cell.measure, cell.hour, dims_id(cell.dims), cell.bin, amount) for cell, amount in booked.items())
-    await _add_dims(conn, schema, {cell.dims for cell in booked})
-    await conn.execute(
-        sa.text(
-            f"""
-            INSERT INTO {schema}.cell AS c (measure, hour, dims, bin, n, total_us)
-            SELECT * FROM unnest(CAST(:measures AS text[]), CAST(:hours AS integer[]), CAST(:dims AS uuid[]),
-                                 CAST(:bins AS integer[]), CAST(:ns AS bigint[]), CAST(:totals AS bigint[]))
-            ON CONFLICT (measure, hour, dims, bin) DO UPDATE
-            SET n = c.n + excluded.n, total_us = c.total_us + excluded.total_us
-            """
-        ),
-        {
-            "measures": [row[0] for row in rows],
-            "hours": [row[1] for row in rows],
-            "dims": [row[2] for row in rows],
-            "bins": [row[3] for row in rows],
-            "ns": [row[4].n for row in rows],
-            "totals": [row[4].total_us for row in rows],
-        },
+    named = {cell.dims: dims_id(cell.dims) for cell in booked}
+    rows = sorted((measure, hour, named[dims], number, n, us) for (measure, hour, dims, number), (n, us) in booked.items())
+    answers = await db.fetch(
+        conn,
+        _said(BOOK, schema),
+        kind,
+        *_columns(2, folds),
+        *_columns(6, rows),
+        list(named.values()),
     )
-    await _sweep(conn, schema, [cell for cell, amount in booked.items() if amount.n < 0 or cell.measure == "backlog"])
+    if answers:
+        unknown = {row[2] for row in answers if row[0] is None}
+        await _add_dims(conn, schema, {one: identity for one, identity in named.items() if identity in unknown})
+        await _sweep(conn, schema, [tuple(row) for row in answers if row[0] is not None])
 
 
-async def _add_dims(conn: AsyncConnection, schema: str, dims: set[Dims]) -> None:
-    ordered = sorted(dims, key=dims_id)
-    columns = ", ".join(f"CAST(:{name} AS text[])" for name in Dims._fields)
-    await conn.execute(
-        sa.text(
-            f"INSERT INTO {schema}.dims (id, {_DIMENSIONS})"
-            f" SELECT * FROM unnest(CAST(:ids AS uuid[]), {columns}) ON CONFLICT DO NOTHING"
-        ),
-        {
-            "ids": [dims_id(one) for one in ordered],
-            # PostgreSQL's text holds no NUL, and one odd label must not stop the partition.
-            **{name: [getattr(one, name).replace("\x00", "\ufffd") for one in ordered] for name in Dims._fields},
-        },
-    )
-
-
-async def _sweep(conn: AsyncConnection, schema: str, cells: Sequence[Cell]) -> None:
-    if not cells:
+async def _add_dims(conn: AsyncConnection, schema: str, named: Mapping[Dims, UUID]) -> None:
+    if not named:
         return
-    await conn.execute(
-        sa.text(
-            f"""
-            DELETE FROM {schema}.cell c
-            USING unnest(CAST(:measures AS text[]), CAST(:hours AS integer[]), CAST(:dims AS uuid[]), CAST(:bins AS integer[]))
-                  AS w(measure, hour, dims, bin)
-            WHERE (c.measure, c.hour, c.dims, c.bin) = (w.measure, w.hour, w.dims, w.bin) AND c.n = 0 AND c.total_us = 0
-            """
-        ),
-        {
-            "measures": [cell.measure for cell in cells],
-            "hours": [cell.hour for cell in cells],
-            "dims": [dims_id(cell.dims) for cell in cells],
-            "bins": [cell.bin for cell in cells],
-        },
-    )
+    # PostgreSQL's text holds no NUL, and one odd label must not stop the partition.
+    rows = sorted((identity, *(value.replace("\x00", "\ufffd") for value in one)) for one, identity in named.items())
+    await db.fetch(conn, _said(ADD_DIMS, schema), *_columns(1 + len(Dims._fields), rows))
+
+
+async def _sweep(conn: AsyncConnection, schema: str, empty: Sequence[tuple[object, ...]]) -> None:
+    if empty:
+        await db.fetch(conn, _said(SWEEP, schema), *_columns(4, empty))
+
+
+def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> list[Sequence[object]]:
+    """Rows as the arrays that a statement unnests."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 async def sums(
