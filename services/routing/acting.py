@@ -12,7 +12,7 @@ from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
 from services.routing.domain.timeline import entries_of
 from services.routing.domain.work import Turn
-from services.routing.store import desk
+from services.routing.store import desk, saving
 from shared.clock import clock
 from shared.events.base import Draft, Fact
 from shared.outbox import Outbox
@@ -61,4 +61,4 @@ async def write(
     changes.drafts.extend(besides)
     events = await outbox.publish(conn, changes.drafts, now)
     changes.entries = entries_of(events)
-    await desk.save(conn, changes, now, wake=wake)
+    await saving.save(conn, changes, now, wake=wake)

@@ -24,12 +24,12 @@ from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching
 from shared import db
-from shared.clock import clock
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
 from shared.service import Resources
 from shared.telemetry import log
 
+FEWEST_AGENTS = 8
 AGENTS_OF_A_TEAM = (64, 1024, 16_384)
 FALLBACK_SECONDS = 1.0
 SOON_SECONDS = 0.02
@@ -64,6 +64,7 @@ class Matcher:
     parts: Resources
     settings: RoutingSettings
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _queues: config.QueueShelf = field(default_factory=config.QueueShelf)
 
     async def run(self) -> None:
         """Until cancelled; waits out a database that is away."""
@@ -91,12 +92,13 @@ class Matcher:
     async def once(self) -> Outcome:
         """One pass; tells whether another is worth while: at once, soon (rows were held), or when woken. Raises DatabaseAway."""
         async with db.transaction(self.parts.engine) as conn:
-            if not await matching.try_turn(conn):
+            turn = await matching.take_turn(conn, self.settings.routing_match_tickets)
+            if not turn.ours:
                 return "soon"
-            waiting = await matching.first_in_lanes(conn, self.settings.routing_match_tickets)
+            waiting = turn.tickets
             if not waiting:
                 return "nothing"
-            queues = {queue.id: queue for queue in await config.queues(conn)}
+            queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
             match_of = await self._found(conn, waiting, queues)
             if match_of.pairs:
                 await self._write(conn, match_of, queues)
@@ -107,18 +109,19 @@ class Matcher:
     async def _found(self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured]) -> _Found:
         """Lock who waits and who could take them, wider and wider while somebody is left, and match."""
         teams = _teams(queues[queue_id] for _, queue_id in waiting if queue_id in queues)
-        idle = set(await matching.longest_idle(conn, teams, AGENTS_OF_A_TEAM[0]))
+        at_first = max(FEWEST_AGENTS, 2 * len(waiting))
+        widths = (at_first, *(wider for wider in AGENTS_OF_A_TEAM if wider > at_first))
+        idle = set(await matching.longest_idle(conn, teams, at_first))
         if not idle:
             return _Found()
         works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
         wanted = idle | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
         found = _Found(works={work.id: work for work in works}, held_elsewhere=len(works) < len(waiting))
-        for at_most, wider in pairwise((*AGENTS_OF_A_TEAM, 0)):
-            present = await matching.lock_present(conn, wanted - found.agents.keys())
+        for at_most, wider in pairwise((*widths, 0)):
+            present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
             found.agents |= present
-            found.now = await clock(conn)
             found.pairs = match(works, found.agents.values(), queues, found.now)
-            if len(found.pairs) == len(works) or len(idle) < at_most or not wider:
+            if _settled(found, works, alone=at_most < AGENTS_OF_A_TEAM[0]) or len(idle) < at_most or not wider:
                 break
             wanted = idle = set(await matching.longest_idle(conn, teams, wider))
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
@@ -137,6 +140,12 @@ class Matcher:
         loads = _loads(found.agents, current, turns)
         await acting.write(conn, self.parts.outbox, turns, found.now, besides=loads, wake=False)
         OFFERED.inc(len(turns))
+
+
+def _settled(found: _Found, works: Sequence[Work], *, alone: bool) -> bool:
+    """Whether to look no further: each ticket has an agent, of its own if `alone`, as further away somebody may be free."""
+    agents = {pair.agent_id for pair in found.pairs}
+    return len(found.pairs) == len(works) and (not alone or len(agents) == len(works))
 
 
 def _teams(queues: Iterable[QueueConfigured]) -> set[str]:

@@ -11,7 +11,7 @@ from services.routing import handlers
 from services.routing.domain.changes import Changes, Crew
 from services.routing.domain.work import Work
 from services.routing.handlers import Case, Context, CustomerCase, Promises
-from services.routing.store import config, desk, promises
+from services.routing.store import config, desk, promises, saving
 from shared.events import topics
 from shared.events.base import Event, Fact
 from shared.folding import Handler, Loaded
@@ -25,6 +25,7 @@ class TicketProjection:
 
     def __init__(self, incarnation: int) -> None:
         self.incarnation = incarnation
+        self._queues = config.QueueShelf()
 
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[Context, Case]:
         """Tickets first, then agents, each under lock in order. What we said ourselves needs neither: it is not applied."""
@@ -32,9 +33,9 @@ class TicketProjection:
         if not keys:
             nobody = Crew({})
             return Loaded({event.key: Case(Work(id=event.key), nobody) for event in events}, Context((), nobody))
-        works = await desk.works(conn, keys)
+        works, version = await desk.works_and_queues(conn, keys)
         crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
-        context = Context(await config.queues(conn), crew)
+        context = Context(await self._queues.of(conn, version), crew)
         states = {event.key: Case(works.get(event.key) or Work(id=event.key), crew) for event in events}
         return Loaded(states, context)
 
@@ -51,7 +52,7 @@ class TicketProjection:
             changes.ended.extend(case.ended)
             changes.notices.extend(case.notices)
             changes.entries.extend(case.entries)
-        await desk.save(conn, changes, now)
+        await saving.save(conn, changes, now)
 
 
 class CustomerProjection:

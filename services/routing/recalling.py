@@ -18,7 +18,7 @@ from services.routing.domain.recalling import Debt, Known, Told
 from services.routing.domain.timeline import Entry, entries_of
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk
+from services.routing.store import config, desk, saving
 from services.routing.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact
@@ -59,7 +59,7 @@ async def _recount(conn: AsyncConnection) -> None:
     counted, carrying = recalling.recount(works, agents)
     now = await clock(conn)
     changed = {one.id: counted[one.id] for one in works if counted[one.id] != one}
-    await desk.save(conn, Changes(works=changed), now, wake=False)
+    await saving.save(conn, Changes(works=changed), now, wake=False)
     await rows.carry(conn, list(carrying.values()))
 
 
@@ -178,7 +178,7 @@ class TicketsRecalled:
             changes.made.update({offer.id: (key, offer) for offer in case.told.made})
             changes.ended.extend(case.told.ended)
             changes.entries.extend(case.entries)
-        await desk.save(conn, changes, now, wake=False)
+        await saving.save(conn, changes, now, wake=False)
 
 
 def _named(events: Iterable[Event[Fact]]) -> set[str]:

@@ -59,9 +59,9 @@ def upgrade() -> None:
         CREATE INDEX stream_age ON routing.stream (at);
 
         CREATE TABLE routing.entry (
-            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ticket_id text NOT NULL, event_id text NOT NULL,
-            type text NOT NULL, writer text NOT NULL, at timestamptz NOT NULL, customer_id text, data jsonb NOT NULL);
-        CREATE INDEX entry_ticket ON routing.entry (ticket_id, id);
+            id bigint GENERATED ALWAYS AS IDENTITY, ticket_id text NOT NULL, event_id text NOT NULL,
+            type text NOT NULL, writer text NOT NULL, at timestamptz NOT NULL, customer_id text, data jsonb NOT NULL,
+            PRIMARY KEY (ticket_id, id));
         CREATE INDEX entry_customer ON routing.entry (customer_id) WHERE customer_id IS NOT NULL;
 
         CREATE TABLE routing.config (

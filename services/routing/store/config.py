@@ -11,7 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.queues import in_order
+from shared import db
 from shared.events.config import Configured, QueueConfigured
+
+# Rises with every change: versions count up, and a queue is never taken away.
+QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config WHERE kind = 'queue')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,24 @@ class Stored:
     data: bytes
 
 
+@dataclass(slots=True)
+class QueueShelf:
+    """Keeps the queues as long as they are the newest. `version` is QUEUES_VERSION as the transaction sees it."""
+
+    _version: int = -1
+    _queues: tuple[QueueConfigured, ...] = ()
+
+    async def of(self, conn: AsyncConnection, version: int) -> tuple[QueueConfigured, ...]:
+        """All queues, in order of position."""
+        if version != self._version:
+            self._queues, self._version = await queues(conn), version
+        return self._queues
+
+
 async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
     """All queues, in order of position."""
-    rows = await conn.execute(sa.text("SELECT CAST(data AS text) AS data FROM routing.config WHERE kind = 'queue'"))
-    return in_order([msgspec.json.decode(row.data, type=QueueConfigured) for row in rows])
+    rows = await db.fetch(conn, "SELECT CAST(data AS text) FROM routing.config WHERE kind = 'queue'")
+    return in_order([msgspec.json.decode(data, type=QueueConfigured) for (data,) in rows])
 
 
 async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool = False) -> Stored | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Work
 from services.routing.store import desk
+from services.routing.store.config import QUEUES_VERSION
+from services.routing.store.desk import AGENT_COLUMNS
+from shared import db
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,33 +27,56 @@ class Due:
 
 
 WAITING = "queue_id IS NOT NULL AND offer_expires_at IS NULL"
-
-
-async def try_turn(conn: AsyncConnection) -> bool:
-    """Whether this process may match now; until its transaction ends no other may."""
-    statement = sa.text("SELECT pg_try_advisory_xact_lock(hashtextextended('routing match', 0))")
-    return bool((await conn.execute(statement)).scalar_one())
-
-
-async def first_in_lanes(conn: AsyncConnection, in_each: int) -> list[tuple[str, str]]:
-    """(ticket, queue) of the first `in_each` waiting tickets of each lane, by priority, then age. Not locked."""
-    rows = await conn.execute(
-        sa.text(
-            f"""
-            WITH RECURSIVE lanes(lane) AS (
-                (SELECT lane FROM routing.ticket WHERE {WAITING} ORDER BY lane LIMIT 1)
-                UNION ALL
-                SELECT (SELECT t.lane FROM routing.ticket t WHERE {WAITING} AND t.lane > lanes.lane ORDER BY t.lane LIMIT 1)
-                FROM lanes WHERE lanes.lane IS NOT NULL)
-            SELECT first.ticket_id, first.queue_id FROM lanes CROSS JOIN LATERAL (
-                SELECT ticket_id, queue_id FROM routing.ticket t WHERE {WAITING} AND t.lane = lanes.lane
-                ORDER BY priority DESC, age_from, ticket_id LIMIT :in_each) first
-            WHERE lanes.lane IS NOT NULL
-            """
-        ),
-        {"in_each": in_each},
+TAKE_TURN = f"""
+    WITH RECURSIVE turn AS MATERIALIZED (
+        SELECT pg_try_advisory_xact_lock(hashtextextended('routing match', 0)) AS ours
+    ), lanes(lane) AS (
+        (SELECT lane FROM routing.ticket WHERE {WAITING} ORDER BY lane LIMIT 1)
+        UNION ALL
+        SELECT (SELECT t.lane FROM routing.ticket t WHERE {WAITING} AND t.lane > lanes.lane ORDER BY t.lane LIMIT 1)
+        FROM lanes WHERE lanes.lane IS NOT NULL
     )
-    return [(row.ticket_id, row.queue_id) for row in rows]
+    SELECT first.ticket_id, first.queue_id, NULL, NULL FROM lanes CROSS JOIN LATERAL (
+        SELECT ticket_id, queue_id FROM routing.ticket t WHERE {WAITING} AND t.lane = lanes.lane
+        ORDER BY priority DESC, age_from, ticket_id LIMIT $1) first
+    WHERE lanes.lane IS NOT NULL AND (SELECT ours FROM turn)
+    UNION ALL
+    SELECT NULL, NULL, ours, {QUEUES_VERSION} FROM turn
+"""
+LONGEST_IDLE = """
+    SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
+        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) s
+"""
+LOCK_PRESENT = f"""
+    WITH held AS MATERIALIZED (
+        SELECT {AGENT_COLUMNS} FROM routing.agent a JOIN routing.presence p USING (agent_id)
+        WHERE a.agent_id = ANY($1::text[]) AND p.until > clock_timestamp()
+        ORDER BY a.agent_id FOR UPDATE OF a SKIP LOCKED
+    )
+    SELECT held.*, NULL FROM held
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, by
+    priority, then age, not locked; and the version of all queues together.
+    """
+
+    ours: bool
+    tickets: list[tuple[str, str]]
+    queues: int
+
+
+async def take_turn(conn: AsyncConnection, in_each: int) -> Waiting:
+    """Try to be the one who matches, and look at the first `in_each` waiting tickets of each lane. Both are as they were when
+    the statement began: whoever decides on them locks them first, and a commit meanwhile wakes for another pass.
+    """
+    rows = await db.fetch(conn, TAKE_TURN, in_each)
+    ours, queues = rows[-1][2:]
+    return Waiting(ours, [(ticket_id, queue_id) for ticket_id, queue_id, _, _ in rows[:-1]], queues)
 
 
 async def lock_waiting(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Work]:
@@ -60,28 +87,16 @@ async def lock_waiting(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list
 
 async def longest_idle(conn: AsyncConnection, teams: Collection[str], of_each: int) -> list[str]:
     """The first `of_each` agents with room of each team, by how long they are idle. Not locked."""
-    rows = await conn.execute(
-        sa.text(
-            "SELECT DISTINCT s.agent_id FROM unnest(CAST(:teams AS text[])) team CROSS JOIN LATERAL ("
-            " SELECT agent_id FROM routing.seat WHERE team_id = team AND ready"
-            " ORDER BY idle_since, agent_id LIMIT :of_each) s"
-        ),
-        {"teams": sorted(teams), "of_each": of_each},
-    )
-    return [row.agent_id for row in rows]
+    rows = await db.fetch(conn, LONGEST_IDLE, sorted(teams), of_each)
+    return [agent_id for (agent_id,) in rows]
 
 
-async def lock_present(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str, Agent]:
-    """Those of the agents whose presence holds and who are not being changed by somebody else."""
-    rows = await conn.execute(
-        sa.text(
-            "SELECT a.* FROM routing.agent a JOIN routing.presence p USING (agent_id)"
-            " WHERE a.agent_id = ANY(:ids) AND p.until > clock_timestamp()"
-            " ORDER BY a.agent_id FOR UPDATE OF a SKIP LOCKED"
-        ),
-        {"ids": sorted(agent_ids)},
-    )
-    return {row.agent_id: desk.agent_of(row) for row in rows}
+async def lock_present(conn: AsyncConnection, agent_ids: Collection[str]) -> tuple[dict[str, Agent], datetime]:
+    """Those of the agents whose presence holds and who are not being changed by somebody else; and the database's clock after
+    they were locked.
+    """
+    rows = await db.fetch(conn, LOCK_PRESENT, sorted(agent_ids))
+    return {row[0]: desk.agent_of(*row[:-1]) for row in rows[:-1]}, rows[-1][-1]
 
 
 async def due(conn: AsyncConnection) -> Due:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Work
-from services.routing.store.desk import agent_of
+from services.routing.store.desk import AGENT_COLUMNS, agent_of
 
 _works = msgspec.json.Decoder(Work)
 
@@ -79,24 +79,25 @@ async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime |
     row = (
         await conn.execute(
             sa.text(
-                "SELECT a.*, p.until FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id) WHERE a.agent_id = :id"
+                f"SELECT p.until, {AGENT_COLUMNS} FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
+                " WHERE a.agent_id = :id"
             ),
             {"id": agent_id},
         )
     ).one_or_none()
-    return (agent_of(row), row.until) if row else None
+    return (agent_of(*row[1:]), row[0]) if row else None
 
 
 async def agents_page(conn: AsyncConnection, after: str, at_most: int) -> list[tuple[Agent, datetime | None]]:
     """Agents with an id after the one given, in order of id."""
     rows = await conn.execute(
         sa.text(
-            "SELECT a.*, p.until FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
+            f"SELECT p.until, {AGENT_COLUMNS} FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
             " WHERE a.agent_id > :after ORDER BY a.agent_id LIMIT :at_most"
         ),
         {"after": after, "at_most": at_most},
     )
-    return [(agent_of(row), row.until) for row in rows]
+    return [(agent_of(*row[1:]), row[0]) for row in rows]
 
 
 async def offer(conn: AsyncConnection, offer_id: str) -> OfferRow | None:

@@ -31,8 +31,8 @@ async def in_hand(conn: AsyncConnection) -> list[Work]:
 
 async def all_agents(conn: AsyncConnection) -> dict[str, Agent]:
     """Every agent, locked in order."""
-    rows = await conn.execute(sa.text("SELECT * FROM routing.agent ORDER BY agent_id FOR UPDATE"))
-    return {row.agent_id: desk.agent_of(row) for row in rows}
+    rows = await conn.execute(sa.text(f"SELECT {desk.AGENT_COLUMNS} FROM routing.agent a ORDER BY a.agent_id FOR UPDATE"))
+    return {row[0]: desk.agent_of(*row) for row in rows}
 
 
 async def carry(conn: AsyncConnection, agents: Sequence[Agent]) -> None:
