@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha1
 from typing import Annotated, ClassVar, Generic, Literal, NamedTuple, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
 EVENT_NAMESPACE = UUID("6f1d2a52-3b57-5e0e-9f0e-7d6a5c1b9a10")
+_NAMESPACE = EVENT_NAMESPACE.bytes
 TEXT_LIMIT_BYTES = 16 * 1024
 
 _POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,10})")
@@ -130,12 +132,21 @@ class Draft(Generic[FactT]):
 
 def event_id(cause: str, fact_type: str, key: str) -> str:
     """The id of the event of this type that `cause` brings about on `key`: the same each time it is derived."""
-    return str(uuid5(EVENT_NAMESPACE, f"{cause}\n{fact_type}\n{key}"))
+    return _uuid5(f"{cause}\n{fact_type}\n{key}")
 
 
 def derived_id(*parts: str) -> str:
     """An id that is the same for the same parts; for tickets, messages, offers, so that a repeat makes no second one."""
-    return str(uuid5(EVENT_NAMESPACE, "\n".join(parts)))
+    return _uuid5("\n".join(parts))
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(EVENT_NAMESPACE, name))` (RFC 9562, 5.5) at a fifth of its cost: nine are made for one contact."""
+    digest = bytearray(sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest())
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
