@@ -25,6 +25,17 @@ from shared.events.base import Sealed
 NONCE_BYTES = 12
 CACHE_SECONDS = 60.0
 CACHE_SIZE = 50_000
+# What is there, as it was before this statement; and whose key was made now, without anything. now() is when the transaction
+# began: what it wrote itself is not earlier.
+FIND_OR_MAKE = """
+    WITH made AS (
+        INSERT INTO keys.customer_key (customer_id, wrapped) SELECT * FROM unnest($1::text[], $2::bytea[])
+        ON CONFLICT DO NOTHING RETURNING customer_id
+    )
+    SELECT customer_id, wrapped, greatest(created_at, destroyed_at) < now() AS settled
+    FROM keys.customer_key WHERE customer_id = ANY($1::text[])
+    UNION ALL SELECT customer_id, NULL, NULL FROM made
+    """
 
 Content = TypeVar("Content", bound=msgspec.Struct)
 
@@ -108,12 +119,32 @@ class KeyRing:
     async def seals(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> Seals:
         """The keys to seal with in this transaction, made now for customers who never had one. Raises WrongMasterKey."""
         wanted = sorted(set(customer_ids))
-        found = await self._look_up(conn, wanted)
+        now = time.monotonic()
+        found = {customer_id: entry.cipher for customer_id in wanted if (entry := self._cached(customer_id, now)) is not None}
         missing = [customer_id for customer_id in wanted if customer_id not in found]
         if missing:
-            await self.create(conn, missing)
-            found |= await self._look_up(conn, missing)
+            found |= await self._find_or_make(conn, missing, now)
+        if len(found) < len(wanted):  # made by another transaction while this one waited for it
+            found |= await self._look_up(conn, [customer_id for customer_id in wanted if customer_id not in found])
         return Seals(found)
+
+    async def _find_or_make(self, conn: AsyncConnection, customer_ids: Sequence[str], now: float) -> dict[str, AESGCM | None]:
+        keys = {customer_id: AESGCM.generate_key(256) for customer_id in customer_ids}
+        found: dict[str, AESGCM | None] = {}
+        wrapped_keys = [self._wrap(customer_id, key) for customer_id, key in keys.items()]
+        for customer_id, wrapped, settled in await db.fetch(conn, FIND_OR_MAKE, list(keys), wrapped_keys):
+            made = settled is None
+            key = keys[customer_id] if made else self._unwrap(customer_id, wrapped) if wrapped else None
+            found[customer_id] = AESGCM(key) if key else None
+            self._keep(customer_id, _Cached(found[customer_id], now + self._cache_seconds if settled else 0.0))
+        return found
+
+    def _cached(self, customer_id: str, now: float) -> _Cached | None:
+        """The key as it is remembered, None when that is too long ago."""
+        cached = self._cache.pop(customer_id, None)
+        if cached is not None:
+            self._cache[customer_id] = cached  # at the end: what was used last is forgotten last
+        return cached if cached is not None and cached.until > now else None
 
     async def _look_up(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, AESGCM | None]:
         """The keys that there are, destroyed ones as None; customers without any are left out."""
@@ -121,10 +152,8 @@ class KeyRing:
         found: dict[str, AESGCM | None] = {}
         missing = []
         for customer_id in sorted(set(customer_ids)):
-            cached = self._cache.pop(customer_id, None)
+            cached = self._cached(customer_id, now)
             if cached is not None:
-                self._cache[customer_id] = cached  # at the end: what was used last is forgotten last
-            if cached is not None and cached.until > now:
                 found[customer_id] = cached.cipher
             else:
                 missing.append(customer_id)
