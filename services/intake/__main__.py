@@ -10,12 +10,13 @@ from fastapi import FastAPI
 from services.intake.acceptor import Acceptor
 from services.intake.api import admin, contacts, forms, twilio
 from services.intake.api.edge import Intake
+from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.recalling import recall
-from services.intake.sending import Sender
+from services.intake.sending import Sender, ToSend
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import MailHandler, MailListener
 from services.intake.store.projections import PromiseProjection, TicketProjection
@@ -32,6 +33,7 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     app.state.intake = intake
     for part in (contacts, twilio, forms, admin):
         app.include_router(part.router)
+    shorten(app, (contacts.router, twilio.router), (contacts.post_contacts, *twilio.WEBHOOKS))
     return app
 
 
@@ -43,7 +45,9 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     await inboxes.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send)
     intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
-    consumer = parts.consumer((TicketProjection(), PromiseProjection()), committed=to_send.set)
+    consumed = ToSend(to_send)
+    projections = TicketProjection(consumed.note), PromiseProjection(consumed.note)
+    consumer = parts.consumer(projections, committed=consumed.committed)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
     mail = MailListener(settings, MailHandler(acceptor, inboxes, signer))
 

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import asyncpg
 from prometheus_client import Counter
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import decide as decisions
 from services.intake.domain.contacts import Contact
-from services.intake.domain.plan import NewCustomer, Placement, Plan
+from services.intake.domain.plan import Placement, Plan
 from services.intake.domain.tell import channel_of, tell
 from services.intake.store import contacts as rows
 from services.intake.store import known as facts
@@ -64,21 +64,24 @@ class Acceptor:
 
         Raises Overloaded when too many wait.
         """
+        waiting = self._queue(contacts)
+        async with asyncio.timeout(ACCEPT_SECONDS):
+            return await asyncio.gather(*(one.placed for one in waiting), return_exceptions=True)
+
+    async def accept_one(self, contact: Contact) -> Placement:
+        """Like `accept`, for one contact; raises why it could not be taken."""
+        [waiting] = self._queue([contact])
+        async with asyncio.timeout(ACCEPT_SECONDS):
+            return await waiting.placed
+
+    def _queue(self, contacts: Sequence[Contact]) -> list[_Waiting]:
         if len(self.queue) + len(contacts) > QUEUE:
             raise Overloaded
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(contact, loop.create_future()) for contact in contacts]
         self.queue.extend(waiting)
         self._arrived.set()
-        async with asyncio.timeout(ACCEPT_SECONDS):
-            return await asyncio.gather(*(one.placed for one in waiting), return_exceptions=True)
-
-    async def accept_one(self, contact: Contact) -> Placement:
-        """Like `accept`, for one contact; raises why it could not be taken."""
-        [placed] = await self.accept([contact])
-        if isinstance(placed, BaseException):
-            raise placed
-        return placed
+        return waiting
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -119,7 +122,7 @@ class Acceptor:
     async def _commit(self, contacts: Sequence[Contact]) -> list[Placement]:
         try:
             return await self._transaction(contacts)
-        except IntegrityError:
+        except asyncpg.IntegrityConstraintViolationError:
             # Another process stored the same name or handle under other locks; now it can be seen.
             return await self._transaction(contacts)
 
@@ -141,14 +144,11 @@ class Acceptor:
             return plan
         drawn = await rows.draw(conn, len(plan.opened()))
         plan = decisions.numbered(plan, drawn.numbers)
-        await self.outbox.keys.create(conn, [s.customer.customer_id for s in plan.steps if isinstance(s, NewCustomer)])
         events = await self.outbox.publish(conn, tell(plan), drawn.now)
         stories = folded(situation.stories, events)
-        opened = plan.opened()
-        await tickets.insert(conn, opened, stories, drawn.now)
-        new = {ticket.ticket_id for ticket in opened}
+        new = {ticket.ticket_id for ticket in plan.opened()}
         await tickets.update(conn, {t: story for t, story in stories.items() if t not in new}, drawn.now)
-        await rows.save(conn, plan, drawn.now)
+        await rows.save(conn, plan, stories, drawn.now)
         return plan
 
 

@@ -34,6 +34,24 @@ TEXT_CHANNELS = frozenset({"sms", "whatsapp"})
 
 
 @dataclass(slots=True)
+class ToSend:
+    """Wakes the sender after the commit of a batch that left something to send; not after all the others."""
+
+    wake: asyncio.Event
+    noted: bool = False
+
+    def note(self) -> None:
+        """There will be something, if the transaction at hand is committed."""
+        self.noted = True
+
+    def committed(self) -> None:
+        """It is."""
+        if self.noted:
+            self.noted = False
+            self.wake.set()
+
+
+@dataclass(slots=True)
 class Sender:
     """Sends what is due until cancelled. `wake` is set when there may be something."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
+import msgspec
 from fastapi import APIRouter, Request, Response
 from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
@@ -73,7 +74,7 @@ def _answer(placement: Placement, idempotency_key: str | None) -> Response:
     if placement.reused or (placement.conflict and idempotency_key is not None):
         raise _reused()
     headers = {"Idempotency-Replayed": "true"} if placement.repeated else None
-    return Response(accepted(placement).model_dump_json(), 201, headers, "application/json")
+    return Response(msgspec.json.encode(accepted(placement)), 201, headers, "application/json")
 
 
 async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
@@ -102,16 +103,16 @@ async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes)
     )
 
 
-def _fate(placed: Placement | BaseException, key: str | None) -> Accepted | Problem:
+def _fate(placed: Placement | BaseException, key: str | None) -> Placement | Problem:
     if isinstance(placed, Placement):
         reused = placed.reused or (placed.conflict and key is not None)
-        return _reused() if reused else accepted(placed)
+        return _reused() if reused else placed
     return away() if isinstance(placed, DatabaseAway) else not_taken()
 
 
-def _as_json(result: Accepted | Problem) -> dict[str, object]:
-    if isinstance(result, Accepted):
-        return {"status": 201, **result.model_dump()}
+def _as_json(result: Placement | Problem) -> dict[str, object]:
+    if isinstance(result, Placement):
+        return {"status": 201, **accepted(result)}
     errors = [{"field": error.field, "reason": error.reason} for error in result.errors]
     return {"status": result.status, "code": result.code, "detail": result.detail, **({"errors": errors} if errors else {})}
 

@@ -47,6 +47,9 @@ async def twilio_call_status(request: Request) -> Response:
     return Response(status_code=204)
 
 
+WEBHOOKS = (twilio_sms_received, twilio_call_received, twilio_call_status)
+
+
 async def _word(intake: Intake, raw: bytes, pairs: twilio.Pairs, *, incoming: bool) -> None:
     try:
         word = twilio_voice.parse(raw, pairs, intake.inboxes.current, incoming=incoming)
@@ -73,8 +76,8 @@ async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[s
     if not tokens:
         detail = "No Twilio auth token is configured, so no request of Twilio can be told from others. Set one."
         raise Problem(403, "twilio-not-configured", detail)
-    query = f"?{request.url.query}" if request.url.query else ""
-    url = f"{intake.settings.public_url}{request.url.path}{query}"
+    query = request.scope["query_string"].decode("latin-1")
+    url = f"{intake.settings.public_url}{request.scope['path']}{'?' if query else ''}{query}"
     try:
         pairs = twilio.form(raw)
     except ValueError:

@@ -1,13 +1,12 @@
-"""Writing what was decided for a group of contacts: one statement per table, over arrays."""
+"""Writing what was decided for a group of contacts: one statement for all tables that nearly every group writes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import delivery
@@ -16,74 +15,58 @@ from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.decide import refs_of
 from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan
 from services.intake.domain.tell import attachments_of
-from shared.db import execute_many
+from shared import db
 from shared.events.base import derived_id
+from shared.ticket import Ticket
 
-NUMBERS = sa.text(
-    "SELECT clock_timestamp() AS now, ARRAY(SELECT nextval('intake.ticket_number') FROM generate_series(1, :n)) AS numbers"
-)
-CUSTOMERS = sa.text(
-    """
-    WITH c AS (
+NUMBERS = "SELECT clock_timestamp(), ARRAY(SELECT nextval('intake.ticket_number') FROM generate_series(1, $1::integer))"
+PLACE = """
+    WITH tickets AS (
+        INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, conversation, status, story,
+                                   opened_at, changed_at)
+        SELECT *, $1::timestamptz, $1::timestamptz FROM unnest(
+            $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+            $11::bytea[])
+    ), customers AS (
         INSERT INTO intake.customer (id, language, created_at)
-        SELECT *, CAST(:now AS timestamptz) FROM unnest(CAST(:ids AS text[]), CAST(:languages AS text[]))
+        SELECT *, $1::timestamptz FROM unnest($12::text[], $13::text[])
+    ), handles AS (
+        INSERT INTO intake.handle (kind, scope, value, id, customer_id)
+        SELECT * FROM unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
+    ), refs AS (
+        INSERT INTO intake.ref (inbox, value, ticket_id)
+        SELECT * FROM unnest($19::text[], $20::text[], $21::text[]) ON CONFLICT DO NOTHING
+    ), confirmations AS (
+        INSERT INTO intake.delivery (message_id, ticket_id, customer_id, language, kind, channel, due_at, created_at)
+        SELECT *, 'confirmation', 'email', $22::timestamptz, $1::timestamptz
+        FROM unnest($23::text[], $24::text[], $25::text[], $26::text[])
     )
-    INSERT INTO intake.handle (kind, scope, value, id, customer_id)
-    SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
-                         CAST(:owners AS text[])) AS h(kind, scope, value, id, owner)
-    """
-)
-MESSAGES = sa.text(
-    """
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
                                 request, request_hash, human, opened, participant, media_type, body, received_at)
-    SELECT *, CAST(:now AS timestamptz) FROM unnest(
-        CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
-        CAST(:kinds AS text[]), CAST(:handles AS text[]),
-        CAST(:refs AS text[]), CAST(:requests AS text[]), CAST(:digests AS bytea[]), CAST(:human AS boolean[]),
-        CAST(:opened AS boolean[]), CAST(:participants AS boolean[]), CAST(:media AS text[]), CAST(:bodies AS bytea[]))
+    SELECT *, $1::timestamptz FROM unnest(
+        $27::text[], $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::bytea[],
+        $36::boolean[], $37::boolean[], $38::boolean[], $39::text[], $40::bytea[])
     """
-)
-REFS = sa.text(
+FOLLOW = """
+    UPDATE intake.ticket t SET followed_up_by = w.new_id
+    FROM unnest($1::text[], $2::text[]) AS w(id, new_id) WHERE t.id = w.id
     """
-    INSERT INTO intake.ref (inbox, value, ticket_id)
-    SELECT * FROM unnest(CAST(:inboxes AS text[]), CAST(:values AS text[]), CAST(:tickets AS text[])) ON CONFLICT DO NOTHING
-    """
-)
-ATTACHMENTS = sa.text(
-    """
+ATTACHMENTS = """
     INSERT INTO intake.attachment (id, message_id, part, name, media_type, size_bytes, sha256)
-    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:messages AS text[]), CAST(:parts AS integer[]), CAST(:names AS text[]),
-                         CAST(:media AS text[]), CAST(:sizes AS bigint[]), CAST(:hashes AS text[]))
+    SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[])
     """
-)
-CALLS = sa.text(
-    """
+CALLS = """
     INSERT INTO intake.call (provider, ref, id, ticket_id, state)
-    SELECT * FROM unnest(CAST(:providers AS text[]), CAST(:refs AS text[]), CAST(:ids AS text[]), CAST(:tickets AS text[]),
-                         CAST(:states AS bytea[]))
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
     ON CONFLICT (provider, ref) DO UPDATE SET state = excluded.state
     """
-)
-CALL_WORDS = sa.text(
-    """
+CALL_WORDS = """
     INSERT INTO intake.word (id, customer_id, media_type, body, received_at)
-    SELECT *, CAST(:now AS timestamptz) FROM unnest(CAST(:ids AS text[]), CAST(:customers AS text[]), CAST(:media AS text[]),
-                                                    CAST(:bodies AS bytea[]))
-    ON CONFLICT DO NOTHING
+    SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
     """
-)
-CONFIRMATIONS = sa.text(
-    """
-    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)
-    SELECT id, ticket, customer, 'confirmation', 'email', language, CAST(:due AS timestamptz), CAST(:now AS timestamptz)
-    FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:languages AS text[]))
-        AS c(id, ticket, customer, language)
-    """
-)
-PARK = sa.text(
-    "INSERT INTO intake.parked_contact (provider, reason, media_type, body) VALUES (:provider, :reason, :media_type, :body)"
-)
+PARK = "INSERT INTO intake.parked_contact (provider, reason, media_type, body) VALUES ($1, $2, $3, $4)"
+
+Columns = list[tuple[object, ...]]
 
 
 class Drawn(NamedTuple):
@@ -95,142 +78,111 @@ class Drawn(NamedTuple):
 
 async def draw(conn: AsyncConnection, count: int) -> Drawn:
     """The database's clock, and `count` ticket numbers in their order."""
-    row = (await conn.execute(NUMBERS, {"n": count})).one()
-    return Drawn(row.now, row.numbers)
+    [(now, numbers)] = await db.fetch(conn, NUMBERS, count)
+    return Drawn(now, numbers)
 
 
-async def save(conn: AsyncConnection, plan: Plan, now: datetime) -> None:
-    """Everything of a plan but its tickets, whose rows tell what was published too."""
-    customers = [step for step in plan.steps if isinstance(step, NewCustomer)]
+async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
+    """Everything of a plan. `stories` are those of the tickets it opens."""
     messages = [step for step in plan.steps if isinstance(step, NewMessage)]
-    words = [step for step in plan.steps if isinstance(step, CallWord)]
-    confirmed = [ticket for ticket in plan.opened() if ticket.confirmation_id is not None]
-    if customers:
-        await _save_customers(conn, customers, now)
-    if messages:
-        await _save_messages(conn, messages, now)
-    if words:
-        await _save_calls(conn, words, now)
-    if confirmed:
-        await _save_confirmations(conn, confirmed, now)
+    opened = plan.opened()
+    customers = [step for step in plan.steps if isinstance(step, NewCustomer)]
+    await db.fetch(
+        conn,
+        PLACE,
+        now,
+        *_columns(10, [_ticket(ticket, stories[ticket.ticket_id]) for ticket in opened]),
+        *_columns(2, [(step.customer.customer_id, step.contact.language) for step in customers]),
+        *_columns(5, [handle for step in customers for handle in _handle(step)]),
+        *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
+        now + delivery.PROMISE_WAIT,
+        *_columns(4, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
+        *_columns(14, [_message(step) for step in messages]),
+    )
+    await _follow(conn, opened)
+    await _save_attachments(conn, messages)
+    await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
 
 
 async def park(conn: AsyncConnection, provider: str, reason: str, media_type: str, body: bytes) -> None:
     """Keep what is authentic but could not be taken, for people to look at."""
-    await conn.execute(PARK, {"provider": provider, "reason": reason, "media_type": media_type, "body": body})
+    await db.fetch(conn, PARK, provider, reason, media_type, body)
 
 
-async def _save_customers(conn: AsyncConnection, steps: Sequence[NewCustomer], now: datetime) -> None:
-    reachable = [(step, step.contact.handle) for step in steps if step.contact.handle is not None]
-    await conn.execute(
-        CUSTOMERS,
-        {
-            "now": now,
-            "ids": [step.customer.customer_id for step in steps],
-            "languages": [step.contact.language for step in steps],
-            "kinds": [handle.kind for _, handle in reachable],
-            "scopes": [handle.scope for _, handle in reachable],
-            "values": [handle.value for _, handle in reachable],
-            "handle_ids": [step.handle_id for step, _ in reachable],
-            "owners": [step.customer.customer_id for step, _ in reachable],
-        },
+def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> Columns:
+    """Rows as the arrays that a statement unnests."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _ticket(ticket: NewTicket, story: Ticket) -> tuple[object, ...]:
+    said, contact = story.intake, ticket.contact
+    return (
+        ticket.ticket_id,
+        said.number,
+        said.customer_id,
+        said.channel,
+        said.inbox,
+        said.language,
+        contact.subject if isinstance(contact, InboundMessage) else "",
+        ticket.conversation,
+        story.status,
+        msgspec.json.encode(story),
     )
 
 
-async def _save_messages(conn: AsyncConnection, steps: Sequence[NewMessage], now: datetime) -> None:
-    contacts = [step.contact for step in steps]
-    await conn.execute(
-        MESSAGES,
-        {
-            "now": now,
-            "ids": [step.message_id for step in steps],
-            "tickets": [step.ticket_id for step in steps],
-            "customers": [step.customer_id for step in steps],
-            "media": [contact.media_type for contact in contacts],
-            "bodies": [contact.raw for contact in contacts],
-            "hashes": [contact.content_hash for contact in contacts],
-            "kinds": [contact.handle.kind if contact.handle else None for contact in contacts],
-            "handles": [contact.handle.value if contact.handle else None for contact in contacts],
-            "refs": [contact.message_ref for contact in contacts],
-            "requests": [contact.request.name if contact.request else None for contact in contacts],
-            "digests": [contact.request.digest if contact.request else None for contact in contacts],
-            "human": [contact.origin == "human" for contact in contacts],
-            "opened": [step.opened for step in steps],
-            "participants": [step.participant for step in steps],
-        },
+def _handle(step: NewCustomer) -> list[tuple[object, ...]]:
+    handle = step.contact.handle
+    return [(handle.kind, handle.scope, handle.value, step.handle_id, step.customer.customer_id)] if handle is not None else []
+
+
+def _confirmation(ticket: NewTicket) -> tuple[object, ...]:
+    """Due when the promised time is known or PROMISE_WAIT is over."""
+    return (ticket.confirmation_id, ticket.ticket_id, ticket.customer.customer_id, ticket.contact.language)
+
+
+def _message(step: NewMessage) -> tuple[object, ...]:
+    contact = step.contact
+    return (
+        step.message_id,
+        step.ticket_id,
+        step.customer_id,
+        contact.content_hash,
+        contact.handle.kind if contact.handle else None,
+        contact.handle.value if contact.handle else None,
+        contact.message_ref,
+        contact.request.name if contact.request else None,
+        contact.request.digest if contact.request else None,
+        contact.origin == "human",
+        step.opened,
+        step.participant,
+        contact.media_type,
+        contact.raw,
     )
-    await _save_refs(conn, steps)
-    await _save_attachments(conn, steps)
 
 
-async def _save_refs(conn: AsyncConnection, steps: Sequence[NewMessage]) -> None:
-    refs = sorted({(*ref, step.ticket_id) for step in steps for ref in refs_of(step.contact)})
-    if refs:
-        await execute_many(
-            conn, REFS, inboxes=[ref[0] for ref in refs], values=[ref[1] for ref in refs], tickets=[ref[2] for ref in refs]
-        )
+async def _follow(conn: AsyncConnection, opened: Sequence[NewTicket]) -> None:
+    followed = [(ticket.follow_up_of.ticket_id, ticket.ticket_id) for ticket in opened if ticket.follow_up_of]
+    if followed:
+        await db.fetch(conn, FOLLOW, *_columns(2, followed))
 
 
 async def _save_attachments(conn: AsyncConnection, steps: Sequence[NewMessage]) -> None:
     files = [
-        (step.message_id, attachment.id, file)
+        (attachment.id, step.message_id, file.part, file.name, file.media_type, file.size_bytes, file.sha256)
         for step in steps
         if step.contact.files
         for file, attachment in zip(step.contact.files, attachments_of(step.message_id, step.contact), strict=True)
     ]
     if files:
-        await execute_many(
-            conn,
-            ATTACHMENTS,
-            ids=[attachment_id for _, attachment_id, _ in files],
-            messages=[message_id for message_id, _, _ in files],
-            parts=[file.part for _, _, file in files],
-            names=[file.name for _, _, file in files],
-            media=[file.media_type for _, _, file in files],
-            sizes=[file.size_bytes for _, _, file in files],
-            hashes=[file.sha256 for _, _, file in files],
-        )
+        await db.fetch(conn, ATTACHMENTS, *_columns(7, files))
 
 
 async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: datetime) -> None:
+    if not words:
+        return
     last: dict[tuple[str, str], Call] = {(word.call.provider, word.call.call_ref): word.call for word in words}
     calls = [last[key] for key in sorted(last)]
-    await execute_many(
-        conn,
-        CALLS,
-        providers=[call.provider for call in calls],
-        refs=[call.call_ref for call in calls],
-        ids=[call.call_id for call in calls],
-        tickets=[call.ticket_id for call in calls],
-        states=[msgspec.json.encode(call) for call in calls],
-    )
-    await conn.execute(
-        CALL_WORDS,
-        {
-            "now": now,
-            "ids": [derived_id("word", word.cause) for word in words],
-            "customers": [word.call.customer_id for word in words],
-            "media": [word.contact.media_type for word in words],
-            "bodies": [word.contact.raw for word in words],
-        },
-    )
-
-
-async def _save_confirmations(conn: AsyncConnection, tickets: Sequence[NewTicket], now: datetime) -> None:
-    """Due when the promised time is known or PROMISE_WAIT is over."""
-    await conn.execute(
-        CONFIRMATIONS,
-        {
-            "now": now,
-            "due": now + delivery.PROMISE_WAIT,
-            "ids": [ticket.confirmation_id for ticket in tickets],
-            "tickets": [ticket.ticket_id for ticket in tickets],
-            "customers": [ticket.customer.customer_id for ticket in tickets],
-            "languages": [ticket.contact.language for ticket in tickets],
-        },
-    )
-
-
-def subject_of(ticket: NewTicket) -> str:
-    """The subject that the ticket starts with."""
-    return ticket.contact.subject if isinstance(ticket.contact, InboundMessage) else ""
+    states = [(c.provider, c.call_ref, c.call_id, c.ticket_id, msgspec.json.encode(c)) for c in calls]
+    await db.fetch(conn, CALLS, *_columns(5, states))
+    said = [(derived_id("word", w.cause), w.call.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    await db.fetch(conn, CALL_WORDS, now, *_columns(4, said))

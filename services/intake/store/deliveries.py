@@ -7,40 +7,35 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON, LOOP_WINDOW, Delivery, Verdict
-from shared.db import execute_many
+from shared import db
 from shared.events.base import Event, Sealed
 from shared.events.message import ReplyRequested
 
 _sealed = msgspec.json.Decoder(Sealed)
 
-INSERT = sa.text(
-    """
+INSERT = """
     INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at, event_id,
                                  sealed, has_files)
     SELECT message, ticket, customer, 'reply', channel, language, at, at, event, sealed, files
-    FROM unnest(CAST(:messages AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
-                CAST(:languages AS text[]), CAST(:times AS timestamptz[]), CAST(:events AS text[]), CAST(:sealed AS bytea[]),
-                CAST(:files AS boolean[]))
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[],
+                $9::boolean[])
          WITH ORDINALITY AS r(message, ticket, customer, channel, language, at, event, sealed, files, n)
     ORDER BY n ON CONFLICT (message_id) DO NOTHING
     """
-)
-CLAIM = sa.text(
-    """
+CLAIM = """
     WITH due AS (
         SELECT d.message_id, d.state FROM intake.delivery d
         WHERE d.due_at <= clock_timestamp() AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp())
           AND NOT EXISTS (SELECT 1 FROM intake.delivery e
                           WHERE e.ticket_id = d.ticket_id AND e.n < d.n AND e.due_at IS NOT NULL
                             AND (e.kind <> 'confirmation' OR e.attempts <= 1))
-        ORDER BY d.due_at LIMIT :n FOR UPDATE SKIP LOCKED
+        ORDER BY d.due_at LIMIT $1::integer FOR UPDATE SKIP LOCKED
     )
     UPDATE intake.delivery d SET state = 'sending', attempts = d.attempts + 1, uncertain = d.uncertain OR due.state = 'sending',
-        leased_until = clock_timestamp() + make_interval(secs => :lease),
+        leased_until = clock_timestamp() + make_interval(secs => $2::float8),
         -- What is sent again under the same Message-ID says the same: the promise as it was known at the first attempt.
         promised_by = CASE WHEN d.attempts > 0 THEN d.promised_by
                            ELSE (SELECT t.promised_by FROM intake.ticket t WHERE t.id = d.ticket_id) END
@@ -48,12 +43,10 @@ CLAIM = sa.text(
     RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
               d.sealed, d.has_files, d.created_at, due.state = 'sending' AS interrupted
     """
-)
-DETAILS = sa.text(
-    """
+DETAILS = """
     SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs,
            (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
-              AND c.state = 'delivered' AND c.created_at > d.created_at - CAST(:window AS interval)) AS confirmations
+              AND c.state = 'delivered' AND c.created_at > d.created_at - $2::interval) AS confirmations
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
     LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
                        WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL
@@ -62,18 +55,15 @@ DETAILS = sa.text(
                        FROM (SELECT message_ref, received_at FROM intake.message m
                              WHERE m.ticket_id = d.ticket_id AND m.message_ref LIKE '<%'
                              ORDER BY received_at DESC LIMIT 10) m) r ON true
-    WHERE d.message_id = ANY(:ids)
+    WHERE d.message_id = ANY($1::text[])
     """
-)
-RECORD = sa.text(
+RECORD = """
+    UPDATE intake.delivery SET state = $3::text, due_at = $4::timestamptz, leased_until = NULL,
+        uncertain = uncertain OR $6::boolean, provider_ref = coalesce($5::text, provider_ref),
+        ended_at = CASE WHEN $4::timestamptz IS NULL THEN clock_timestamp() END,
+        sealed = CASE WHEN $4::timestamptz IS NULL THEN NULL ELSE sealed END
+    WHERE message_id = $1 AND attempts = $2::integer AND state = 'sending' RETURNING 1
     """
-    UPDATE intake.delivery SET state = :state, due_at = :due_at, leased_until = NULL, uncertain = uncertain OR :uncertain,
-        provider_ref = coalesce(:ref, provider_ref),
-        ended_at = CASE WHEN CAST(:due_at AS timestamptz) IS NULL THEN clock_timestamp() END,
-        sealed = CASE WHEN CAST(:due_at AS timestamptz) IS NULL THEN NULL ELSE sealed END
-    WHERE message_id = :id AND attempts = :attempts AND state = 'sending'
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,58 +88,57 @@ class Claimed:
 
 async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]) -> None:
     """Replies to carry out, in their order."""
-    if replies:
-        await execute_many(
-            conn,
-            INSERT,
-            messages=[reply.data.message_id for reply in replies],
-            tickets=[reply.key for reply in replies],
-            customers=[reply.data.customer_id for reply in replies],
-            channels=[reply.data.channel for reply in replies],
-            languages=[reply.data.language for reply in replies],
-            times=[reply.time for reply in replies],
-            events=[reply.id for reply in replies],
-            sealed=[msgspec.json.encode(reply.data.personal) if reply.data.personal else None for reply in replies],
-            files=[bool(reply.data.attachments) for reply in replies],
-        )
+    await db.fetch(
+        conn,
+        INSERT,
+        [reply.data.message_id for reply in replies],
+        [reply.key for reply in replies],
+        [reply.data.customer_id for reply in replies],
+        [reply.data.channel for reply in replies],
+        [reply.data.language for reply in replies],
+        [reply.time for reply in replies],
+        [reply.id for reply in replies],
+        [msgspec.json.encode(reply.data.personal) if reply.data.personal else None for reply in replies],
+        [bool(reply.data.attachments) for reply in replies],
+    )
 
 
 async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list[Claimed]:
     """Take what is due for so long, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out;
     but a confirmation that failed at first holds no answer back.
     """
-    rows = {row.message_id: row for row in await conn.execute(CLAIM, {"n": limit, "lease": lease_seconds})}
+    rows = {row["message_id"]: row for row in await db.fetch(conn, CLAIM, limit, lease_seconds)}
     if not rows:
         return []
     claimed = []
-    for more in await conn.execute(DETAILS, {"ids": list(rows), "window": LOOP_WINDOW}):
-        row = rows[more.message_id]
+    for more in await db.fetch(conn, DETAILS, list(rows), LOOP_WINDOW):
+        row = rows[more["message_id"]]
         delivery = Delivery(
-            message_id=row.message_id,
-            ticket_id=row.ticket_id,
-            kind=row.kind,
-            channel=row.channel,
-            language=row.language,
-            attempts=row.attempts,
-            interrupted=row.interrupted,
-            promised_by=more.promised_by,
+            message_id=row["message_id"],
+            ticket_id=row["ticket_id"],
+            kind=row["kind"],
+            channel=row["channel"],
+            language=row["language"],
+            attempts=row["attempts"],
+            interrupted=row["interrupted"],
+            promised_by=more["promised_by"],
         )
         claimed.append(
             Claimed(
                 delivery=delivery,
-                customer_id=row.customer_id,
-                uncertain=row.uncertain,
-                event_id=row.event_id,
-                sealed=_sealed.decode(row.sealed) if row.sealed else None,
-                has_files=row.has_files,
-                created_at=row.created_at,
-                number=more.number,
-                subject=more.subject or "",
-                inbox=more.inbox,
-                handle_kind=more.handle_kind,
-                handle=more.handle,
-                refs=tuple(more.refs or ()),
-                looping=row.kind == "confirmation" and more.confirmations >= CONFIRMATIONS_PER_PERSON,
+                customer_id=row["customer_id"],
+                uncertain=row["uncertain"],
+                event_id=row["event_id"],
+                sealed=_sealed.decode(row["sealed"]) if row["sealed"] else None,
+                has_files=row["has_files"],
+                created_at=row["created_at"],
+                number=more["number"],
+                subject=more["subject"] or "",
+                inbox=more["inbox"],
+                handle_kind=more["handle_kind"],
+                handle=more["handle"],
+                refs=tuple(more["refs"] or ()),
+                looping=row["kind"] == "confirmation" and more["confirmations"] >= CONFIRMATIONS_PER_PERSON,
             )
         )
     return claimed
@@ -157,12 +146,5 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
 
 async def record(conn: AsyncConnection, delivery: Delivery, verdict: Verdict, ref: str | None, *, uncertain: bool) -> bool:
     """Write what an attempt came to. False when another process has taken the delivery over in the meantime."""
-    values: dict[str, str | int | bool | datetime | None] = {
-        "id": delivery.message_id,
-        "attempts": delivery.attempts,
-        "state": verdict.state,
-        "due_at": verdict.due_at,
-        "ref": ref,
-        "uncertain": uncertain,
-    }
-    return (await conn.execute(RECORD, values)).rowcount == 1
+    values = (delivery.message_id, delivery.attempts, verdict.state, verdict.due_at, ref, uncertain)
+    return len(await db.fetch(conn, RECORD, *values)) == 1

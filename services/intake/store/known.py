@@ -1,66 +1,58 @@
-"""Loading what is known about a group of contacts: locks first, then one statement per kind of fact."""
+"""Loading what is known about a group of contacts: locks first, then all kinds of facts in one statement, then the tickets."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import asyncpg
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage
 from services.intake.domain.decide import conversation_of, message_id_of, refs_of
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
+from shared import db
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
 _stories = msgspec.json.Decoder(Ticket)
 
-LOCK = sa.text("SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:keys AS bigint[])) k")
-RECEIVED = sa.text(
-    """
-    SELECT m.id, m.ticket_id, t.number, m.customer_id, m.content_hash, m.opened
-    FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY(:ids)
-    """
-)
-CUSTOMERS = sa.text(
-    """
-    SELECT h.kind, h.scope, h.value, c.id, c.vip, c.plan, c.tier
-    FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[])) AS w(kind, scope, value)
+LOCK = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) k"
+# A row of each kind: what it is, up to six texts, a number, a truth, bytes. A statement more for each kind would cost a group of
+# one contact more than the reading.
+FACTS = """
+    SELECT 'received' AS what, m.id AS a, m.ticket_id AS b, m.customer_id AS c, m.content_hash AS d, NULL AS e, NULL AS f,
+           t.number AS n, m.opened AS yes, NULL::bytea AS bytes
+    FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY($1::text[])
+    UNION ALL
+    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, NULL, c.vip, NULL
+    FROM unnest($2::text[], $3::text[], $4::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value) JOIN intake.customer c ON c.id = h.customer_id
-    """
-)
-REFS = sa.text(
-    """
-    SELECT r.inbox, r.value, r.ticket_id
-    FROM unnest(CAST(:inboxes AS text[]), CAST(:values AS text[])) AS w(inbox, value) JOIN intake.ref r USING (inbox, value)
-    """
-)
-CONVERSATIONS = sa.text(
-    """
-    SELECT w.conversation, t.id FROM unnest(CAST(:conversations AS text[])) AS w(conversation)
+    UNION ALL
+    SELECT 'ref', r.inbox, r.value, r.ticket_id, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM unnest($5::text[], $6::text[]) AS w(inbox, value) JOIN intake.ref r USING (inbox, value)
+    UNION ALL
+    SELECT 'conversation', w.conversation, t.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM unnest($7::text[]) AS w(conversation)
     CROSS JOIN LATERAL (
         (SELECT id, 0 AS rank FROM intake.ticket t WHERE t.conversation = w.conversation AND NOT t.closed)
         UNION ALL
         (SELECT id, 1 FROM intake.ticket t WHERE t.conversation = w.conversation AND t.closed ORDER BY number DESC LIMIT 1)
         ORDER BY rank LIMIT 1
     ) t
+    UNION ALL
+    SELECT 'call', c.provider, c.ref, NULL, NULL, NULL, NULL, NULL, NULL, c.state
+    FROM unnest($8::text[], $9::text[]) AS w(provider, ref) JOIN intake.call c USING (provider, ref)
+    UNION ALL
+    SELECT DISTINCT 'request', request, NULL, NULL, NULL, NULL, NULL, NULL::bigint, NULL::boolean, request_hash
+    FROM intake.message WHERE request = ANY($10::text[])
     """
-)
-CALLS = sa.text(
-    """
-    SELECT c.provider, c.ref, c.state
-    FROM unnest(CAST(:providers AS text[]), CAST(:refs AS text[])) AS w(provider, ref) JOIN intake.call c USING (provider, ref)
-    """
-)
-REQUESTS = sa.text("SELECT DISTINCT request, request_hash FROM intake.message WHERE request = ANY(:requests)")
-TICKETS = sa.text(
-    """
+TICKETS = """
     WITH RECURSIVE chain(id, depth) AS (
-        SELECT unnest(CAST(:ids AS text[])), 0
+        SELECT unnest($1::text[]), 0
         UNION
         SELECT coalesce(t.merged_into, t.followed_up_by), depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.id
         WHERE coalesce(t.merged_into, t.followed_up_by) IS NOT NULL AND depth < 10
@@ -68,7 +60,6 @@ TICKETS = sa.text(
     SELECT id, number, customer_id, closed, merged_into, followed_up_by, owned, story FROM intake.ticket
     WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +72,7 @@ class Situation:
 
 async def lock(conn: AsyncConnection, names: Iterable[str]) -> None:
     """Hold these names until the transaction ends. All in one order, so that no two wait for each other crosswise."""
-    await conn.execute(LOCK, {"keys": sorted({_lock(name) for name in names})})
+    await db.fetch(conn, LOCK, sorted({_lock(name) for name in names}))
 
 
 def handle_lock(handle: Handle) -> str:
@@ -92,18 +83,10 @@ def handle_lock(handle: Handle) -> str:
 async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     """Lock whatever two groups could decide differently at the same time, then load."""
     await lock(conn, [name for contact in contacts for name in _contended(contact)])
-    known = Known(
-        received=await _received(conn, contacts),
-        customers=await _customers(conn, contacts),
-        refs=await _refs(conn, contacts),
-        conversations=await _conversations(conn, contacts),
-        calls=await _calls_of(conn, contacts),
-        requests=await _requests(conn, contacts),
-    )
+    known = await _facts(conn, contacts)
     wanted = {ticket_id for c in contacts if isinstance(c, InboundMessage) for ticket_id in c.tokens}
     wanted.update(known.refs.values(), known.conversations.values(), (call.ticket_id for call in known.calls.values()))
-    stories = await _tickets(conn, wanted, known)
-    return Situation(known, stories)
+    return Situation(known, await _tickets(conn, wanted, known) if wanted else {})
 
 
 def _contended(contact: Contact) -> Iterable[str]:
@@ -127,71 +110,72 @@ def _lock(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
 
 
-async def _received(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[str, Received]:
-    ids = {
-        message_id_of(c.provider, key)
-        for c in contacts
-        if isinstance(c, InboundMessage)
-        for key in (c.dedup_key, c.conflict_key)
-        if key is not None
-    }
-    if not ids:
-        return {}
-    return {
-        row.id: Received(row.id, row.ticket_id, row.number, row.customer_id, row.content_hash, row.opened)
-        for row in await conn.execute(RECEIVED, {"ids": list(ids)})
-    }
-
-
-async def _customers(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[Handle, KnownCustomer]:
-    handles = {contact.handle for contact in contacts if contact.handle is not None}
-    if not handles:
-        return {}
-    rows = await conn.execute(
-        CUSTOMERS,
-        {"kinds": [h.kind for h in handles], "scopes": [h.scope for h in handles], "values": [h.value for h in handles]},
+async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
+    messages = [contact for contact in contacts if isinstance(contact, InboundMessage)]
+    handles = list({contact.handle for contact in contacts if contact.handle is not None})
+    refs = list({ref for message in messages for ref in refs_of(message)})
+    calls = list({(c.provider, c.call_ref) for c in contacts if isinstance(c, InboundCall)})
+    conversations = {conversation for contact in contacts if (conversation := conversation_of(contact)) is not None}
+    rows = await db.fetch(
+        conn,
+        FACTS,
+        list({message_id_of(m.provider, key) for m in messages for key in (m.dedup_key, m.conflict_key) if key is not None}),
+        [handle.kind for handle in handles],
+        [handle.scope for handle in handles],
+        [handle.value for handle in handles],
+        [ref.inbox for ref in refs],
+        [ref.value for ref in refs],
+        list(conversations),
+        [provider for provider, _ in calls],
+        [ref for _, ref in calls],
+        list({message.request.name for message in messages if message.request is not None}),
     )
-    return {Handle(row.kind, row.value, row.scope): KnownCustomer(row.id, row.vip, row.plan, row.tier) for row in rows}
+    known = Known()
+    for row in rows:
+        _NOTE[row[0]](known, row)
+    return known
 
 
-async def _refs(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[Ref, str]:
-    refs = {ref for contact in contacts if isinstance(contact, InboundMessage) for ref in refs_of(contact)}
-    if not refs:
-        return {}
-    rows = await conn.execute(REFS, {"inboxes": [ref.inbox for ref in refs], "values": [ref.value for ref in refs]})
-    return {Ref(row.inbox, row.value): row.ticket_id for row in rows}
+def _received(known: Known, row: asyncpg.Record) -> None:
+    _, message_id, ticket_id, customer_id, content_hash, _, _, number, opened, _ = row
+    known.received[message_id] = Received(message_id, ticket_id, number, customer_id, content_hash, opened)
 
 
-async def _conversations(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[str, str]:
-    wanted = {conversation for contact in contacts if (conversation := conversation_of(contact)) is not None}
-    if not wanted:
-        return {}
-    rows = await conn.execute(CONVERSATIONS, {"conversations": list(wanted)})
-    return {row.conversation: row.id for row in rows}
+def _customer(known: Known, row: asyncpg.Record) -> None:
+    _, kind, scope, value, customer_id, plan, tier, _, vip, _ = row
+    known.customers[Handle(kind, value, scope)] = KnownCustomer(customer_id, vip, plan, tier)
 
 
-async def _calls_of(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[Name, Call]:
-    names = {Name(c.provider, c.call_ref) for c in contacts if isinstance(c, InboundCall)}
-    if not names:
-        return {}
-    rows = await conn.execute(CALLS, {"providers": [n.provider for n in names], "refs": [n.ref for n in names]})
-    return {Name(row.provider, row.ref): _calls.decode(row.state) for row in rows}
+def _ref(known: Known, row: asyncpg.Record) -> None:
+    known.refs[Ref(row["a"], row["b"])] = row["c"]
 
 
-async def _requests(conn: AsyncConnection, contacts: Sequence[Contact]) -> dict[str, bytes]:
-    names = {c.request.name for c in contacts if isinstance(c, InboundMessage) and c.request is not None}
-    if not names:
-        return {}
-    return {row.request: row.request_hash for row in await conn.execute(REQUESTS, {"requests": list(names)})}
+def _conversation(known: Known, row: asyncpg.Record) -> None:
+    known.conversations[row["a"]] = row["b"]
 
 
-async def _tickets(conn: AsyncConnection, wanted: set[str], known: Known) -> dict[str, Ticket]:
-    if not wanted:
-        return {}
+def _call(known: Known, row: asyncpg.Record) -> None:
+    known.calls[Name(row["a"], row["b"])] = _calls.decode(row["bytes"])
+
+
+def _request(known: Known, row: asyncpg.Record) -> None:
+    known.requests[row["a"]] = row["bytes"]
+
+
+_NOTE: Mapping[str, Callable[[Known, asyncpg.Record], None]] = {
+    "received": _received,
+    "customer": _customer,
+    "ref": _ref,
+    "conversation": _conversation,
+    "call": _call,
+    "request": _request,
+}
+
+
+async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -> dict[str, Ticket]:
     stories = {}
-    for row in await conn.execute(TICKETS, {"ids": list(wanted)}):
-        known.tickets[row.id] = KnownTicket(
-            row.id, row.number, row.customer_id, row.closed, row.merged_into, row.followed_up_by, row.owned
-        )
-        stories[row.id] = _stories.decode(row.story)
+    for row in await db.fetch(conn, TICKETS, list(wanted)):
+        ticket_id, number, customer_id, closed, merged_into, followed_up_by, owned, story = row
+        known.tickets[ticket_id] = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, owned)
+        stories[ticket_id] = _stories.decode(story)
     return stories

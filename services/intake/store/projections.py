@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,11 +14,18 @@ from shared.events.topics import SLA_CLOCKS, TICKETS
 from shared.folding import Handler, Loaded
 
 
+def _nobody() -> None:
+    """Where nobody waits for what is to be sent."""
+
+
 class TicketProjection:
-    """The tickets, for what routing says about them."""
+    """The tickets, for what routing says about them. `to_send` is called when a batch holds replies to carry out."""
 
     topic = TICKETS
     handlers: Mapping[type[Fact], Handler[None, TicketState]] = HANDLERS
+
+    def __init__(self, to_send: Callable[[], None] = _nobody) -> None:
+        self._to_send = to_send
 
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, TicketState]:
         """The stories, locked. What intake says itself needs no story: it is in there already."""
@@ -30,14 +37,20 @@ class TicketProjection:
     async def save(self, conn: AsyncConnection, states: Mapping[str, TicketState], now: datetime) -> None:
         """The stories, and the replies to carry out."""
         await tickets.update(conn, {key: state.story for key, state in states.items() if state.story is not None}, now)
-        await deliveries.insert(conn, [reply for key in sorted(states) for reply in states[key].replies])
+        replies = [reply for key in sorted(states) for reply in states[key].replies]
+        if replies:
+            await deliveries.insert(conn, replies)
+            self._to_send()
 
 
 class PromiseProjection:
-    """The promises that sla makes, for the confirmations."""
+    """The promises that sla makes, for the confirmations. `to_send` is called when one waited for them."""
 
     topic = SLA_CLOCKS
     handlers: Mapping[type[Fact], Handler[None, PromiseState]] = PROMISE_HANDLERS
+
+    def __init__(self, to_send: Callable[[], None] = _nobody) -> None:
+        self._to_send = to_send
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, PromiseState]:
         """Nothing needs to be known."""
@@ -46,5 +59,5 @@ class PromiseProjection:
     async def save(self, conn: AsyncConnection, states: Mapping[str, PromiseState], now: datetime) -> None:
         """Note the promised times."""
         promises = {key: state.first_response_by for key, state in states.items() if state.first_response_by is not None}
-        if promises:
-            await tickets.promise(conn, promises, now)
+        if promises and await tickets.promise(conn, promises, now):
+            self._to_send()

@@ -7,57 +7,34 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.domain.plan import NewTicket
-from services.intake.store.contacts import subject_of
-from shared.db import execute_many
+from shared import db
 from shared.ticket import Ticket
 
 _stories = msgspec.json.Decoder(Ticket)
 
-INSERT = sa.text(
-    """
-    INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, conversation, status, story,
-                               opened_at, changed_at)
-    SELECT *, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM unnest(
-        CAST(:ids AS text[]), CAST(:numbers AS bigint[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
-        CAST(:inboxes AS text[]), CAST(:languages AS text[]), CAST(:subjects AS text[]), CAST(:conversations AS text[]),
-        CAST(:statuses AS text[]), CAST(:stories AS bytea[]))
-    """
-)
-UPDATE = sa.text(
-    """
+UPDATE = """
     UPDATE intake.ticket t SET status = w.status, closed = w.closed, owned = w.owned, rested_at = w.rested_at,
-        merged_into = w.merged_into, story = w.story, changed_at = :now
-    FROM unnest(CAST(:ids AS text[]), CAST(:statuses AS text[]), CAST(:closed AS boolean[]), CAST(:owned AS boolean[]),
-                CAST(:rested AS timestamptz[]), CAST(:merged AS text[]), CAST(:stories AS bytea[]))
+        merged_into = w.merged_into, story = w.story, changed_at = $1::timestamptz
+    FROM unnest($2::text[], $3::text[], $4::boolean[], $5::boolean[], $6::timestamptz[], $7::text[], $8::bytea[])
         AS w(id, status, closed, owned, rested_at, merged_into, story)
     WHERE t.id = w.id
     """
-)
-FOLLOW = sa.text(
+LOCKED = "SELECT id, story FROM intake.ticket WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE"
+RESTING = """
+    SELECT id, story FROM intake.ticket WHERE rested_at < $1::timestamptz ORDER BY id LIMIT $2::integer FOR UPDATE SKIP LOCKED
     """
-    UPDATE intake.ticket t SET followed_up_by = w.new_id
-    FROM unnest(CAST(:olds AS text[]), CAST(:news AS text[])) AS w(id, new_id) WHERE t.id = w.id
+PROMISED = """
+    WITH told AS (
+        UPDATE intake.ticket t SET promised_by = w.promised_by
+        FROM unnest($1::text[], $2::timestamptz[]) AS w(id, promised_by) WHERE t.id = w.id
+    )
+    UPDATE intake.delivery d SET due_at = least(d.due_at, $3::timestamptz)
+    WHERE d.ticket_id = ANY($1::text[]) AND d.kind = 'confirmation' AND d.state = 'waiting' AND d.attempts = 0
+    RETURNING 1
     """
-)
-LOCKED = sa.text("SELECT id, story FROM intake.ticket WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
-RESTING = sa.text(
-    """
-    SELECT id, story FROM intake.ticket WHERE rested_at < :before ORDER BY id LIMIT :n FOR UPDATE SKIP LOCKED
-    """
-)
-PROMISED = sa.text(
-    """
-    WITH w AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:times AS timestamptz[])) AS w(id, promised_by)),
-    told AS (UPDATE intake.ticket t SET promised_by = w.promised_by FROM w WHERE t.id = w.id RETURNING t.id)
-    UPDATE intake.delivery d SET due_at = least(d.due_at, :now)
-    WHERE d.ticket_id = ANY(:ids) AND d.kind = 'confirmation' AND d.state = 'waiting' AND d.attempts = 0
-    """
-)
-PAGE = sa.text("SELECT number, status, language, channel, opened_at, changed_at, promised_by FROM intake.ticket WHERE id = :id")
+PAGE = "SELECT number, status, language, channel, opened_at, changed_at, promised_by FROM intake.ticket WHERE id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,78 +50,48 @@ class StatusPage:
     promised_by: datetime | None
 
 
-async def insert(conn: AsyncConnection, opened: Sequence[NewTicket], stories: Mapping[str, Ticket], now: datetime) -> None:
-    """The rows of new tickets."""
-    if not opened:
-        return
-    tickets = [(ticket, stories[ticket.ticket_id]) for ticket in opened]
-    await conn.execute(
-        INSERT,
-        {
-            "now": now,
-            "ids": [ticket.ticket_id for ticket, _ in tickets],
-            "numbers": [story.intake.number for _, story in tickets],
-            "customers": [story.intake.customer_id for _, story in tickets],
-            "channels": [story.intake.channel for _, story in tickets],
-            "inboxes": [story.intake.inbox for _, story in tickets],
-            "languages": [story.intake.language for _, story in tickets],
-            "subjects": [subject_of(ticket) for ticket, _ in tickets],
-            "conversations": [ticket.conversation for ticket, _ in tickets],
-            "statuses": [story.status for _, story in tickets],
-            "stories": [msgspec.json.encode(story) for _, story in tickets],
-        },
-    )
-    followed = [(ticket.follow_up_of.ticket_id, ticket.ticket_id) for ticket in opened if ticket.follow_up_of]
-    if followed:
-        await execute_many(conn, FOLLOW, olds=[old for old, _ in followed], news=[new for _, new in followed])
-
-
 async def update(conn: AsyncConnection, stories: Mapping[str, Ticket], now: datetime) -> None:
     """The rows of tickets whose story went on."""
     if not stories:
         return
     ordered = sorted(stories.items())
-    await conn.execute(
+    await db.fetch(
+        conn,
         UPDATE,
-        {
-            "now": now,
-            "ids": [ticket_id for ticket_id, _ in ordered],
-            "statuses": [story.status for _, story in ordered],
-            "closed": [story.intake.closed for _, story in ordered],
-            "owned": [story.routing.agent_id is not None for _, story in ordered],
-            "rested": [rested_at(story) for _, story in ordered],
-            "merged": [story.intake.merged_into for _, story in ordered],
-            "stories": [msgspec.json.encode(story) for _, story in ordered],
-        },
+        now,
+        [ticket_id for ticket_id, _ in ordered],
+        [story.status for _, story in ordered],
+        [story.intake.closed for _, story in ordered],
+        [story.routing.agent_id is not None for _, story in ordered],
+        [rested_at(story) for _, story in ordered],
+        [story.intake.merged_into for _, story in ordered],
+        [msgspec.json.encode(story) for _, story in ordered],
     )
 
 
 async def locked(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Ticket]:
     """The stories of these tickets, their rows locked in order."""
-    rows = await conn.execute(LOCKED, {"ids": sorted(set(ids))})
-    return {row.id: _stories.decode(row.story) for row in rows}
+    return {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, LOCKED, sorted(set(ids)))}
 
 
 async def resting(conn: AsyncConnection, before: datetime, limit: int) -> dict[str, Ticket]:
     """Tickets that were resolved before this instant and still are, locked; those that others hold are left out."""
-    rows = await conn.execute(RESTING, {"before": before, "n": limit})
-    return {row.id: _stories.decode(row.story) for row in rows}
+    return {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, RESTING, before, limit)}
 
 
-async def promise(conn: AsyncConnection, promises: Mapping[str, datetime], now: datetime) -> None:
-    """Note when an answer was promised; confirmations that waited to know it are due now."""
+async def promise(conn: AsyncConnection, promises: Mapping[str, datetime], now: datetime) -> int:
+    """Note when an answer was promised; confirmations that waited to know it are due now. Returns how many those are."""
     ordered = sorted(promises.items())
-    await conn.execute(PROMISED, {"ids": [t for t, _ in ordered], "times": [at for _, at in ordered], "now": now})
+    return len(await db.fetch(conn, PROMISED, [t for t, _ in ordered], [at for _, at in ordered], now))
 
 
 async def page(conn: AsyncConnection, ticket_id: str) -> StatusPage | None:
     """What the status page shows."""
-    row = (await conn.execute(PAGE, {"id": ticket_id})).one_or_none()
-    if row is None:
-        return None
-    return StatusPage(row.number, row.status, row.language, row.channel, row.opened_at, row.changed_at, row.promised_by)
+    rows = await db.fetch(conn, PAGE, ticket_id)
+    return StatusPage(*rows[0]) if rows else None
 
 
 def rested_at(story: Ticket) -> datetime | None:
+    """Since when the ticket is resolved, None while it is not."""
     decision = story.routing.decision
     return decision.at if story.status == "resolved" and decision is not None else None
