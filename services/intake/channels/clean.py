@@ -13,6 +13,8 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 def clean_text(text: str) -> str:
     """A message's text: controls gone, line ends as `\\n`, lone surrogates replaced."""
+    if text.isprintable():
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _CONTROLS.sub("", text)
@@ -21,7 +23,7 @@ def clean_text(text: str) -> str:
 
 def clean_line(text: str, limit: int = NAME_LIMIT) -> str:
     """One line: names, subjects, file names. Safe to stand in a header."""
-    line = clean_text(_LINE_BREAKS.sub(" ", text)).strip()
+    line = (text if text.isprintable() else clean_text(_LINE_BREAKS.sub(" ", text))).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

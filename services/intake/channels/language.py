@@ -23,6 +23,7 @@ RIGHT_TO_LEFT = frozenset({"he", "ar", "fa", "ur", "yi"})
 _HEBREW = re.compile(r"[\u0590-\u05ff\ufb1d-\ufb4f]")
 _ARABIC = re.compile(r"[\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+_NOT_LETTERS = re.compile(r"[^A-Za-z]+")
 _NOISE = re.compile(r"https?://\S+|\S+@\S+|[0-9_]+")
 
 
@@ -46,13 +47,20 @@ def warm_up() -> None:
 def language_of(text: str) -> str:
     """`he`, `ar`, `ro`, `en`, or `und` for anything else and for what is too short to tell."""
     sample = _NOISE.sub(" ", text[:LOOK_AT])
-    hebrew, arabic, latin = len(_HEBREW.findall(sample)), len(_ARABIC.findall(sample)), len(_LATIN.findall(sample))
+    hebrew, arabic, latin = _letters(sample)
     if max(hebrew, arabic) >= 2 and max(hebrew, arabic) * 2 >= latin:
         return "he" if hebrew >= arabic else "ar"
     if latin < ENOUGH_LETTERS:
         return UNDETERMINED
     language, sure = _identifier().classify(sample)
     return language if language in OURS and sure >= SURE else UNDETERMINED
+
+
+def _letters(sample: str) -> tuple[int, int, int]:
+    """How many are Hebrew, Arabic and Latin."""
+    if sample.isascii():
+        return 0, 0, len(_NOT_LETTERS.sub("", sample))
+    return len(_HEBREW.findall(sample)), len(_ARABIC.findall(sample)), len(_LATIN.findall(sample))
 
 
 def direction_of(text: str, language: str = UNDETERMINED) -> Direction:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from functools import lru_cache
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 PROVIDER = "twilio"
 EMPTY_RESPONSE = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
@@ -24,8 +24,15 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def form(raw: bytes) -> list[tuple[str, str]]:
-    """The pairs of an urlencoded body, empty values too. Raises ValueError when it is none."""
-    return parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=PARAMS_CAP)
+    """The pairs of an urlencoded body (WHATWG URL, 5.1), empty values too. Raises ValueError when it is none."""
+    text = raw.decode("utf-8")
+    if text.count("&") >= PARAMS_CAP:
+        raise ValueError("too many parameters")
+    return [(_decoded(name), _decoded(value)) for name, _, value in (pair.partition("=") for pair in text.split("&") if pair)]
+
+
+def _decoded(text: str) -> str:
+    return unquote(text.replace("+", " ")) if "%" in text or "+" in text else text
 
 
 def single(pairs: Pairs) -> dict[str, str]:
@@ -38,26 +45,33 @@ def single(pairs: Pairs) -> dict[str, str]:
 
 def signature(url: str, pairs: Pairs, token: str) -> str:
     """The signature of a request."""
-    values: dict[str, set[str]] = defaultdict(set)
-    for name, value in pairs:
-        values[name].add(value)
-    signed = url + "".join(name + value for name in sorted(values) for value in sorted(values[name]))
-    return base64.b64encode(hmac.digest(token.encode(), signed.encode(), hashlib.sha1)).decode()
+    return _signature(url, _signed_part(pairs), token)
 
 
 def is_signed(url: str, pairs: Pairs, given: str, tokens: Sequence[str]) -> bool:
     """Whether one of our tokens made this signature, over the URL with or without its port (proxies change that)."""
-    candidates = [signature(variant, pairs, token) for token in tokens for variant in _variants(url)]
-    return any(hmac.compare_digest(candidate.encode(), given.encode("utf-8", "replace")) for candidate in candidates)
+    told, part = given.encode("utf-8", "replace"), _signed_part(pairs)
+    candidates = (_signature(variant, part, token) for token in tokens for variant in _variants(url))
+    return any(hmac.compare_digest(candidate.encode(), told) for candidate in candidates)
 
 
-def _variants(url: str) -> tuple[str, str]:
+def _signed_part(pairs: Pairs) -> str:
+    return "".join(name + value for name, value in sorted(set(pairs)))
+
+
+def _signature(url: str, part: str, token: str) -> str:
+    return base64.b64encode(hmac.digest(token.encode(), (url + part).encode(), hashlib.sha1)).decode()
+
+
+@lru_cache(maxsize=64)
+def _variants(url: str) -> tuple[str, ...]:
+    """The URL as it is given first: it is the one that Twilio was told, mostly."""
     parts = urlsplit(url)
     credentials, at, _ = parts.netloc.rpartition("@")
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else _host_as_written(parts.netloc)
     bare = urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}"))
     port = parts.port or _PORTS.get(parts.scheme, 443)
-    return bare, urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}:{port}"))
+    return tuple(sorted((bare, urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}:{port}"))), key=lambda one: one != url))
 
 
 def _host_as_written(netloc: str) -> str:
