@@ -71,18 +71,33 @@ def make_engine(settings: Settings, name: str) -> AsyncEngine:
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """One transaction, committed at the end. Raises DatabaseAway when PostgreSQL cannot be used."""
     try:
-        async with engine.connect() as conn:
-            try:
-                async with driver(conn).transaction():
-                    yield conn
-            except BaseException:
-                if driver(conn).is_closed():
-                    await conn.invalidate()
-                raise
+        async with engine.connect() as conn, _begun(conn):
+            yield conn
     except Exception as error:
         if is_away(error):
             raise DatabaseAway(_brief(error)) from error
         raise
+
+
+@asynccontextmanager
+async def _begun(conn: AsyncConnection) -> AsyncIterator[None]:
+    """BEGIN and COMMIT, or ROLLBACK. A connection on which one of them did not end well is thrown away, also when it was
+    cancelled: nobody knows what it is in the middle of, and asyncpg would take the next BEGIN for a savepoint.
+    """
+    begun, ended = driver(conn).transaction(), False
+    try:
+        await begun.start()
+        try:
+            yield
+        except Exception:
+            await begun.rollback()
+            ended = True
+            raise
+        await begun.commit()
+        ended = True
+    finally:
+        if not ended and not conn.invalidated:
+            await conn.invalidate()
 
 
 @asynccontextmanager
@@ -125,8 +140,8 @@ def sqlstate(error: BaseException) -> str | None:
 
 def is_away(error: BaseException) -> bool:
     """Whether the error says that PostgreSQL is unreachable, stopping, starting or full, rather than that we are wrong."""
-    if isinstance(error, ConnectionError | TimeoutError | PoolTimeout | OSError | DatabaseAway):
-        return True
+    if isinstance(error, ConnectionError | TimeoutError | PoolTimeout | OSError | DatabaseAway | asyncpg.InternalClientError):
+        return True  # the last: asyncpg was told that its connection ends, and was asked for more
     if not isinstance(error, DBAPIError | asyncpg.PostgresError | asyncpg.InterfaceError):
         return False
     state = sqlstate(error)
