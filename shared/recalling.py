@@ -89,7 +89,7 @@ class Recall:
         for stretch in wanted:
             self.client.seek(TopicPartition(*stretch.place), stretch.start)
         while ends:
-            found = await self._poll(ends)
+            found = await self._poll()
             records = [_record(r) for tp, rs in found.items() for r in rs if tp in ends and r.offset < ends[tp]]
             for tp in list(ends):
                 if await within(self.client.position(tp), ASK_SECONDS) >= ends[tp]:
@@ -97,7 +97,7 @@ class Recall:
             if records:
                 yield records
 
-    async def _poll(self, ends: dict[TopicPartition, int]) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         async with asyncio.timeout(SILENCE_SECONDS):
             while True:
                 found = await self.client.getmany(timeout_ms=POLL_MS, max_records=self.parts.settings.batch_records)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from typer.testing import CliRunner, Result
 
 from deploy import cli, restoring, setup
+from shared.recalling import READS_BACK
 
 Command = Callable[..., Awaitable[Result]]
 MASTER = secrets.token_bytes(32)
@@ -179,4 +180,4 @@ async def test_nobody_is_asked_where_nobody_is(database: str, patchbay: Command,
 
 
 def test_every_schema_that_is_backed_up_is_either_kept_or_read_back() -> None:
-    assert set(setup.SCHEMAS) == set(restoring.KEPT) | set(restoring.READS_BACK)
+    assert set(setup.SCHEMAS) == set(restoring.KEPT) | set(READS_BACK)

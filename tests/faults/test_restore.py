@@ -1,0 +1,333 @@
+"""The drill: a house at work is backed up, works on, is lost, and comes back from the older backup and the log."""
+
+import asyncio
+import smtplib
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from deploy.status import standings
+from shared import db
+from shared.events.message import MessageReceived
+from simulator.patience import Patience
+from simulator.plan import Traffic
+from simulator.run import Simulation
+from simulator.truth import Answer, Sending, Truth
+from tests.faults.checker import broken
+from tests.faults.history import collect
+from tests.system import ROOT, SERVICES, System, running_system, until
+
+SEED = 20
+BRISK = Traffic(longest_pause_seconds=0.3, longest=3)
+# What is the same each time it is sent: a mail has another Date, and so is another one under the same Message-ID.
+SAME_AGAIN = Traffic((("generic", 40), ("sms", 35), ("form", 10), ("voice", 15)), longest_pause_seconds=0.3, longest=3)
+LETTER = """From: Ana <ana@customers.example>
+To: support@patchbay.example
+Subject: Broken lamp
+Date: Tue, 03 Mar 2026 09:00:00 +0200
+Message-ID: <lamp@customers.example>
+Content-Type: text/plain; charset=utf-8
+
+Hello, my new lamp does not work at all.
+"""
+PATIENCE = Patience(answer_seconds=4.0, first_wait_seconds=0.1, longest_wait_seconds=1.0, give_up_seconds=40.0)
+PROMISED = {"kind": "first_response", "seconds": dict.fromkeys("1234", 3), "hours": "calendar", "warn_at_percent": [50]}
+SOON = {
+    "name": "Three seconds",
+    "position": 0,
+    "when": {"is": "test", "field": "inbox", "op": "equals", "value": "unattended"},
+    "targets": [PROMISED],
+}
+OUTBOXES = " + ".join(f"(SELECT count(*) FROM {service}.outbox)" for service in SERVICES)
+# What must be the same after the restore as it was before the loss, by what it is of.
+STATE: Mapping[str, str] = {
+    "tickets": "SELECT id, number, customer_id, channel, inbox, language, subject, conversation, status, closed, owned,"
+    " merged_into, followed_up_by, rested_at, promised_by, opened_at, story FROM intake.ticket",
+    "messages": "SELECT id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref, request, request_hash,"
+    " human, opened, participant, received_at FROM intake.message",
+    "refs": "SELECT * FROM intake.ref",
+    "customers": "SELECT id, vip, plan, tier, language, merged_into, erased_at FROM intake.customer",
+    "handles": "SELECT * FROM intake.handle",
+    "calls": "SELECT provider, ref, id, ticket_id, convert_from(state, 'UTF8')::jsonb ->> 'phase' FROM intake.call",
+    "deliveries": "SELECT message_id, ticket_id, kind, channel, language, state, attempts FROM intake.delivery",
+    "inboxes": "SELECT * FROM intake.inbox",
+    "work": "SELECT ticket_id, number, customer_id, status, agent_id, last_agent_id, queue_id, lane, priority, age_from,"
+    " entered_at, offer_agent_id, offer_expires_at, attention FROM routing.ticket",
+    "offers": "SELECT offer_id, ticket_id, agent_id, queue_id, visit, state, offered_at, expires_at FROM routing.offer",
+    "agents": "SELECT agent_id, profile, state, used_units, tickets, by_channel FROM routing.agent",
+    "history": "SELECT ticket_id, event_id, type, writer, at, customer_id, data FROM routing.entry",
+    "definitions": "SELECT * FROM sla.definition",
+    "clocks": "SELECT * FROM sla.clock",
+    "timers": "SELECT * FROM sla.timer",
+    "promises": "SELECT * FROM routing.promise",
+}
+
+
+@dataclass(slots=True)
+class Drill:
+    """A system, and all that was sent to it."""
+
+    system: System
+    folder: Path
+    truth: Truth = field(default_factory=Truth)
+
+    async def work(self, run: str, contacts: int, traffic: Traffic = BRISK) -> None:
+        """Customers write and agents work, until all is acknowledged; then the agents leave, whatever they have in hand."""
+        simulation = Simulation(
+            self.system.places(), SEED, self.truth, rate_per_second=25, run=run, traffic=traffic, patience=PATIENCE
+        )
+        async with simulation, asyncio.timeout(60):
+            await simulation.run(contacts)
+
+    async def patchbay(self, *arguments: str) -> tuple[int, str]:
+        """Run the operator's command line."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "deploy.cli", *arguments,
+            cwd=ROOT, env=self.system.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, output.decode(errors="replace")
+
+    async def told(self) -> None:
+        """Wait until all that was decided stands on the log, and all of it was read."""
+
+        async def done() -> bool:
+            rows = await self.system.rows(
+                f"SELECT {OUTBOXES} + (SELECT count(*) FROM intake.delivery WHERE due_at IS NOT NULL) AS n"
+            )
+            return bool(rows[0]["n"] == 0) and all(s.lag_records == 0 for s in await standings(self.system.settings, engine))
+
+        engine = db.make_engine(self.system.settings, "test")
+        try:
+            await until("all is told and read", done, 30)
+        finally:
+            await engine.dispose()
+
+    async def state(self) -> dict[str, set[tuple[object, ...]]]:
+        """What the services hold."""
+        return {name: {tuple(row) for row in await self.system.rows(statement)} for name, statement in STATE.items()}
+
+    async def lose(self) -> None:
+        """kill -9 of every service."""
+        for service in SERVICES:
+            self.system.processes[service].kill()
+
+    async def start(self) -> None:
+        """All services again, ready."""
+        for service in SERVICES:
+            self.system.start(service)
+        for service in SERVICES:
+            await self.system.ready(service)
+
+    async def killed_while_catching_up(self) -> None:
+        """Start every service and kill it as soon as it says that it catches up."""
+        for service in SERVICES:
+            process = self.system.start(service)
+            before = process.log.read_text().count("catching up after")
+            await until("it catches up", lambda p=process, n=before: p.log.read_text().count("catching up after") > n)  # type: ignore[misc]
+            process.kill()
+
+    async def contact(self, key: str, inbox: str = "support") -> Answer:
+        """Somebody writes, and is answered."""
+        text = "Hello, where is my order?"
+        self.truth.begun(Sending(key, "generic", f"{key}@customers.example", "en", key, text))
+        answer = await self.system.contact(key, text, inbox=inbox)
+        body = answer.raise_for_status().json()
+        told = Answer(0.0, answer.status_code, body["ticket_id"], body["message_id"], body["ticket_number"])
+        self.truth.answered(key, told)
+        return told
+
+    async def letter(self) -> None:
+        """The same mail as always, byte for byte."""
+        self.truth.begun(Sending("<lamp@customers.example>", "email", "ana@customers.example", "en", "lamp", LETTER))
+        await asyncio.to_thread(_send_letter, self.system.ports["smtp"])
+        self.truth.answered("<lamp@customers.example>", Answer(0.0, 250))
+
+    async def outbox_is_empty(self, service: str) -> bool:
+        return not await self.system.rows(f"SELECT 1 FROM {service}.outbox LIMIT 1")
+
+    async def agent_owns(self, agent: str, key: str) -> None:
+        """An agent comes and takes what this sender wrote."""
+        http, ticket = self.system.client("routing", agent), self.truth.sendings[key].answers[0].ticket_id
+        await self.system.agent_available(agent)
+
+        async def offered() -> bool:
+            items = (await http.get(f"/v1/agents/{agent}/offers")).json()["items"]
+            return any(item["ticket_id"] == ticket for item in items)
+
+        await until("it is offered", offered)
+        for offer in (await http.get(f"/v1/agents/{agent}/offers")).json()["items"]:
+            (await http.post(f"/v1/offers/{offer['offer_id']}/accept")).raise_for_status()
+
+    async def broken_promises(self, number: int) -> None:
+        """Wait until so many promises are broken."""
+
+        async def done() -> bool:
+            rows = await self.system.rows("SELECT count(*) AS n FROM sla.clock WHERE breached_at IS NOT NULL")
+            return bool(rows[0]["n"] >= number)
+
+        await until(f"{number} promises are broken", done, 20)
+
+
+@pytest_asyncio.fixture
+async def drill(kafka_bootstrap: str, database: str, tmp_path: Path) -> AsyncIterator[Drill]:
+    async with running_system(
+        kafka_bootstrap,
+        database,
+        tmp_path,
+        PATCHBAY_INTAKE_ATTEMPT_SECONDS="3",
+        PATCHBAY_ROUTING_AGAIN_SECONDS="1",
+        PATCHBAY_INTAKE_FORM_PER_MINUTE="10000",
+    ) as system:
+        answer = await system.client("sla").put("/v1/policies/soon", json=SOON)
+        answer.raise_for_status()
+        yield Drill(system, tmp_path)
+
+
+def differences(before: dict[str, set[tuple[object, ...]]], after: dict[str, set[tuple[object, ...]]]) -> list[str]:
+    return [
+        f"{name}: {kind} {row}"
+        for name in before
+        for kind, rows in (("lost", before[name] - after[name]), ("new", after[name] - before[name]))
+        for row in sorted(rows, key=repr)[:3]
+    ]
+
+
+async def test_what_happened_after_the_backup_is_there_again(drill: Drill) -> None:
+    system, backup = drill.system, drill.folder / "a.backup"
+    await drill.contact("left-alone-before", "unattended")
+    async with asyncio.TaskGroup() as group:  # it is backed up while everything runs
+        group.create_task(drill.work("before", 15))
+        made = group.create_task(drill.patchbay("backup", str(backup)))
+    assert made.result()[0] == 0, made.result()[1]
+    await drill.contact("left-alone-after", "unattended")
+    await drill.work("letters", 8)
+    await drill.work("after", 15, SAME_AGAIN)
+    await drill.letter()
+    (await system.client("routing").put("/v1/skills/patience", json={"name": {"en": "Patience"}})).raise_for_status()
+    await drill.broken_promises(2)
+    refused, said = await drill.patchbay("restore", str(backup), "--yes")
+    assert (refused, "intake" in said) == (1, True), said
+    await drill.told()
+    await drill.lose()
+    before = await drill.state()
+    mails = len(system.mailbox.mails)
+
+    done, said = await drill.patchbay("restore", str(backup), "--yes")
+    assert done == 0, said
+    await drill.start()
+    await drill.told()
+    assert not (wrong := differences(before, await drill.state())), "\n".join(wrong)
+    assert len(system.mailbox.mails) == mails, "nothing went out a second time"
+
+    received = len(await messages(system))
+    await drill.work("after", 15, SAME_AGAIN)  # the providers send it again
+    await drill.letter()
+    assert len(await messages(system)) == received, "a repeat is known again"
+    await new_work(drill)
+    history = await collect(system, drill.truth)
+    assert not (wrong := broken(history)), "\n".join(wrong)
+
+
+def _send_letter(port: int) -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=15) as client:
+        client.sendmail("ana@customers.example", ["support@patchbay.example"], LETTER.replace("\n", "\r\n").encode())
+
+
+async def messages(system: System) -> set[str]:
+    return {event.data.message_id for event in await system.log_of("tickets") if isinstance(event.data, MessageReceived)}
+
+
+async def new_work(drill: Drill) -> None:
+    """What comes now is taken, worked and answered, with a number beyond all others and under the new incarnation."""
+    await drill.work("anew", 8)
+    rows = await drill.system.rows(
+        "SELECT count(*) AS n, count(DISTINCT number) AS numbers, max(number) AS last FROM intake.ticket"
+    )
+    answer = await drill.contact("the-last")
+    assert (answer.number or 0) > rows[0]["last"]
+    assert rows[0]["n"] == rows[0]["numbers"]
+    await drill.told()
+    events = await drill.system.log_of("tickets")
+    assert {e.position.incarnation for e in events if e.key == answer.ticket_id} == {2}
+
+
+async def test_a_service_that_catches_up_says_so_and_takes_nothing(drill: Drill) -> None:
+    made, said = await drill.patchbay("backup", str(drill.folder / "a.backup"))
+    assert made == 0, said
+    await drill.told()
+    await drill.lose()
+    done, said = await drill.patchbay("restore", str(drill.folder / "a.backup"), "--yes")
+    assert done == 0, said
+    away = {"PATCHBAY_KAFKA": "127.0.0.1:1"}  # so that it does not come to an end
+    process = drill.system.start("intake", **away)
+
+    async def says_so() -> bool:
+        assert process.exit_code is None, process.tail()
+        try:
+            async with httpx.AsyncClient(trust_env=False, base_url=drill.system.url("intake")) as http:
+                ready = await http.get("/readyz")
+                taken = await http.post("/v1/contacts", json={})
+        except httpx.TransportError:
+            return False
+        assert (ready.status_code, taken.status_code) == (503, 503)
+        return "catching up" in ready.text and taken.json()["code"] == "catching-up"
+
+    await until("it says that it catches up", says_so, 30)
+
+
+async def test_what_was_not_answered_when_it_was_lost_is_answered_after(drill: Drill) -> None:
+    system, backup = drill.system, drill.folder / "a.backup"
+    made, said = await drill.patchbay("backup", str(backup))
+    assert made == 0, said
+    await drill.contact("replied-to")
+    await drill.agent_owns("dana", "replied-to")
+    await drill.contact("asked-to-close")
+    system.processes["intake"].kill()
+    for command, body in (("reply", {"text": "We look into it."}), ("close", {})):
+        ticket = drill.truth.sendings["replied-to"].answers[0].ticket_id
+        (await system.client("routing", "dana").post(f"/v1/tickets/{ticket}/{command}", json=body)).raise_for_status()
+    await until("routing told it", lambda: drill.outbox_is_empty("routing"))
+    for service in ("routing", "sla"):
+        system.processes[service].kill()
+    system.start("intake", PATCHBAY_INTAKE_MAIL_PORT="1")  # no mail goes out
+    await system.ready("intake")
+    await drill.contact("nobody-heard", "unattended")
+    await until("intake told it", lambda: drill.outbox_is_empty("intake"))
+    await drill.lose()
+    done, said = await drill.patchbay("restore", str(backup), "--yes")
+    assert done == 0, said
+    await drill.start()
+    await drill.broken_promises(1)
+    await drill.told()
+    statuses = {row["number"]: row["status"] for row in await system.rows("SELECT number, status FROM routing.ticket")}
+    assert sorted(statuses.values()) == ["closed", "new", "new"]
+    assert len(system.mailbox.for_("replied-to@customers.example")) == 2, "the confirmation and the reply"
+    history = await collect(system, drill.truth)
+    assert not (wrong := broken(history)), "\n".join(wrong)
+
+
+@pytest.mark.proof
+async def test_a_second_restore_of_the_same_backup_speaks_under_another_incarnation(drill: Drill) -> None:
+    backup = drill.folder / "a.backup"
+    assert (await drill.patchbay("backup", str(backup)))[0] == 0
+    for number in (1, 2):
+        await drill.work(f"round-{number}", 10)
+        await drill.told()
+        await drill.lose()
+        done, said = await drill.patchbay("restore", str(backup), "--yes")
+        assert done == 0, said
+        await drill.killed_while_catching_up()
+        await drill.start()
+    await drill.work("round-3", 10)
+    await drill.told()
+    history = await collect(drill.system, drill.truth)
+    assert not (wrong := broken(history)), "\n".join(wrong)
+    assert {record.event.position.incarnation for record in history.log.records if record.event.writer == "intake"} == {1, 2, 3}
