@@ -8,43 +8,43 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.promises import Promise
+from shared import db
+
+SAVE = """
+    INSERT INTO routing.promise AS p (ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us,
+        warned_percent, breached)
+    SELECT ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned, coalesce(breached, false)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::bigint[],
+        $9::integer[], $10::boolean[])
+        AS h(ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned, breached)
+    ON CONFLICT (ticket_id, clock_id) DO UPDATE SET
+        state = coalesce(excluded.state, p.state), deadline = coalesce(excluded.deadline, p.deadline),
+        remaining_us = CASE WHEN excluded.state IS NULL THEN p.remaining_us ELSE excluded.remaining_us END,
+        warned_percent = greatest(excluded.warned_percent, p.warned_percent),
+        breached = CASE WHEN excluded.state IS NULL AND excluded.warned_percent IS NULL
+            THEN excluded.breached ELSE p.breached END
+"""
 
 
 async def save(conn: AsyncConnection, by_ticket: Mapping[str, Mapping[str, Promise]]) -> None:
     """Write what was heard; what was not said stays as it is."""
-    rows = [(ticket_id, promise) for ticket_id in sorted(by_ticket) for promise in by_ticket[ticket_id].values()]
-    if not rows:
-        return
-    await conn.execute(
-        sa.text(
-            """
-            INSERT INTO routing.promise AS p (ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us,
-                warned_percent, breached)
-            SELECT ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned, coalesce(breached, false)
-            FROM unnest(CAST(:tickets AS text[]), CAST(:clocks AS text[]), CAST(:targets AS text[]), CAST(:cycles AS integer[]),
-                CAST(:policies AS text[]), CAST(:states AS text[]), CAST(:deadlines AS timestamptz[]),
-                CAST(:remaining AS bigint[]), CAST(:warned AS integer[]), CAST(:breached AS boolean[]))
-                AS h(ticket_id, clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned, breached)
-            ON CONFLICT (ticket_id, clock_id) DO UPDATE SET
-                state = coalesce(excluded.state, p.state), deadline = coalesce(excluded.deadline, p.deadline),
-                remaining_us = CASE WHEN excluded.state IS NULL THEN p.remaining_us ELSE excluded.remaining_us END,
-                warned_percent = greatest(excluded.warned_percent, p.warned_percent),
-                breached = CASE WHEN excluded.state IS NULL AND excluded.warned_percent IS NULL
-                    THEN excluded.breached ELSE p.breached END
-            """
-        ),
-        {
-            "tickets": [ticket_id for ticket_id, _ in rows],
-            "clocks": [promise.clock_id for _, promise in rows],
-            "targets": [promise.target for _, promise in rows],
-            "cycles": [promise.cycle for _, promise in rows],
-            "policies": [promise.policy_id for _, promise in rows],
-            "states": [promise.state for _, promise in rows],
-            "deadlines": [promise.deadline for _, promise in rows],
-            "remaining": [promise.remaining_us for _, promise in rows],
-            "warned": [promise.warned_percent for _, promise in rows],
-            "breached": [promise.breached for _, promise in rows],
-        },
+    rows = [_row(ticket_id, promise) for ticket_id in sorted(by_ticket) for promise in by_ticket[ticket_id].values()]
+    if rows:
+        await db.fetch(conn, SAVE, *zip(*rows, strict=True))
+
+
+def _row(ticket_id: str, promise: Promise) -> tuple[object, ...]:
+    return (
+        ticket_id,
+        promise.clock_id,
+        promise.target,
+        promise.cycle,
+        promise.policy_id,
+        promise.state,
+        promise.deadline,
+        promise.remaining_us,
+        promise.warned_percent,
+        promise.breached,
     )
 
 

@@ -9,7 +9,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import db
+
 KEEP_HOURS = 24
+AFTER = """
+    SELECT s.* FROM unnest($1::text[], $2::bigint[]) AS c(agent_id, n)
+    CROSS JOIN LATERAL (SELECT agent_id, n, kind, payload, at FROM routing.stream s
+        WHERE s.agent_id = c.agent_id AND s.n > c.n ORDER BY s.n LIMIT $3) s ORDER BY s.agent_id, s.n
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +32,8 @@ class Told:
 
 async def after(conn: AsyncConnection, cursors: Mapping[str, int], at_most: int) -> list[Told]:
     """What each agent's stream has after the number given, at most so much of each."""
-    rows = await conn.execute(
-        sa.text(
-            "SELECT s.* FROM unnest(CAST(:agents AS text[]), CAST(:cursors AS bigint[])) AS c(agent_id, n)"
-            " CROSS JOIN LATERAL (SELECT agent_id, n, kind, payload, at FROM routing.stream s"
-            " WHERE s.agent_id = c.agent_id AND s.n > c.n ORDER BY s.n LIMIT :at_most) s ORDER BY s.agent_id, s.n"
-        ),
-        {"agents": list(cursors), "cursors": list(cursors.values()), "at_most": at_most},
-    )
-    return [Told(row.agent_id, row.n, row.kind, row.payload, row.at) for row in rows]
+    rows = await db.fetch(conn, AFTER, list(cursors), list(cursors.values()), at_most)
+    return [Told(*row) for row in rows]
 
 
 async def bounds(conn: AsyncConnection, agent_id: str) -> tuple[int, int]:
