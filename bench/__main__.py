@@ -1,10 +1,11 @@
-"""`python -m bench [NAME…] [--publish]`; without names, those of the variable BENCH, else all."""
+"""`python -m bench [NAME…] [--publish]`; without names, those of the variable BENCH, else all that are in the whole run."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,25 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Line
-from bench.lines import consumer, intake, mail, offers, personal, pipeline, profile, relay
-from bench.machine import facts
+from bench.lines import (
+    consumer,
+    decisions,
+    fresh,
+    intake,
+    life,
+    mail,
+    offers,
+    overload,
+    personal,
+    pipeline,
+    profile,
+    relay,
+    replay,
+    stopping,
+    timers,
+)
+from bench.machine import busy_now, facts, others
+from bench.progress import heard
 from bench.world import SCRATCH, BenchFailed
 from deploy.local.errors import LocalError
 from shared import telemetry
@@ -26,13 +44,61 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "intake": intake.run,
     "mail": mail.run,
     "consumer": consumer.run,
+    "replay": replay.run,
     "relay": relay.run,
     "personal": personal.run,
+    "timers": timers.run,
+    "decisions": decisions.run,
     "offers": offers.run,
+    "fresh": fresh.run,
     "pipeline": pipeline.run,
+    "life": life.run,
+    "overload": overload.run_short,
+    "stopping": stopping.run,
     "profile": profile.run,
 }
-BY_NAME_ONLY = frozenset({"profile"})
+ONLY_BY_NAME = frozenset({"profile"})
+WHEN_NAMED = {"overload": overload.run}  # what takes longer when it was asked for by name
+
+
+@dataclass(slots=True)
+class Run:
+    """The benches that were asked for, and what came of those that ran."""
+
+    console: Console
+    names: list[str]
+    named: bool
+    began: float = field(default_factory=time.monotonic)
+    lines: list[Line] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    busy: dict[str, float] = field(default_factory=dict)
+
+    def go(self) -> None:
+        """Run one after the other; one that cannot be carried out does not end the others."""
+        with self.console.status("") as status:
+            for place, name in enumerate(self.names, 1):
+                head = f"[{place}/{len(self.names)}] {name}"
+
+                def show(what: str, head: str = head) -> None:
+                    status.update(f"{self._clock()}  {head}  {what}")
+
+                with heard(show):
+                    self._one(name)
+
+    def _one(self, name: str) -> None:
+        self.busy[name] = busy_now()
+        began = time.monotonic()
+        bench = WHEN_NAMED.get(name, BENCHES[name]) if self.named else BENCHES[name]
+        try:
+            self.lines += uvloop.run(_coroutine(bench))
+            self.console.print(f"{self._clock()}  {name}: {time.monotonic() - began:.0f} s", style="dim", highlight=False)
+        except (BenchFailed, LocalError) as error:
+            self.missing[name] = str(error)
+            self.console.print(f"{self._clock()}  {name}: not measured: {error}", style="red", markup=False)
+
+    def _clock(self) -> str:
+        seconds = round(time.monotonic() - self.began)
+        return f"{seconds // 60}:{seconds % 60:02}"
 
 
 def main(
@@ -41,40 +107,26 @@ def main(
 ) -> None:
     """Measure, print a table, and write it with all repeats to .patchbay/bench (or, with --publish, into the repository)."""
     console = Console(width=None if os.isatty(1) else 180)
-    wanted = (
-        names or os.environ.get("BENCH", "").replace(",", " ").split() or [name for name in BENCHES if name not in BY_NAME_ONLY]
-    )
-    unknown = [name for name in wanted if name not in BENCHES]
+    named = names or os.environ.get("BENCH", "").replace(",", " ").split()
+    unknown = [name for name in named if name not in BENCHES]
     if unknown:
         console.print(f"There is no bench '{unknown[0]}'. There are: {', '.join(BENCHES)}.", style="red")
         raise typer.Exit(2)
     telemetry.set_up("bench", "error", as_json=False)
     machine = facts()
-    lines, missing = _measure(console, wanted)
-    if lines:
-        report.print_table(console, machine, lines)
+    run = Run(console, named or [name for name in BENCHES if name not in ONLY_BY_NAME], bool(named))
+    run.go()
+    machine |= others(run.busy)
+    if run.lines:
+        report.print_table(console, machine, run.lines)
     folder = HERE if publish else SCRATCH
-    report.write(folder, machine, lines, missing)
+    report.write(folder, machine, run.lines, run.missing)
     console.print(f"Written to {os.path.relpath(folder)}", highlight=False)
-    raise typer.Exit(1 if missing else 0)
+    raise typer.Exit(1 if run.missing else 0)
 
 
-def _measure(console: Console, wanted: list[str]) -> tuple[list[Line], dict[str, str]]:
-    lines: list[Line] = []
-    missing: dict[str, str] = {}
-    for name in wanted:
-        began = time.monotonic()
-        try:
-            lines += uvloop.run(_one(name))
-            console.print(f"{name}: {time.monotonic() - began:.0f} s", style="dim", highlight=False)
-        except (BenchFailed, LocalError) as error:
-            missing[name] = str(error)
-            console.print(f"{name}: not measured: {error}", style="red", markup=False)
-    return lines, missing
-
-
-async def _one(name: str) -> list[Line]:
-    return await BENCHES[name]()
+async def _coroutine(bench: Callable[[], Awaitable[list[Line]]]) -> list[Line]:
+    return await bench()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 
 from bench.figures import Repeat
+from bench.progress import tell
 
 Measure = Callable[[], Awaitable[Repeat]]
 REPEATS = 5
@@ -22,15 +23,21 @@ def repeats() -> int:
     return QUICK_REPEATS if quick() else REPEATS
 
 
-async def interleaved(baseline: Measure, product: Measure, times: int | None = None) -> tuple[list[Repeat], list[Repeat]]:
+async def interleaved(what: str, baseline: Measure, product: Measure) -> tuple[list[Repeat], list[Repeat]]:
     """Baseline, product, baseline, product …: (the product's repeats, the baseline's repeats)."""
     products, baselines = [], []
-    for _ in range(times or repeats()):
+    for turn in range(1, repeats() + 1):
+        tell(f"{what}: baseline, {turn} of {repeats()}")
         baselines.append(await baseline())
+        tell(f"{what}: {turn} of {repeats()}")
         products.append(await product())
     return products, baselines
 
 
-async def repeated(product: Measure, times: int | None = None) -> list[Repeat]:
-    """A product for which there is no baseline, several times."""
-    return [await product() for _ in range(times or repeats())]
+async def repeated(what: str, product: Measure) -> list[Repeat]:
+    """A product for which there is no baseline, as often."""
+    found = []
+    for turn in range(1, repeats() + 1):
+        tell(f"{what}: {turn} of {repeats()}")
+        found.append(await product())
+    return found

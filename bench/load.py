@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, cast
 
 import httptools
@@ -22,10 +23,15 @@ from bench.figures import percentile
 from bench.requests import Target, make
 
 ANSWER_SECONDS = 20.0
+REFUSALS = ("429", "503")
+NO_ANSWER = "no answer"
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send. `per_second` is for open load; `first` is the number of the first request, unique over a whole run."""
+    """What to send. `per_second` is for open load; `first` is the number of the first request, unique over a whole run.
+
+    Of open load `connections` is the most: they are made when all others are busy.
+    """
 
     mode: Literal["closed", "open"]
     target: Target
@@ -46,15 +52,25 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back. Milliseconds; `sent` only when the job asked to keep it."""
+    """What came back. Milliseconds, of what was accepted; `sent` only when the job asked to keep it.
+
+    `statuses` counts answers by status, and under "no answer" what was cut off or took longer than ANSWER_SECONDS;
+    `unadvised` those of 429 and 503 that did not say with Retry-After when to come again.
+    """
 
     rate: float
     p50_ms: float
     p99_ms: float
     statuses: dict[str, int]
     next: int
+    unadvised: int = 0
     first_refusal: str = ""
     sent: list[Sent] = []
+
+    @property
+    def accepted(self) -> int:
+        """How many were answered with success."""
+        return sum(count for status, count in self.statuses.items() if status.startswith("2"))
 
 
 class Connection(asyncio.Protocol):
@@ -65,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
         self._body = b""
+        self.advised = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
@@ -82,7 +99,12 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Part of httptools' callbacks."""
-        self._body = b""
+        self._body, self.advised = b"", False
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        """Part of httptools' callbacks."""
+        if name.lower() == b"retry-after":
+            self.advised = True
 
     def on_body(self, body: bytes) -> None:
         """Part of httptools' callbacks."""
@@ -93,9 +115,14 @@ class Connection(asyncio.Protocol):
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result((self._parser.get_status_code(), self._body))
 
+    @property
+    def usable(self) -> bool:
+        """Whether another request can be sent on it."""
+        return self._transport is not None and not self._transport.is_closing()
+
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send and wait for status and body. Raises ConnectionError, TimeoutError."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.usable:
             raise ConnectionError("the connection is closed")
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -108,74 +135,100 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
+class Pool:
+    """Connections to one server, made when all are busy, at most so many at once."""
+
+    def __init__(self, host: str, port: int, most: int) -> None:
+        self._place = (host, port)
+        self._free: deque[Connection] = deque()
+        self._room = asyncio.Semaphore(most)
+
+    async def exchange(self, request: bytes) -> tuple[int, bytes, bool]:
+        """Status, body, and whether the answer had Retry-After. Raises OSError, TimeoutError; then the connection is gone."""
+        async with self._room:
+            connection = await self._taken()
+            try:
+                status, body = await connection.exchange(request)
+            except BaseException:
+                connection.close()
+                raise
+            self._free.append(connection)
+            return status, body, connection.advised
+
+    async def _taken(self) -> Connection:
+        while self._free:
+            connection = self._free.pop()
+            if connection.usable:
+                return connection
+        async with asyncio.timeout(ANSWER_SECONDS):
+            _, made = await asyncio.get_running_loop().create_connection(Connection, *self._place)
+        return made
+
+    def close(self) -> None:
+        """Hang up all."""
+        for connection in self._free:
+            connection.close()
+
+
 class Run:
     """One job under way."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.made: Callable[[int], bytes] = make(job.target)
+        self.pool = Pool(job.target.host, job.target.port, job.connections)
         self.number = job.first
         self.statuses: Counter[str] = Counter()
         self.latencies: list[float] = []
         self.sent: list[Sent] = []
         self.refusal = ""
+        self.unadvised = 0
         self.ended = 0.0
 
     async def go(self) -> Outcome:
         """Do the job."""
-        loop = asyncio.get_running_loop()
-        job = self.job
-        made = [await loop.create_connection(Connection, job.target.host, job.target.port) for _ in range(job.connections)]
-        connections = [protocol for _, protocol in made]
-        began = time.monotonic()
+        job, began = self.job, time.monotonic()
         if job.mode == "closed":
-            await asyncio.gather(*(self._closed(connection, began + job.seconds) for connection in connections))
+            await asyncio.gather(*(self._closed(began + job.seconds) for _ in range(job.connections)))
         else:
-            await self._open(connections, began)
+            await self._open(began)
         took = (self.ended or time.monotonic()) - began
-        for connection in connections:
-            connection.close()
+        self.pool.close()
         return Outcome(
             rate=len(self.latencies) / took,
-            p50_ms=percentile(self.latencies, 0.5) * 1000,
-            p99_ms=percentile(self.latencies, 0.99) * 1000,
+            p50_ms=percentile(self.latencies, 0.5) * 1000 if self.latencies else 0.0,
+            p99_ms=percentile(self.latencies, 0.99) * 1000 if self.latencies else 0.0,
             statuses=dict(self.statuses),
             next=self.number,
+            unadvised=self.unadvised,
             first_refusal=self.refusal,
             sent=self.sent,
         )
 
-    async def _closed(self, connection: Connection, until: float) -> None:
+    async def _closed(self, until: float) -> None:
         while time.monotonic() < until:
-            await self._one(connection, time.monotonic())
+            await self._one(time.monotonic())
 
-    async def _open(self, connections: list[Connection], began: float) -> None:
-        free: asyncio.Queue[Connection] = asyncio.Queue()
-        for connection in connections:
-            free.put_nowait(connection)
-
-        async def send(due: float) -> None:
-            connection = await free.get()
-            try:
-                await self._one(connection, due)
-            finally:
-                free.put_nowait(connection)
-
+    async def _open(self, began: float) -> None:
         async with asyncio.TaskGroup() as group:
             for n in range(round(self.job.per_second * self.job.seconds)):
                 due = began + n / self.job.per_second
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                group.create_task(send(due))
+                group.create_task(self._one(due))
 
-    async def _one(self, connection: Connection, due: float) -> None:
+    async def _one(self, due: float) -> None:
         request = self.made(self.number)
         self.number += 1
         began = time.monotonic()
-        status, body = await connection.exchange(request)
+        status, body, advised = NO_ANSWER, b"", True
+        with suppress(OSError, TimeoutError):
+            code, body, advised = await self.pool.exchange(request)
+            status = str(code)
         self.ended = time.monotonic()
-        self.statuses[str(status)] += 1
-        if not 200 <= status < 300:
+        self.statuses[status] += 1
+        if not status.startswith("2"):
             self.refusal = self.refusal or body.decode("utf-8", "replace")[:400]
+            self.unadvised += status in REFUSALS and not advised
             return
         self.latencies.append(self.ended - due)
         if self.job.keep:

@@ -49,8 +49,9 @@ def _number(value: float) -> str:
 
 def print_table(console: Console, facts: Mapping[str, str], lines: Sequence[Line]) -> None:
     """Machine on top, then the lines."""
+    widest = max(map(len, facts))
     for name, value in facts.items():
-        console.print(f"{name:>14}  {value}", markup=False, highlight=False)
+        console.print(f"{name:>{widest}}  {value}", markup=False, highlight=False)
     table = Table(*COLUMNS[:-1], box=SIMPLE_HEAD)
     table.add_column("verdict", no_wrap=True)
     for cells in rows(lines):

@@ -15,9 +15,11 @@ TEXT = "Hello, my order has not arrived and the tracking page shows nothing sinc
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and what. `key` is the API key for contacts; `token` signs for Twilio, whose URL is `signed_url`."""
+    """Where and what: a generic contact on a chat, one on e-mail, an SMS. `key` is the API key for contacts; `token` signs for
+    Twilio, whose URL is `signed_url`.
+    """
 
-    kind: Literal["contact", "sms"]
+    kind: Literal["contact", "mail", "sms"]
     host: str
     port: int
     path: str
@@ -28,25 +30,35 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 def make(target: Target) -> Callable[[int], bytes]:
     """The function that makes the nth request."""
-    return _contact(target) if target.kind == "contact" else _sms(target)
+    if target.kind == "sms":
+        return _sms(target)
+    return _contact(target, contact_body if target.kind == "contact" else mail_body)
 
 
 def contact_body(n: int) -> bytes:
-    """A generic contact of the nth customer."""
+    """A generic contact of the nth customer, on a chat."""
     return (
         f'{{"id":"bench-{n}","channel":"chat","inbox":"bench","handle":{{"kind":"visitor","value":"visitor-{n}"}},'
         f'"name":"Visitor {n}","text":"{TEXT}","language":"en"}}'
     ).encode()
 
 
-def _contact(target: Target) -> Callable[[int], bytes]:
+def mail_body(n: int) -> bytes:
+    """A generic contact of the nth customer, on e-mail: what an agent answers is sent there."""
+    return (
+        f'{{"id":"bench-{n}","channel":"email","inbox":"letters","handle":{{"kind":"email","value":"visitor-{n}@bench.invalid"}},'
+        f'"name":"Visitor {n}","text":"{TEXT}","language":"en"}}'
+    ).encode()
+
+
+def _contact(target: Target, body_of: Callable[[int], bytes]) -> Callable[[int], bytes]:
     head = (
         f"POST {target.path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\nAuthorization: Bearer {target.key}\r\n"
         "Content-Type: application/json\r\nIdempotency-Key: "
     ).encode()
 
     def nth(n: int) -> bytes:
-        body = contact_body(n)
+        body = body_of(n)
         return b"%sbench-%d\r\nContent-Length: %d\r\n\r\n%s" % (head, n, len(body), body)
 
     return nth

@@ -33,7 +33,7 @@ from shared.personal import KeyRing
 from shared.settings import Settings
 
 NAME = "consumer"
-TICKETS_ON_LOG = 2_500
+TICKETS_ON_LOG = 1_600
 DEADLINE_SECONDS = 120.0
 GOAL = Goal("ratio", "at least", 0.5)
 BARE = 'CREATE TABLE metrics.bare (topic text, partition integer, "offset" bigint, key text, value bytea)'
@@ -99,7 +99,7 @@ async def _line(
     async def baseline() -> Repeat:
         return {"rate": await write_bare(here.settings(await here.database(template=bare)), records)}
 
-    products, baselines = await interleaved(baseline, product)
+    products, baselines = await interleaved(name, baseline, product)
     column = Column("rate", f"events into PostgreSQL, {name}", "events/s", (GOAL,))
     return lines(NAME, (column,), products, baselines, "the same batches: offsets compared and set, records inserted as they are")
 

@@ -1,12 +1,15 @@
 """Intake beside a bare handler: contacts and signed SMS over loopback HTTP, each stored, numbered and in the outbox.
 
-The relay sends what was accepted meanwhile, as it does in service; a baseline starts when the outbox is empty again.
+First as many as can be (closed load), then at fixed rates (open load), for the time from when a request was due until it
+was answered. The relay sends what was accepted meanwhile, as in service; a baseline starts when the outbox is empty again.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import asyncpg
 import httpx
@@ -22,8 +25,13 @@ from deploy.local.ports import HOST, free_ports
 
 NAME = "intake"
 CONNECTIONS = 32
-SECONDS = 4.0
+OPEN_CONNECTIONS = 256
+SECONDS = 2.5
+OPEN_SECONDS = 2.5
+QUICK_SECONDS = 1.5
 DRAIN_SECONDS = 60.0
+PER_SECOND = 100.0
+SHARES = (0.5, 0.8)
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105 - signs what this bench sends to itself
 RATE = Goal("ratio", "at least", 1.0)
 P99 = Goal("ratio", "at most", 2.0)
@@ -42,13 +50,26 @@ class Stage:
     bare: Target
     next: int = 1
 
-    async def send(self, target: Target) -> Repeat:
-        """Flood one target over keep-alive connections."""
-        seconds = SECONDS / 2 if quick() else SECONDS
-        outcome = await self._send(target, seconds)
-        return {"rate": outcome.rate, "p50": outcome.p50_ms, "p99": outcome.p99_ms}
+    async def flood(self, target: Target) -> Repeat:
+        """As much as the target takes over keep-alive connections."""
+        outcome = await self._flood(target, QUICK_SECONDS if quick() else SECONDS)
+        return {"rate": outcome.rate}
 
-    async def _send(self, target: Target, seconds: float) -> Outcome:
+    async def offer(self, target: Target, per_second: float) -> Repeat:
+        """So many a second, whatever is answered when."""
+        job = Job(
+            mode="open",
+            target=target,
+            connections=OPEN_CONNECTIONS,
+            seconds=QUICK_SECONDS if quick() else OPEN_SECONDS,
+            first=self.next,
+            per_second=per_second,
+        )
+        outcome = await load(job)
+        self.next = outcome.next
+        return {"p50": outcome.p50_ms, "p99": outcome.p99_ms}
+
+    async def _flood(self, target: Target, seconds: float) -> Outcome:
         job = Job(mode="closed", target=target, connections=CONNECTIONS, seconds=seconds, first=self.next)
         outcome = await load(job)
         self.next = outcome.next
@@ -57,7 +78,7 @@ class Stage:
     async def warm_up(self) -> None:
         """Let both sides open their pools and prepare their statements."""
         for target in (self.bare_at("/contacts"), self.bare_at("/lean/contacts"), self.bare_sms, self.contacts, self.sms):
-            await self._send(target, 1.0)
+            await self._flood(target, 1.0)
         await self.drained()
 
     def bare_at(self, path: str) -> Target:
@@ -138,35 +159,60 @@ async def _contacts(stage: Stage) -> list[Line]:
     lean: list[Repeat] = []
 
     async def baseline() -> Repeat:
-        lean.append(await stage.send(stage.bare_at("/lean/contacts")))
-        return await stage.send(stage.bare_at("/contacts"))
+        lean.append(await stage.flood(stage.bare_at("/lean/contacts")))
+        return await stage.flood(stage.bare_at("/contacts"))
 
     async def product() -> Repeat:
-        measured = await stage.send(stage.contacts)
-        await stage.drained()
-        return measured
+        return await _drained(stage, stage.flood(stage.contacts))
 
-    products, baselines = await interleaved(baseline, product)
-    bounded = (
-        Column("rate", "generic contacts accepted", "contacts/s", (RATE,)),
-        Column("p50", "generic contact, p50", "ms"),
-        Column("p99", "generic contact, p99", "ms", (P99,)),
-    )
-    beside = (Column("rate", "generic contacts accepted, beside asyncpg alone", "contacts/s"),)
-    return [*lines(NAME, bounded, products, baselines, ROW), *lines(NAME, beside, products, lean, LEAN)]
+    products, baselines = await interleaved("contacts", baseline, product)
+    bounded = Column("rate", "generic contacts accepted", "contacts/s", (RATE,))
+    beside = Column("rate", "generic contacts accepted, beside asyncpg alone", "contacts/s")
+    capacity = min(_median(products), _median(baselines))
+    found = [
+        *lines(NAME, (bounded,), products, baselines, ROW),
+        *lines(NAME, (beside,), products, lean, LEAN),
+        Line(NAME, "capacity of the slower of both, of which the rates below are shares", "contacts/s", (capacity,)),
+    ]
+    offered = {f"{PER_SECOND:.0f}/s": PER_SECOND, **{f"{share:.0%} of capacity": share * capacity for share in SHARES}}
+    for name, per_second in offered.items():
+        found += await _at(stage, "generic contact", name, per_second, stage.contacts, stage.bare_at("/contacts"), ROW)
+    return found
 
 
 async def _sms(stage: Stage) -> list[Line]:
     async def product() -> Repeat:
-        measured = await stage.send(stage.sms)
-        await stage.drained()
-        return measured
+        return await _drained(stage, stage.flood(stage.sms))
 
-    products, baselines = await interleaved(lambda: stage.send(stage.bare_sms), product)
+    products, baselines = await interleaved("SMS", lambda: stage.flood(stage.bare_sms), product)
+    column = Column("rate", "signed SMS accepted", "SMS/s", (RATE,))
+    return [
+        *lines(NAME, (column,), products, baselines, FORM_ROW),
+        *await _at(stage, "signed SMS", f"{PER_SECOND:.0f}/s", PER_SECOND, stage.sms, stage.bare_sms, FORM_ROW),
+    ]
+
+
+async def _at(
+    stage: Stage, what: str, name: str, per_second: float, product: Target, baseline: Target, baseline_name: str
+) -> list[Line]:
+    """The time to the answer at a rate that both sides are offered."""
+    products, baselines = await interleaved(
+        f"{what} at {name}",
+        lambda: stage.offer(baseline, per_second),
+        lambda: _drained(stage, stage.offer(product, per_second)),
+    )
     columns = (
-        Column("rate", "signed SMS accepted", "SMS/s", (RATE,)),
-        Column("p99", "signed SMS, p99", "ms", (P99,)),
+        Column("p50", f"{what} due → accepted, p50, {name}", "ms"),
+        Column("p99", f"{what} due → accepted, p99, {name}", "ms", (P99,)),
     )
-    return lines(
-        NAME, columns, products, baselines, "for SMS, a bare handler that parses the form, verifies nothing and commits one row"
-    )
+    return lines(NAME, columns, products, baselines, baseline_name)
+
+
+async def _drained(stage: Stage, sending: Awaitable[Repeat]) -> Repeat:
+    measured = await sending
+    await stage.drained()
+    return measured
+
+
+def _median(found: Sequence[Repeat]) -> float:
+    return median(repeat["rate"] for repeat in found)

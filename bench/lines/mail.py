@@ -19,7 +19,7 @@ from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 
 NAME = "mail"
-ROUNDS = 150
+ROUNDS = 60
 GOALS = (Goal("ratio", "at least", 0.5), Goal("value", "at least", 300.0))
 TEXTS = (
     TEXT,
@@ -52,7 +52,7 @@ async def run() -> list[Line]:
         structured.append({"rate": _rate(_structured, mails)})
         return {"rate": _rate(_plainly, mails)}
 
-    products, baselines = await interleaved(baseline, product)
+    products, baselines = await interleaved("mails", baseline, product)
     bounded = (Column("rate", "small mails parsed on one core", "mails/s", GOALS),)
     beside = (Column("rate", "small mails parsed, beside policy.default", "mails/s"),)
     return [

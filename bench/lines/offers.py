@@ -8,24 +8,30 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-
-import httpx
+from functools import partial
 
 from bench.figures import Column, Goal, Line, Repeat, lines, percentile
-from bench.interleave import quick
+from bench.interleave import quick, repeated
 from bench.lines.system import System, system
 from bench.load import Job, Sent
-from bench.tasks import end
+from bench.streams import following
 from bench.world import BenchFailed, load
 from deploy.local.ports import HOST
 
 NAME = "offers"
 RATES = (20, 100)
-SECONDS = 20.0
-QUICK_SECONDS = 6.0
-WARM_UP_SECONDS = 3.0
-CONNECTIONS = 64
-LATE_SECONDS = 30.0
+SECONDS = 4.0
+QUICK_SECONDS = 3.0
+CONNECTIONS = 128
+LATE_SECONDS = 60.0
+NAMES = {
+    "answer_p50": "request due → accepted, p50",
+    "answer_p99": "request due → accepted, p99",
+    "after_p50": "accepted → offer on the stream, p50",
+    "after_p99": "accepted → offer on the stream, p99",
+    "whole_p50": "request due → offer on the stream, p50",
+    "whole_p99": "request due → offer on the stream, p99",
+}
 GOALS: Mapping[tuple[int, str], Goal] = {
     (100, "after_p50"): Goal("value", "at most", 40.0),
     (100, "after_p99"): Goal("value", "at most", 250.0),
@@ -33,79 +39,64 @@ GOALS: Mapping[tuple[int, str], Goal] = {
 
 
 @dataclass(slots=True)
-class Streams:
-    """The agents' live streams: when the offer of which ticket arrived, in monotonic seconds of this machine."""
+class Offers:
+    """When the offer of which ticket arrived on a stream, in monotonic seconds of this machine."""
 
     arrived: dict[str, float] = field(default_factory=dict)
+    number: int = 1
 
-    async def follow(self, url: str, key: str, ready: asyncio.Event) -> None:
-        """One agent's stream, until cancelled."""
-        headers = {"Authorization": f"Bearer {key}"}
-        kind = ""
-        async with (
-            httpx.AsyncClient(timeout=httpx.Timeout(10, read=None)) as client,
-            client.stream("GET", url, headers=headers) as answer,
-        ):
-            async for line in answer.aiter_lines():
-                now = time.monotonic()
-                if line.startswith("event:"):
-                    kind = line[6:].strip()
-                    ready.set()
-                elif line.startswith("data:") and kind == "offer.made":
-                    self.arrived.setdefault(str(json.loads(line[5:])["ticket_id"]), now)
+    def told(self, _path: str, kind: str, data: str) -> None:
+        """An event of a stream."""
+        if kind == "offer.made":
+            self.arrived.setdefault(str(json.loads(data)["ticket_id"]), time.monotonic())
 
     @asynccontextmanager
-    async def open(self, running: System) -> AsyncIterator[None]:
+    async def heard(self, running: System) -> AsyncIterator[None]:
         """The streams of all agents, for as long as the context lasts."""
-        base = f"http://{HOST}:{running.ports['routing']}/v1/agents"
-        ready = {agent: asyncio.Event() for agent in running.agents}
-        tasks = [
-            asyncio.create_task(self.follow(f"{base}/{agent}/stream", key, ready[agent])) for agent, key in running.agents.items()
-        ]
-        try:
-            async with asyncio.timeout(20):
-                await asyncio.gather(*(one.wait() for one in ready.values()))
+        paths = {f"/v1/agents/{agent}/stream": key for agent, key in running.agents.items()}
+        async with following(HOST, running.ports["routing"], paths, self.told):
             yield
-        finally:
-            await end(*tasks)
 
-    async def all_of(self, tickets: list[str]) -> None:
+    async def all_of(self, tickets: set[str]) -> None:
         """Wait for the offers of these tickets. Raises BenchFailed."""
         deadline = time.monotonic() + LATE_SECONDS
-        while not self.arrived.keys() >= set(tickets):
+        while missing := tickets - self.arrived.keys():
             if time.monotonic() > deadline:
-                missing = len(set(tickets) - self.arrived.keys())
-                raise BenchFailed(f"{missing} of {len(tickets)} tickets were not offered within {LATE_SECONDS:.0f} s")
+                raise BenchFailed(f"{len(missing)} of {len(tickets)} tickets were not offered within {LATE_SECONDS:.0f} s")
             await asyncio.sleep(0.05)
+
+    async def at(self, running: System, rate: float) -> Repeat:
+        """Contacts at this rate until each is offered; milliseconds."""
+        job = Job(
+            mode="open",
+            target=running.contacts,
+            connections=CONNECTIONS,
+            seconds=QUICK_SECONDS if quick() else SECONDS,
+            first=self.number,
+            per_second=rate,
+            keep=True,
+        )
+        outcome = await load(job)
+        self.number = outcome.next
+        sent = {str(json.loads(one.body)["ticket_id"]): one for one in outcome.sent}
+        await self.all_of(set(sent))
+        return {"answer_p50": outcome.p50_ms, "answer_p99": outcome.p99_ms, **_latencies(sent, self.arrived)}
 
 
 async def run() -> list[Line]:
-    """Measure at each rate; one repeat each, because a run of so many contacts is a sample by itself."""
-    async with system(auto_accept=False) as running:
-        streams, found, number = Streams(), [], 1
-        async with streams.open(running):
-            _, number = await _at(running, streams, 50, WARM_UP_SECONDS, number)
-            for rate in RATES:
-                repeat, number = await _at(running, streams, rate, QUICK_SECONDS if quick() else SECONDS, number)
-                found += _lines(rate, repeat)
+    """Measure at each rate."""
+    offers, found = Offers(), []
+    async with system(auto_accept=False) as running, offers.heard(running):
+        await offers.at(running, RATES[-1] / 2)
+        for rate in RATES:
+            repeats = await repeated(f"{rate}/s", partial(offers.at, running, rate))
+            columns = [
+                Column(key, f"{what}, {rate}/s", "ms", (GOALS[rate, key],) if (rate, key) in GOALS else ())
+                for key, what in NAMES.items()
+            ]
+            found += lines(NAME, columns, repeats)
         await running.refuse_parked()
-        return found
-
-
-async def _at(running: System, streams: Streams, rate: float, seconds: float, first: int) -> tuple[Repeat, int]:
-    job = Job(
-        mode="open",
-        target=running.contacts,
-        connections=CONNECTIONS,
-        seconds=seconds,
-        first=first,
-        per_second=rate,
-        keep=True,
-    )
-    outcome = await load(job)
-    sent = {str(json.loads(one.body)["ticket_id"]): one for one in outcome.sent}
-    await streams.all_of(list(sent))
-    return {"answer_p50": outcome.p50_ms, "answer_p99": outcome.p99_ms, **_latencies(sent, streams.arrived)}, outcome.next
+    return found
 
 
 def _latencies(sent: Mapping[str, Sent], arrived: Mapping[str, float]) -> Repeat:
@@ -118,18 +109,3 @@ def _latencies(sent: Mapping[str, Sent], arrived: Mapping[str, float]) -> Repeat
         "whole_p50": percentile(whole, 0.5),
         "whole_p99": percentile(whole, 0.99),
     }
-
-
-def _lines(rate: int, repeat: Repeat) -> list[Line]:
-    names = {
-        "answer_p50": "request due → accepted, p50",
-        "answer_p99": "request due → accepted, p99",
-        "after_p50": "accepted → offer on the stream, p50",
-        "after_p99": "accepted → offer on the stream, p99",
-        "whole_p50": "request due → offer on the stream, p50",
-        "whole_p99": "request due → offer on the stream, p99",
-    }
-    columns = [
-        Column(key, f"{what}, {rate}/s", "ms", (GOALS[rate, key],) if (rate, key) in GOALS else ()) for key, what in names.items()
-    ]
-    return lines(NAME, columns, [repeat])

@@ -45,7 +45,7 @@ async def run() -> list[Line]:
             "open": _microseconds(partial(cipher.decrypt, nonce, boxed, bound)),
         }
 
-    products, baselines = await interleaved(baseline, product)
+    products, baselines = await interleaved("sealing", baseline, product)
     columns = (Column("seal", "seal one event's personal data", "µs"), Column("open", "open it", "µs"))
     return lines(NAME, columns, products, baselines, "AES-256-GCM alone on the same bytes")
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bench.figures import Column, Line, Repeat, lines, percentile
 from bench.fold import SCHEMA, create
-from bench.interleave import quick
+from bench.interleave import quick, repeats
+from bench.progress import tell
 from bench.requests import TEXT
 from bench.tasks import end
 from bench.world import BenchFailed, World, world
@@ -34,26 +35,38 @@ from shared.settings import Settings
 
 NAME = "relay"
 PER_SECOND = 100
-SECONDS = 15.0
-QUICK_SECONDS = 5.0
+SECONDS = 3.0
+QUICK_SECONDS = 2.0
 WARM_UP = 100
 DEADLINE_SECONDS = 30.0
 
 
 async def run() -> list[Line]:
-    """Measure Kafka alone, then the whole way."""
-    seconds = QUICK_SECONDS if quick() else SECONDS
+    """Measure Kafka alone and the whole way, by turns."""
     async with world() as here:
         await here.topics()
         settings = here.settings(await here.database(("keys",)))
         await create(settings, "intake", SCHEMA)
-        alone = await _kafka_alone(settings, seconds)
-        whole = await _whole(here, settings, seconds)
+        alone, whole = await _by_turns(here, settings)
     columns = (
         Column("p50", f"commit → applied elsewhere, p50, {PER_SECOND}/s", "ms"),
         Column("p99", f"commit → applied elsewhere, p99, {PER_SECOND}/s", "ms"),
     )
-    return lines(NAME, columns, [_figures(whole)], [_figures(alone)], "Kafka alone, from send to received")
+    return lines(NAME, columns, whole, alone, "Kafka alone, from send to received")
+
+
+async def _by_turns(here: World, settings: Settings) -> tuple[list[Repeat], list[Repeat]]:
+    """Both sides' figures; the consumer tells when it applied what only at its end."""
+    count = round(PER_SECOND * (QUICK_SECONDS if quick() else SECONDS))
+    alone, committed = [], []
+    async with _whole(here, settings) as (publisher, applied):
+        for turn in range(1, repeats() + 1):
+            tell(f"Kafka alone, {turn} of {repeats()}")
+            alone.append(_figures(await _kafka_alone(settings, count)))
+            tell(f"the whole way, {turn} of {repeats()}")
+            committed.append(await publisher.publish_paced(count))
+    at = applied()
+    return alone, [_figures([at[event] - when for event, when in one.items()]) for one in committed]
 
 
 def _figures(latencies: list[float]) -> Repeat:
@@ -73,7 +86,7 @@ async def _coroutine(one: Callable[[int], Awaitable[None]], n: int) -> None:
     await one(n)
 
 
-async def _kafka_alone(settings: Settings, seconds: float) -> list[float]:
+async def _kafka_alone(settings: Settings, count: int) -> list[float]:
     latencies: list[float] = []
     producer = await kafka.start_producer(settings, "bench")
     client: AIOKafkaConsumer = await kafka.start_consumer(settings, "bench", (SIGNALS.name,), group=None)
@@ -91,7 +104,6 @@ async def _kafka_alone(settings: Settings, seconds: float) -> list[float]:
         await _paced(WARM_UP, send)
         await _until(lambda: len(latencies) >= WARM_UP)
         latencies.clear()
-        count = round(PER_SECOND * seconds)
         await _paced(count, send)
         await _until(lambda: len(latencies) >= count)
     finally:
@@ -116,6 +128,15 @@ class Publisher:
     engine: AsyncEngine
     outbox: Outbox
     committed: dict[str, float] = field(default_factory=dict)
+    tickets: int = 0
+
+    async def publish_paced(self, count: int) -> dict[str, float]:
+        """So many tickets; when all are applied, the instants at which the events were committed."""
+        self.committed = {}
+        first, self.tickets = self.tickets, self.tickets + count
+        await _paced(count, lambda n: self.publish(first + n))
+        await _applied(self.engine, self.tickets)
+        return self.committed
 
     async def publish(self, n: int) -> None:
         """The nth ticket: opened, with its first message."""
@@ -131,32 +152,26 @@ class Publisher:
         self.committed[events[-1].id] = time.monotonic()
 
 
-async def _whole(here: World, settings: Settings, seconds: float) -> list[float]:
-    file = here.folder / "applied.json"
-    url = settings.database.get_secret_value()
+@asynccontextmanager
+async def _whole(here: World, settings: Settings) -> AsyncIterator[tuple[Publisher, Callable[[], dict[str, float]]]]:
+    """A publisher, a relay and a consumer, warmed up; and, once they have ended, when each event was applied."""
+    file, url = here.folder / "applied.json", settings.database.get_secret_value()
     here.spawn("relay", "bench.parts", "relay", database=url)
     consumer = here.spawn("consumer", "bench.parts", "consumer", str(file), database=url)
-    keys = KeyRing(settings.master_key_bytes())
-    outbox = Outbox(schema="intake", incarnation=1, keys=keys, wake=asyncio.Event())
+    outbox = Outbox(schema="intake", incarnation=1, keys=KeyRing(settings.master_key_bytes()), wake=asyncio.Event())
     publisher = Publisher(db.make_engine(settings, "bench"), outbox)
-    count = round(PER_SECOND * seconds)
+
+    def applied() -> dict[str, float]:
+        if not file.exists():
+            raise BenchFailed("the consumer did not write what it applied")
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, float])
+
     try:
-        await _paced(WARM_UP, publisher.publish)
-        await _applied(publisher.engine, WARM_UP)
-        publisher.committed.clear()
-        await _paced(count, lambda n: publisher.publish(WARM_UP + n))
-        await _applied(publisher.engine, WARM_UP + count)
+        await publisher.publish_paced(WARM_UP)
+        yield publisher, applied
     finally:
         await publisher.engine.dispose()
     await asyncio.to_thread(consumer.stop, DEADLINE_SECONDS)
-    return _latencies(file, publisher.committed)
-
-
-def _latencies(file: Path, committed: dict[str, float]) -> list[float]:
-    if not file.exists():
-        raise BenchFailed("the consumer did not write what it applied")
-    applied = msgspec.json.decode(file.read_bytes(), type=dict[str, float])
-    return [applied[event] - at for event, at in committed.items()]
 
 
 async def _applied(engine: AsyncEngine, tickets: int) -> None:

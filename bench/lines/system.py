@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,6 @@ import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.lines.intake import configure_inbox
 from bench.requests import Target
 from bench.world import BenchFailed, World, world
 from deploy.local.ports import HOST, free_ports
@@ -33,6 +32,11 @@ POLICY: Mapping[str, Any] = {
 }
 
 
+WAITING = (
+    "SELECT 'tickets without an agent', count(*) FROM routing.ticket WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL"
+)
+
+
 class NotSettled(BenchFailed):
     """Something was still behind when patience ended; the message says what."""
 
@@ -46,6 +50,8 @@ class System:
     ports: dict[str, int]
     contacts: Target
     admin: dict[str, str]
+    operations: str
+    environment: dict[str, str]
     agents: dict[str, str] = field(default_factory=dict)
 
     def pids(self) -> dict[str, int]:
@@ -61,15 +67,17 @@ class System:
         if answer.status_code >= 300:
             raise BenchFailed(f"{service} refused {method} {path}: {answer.text[:300]}")
 
-    async def settled(self, seconds: float) -> float:
-        """Wait until nothing is behind; how long that took. Raises NotSettled."""
+    async def settled(self, seconds: float, also: Sequence[str] = ()) -> float:
+        """Wait until nothing is behind; how long that took. `also` are statements that tell a name and a number that has to
+        become 0. Raises NotSettled.
+        """
         loop = asyncio.get_running_loop()
         client = await kafka.start_consumer(self.here.settings(self.database), "bench-ends", (), group=None)
         connection = await asyncpg.connect(self.database, timeout=10)
         began = loop.time()
         try:
             async with asyncio.timeout(seconds):
-                while left := await _behind(connection, client):  # noqa: ASYNC110 - it happens in other processes
+                while left := await _behind(connection, client, also):  # noqa: ASYNC110 - it happens in other processes
                     await asyncio.sleep(0.1)
             return loop.time() - began
         except TimeoutError:
@@ -78,24 +86,25 @@ class System:
             await connection.close(timeout=10)
             await kafka.stop(client)
 
-    async def refuse_parked(self) -> None:
-        """Raises BenchFailed when a service could not take something: then what was measured is not the system at work."""
+    async def count(self, statement: str) -> int:
+        """The one number that a statement tells."""
         connection = await asyncpg.connect(self.database, timeout=10)
         try:
-            parked = {name: await connection.fetchval(f"SELECT count(*) FROM {name}.parked", timeout=10) for name in SERVICES}
+            return int(await connection.fetchval(statement, timeout=30))
         finally:
             await connection.close(timeout=10)
+
+    async def refuse_parked(self) -> None:
+        """Raises BenchFailed when a service could not take something: then what was measured is not the system at work."""
+        parked = {name: await self.count(f"SELECT count(*) FROM {name}.parked") for name in SERVICES}
         if any(parked.values()):
             raise BenchFailed(f"records were parked: {parked}")
 
 
-async def _behind(connection: asyncpg.Connection, client: AIOKafkaConsumer) -> dict[str, int]:
+async def _behind(connection: asyncpg.Connection, client: AIOKafkaConsumer, also: Sequence[str]) -> dict[str, int]:
     """What was accepted and not yet taken everywhere: tickets without an agent, rows of outboxes, records not consumed."""
-    waiting = (
-        "SELECT 'tickets without an agent', count(*) FROM routing.ticket WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL"
-    )
-    outboxes = " UNION ALL ".join(f"SELECT 'outbox of {name}', count(*) FROM {name}.outbox" for name in SERVICES)
-    rows = await connection.fetch(f"{waiting} UNION ALL {outboxes}", timeout=10)
+    outboxes = (f"SELECT 'outbox of {name}', count(*) FROM {name}.outbox" for name in SERVICES)
+    rows = await connection.fetch(" UNION ALL ".join((WAITING, *outboxes, *also)), timeout=10)
     left = {name: count for name, count in rows if count}
     if left:
         return left
@@ -109,14 +118,17 @@ async def _behind(connection: asyncpg.Connection, client: AIOKafkaConsumer) -> d
 
 
 @asynccontextmanager
-async def system(*, auto_accept: bool) -> AsyncIterator[System]:
-    """Start everything and configure it. `auto_accept`: tickets go to agents without their asking."""
+async def system(*, auto_accept: bool, mail_port: int | None = None) -> AsyncIterator[System]:
+    """Start everything and configure it. `auto_accept`: tickets go to agents without their asking. `mail_port`: of the
+    server that takes what is sent to customers.
+    """
     async with world() as here:
         await here.topics()
         database = await here.database()
         ports = dict(zip((*SERVICES, "smtp"), free_ports(len(SERVICES) + 1), strict=True))
         environment = {
             **{f"PATCHBAY_{name.upper()}_PORT": str(port) for name, port in ports.items()},
+            **({"PATCHBAY_INTAKE_MAIL_PORT": str(mail_port)} if mail_port is not None else {}),
             "PATCHBAY_ROUTING_PRESENCE_SECONDS": PRESENCE_SECONDS,
         }
         children = [here.spawn(name, f"services.{name}", database=database, **environment) for name in SERVICES]
@@ -124,9 +136,9 @@ async def system(*, auto_accept: bool) -> AsyncIterator[System]:
             await here.ready(child, ports[child.name])
         admin = await here.api_key(database, "admin", "admin")
         key = await here.api_key(database, "connector", "intake:write")
+        operations = await here.api_key(database, "operations", "ops:read")
         contacts = Target(kind="contact", host=HOST, port=ports["intake"], path="/v1/contacts", key=key)
-        running = System(here, database, ports, contacts, {"Authorization": f"Bearer {admin}"})
-        await configure_inbox(ports["intake"], admin)
+        running = System(here, database, ports, contacts, {"Authorization": f"Bearer {admin}"}, operations, environment)
         await _configure(running, auto_accept=auto_accept)
         for agent in AGENTS:
             running.agents[agent] = await here.api_key(database, agent, f"agent:{agent}")
@@ -135,6 +147,9 @@ async def system(*, auto_accept: bool) -> AsyncIterator[System]:
 
 async def _configure(running: System, *, auto_accept: bool) -> None:
     queue = {"name": {"en": "Support"}, "position": 1, "team_ids": ["support"], "offer_timeout_seconds": 3600}
+    await running.call("PUT", "intake", "/v1/inboxes/bench", {"channel": "chat", "address": "bench", "confirm": False})
+    letters = {"channel": "email", "address": "letters@bench.invalid", "confirm": False}
+    await running.call("PUT", "intake", "/v1/inboxes/letters", letters)
     await running.call("PUT", "sla", "/v1/policies/standard", POLICY)
     await running.call("PUT", "routing", "/v1/teams/support", {"name": {"en": "Support"}})
     await running.call("PUT", "routing", "/v1/queues/support", {**queue, "auto_accept": auto_accept})
