@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.header import Header
+from email.mime.base import MIMEBase
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.policy import compat32
 from email.utils import format_datetime, formataddr
 from hashlib import blake2b
 from html import escape
@@ -16,6 +19,7 @@ from simulator.http_client import NoAnswer
 
 # What older programs write instead of UTF-8.
 OLD_CHARSETS = {"he": "windows-1255", "ar": "windows-1256", "ro": "iso-8859-16", "en": "windows-1252"}
+CRLF = compat32.clone(linesep="\r\n")
 MULTIPART, OLD = (1, 3), 2  # of the four styles; the one left is plain UTF-8
 
 
@@ -36,24 +40,24 @@ class Mail:
 
 
 def compose(mail: Mail, style: int) -> bytes:
-    """The mail as it is sent, the same bytes each time."""
-    message = EmailMessage(policy=SMTP)
+    """The mail as it is sent, the same bytes each time. With the older MIME classes, which take a fifth of the time."""
+    text = f"{mail.text}\n\n{mail.quoted}".strip() + "\n"
+    message: MIMEBase = MIMEText(text, "plain", _charset(text, mail.language) if style == OLD else "utf-8")
+    if style in MULTIPART:
+        direction = "rtl" if mail.language in ("he", "ar") else "ltr"
+        lines = "<br>".join(escape(line) for line in text.splitlines())
+        html = MIMEText(f'<html><body dir="{direction}">{lines}</body></html>\n', "html", "utf-8")
+        boundary = f"=_{blake2b(mail.message_ref.encode(), digest_size=12).hexdigest()}"
+        message = MIMEMultipart("alternative", boundary, [message, html])
     message["From"] = formataddr((mail.name, mail.sender))
     message["To"] = mail.to
-    message["Subject"] = mail.subject
+    message["Subject"] = Header(mail.subject, "us-ascii" if mail.subject.isascii() else "utf-8").encode()
     message["Date"] = format_datetime(mail.at)
     message["Message-ID"] = mail.message_ref
     if mail.refs:
         message["In-Reply-To"] = mail.refs[-1]
-        message["References"] = " ".join(mail.refs)
-    text = f"{mail.text}\n\n{mail.quoted}".strip() + "\n"
-    message.set_content(text, charset=_charset(text, mail.language) if style == OLD else "utf-8")
-    if style in MULTIPART:
-        direction = "rtl" if mail.language in ("he", "ar") else "ltr"
-        lines = "<br>".join(escape(line) for line in text.splitlines())
-        message.add_alternative(f'<html><body dir="{direction}">{lines}</body></html>\n', subtype="html")
-        message.set_boundary(f"=_{blake2b(mail.message_ref.encode(), digest_size=12).hexdigest()}")
-    return message.as_bytes()
+        message["References"] = "\n ".join(mail.refs)
+    return message.as_bytes(policy=CRLF)
 
 
 def _charset(text: str, language: str) -> str:

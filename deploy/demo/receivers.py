@@ -24,22 +24,24 @@ from shared.http import Server
 
 @dataclass
 class Mailbox:
-    """Mails that arrived, by recipient. `listeners` hear of each, in the mail server's thread; without `keep` only they do."""
+    """Mails that arrived, by recipient. `listeners` hear of each as (recipient, bytes) in the mail server's thread; without
+    `keep` only they do.
+    """
 
     mails: list[tuple[str, EmailMessage]] = field(default_factory=list)
-    listeners: list[Callable[[str, EmailMessage], None]] = field(default_factory=list)
+    listeners: list[Callable[[str, bytes], None]] = field(default_factory=list)
     keep: bool = True
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a mail for each of its recipients."""
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        message = email.message_from_bytes(content, policy=email.policy.default)
-        arrived = [(recipient.lower(), message) for recipient in envelope.rcpt_tos]
+        recipients = [recipient.lower() for recipient in envelope.rcpt_tos]
         if self.keep:
-            self.mails.extend(arrived)
+            message = email.message_from_bytes(content, policy=email.policy.default)
+            self.mails.extend((recipient, message) for recipient in recipients)
         for listener in self.listeners:
-            for recipient, _ in arrived:
-                listener(recipient, message)
+            for recipient in recipients:
+                listener(recipient, content)
         return "250 taken"
 
     def for_(self, address: str) -> list[EmailMessage]:
