@@ -41,7 +41,7 @@ check: $(VENV)/.dev ## lint, format, types, import rules, house rules
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -q tests/house
 
-bench: $(VENV)/.dev ## measure, each figure beside its baseline
+bench: $(VENV)/.dev ## measure, each figure beside its baseline (BENCH=intake for one, BENCH=profile for where the CPU goes)
 	$(PY) -m bench
 
 clean: ## delete the virtual environment and the caches; data in .patchbay stays

@@ -15,23 +15,22 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Line
-from bench.lines import (
-    consumer,
-    decisions,
-    fresh,
-    intake,
-    life,
-    mail,
-    offers,
-    overload,
-    personal,
-    pipeline,
-    profile,
-    relay,
-    replay,
-    stopping,
-    timers,
-)
+from bench.lines.consumer import run as consumer
+from bench.lines.decisions import run as decisions
+from bench.lines.fresh import run as fresh
+from bench.lines.intake import run as intake
+from bench.lines.life import run as life
+from bench.lines.mail import run as mail
+from bench.lines.offers import run as offers
+from bench.lines.overload import run as overload
+from bench.lines.overload import run_short as overload_short
+from bench.lines.personal import run as personal
+from bench.lines.pipeline import run as pipeline
+from bench.lines.profile import run as profile
+from bench.lines.relay import run as relay
+from bench.lines.replay import run as replay
+from bench.lines.stopping import run as stopping
+from bench.lines.timers import run as timers
 from bench.machine import busy_now, facts, others
 from bench.progress import heard
 from bench.world import SCRATCH, BenchFailed
@@ -41,24 +40,24 @@ from shared import telemetry
 HERE = Path(__file__).resolve().parent
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
-    "intake": intake.run,
-    "mail": mail.run,
-    "consumer": consumer.run,
-    "replay": replay.run,
-    "relay": relay.run,
-    "personal": personal.run,
-    "timers": timers.run,
-    "decisions": decisions.run,
-    "offers": offers.run,
-    "fresh": fresh.run,
-    "pipeline": pipeline.run,
-    "life": life.run,
-    "overload": overload.run_short,
-    "stopping": stopping.run,
-    "profile": profile.run,
+    "intake": intake,
+    "mail": mail,
+    "consumer": consumer,
+    "replay": replay,
+    "relay": relay,
+    "personal": personal,
+    "timers": timers,
+    "decisions": decisions,
+    "offers": offers,
+    "fresh": fresh,
+    "pipeline": pipeline,
+    "life": life,
+    "overload": overload_short,
+    "stopping": stopping,
+    "profile": profile,
 }
 ONLY_BY_NAME = frozenset({"profile"})
-WHEN_NAMED = {"overload": overload.run}  # what takes longer when it was asked for by name
+WHEN_NAMED = {"overload": overload}  # what takes longer when it was asked for by name
 
 
 @dataclass(slots=True)
