@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
@@ -22,8 +23,10 @@ from shared.telemetry import log
 
 PARSERS = 2  # mails parsed at the same time, off the event loop
 RECIPIENTS_CAP = 100
+CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest size
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
 LATER = "451 4.3.0 Cannot store mail just now, try again later"
+FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
 
 @dataclass(slots=True)
@@ -83,12 +86,42 @@ class MailHandler:
         return "250 2.0.0 OK, kept for a person to look at"
 
 
+class Conversation(SMTP):
+    """aiosmtpd's, which is among `going_on` as long as its connection lasts."""
+
+    def __init__(self, going_on: set[SMTP], handler: MailHandler, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._going_on = going_on
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol; comes again with STARTTLS."""
+        self._going_on.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Part of asyncio.Protocol."""
+        self._going_on.discard(self)
+        super().connection_lost(error)
+
+
+class Full(asyncio.Protocol):
+    """Sends a client away who comes while too many are there (RFC 5321, 3.8: 421 at any time, and close)."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol."""
+        writing = cast(asyncio.WriteTransport, transport)  # uvloop's own is no subclass
+        writing.write(FULL)
+        writing.close()
+
+
 @dataclass(slots=True)
 class MailListener:
-    """The SMTP port."""
+    """The SMTP port. At most `most` clients at a time; others are told to come later."""
 
     settings: IntakeSettings
     handler: MailHandler
+    most: int = CONVERSATIONS
+    going_on: set[SMTP] = field(default_factory=set)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
 
@@ -103,8 +136,12 @@ class MailListener:
         finally:
             server.close()
 
-    def _protocol(self) -> SMTP:
-        return SMTP(
+    def _protocol(self) -> asyncio.Protocol:
+        if len(self.going_on) >= self.most:
+            log().warning("too many mail connections", connections=len(self.going_on))
+            return Full()
+        return Conversation(
+            self.going_on,
             self.handler,
             hostname="patchbay",
             ident="Patchbay",

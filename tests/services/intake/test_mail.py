@@ -1,5 +1,6 @@
 """Mail on a real SMTP port: accepted, threaded, confirmed, answered."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
@@ -251,3 +252,24 @@ def _text(message: EmailMessage) -> str:
     part = message.get_body(("plain",))
     assert part is not None
     return part.get_content().strip()  # type: ignore[no-any-return]
+
+
+async def test_a_client_who_comes_while_too_many_are_there_is_told_to_come_later_and_then_is_heard(world: World) -> None:
+    async with mail_port(world, most=1) as port:
+        async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, timeout=10):
+            with pytest.raises(aiosmtplib.SMTPConnectError) as refused:
+                await deliver(port, mail())
+            assert "421" in str(refused.value)
+        await until_heard(port)
+    assert len(await world.events(TicketOpened)) == 1
+
+
+async def until_heard(port: int) -> None:
+    """The end of the other client's connection takes a moment to be known."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await deliver(port, mail())
+                return
+            except aiosmtplib.SMTPConnectError:
+                await asyncio.sleep(0.05)

@@ -25,7 +25,7 @@ from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
-from services.intake.smtp import MailHandler, MailListener
+from services.intake.smtp import CONVERSATIONS, MailHandler, MailListener
 from services.intake.store.projections import PromiseProjection, TicketProjection
 from shared import auth, db
 from shared.auth import Authenticator
@@ -203,10 +203,10 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def mail_port(world: World) -> AsyncIterator[int]:
-    """The process listens for mail on a free port."""
+async def mail_port(world: World, most: int = CONVERSATIONS) -> AsyncIterator[int]:
+    """The process listens for mail on a free port, at most so many clients at a time."""
     settings = world.settings.model_copy(update={"smtp_port": 0})
-    listener = MailListener(settings, MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer))
+    listener = MailListener(settings, MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer), most)
     listening = asyncio.create_task(listener.run())
     async with asyncio.timeout(5):
         while listener.port == 0:
