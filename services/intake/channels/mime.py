@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import Message
 from email.utils import collapse_rfc2231_value, getaddresses
-from typing import TypeAlias
+from typing import cast
 
 from charset_normalizer import from_bytes
 
@@ -54,7 +54,28 @@ _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bqBQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bqBQ]\?)")
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 
-Part: TypeAlias = "Message[str, str]"
+_PLAIN = r"[A-Za-z0-9_+=-]"
+# `Ana Pop <ana@example.com>` and `ana@example.com`, as most are; everything else is for the standard library to take apart.
+_PLAIN_ADDRESS = re.compile(
+    rf"(?:(?P<name>[A-Za-z0-9_+=?/-]+(?: [A-Za-z0-9_+=?/-]+)*) <(?P<one>{_PLAIN}+(?:\.{_PLAIN}+)*@{_PLAIN}+(?:\.{_PLAIN}+)*)>"
+    rf"|(?P<bare>{_PLAIN}+(?:\.{_PLAIN}+)*@{_PLAIN}+(?:\.{_PLAIN}+)*))"
+)
+
+
+class Part(Message):
+    """A mail or a part of one, whose headers are looked up many times."""
+
+    _by_name: dict[str, list[str]] | None = None
+
+    def values_of(self, name: str) -> list[str]:
+        """The values of a header as they stand in the mail; raw 8-bit bytes in the charset they look like. To be asked when
+        the mail is parsed.
+        """
+        if self._by_name is None:
+            self._by_name = {}
+            for key, value in self.raw_items():
+                self._by_name.setdefault(key.lower(), []).append(_rescued(str(value)[:HEADER_CAP]))
+        return self._by_name.get(name.lower(), [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +92,31 @@ def parse(raw: bytes) -> Part:
     start = raw.lstrip(b"\r\n\t ")
     if start.startswith((b"From ", b">From ")):  # a line of an mbox file
         start = start.partition(b"\n")[2]
-    return message_from_bytes(start, policy=policy.compat32)
+    return cast(Part, message_from_bytes(start, Part, policy=policy.compat32))
 
 
 def header(mail: Part, name: str) -> str:
     """One header, decoded, unfolded; empty when missing."""
-    return decoded(raw_header(mail, name))
+    values = mail.values_of(name)
+    return decoded(values[0]) if values else ""
 
 
 def raw_header(mail: Part, name: str) -> str:
     """One header with its encoded words as they are."""
-    return next(iter(_raw_headers(mail, name)), "")
+    values = mail.values_of(name)
+    return values[0] if values else ""
 
 
 def headers(mail: Part, name: str) -> list[str]:
     """All headers of a name, decoded."""
-    return [decoded(value) for value in _raw_headers(mail, name)]
+    return [decoded(value) for value in mail.values_of(name)]
 
 
 def addresses(mail: Part, *names: str) -> list[tuple[str, str]]:
     """(name, address) of all these headers, in order; what is no address is left out."""
     found = []
     for name in names:
-        for value in _raw_headers(mail, name):
+        for value in mail.values_of(name):
             for display, address in _split_addresses(value):
                 if "@" in address:
                     found.append((clean_line(decoded(display)), address.strip()))
@@ -106,7 +129,7 @@ def body(mail: Part) -> Body:
     for index, part in enumerate(_leaves(mail)):
         kind = part.get_content_type()
         name = _file_name(part)
-        attached = name or "attachment" in str(part.get("Content-Disposition", "")).lower()
+        attached = name or "attachment" in raw_header(part, "Content-Disposition").lower()
         if kind == "text/plain" and not attached:
             plain.append(text_of(part))
         elif kind == "text/html" and not attached:
@@ -175,18 +198,16 @@ def _word_bytes(encoding: str, text: str) -> bytes:
     return _Q_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data.replace(b"_", b" "))
 
 
-def _raw_headers(mail: Part, name: str) -> list[str]:
-    """The values of a header of this name as they stand in the mail; raw 8-bit bytes in the charset they look like."""
-    wanted = name.lower()
-    return [_rescued(str(value)[:HEADER_CAP]) for key, value in mail.raw_items() if key.lower() == wanted]
-
-
 def _rescued(value: str) -> str:
     return value if value.isascii() else text_from(value.encode("utf-8", "surrogateescape"), "utf-8")
 
 
 def _split_addresses(value: str) -> list[tuple[str, str]]:
-    found = getaddresses([_unfold(value)], strict=False) if _STRICT else getaddresses([_unfold(value)])
+    value = _unfold(value)
+    plain = _PLAIN_ADDRESS.fullmatch(value)
+    if plain is not None:
+        return [(plain["name"] or "", plain["one"] or plain["bare"])]
+    found = getaddresses([value], strict=False) if _STRICT else getaddresses([value])
     return [pair for pair in found if any(pair)]
 
 
@@ -194,6 +215,8 @@ _STRICT = "strict" in getaddresses.__code__.co_varnames  # Pythons since 3.11.9 
 
 
 def _unfold(value: str) -> str:
+    if "\n" not in value:
+        return value.strip()
     return re.sub(r"\r?\n[ \t]*", " ", value).strip()
 
 
@@ -205,7 +228,7 @@ def _leaves(mail: Part) -> Iterator[Part]:
         part, depth = stack.pop()
         children = part.get_payload() if part.is_multipart() else None
         if isinstance(children, list) and part.get_content_maintype() == "multipart" and depth < DEPTH_CAP:
-            stack.extend((child, depth + 1) for child in reversed(children) if isinstance(child, Message))
+            stack.extend((child, depth + 1) for child in reversed(children) if isinstance(child, Part))
             continue
         seen += 1
         yield part
@@ -225,6 +248,9 @@ def _payload(part: Part) -> bytes:
 
 
 def _file_name(part: Part) -> str:
+    said = (*part.values_of("Content-Disposition"), *part.values_of("Content-Type"))
+    if not any("name" in value.lower() for value in said):
+        return ""
     try:
         for header_name, param in (("Content-Disposition", "filename"), ("Content-Type", "name")):
             value = part.get_param(param, header=header_name)
