@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
+from math import inf
 
 from bench.figures import Repeat
 from bench.progress import tell
@@ -34,10 +36,13 @@ async def interleaved(what: str, baseline: Measure, product: Measure) -> tuple[l
     return products, baselines
 
 
-async def repeated(what: str, product: Measure) -> list[Repeat]:
-    """A product for which there is no baseline, as often."""
-    found = []
+async def repeated(what: str, product: Measure, at_most_seconds: float = inf) -> list[Repeat]:
+    """A product for which there is no baseline, as often; no new repeat begins after so many seconds."""
+    found: list[Repeat] = []
+    began = time.monotonic()
     for turn in range(1, repeats() + 1):
+        if found and time.monotonic() - began > at_most_seconds:
+            break
         tell(f"{what}: {turn} of {repeats()}")
         found.append(await product())
     return found

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from bench.figures import Line, Spread
 
-COLUMNS = ("bench", "figure", "unit", "product", "baseline", "ratio", "goal", "verdict")
+COLUMNS = ("bench", "figure", "unit", "n", "product", "baseline", "ratio", "goal", "verdict")
 STYLES = {"met": "green", "missed": "red", "no goal": "dim"}
 HOW_TO_READ = (
-    "Each figure is the median of the repeats, with the lowest and highest in brackets. Product and baseline run by turns; "
+    "Each figure is the median of n repeats, with the lowest and highest in brackets. Product and baseline run by turns; "
     "the ratio is the median of the ratios of neighbours. `make bench` measures all, `make bench BENCH=intake` one."
 )
 
@@ -27,6 +27,7 @@ def rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
             line.bench,
             line.what,
             line.unit,
+            str(len(line.product)),
             _shown(Spread.of(line.product)),
             _shown(Spread.of(line.baseline)) if line.baseline else "–",
             _shown(line.ratio) if line.ratio else "–",

@@ -33,7 +33,7 @@ from shared.personal import KeyRing
 from shared.settings import Settings
 
 NAME = "consumer"
-TICKETS_ON_LOG = 1_600
+TICKETS_ON_LOG = 1_000
 DEADLINE_SECONDS = 120.0
 GOAL = Goal("ratio", "at least", 0.5)
 BARE = 'CREATE TABLE metrics.bare (topic text, partition integer, "offset" bigint, key text, value bytea)'

@@ -18,8 +18,8 @@ from deploy.local.ports import HOST
 
 NAME = "fresh"
 PER_SECOND = 100
-SECONDS = 5.0
-QUICK_SECONDS = 3.0
+SECONDS = 3.0
+QUICK_SECONDS = 2.0
 CONNECTIONS = 128
 LATE_SECONDS = 60.0
 

@@ -19,7 +19,7 @@ from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 
 NAME = "mail"
-ROUNDS = 60
+ROUNDS = 30
 GOALS = (Goal("ratio", "at least", 0.5), Goal("value", "at least", 300.0))
 TEXTS = (
     TEXT,

@@ -20,8 +20,8 @@ from deploy.local.ports import HOST
 
 NAME = "offers"
 RATES = (20, 100)
-SECONDS = 4.0
-QUICK_SECONDS = 3.0
+SECONDS = 3.0
+QUICK_SECONDS = 2.0
 CONNECTIONS = 128
 LATE_SECONDS = 60.0
 NAMES = {

@@ -8,7 +8,7 @@ from bench.interleave import repeated
 from bench.lines.system import system
 
 NAME = "pipeline"
-FLOOD = 800
+FLOOD = 600
 
 
 async def run() -> list[Line]:

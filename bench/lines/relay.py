@@ -35,8 +35,8 @@ from shared.settings import Settings
 
 NAME = "relay"
 PER_SECOND = 100
-SECONDS = 3.0
-QUICK_SECONDS = 2.0
+SECONDS = 2.0
+QUICK_SECONDS = 1.5
 WARM_UP = 100
 DEADLINE_SECONDS = 30.0
 

@@ -20,7 +20,7 @@ from shared.events.codec import decode
 from shared.events.topics import TICKETS
 
 NAME = "replay"
-TICKETS_ON_LOG = 5_000
+TICKETS_ON_LOG = 3_500
 GOALS = (Goal("ratio", "at least", 0.1), Goal("value", "at least", 15_000.0))
 POSITION = (
     "INSERT INTO metrics.consumer_offset (topic, partition, next_offset)"
