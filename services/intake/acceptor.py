@@ -31,6 +31,8 @@ from shared.ticket import Ticket, apply
 CONTACTS = Counter("patchbay_intake_contacts", "Contacts that were committed, by what became of them", ["channel", "fate"])
 GROUP = 200
 QUEUE = 5_000
+WAIT_SECONDS = 2.0  # whoever would wait longer is told to come again: providers give up after 10 to 15 s and send it again
+QUEUE_BYTES = 64 * 2**20  # of requests as they came; one alone is taken whatever its size
 WORKERS = 1
 ACCEPT_SECONDS = 30.0
 
@@ -47,6 +49,7 @@ class NotTaken(Exception):
 class _Waiting:
     contact: Contact
     placed: asyncio.Future[Placement]
+    since: float
 
 
 @dataclass(slots=True)
@@ -56,7 +59,9 @@ class Acceptor:
     engine: AsyncEngine
     outbox: Outbox
     opened: asyncio.Event
+    wait_seconds: float = WAIT_SECONDS
     queue: deque[_Waiting] = field(default_factory=deque)
+    _bytes: int = 0
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def accept(self, contacts: Sequence[Contact]) -> list[Placement | BaseException]:
@@ -75,13 +80,22 @@ class Acceptor:
             return await waiting.placed
 
     def _queue(self, contacts: Sequence[Contact]) -> list[_Waiting]:
-        if len(self.queue) + len(contacts) > QUEUE:
-            raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(contact, loop.create_future()) for contact in contacts]
+        now, size = loop.time(), sum(len(contact.raw) for contact in contacts)
+        if self._full(len(contacts), size, now):
+            raise Overloaded
+        waiting = [_Waiting(contact, loop.create_future(), now) for contact in contacts]
         self.queue.extend(waiting)
+        self._bytes += size
         self._arrived.set()
         return waiting
+
+    def _full(self, contacts: int, size: int, now: float) -> bool:
+        """Whether so much more is too much: by number, by bytes, or because those who fill the next group wait too long."""
+        if not self.queue:
+            return contacts > QUEUE
+        late = len(self.queue) >= GROUP and now - self.queue[0].since > self.wait_seconds
+        return late or len(self.queue) + contacts > QUEUE or self._bytes + size > QUEUE_BYTES
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -96,6 +110,7 @@ class Acceptor:
                 await self._arrived.wait()
                 continue
             group = [self.queue.popleft() for _ in range(min(GROUP, len(self.queue)))]
+            self._bytes -= sum(len(one.contact.raw) for one in group)
             await self._take([one for one in group if not one.placed.done()])
 
     async def _take(self, group: Sequence[_Waiting]) -> None:
