@@ -52,7 +52,7 @@ def _nothing() -> None:
 
 def _around_commit(before: Callable[[], None], after: Callable[[], None]) -> None:
     written = []
-    insert, move, leave = Outbox._insert, Offsets.move, Transaction.__aexit__
+    insert, move, commit = Outbox._insert, Offsets.move, Transaction.commit
 
     async def noting_insert(self: Outbox, *arguments: Any) -> None:
         await insert(self, *arguments)
@@ -63,18 +63,18 @@ def _around_commit(before: Callable[[], None], after: Callable[[], None]) -> Non
         written.append(True)
         return moved
 
-    async def leaving(self: Transaction, kind: Any, *error: Any) -> None:
-        commits = kind is None and bool(written) and not self._nested  # type: ignore[attr-defined]
+    async def committing(self: Transaction) -> None:
+        counts = bool(written)
         written.clear()
-        if commits:
+        if counts:
             before()
-        await leave(self, kind, *error)
-        if commits:
+        await commit(self)
+        if counts:
             after()
 
     Outbox._insert = noting_insert  # type: ignore[method-assign,assignment]
     Offsets.move = noting_move  # type: ignore[method-assign,assignment]
-    Transaction.__aexit__ = leaving  # type: ignore[method-assign,assignment]
+    Transaction.commit = committing  # type: ignore[method-assign]
 
 
 def _around_send(before: Callable[[], None], after: Callable[[], None]) -> None:
