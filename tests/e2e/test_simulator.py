@@ -1,7 +1,7 @@
 """The simulator against a whole system for a few seconds: what it wrote down as the truth is what stands in the system."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from shared.events.message import ReplyRequested
 from shared.events.work import OfferAccepted, OfferDeclined
 from simulator.hand import Conduct
 from simulator.patience import Patience
-from simulator.places import Places
 from simulator.plan import Traffic
 from simulator.run import NotAcknowledged, Simulation
 from simulator.truth import Sending, Truth
@@ -33,19 +32,6 @@ class Ran:
     written: Path
 
 
-def places_of(system: System) -> Places:
-    return Places(
-        intake=system.url("intake"),
-        routing=system.url("routing"),
-        sla=system.url("sla"),
-        metrics=system.url("metrics"),
-        smtp_host="127.0.0.1",
-        smtp_port=system.ports["smtp"],
-        twilio_token=system.twilio_token,
-        keys=system.keys,
-    )
-
-
 @pytest_asyncio.fixture(scope="module")
 async def ran(kafka_bootstrap: str, module_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ran]:
     """A few seconds of traffic, with agents who decline now and then."""
@@ -54,7 +40,7 @@ async def ran(kafka_bootstrap: str, module_database: str, tmp_path_factory: pyte
     truth.write(written)
     async with running_system(kafka_bootstrap, module_database, folder, PATCHBAY_ROUTING_AGAIN_SECONDS="1") as system:
         simulation = Simulation(
-            places_of(system),
+            system.places(),
             seed=7,
             truth=truth,
             rate_per_second=40,
@@ -144,8 +130,7 @@ async def test_the_truth_that_was_written_as_it_went_is_the_one_in_memory(ran: R
 
 
 async def test_a_contact_that_is_refused_is_not_taken_for_acknowledged(ran: Ran) -> None:
-    places = places_of(ran.system)
-    wrong = Places(**{**vars(places), "twilio_token": "wrong"})
+    wrong = replace(ran.system.places(), twilio_token="wrong")
     texts_only = Traffic(channels=(("sms", 1),), follow_up=0.0)
     simulation = Simulation(wrong, 8, Truth(), traffic=texts_only, patience=SOON)
     with pytest.raises(NotAcknowledged):
