@@ -16,7 +16,8 @@ import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -28,6 +29,8 @@ SCHEMAS_OF_SHARED = ("auth", "keys")
 RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
 # SQLSTATE classes that say the server is away or full, not that the statement is wrong.
 AWAY_CLASSES = ("08", "53", "57", "58")
+# What a connection of one's own raises when it is cut or PostgreSQL is away, however far the two of them were.
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 Result = TypeVar("Result")
 
@@ -45,7 +48,7 @@ class DatabaseAway(Exception):
 
 def make_engine(settings: Settings, name: str) -> AsyncEngine:
     """The engine of one process. `name` shows in pg_stat_activity."""
-    return create_async_engine(
+    engine = create_async_engine(
         settings.asyncpg_url,
         isolation_level="AUTOCOMMIT",  # `transaction` begins and commits, so that statements of both kinds stand in it
         pool_size=settings.database_pool,
@@ -65,6 +68,14 @@ def make_engine(settings: Settings, name: str) -> AsyncEngine:
             },
         },
     )
+    sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
+    """Have the pool make a new connection for one that was cut while nobody used it."""
+    if cast("asyncpg.Connection", connection.driver_connection).is_closed():
+        raise DisconnectionError("the connection was cut")
 
 
 @asynccontextmanager
@@ -84,8 +95,9 @@ async def _begun(conn: AsyncConnection) -> AsyncIterator[None]:
     """BEGIN and COMMIT, or ROLLBACK. A connection on which one of them did not end well is thrown away, also when it was
     cancelled: nobody knows what it is in the middle of, and asyncpg would take the next BEGIN for a savepoint.
     """
-    begun, ended = driver(conn).transaction(), False
+    ended = False
     try:
+        begun = driver(conn).transaction()
         await begun.start()
         try:
             yield

@@ -15,7 +15,7 @@ import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from shared import kafka, telemetry
+from shared import db, kafka, telemetry
 from shared.deadlines import within
 from shared.outbox import SHARDS, Outbox
 from shared.settings import Settings
@@ -44,14 +44,7 @@ class Relay:
             while True:
                 try:
                     await self._hold_and_send()
-                except (
-                    KafkaError,
-                    kafka.KafkaAway,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                    OSError,
-                    TimeoutError,
-                ) as error:
+                except (KafkaError, kafka.KafkaAway, *db.DRIVER_ERRORS) as error:
                     await self._recover(error)
         finally:
             await self._drop_producer()

@@ -79,7 +79,7 @@ class Hub:
         while True:
             try:
                 await self._listen_and_feed()
-            except (db.DatabaseAway, asyncpg.PostgresError, OSError, TimeoutError) as error:
+            except (db.DatabaseAway, *db.DRIVER_ERRORS) as error:
                 log().warning("live streams wait", error=type(error).__name__)
                 await asyncio.sleep(BACK_OFF_SECONDS)
 

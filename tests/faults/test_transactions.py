@@ -16,6 +16,7 @@ from shared.settings import Settings
 from tests.faults.proxy import BOTH, Proxy, Weather
 from tests.faults.wire import Commits
 from tests.infra import at_port, port_of
+from tests.system import until
 
 ROUNDS = 20
 WRITERS = 8
@@ -121,6 +122,16 @@ async def test_a_transaction_cancelled_at_its_beginning_leaves_nothing_to_the_ne
     async with db.transaction(engine) as conn:
         there = {row.n for row in await conn.execute(sa.text("SELECT n FROM written"))}
     assert there == set(range(10, 18))
+
+
+async def test_connections_that_were_cut_while_nobody_used_them_fail_nobody(proxy: Proxy, engine: AsyncEngine) -> None:
+    writers = Writers(engine)
+    numbers = iter(range(100))
+    await _together(4, lambda: writers.write(next(numbers)))
+    assert proxy.cut() == 4
+    await until("the connections are gone", lambda: not proxy.connections, 5)
+    for _ in range(2):
+        await _together(4, lambda: writers.write(next(numbers)))
 
 
 async def _together(number: int, work: Callable[[], Awaitable[None]]) -> bool:
