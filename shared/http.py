@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import asyncpg
 import uvicorn
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import HTTPException as RouteException
@@ -102,6 +103,7 @@ def create_app(
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(KafkaAway, _away)
     app.add_exception_handler(DBAPIError, _unstorable)
+    app.add_exception_handler(asyncpg.PostgresError, _unstorable)
     app.add_exception_handler(EventTooLarge, _too_large)
     app.add_middleware(Edge, service=service, body_limit=body_limit)
     _add_health(app, ready, alive)

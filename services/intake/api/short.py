@@ -14,6 +14,9 @@ from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.intake.api.edge import overloaded
+
+AT_ONCE = 400  # two groups of the acceptor: one being committed, one that comes next
 Endpoint = Callable[[Request], Awaitable[Response]]
 ErrorHandlers = Mapping[Any, Callable[[Request, Any], Response | Awaitable[Response]]]
 
@@ -27,12 +30,17 @@ class Short:
 
 
 class ShortWay:
-    """Takes requests to `routes` (by method and path) directly; all others go on to `app`."""
+    """Takes requests to `routes` (by method and path) directly; all others go on to `app`.
+
+    At most AT_ONCE of them are being answered: more are told to come again before anything of them is read, so that under a
+    flood who is let in is answered in time, and what waits has a bound.
+    """
 
     def __init__(self, app: ASGIApp, routes: Mapping[tuple[str, str], Short], errors: ErrorHandlers) -> None:
         self.app = app
         self.routes = routes
         self.errors = errors
+        self.busy = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -42,10 +50,15 @@ class ShortWay:
             return
         scope["route"] = route
         request = Request(scope, receive)
+        self.busy += 1
         try:
+            if self.busy > AT_ONCE:
+                raise overloaded()
             response = await route.endpoint(request)
         except Exception as error:  # noqa: BLE001 - whatever the app has an answer to is answered; the rest is raised again
             response = await self._refusal(request, error)
+        finally:
+            self.busy -= 1
         await response(scope, receive, send)
 
     async def _refusal(self, request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -54,6 +55,10 @@ def _add_routes(app: FastAPI) -> None:
     @app.get("/v1/defect")
     async def defect() -> None:
         raise RuntimeError(CANARY)
+
+    @app.get("/v1/unstorable")
+    async def unstorable() -> None:
+        raise asyncpg.CharacterNotInRepertoireError(CANARY)
 
     @app.get("/v1/large")
     async def event_too_large() -> None:
@@ -165,6 +170,11 @@ async def test_an_unexpected_exception_is_a_500_that_tells_nothing_of_the_inside
     assert "errors" not in body
 
 
+async def test_a_text_that_no_column_takes_is_a_422_whichever_way_its_statement_went(edge: Edge) -> None:
+    body = problem(await edge.client.get("/v1/unstorable"), 422, "invalid-request")
+    assert CANARY not in json.dumps(body)
+
+
 async def test_what_is_too_large_for_the_log_is_a_413(edge: Edge) -> None:
     body = problem(await edge.client.get("/v1/large"), 413, "too-large")
     assert CANARY not in json.dumps(body)
@@ -212,7 +222,9 @@ async def test_figures_count_requests_by_operation_and_status(edge: Edge) -> Non
 async def test_operations_are_named_as_their_functions(edge: Edge) -> None:
     document = (await edge.client.get("/openapi.json")).json()
     names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-    assert names == {"post_contacts", "defect", "event_too_large", "database_away", "broker_away", "put_queue", "refused"}
+    assert names == {
+        *("post_contacts", "defect", "unstorable", "event_too_large", "database_away", "broker_away", "put_queue", "refused")
+    }
     assert document["openapi"].startswith("3.1")
 
 
