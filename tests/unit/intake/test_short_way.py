@@ -30,7 +30,7 @@ async def test_more_than_can_be_answered_in_time_are_told_to_come_again_and_nobo
     shorten(app, [router], [slow])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         coming = [asyncio.create_task(client.post("/v1/slow")) for _ in range(AT_ONCE + 5)]
-        refused = set()
+        refused: set[asyncio.Task[httpx.Response]] = set()
         async with asyncio.timeout(20):
             while len(refused) < 5:
                 refused, waiting = await asyncio.wait(coming, return_when=asyncio.FIRST_COMPLETED)
