@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.deadlines import within
 from shared.events.topics import TOPICS, Topic
@@ -128,3 +129,20 @@ async def _close(client: AIOKafkaProducer | AIOKafkaConsumer | AIOKafkaAdminClie
         await within(closing, STOP_SECONDS)
     except (TimeoutError, KafkaError, OSError) as error:
         log().warning("kafka client did not close in time", error=type(error).__name__)
+
+
+_send = AIOKafkaConnection.send
+
+
+def _send_over_uvloop(connection: AIOKafkaConnection, *request: Any, **named: Any) -> Any:
+    """aiokafka's send. It expects OSError of a connection that was cut a moment ago; uvloop says RuntimeError, of which a
+    consumer's fetching task died without a word: nothing came any more.
+    """
+    try:
+        return _send(connection, *request, **named)
+    except RuntimeError as error:
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)
+        raise KafkaConnectionError(f"Connection at {connection.host}:{connection.port} broken: {error}") from error
+
+
+AIOKafkaConnection.send = _send_over_uvloop
