@@ -1,0 +1,139 @@
+"""A running system with customers and agents around it, on which faults are let loose and the whole history is checked after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.local.kafka import LocalKafka
+from deploy.local.postgres import LocalPostgres
+from shared.deadlines import within
+from simulator.hand import OBLIGING
+from simulator.patience import Patience
+from simulator.plan import Traffic
+from simulator.run import Simulation
+from simulator.truth import Truth
+from tests.faults.checker import broken
+from tests.faults.history import collect
+from tests.faults.links import Links
+from tests.faults.nemesis import Nemesis
+from tests.faults.schedule import Schedule
+from tests.system import System, running_system, until
+
+# Short waits, so that a run sees how its faults end.
+BRISK = Traffic(longest_pause_seconds=0.5, longest=3)
+PATIENCE = Patience(answer_seconds=4.0, first_wait_seconds=0.1, longest_wait_seconds=1.0, give_up_seconds=45.0)
+SETTLE_SECONDS = 60.0
+UNDONE = """
+    SELECT t.id AS ticket_id, r.status, r.agent_id, r.queue_id, r.offer_agent_id, r.attention
+    FROM intake.ticket t LEFT JOIN routing.ticket r ON r.ticket_id = t.id
+    WHERE r.ticket_id IS NULL OR r.status NOT IN ('resolved', 'closed') AND (r.queue_id IS NOT NULL OR r.agent_id IS NOT NULL)
+    ORDER BY t.number
+"""  # a call that was hung up is in no queue, and nobody's
+
+
+@dataclass(slots=True)
+class House:
+    """One system, its servers, and all that its customers and agents saw of it. Schedules may follow each other."""
+
+    system: System
+    kafka: LocalKafka
+    postgres: LocalPostgres
+    truth: Truth = field(default_factory=Truth)
+    schedules: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def at_work(self, seed: int, contacts: int, rate: float) -> AsyncIterator[None]:
+        """Customers write while the block runs; it ends when all are acknowledged and the agents have dealt with everything."""
+        run = f"{seed}-{len(self.schedules)}"
+        self.schedules.append(run)
+        simulation = Simulation(
+            self.system.places(),
+            seed,
+            self.truth,
+            rate_per_second=rate,
+            run=run,
+            traffic=BRISK,
+            conduct=OBLIGING,
+            patience=PATIENCE,
+            mailbox=self.system.mailbox,
+        )
+        async with simulation:
+            sending = asyncio.create_task(simulation.run(contacts))
+            try:
+                yield
+                await within(sending, SETTLE_SECONDS)
+                await self.dealt_with()
+            finally:
+                sending.cancel()
+
+    async def dealt_with(self) -> None:
+        """Wait until the agents have resolved every ticket."""
+        undone: list[Any] = []
+
+        async def done() -> bool:
+            undone[:] = await self.system.rows(UNDONE)
+            return not undone
+
+        try:
+            await until("every ticket is resolved", done, SETTLE_SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {[dict(row) for row in undone[:5]]}") from None
+
+    async def under(self, schedule: Schedule, *, contacts: int, rate: float) -> None:
+        """Customers write while the schedule is carried out; then the whole history is checked. Raises AssertionError."""
+        nemesis = Nemesis(self.system, self.kafka, self.postgres)
+        began = time.monotonic()
+        try:
+            async with self.at_work(schedule.seed, contacts, rate):
+                await nemesis.carry_out(schedule)
+            wrong = nemesis.ended + await self.wrong()
+        except Exception as error:
+            raise AssertionError(self._report(schedule, nemesis, [f"{type(error).__name__}: {error}"])) from error
+        finally:
+            await nemesis.settled()
+        assert not wrong, self._report(schedule, nemesis, wrong)
+        print(f"{schedule}\nall well after {time.monotonic() - began:.1f} s")
+
+    async def wrong(
+        self, *, figures: bool = False, poisoned: frozenset[str] = frozenset(), clock_moved: bool = False
+    ) -> list[str]:
+        """What of all promises does not hold; `figures`: the rebuilt figures are compared too (some seconds)."""
+        history = await collect(self.system, self.truth, figures=figures, poisoned=poisoned, clock_moved=clock_moved)
+        return broken(history)
+
+    def _report(self, schedule: Schedule, nemesis: Nemesis, wrong: list[str]) -> str:
+        logs = "\n".join(f"-- {name}:\n{process.tail()}" for name, process in self.system.processes.items())
+        return "\n".join(
+            [
+                *wrong[:20],
+                f"{schedule}",
+                "what was done:",
+                *nemesis.told,
+                f"earlier on this system: {', '.join(self.schedules[:-1]) or 'nothing'}",
+                logs,
+                f"logs: {self.system.folder}",
+            ]
+        )
+
+
+@asynccontextmanager
+async def open_house(
+    kafka: LocalKafka, postgres: LocalPostgres, database: str, folder: Path, seed: int = 0
+) -> AsyncIterator[House]:
+    """A system with proxies on all its ways; its logs go to `folder`."""
+    async with running_system(
+        kafka.bootstrap,
+        database,
+        folder,
+        links=Links(kafka, seed),
+        PATCHBAY_INTAKE_ATTEMPT_SECONDS="3",
+        PATCHBAY_INTAKE_FORM_PER_MINUTE="10000",
+        PATCHBAY_ROUTING_AGAIN_SECONDS="1",
+    ) as system:
+        yield House(system, kafka, postgres)
