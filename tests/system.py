@@ -231,8 +231,8 @@ class System:
             if process.popen is not None and process.popen.poll() is None:
                 process.popen.send_signal(signal.SIGCONT)
                 process.popen.terminate()
-        for process in self.processes.values():
-            process.end()
+        # Beside us: the proxies, through which services take leave, are ours to turn.
+        await asyncio.gather(*(asyncio.to_thread(process.end) for process in self.processes.values()))
 
 
 def _decoded(raw: bytes | None) -> Event[Fact]:
