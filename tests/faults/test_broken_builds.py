@@ -1,0 +1,305 @@
+"""The harness proves itself: builds that are broken on purpose are found, each by the promise that it breaks.
+
+Each scenario is played twice on the smallest real thing that shows the defect: once with the sound build, where the checker has
+nothing to say, and once with the broken one, where it must.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from deploy.demo.receivers import Mailbox, Texts
+from services.intake.domain.contacts import InboundMessage
+from shared.settings import Settings
+from simulator.truth import Act, Answer, Sending, Truth
+from tests.faults.breaking import BREAKS
+from tests.faults.checker import broken
+from tests.faults.history import collect
+from tests.faults.parts import PARTS
+from tests.faults.rig import Ran, Rig, open_rig
+from tests.faults.stepping import Order, Point
+from tests.faults.way import SETTINGS, Way, company, offers_to, text
+from tests.infra import fresh_database
+from tests.system import System, fresh_topics, until
+
+SERVICES = ("intake", "routing", "sla", "metrics")
+CALM_SECONDS = 3600
+
+
+@dataclass(slots=True)
+class Scene:
+    """A company and a log of its own, on which one build plays; and what its senders and agents saw."""
+
+    way: Way
+    build: str | None
+    truth: Truth = field(default_factory=Truth)
+    broken_parts: tuple[str, ...] = tuple(PARTS)
+    read: dict[str, dict[str, tuple[int, ...]]] = field(default_factory=dict)
+
+    @property
+    def rig(self) -> Rig:
+        """The rig."""
+        return self.way.rig
+
+    async def go(self, part: str, **how: Any) -> Ran:
+        """A process of this build does its part; a consumer in the group of its service."""
+        group = f"{part} {self.way.database.rpartition('/')[2]}"
+        return await self.way.go(part, broken=self.build_of(part), group=group, **how)
+
+    def build_of(self, part: str) -> str | None:
+        """The build that does this part."""
+        return self.build if part in self.broken_parts else None
+
+    async def send(self, contact: InboundMessage, order: Order | None = None) -> Ran:
+        """A contact is sent. Without an answer its sender does not know whether it was taken."""
+        self.begin(contact)
+        ran = await self.go("intake accepts", contacts=[contact], order=order)
+        self.answered(contact, ran)
+        return ran
+
+    def begin(self, contact: InboundMessage) -> None:
+        """It is about to be sent."""
+        handle = contact.handle.value if contact.handle else ""
+        talk = f"{contact.channel} {handle}"
+        key = contact.dedup_key
+        if key not in self.truth.sendings:
+            self.truth.begun(Sending(key, contact.channel, handle, "en", talk, contact.text))
+
+    def answered(self, contact: InboundMessage, ran: Ran) -> None:
+        """The process has answered, or died before it did."""
+        for answer in ran.answers:
+            told = Answer(0.0, 201, ticket_id=answer["ticket_id"], message_id=answer["item_id"])
+            self.truth.answered(contact.dedup_key, told)
+        if not ran.answers:
+            self.truth.answered(contact.dedup_key, Answer(0.0, None))
+
+    async def act(self, kind: Any, path: str, **of: Any) -> None:
+        """The agent does something."""
+        request = self.way.asks("dana", "POST", path, {} if kind == "resolve" else None)
+        act = self.truth.acted(Act(kind, "dana", path, 0.0, **of))
+        await self.go("routing is asked", requests=[request])
+        self.truth.tried(act, 200)
+
+    async def points(self, part: str, **how: Any) -> list[Point]:
+        """The points that this part would pass now: found in a copy, where it is done undisturbed."""
+        given = await self.way.given(part, **how)
+        async with self.rig.copy(self.way.database) as database:
+            return (await self.rig.run(part, database, broken=self.build_of(part), **given)).points
+
+    async def settle(self, relaying: tuple[str, ...] = SERVICES) -> None:
+        """Everything that was said goes to the log, and everybody reads it, until nothing more comes of it."""
+        while any(await asyncio.gather(*(self._relay(service) for service in relaying))) or not self.read:
+            ends = await self.rig.ends()
+            await asyncio.gather(*(self._read(service, ends) for service in SERVICES))
+
+    async def _relay(self, service: str) -> bool:
+        [row] = await self.way.rows(f"SELECT count(*) AS n FROM {service}.outbox")
+        if row["n"]:
+            await self.go(f"{service} relays")
+        return bool(row["n"])
+
+    async def _read(self, service: str, ends: dict[str, tuple[int, ...]]) -> None:
+        if self.read.get(service) != ends:
+            await self.go(f"{service} consumes", ends=ends)
+            self.read[service] = ends
+
+    async def judged(self) -> list[str]:
+        """What the checker finds in the whole history."""
+        system = System(
+            folder=self.rig.folder,
+            settings=Settings.model_validate({**self.rig.settings, "database": self.way.database}),
+            database=self.way.database,
+            ports={},
+            keys={},
+            environment={},
+            mailbox=Mailbox(),
+            texts=Texts(),
+            twilio_token="",
+        )
+        return broken(await collect(system, self.truth, figures=False, seconds=1))
+
+
+def after(points: list[Point], statement: str) -> Point:
+    """When the last statement that begins like this is done."""
+    return [point for point in points if point.statement.startswith(statement)][-1].at("answered")
+
+
+def before(points: list[Point], statement: str) -> Point:
+    """When all is done that comes before the last statement that begins like this."""
+    last = max(n for n, point in enumerate(points) if point.statement.startswith(statement))
+    return points[last - 1].at("answered")
+
+
+async def killed_before_its_commit_a_consumer_begins_again(scene: Scene) -> None:
+    """The process that begins again is of the same group, as the processes of a service are."""
+    await scene.send(text("bo", 1))
+    await scene.go("intake relays")
+    point = before(await scene.points("routing consumes"), "COMMIT")
+    await scene.go("routing consumes", order=Order(point))
+    await scene.go("routing consumes")
+    await scene.send(text("bo", 2))
+    await scene.settle()
+
+
+async def two_consumers_read_the_same(scene: Scene) -> None:
+    """One was paused in the middle of its transaction and goes on when another has done it all."""
+    await scene.send(text("bo", 1))
+    await scene.go("intake relays")
+    points = await scene.points("sla consumes")
+    saving = next(n for n, point in enumerate(points) if any(line.function == "save" for line in point.lines))
+    point = points[saving - 1].at("answered")
+    ends = await scene.rig.ends()
+    how: dict[str, Any] = {"ends": ends, "broken": scene.build, "transaction_seconds": 4}
+    paused = scene.rig.start("sla consumes", scene.way.database, order=Order(point, signal.SIGSTOP), **how)
+    await paused.stands_still()
+    await scene.rig.run("sla consumes", scene.way.database, **how)
+    paused.go_on()
+    ran = await paused.ended()
+    assert ran.exit_code == 0, ran.log
+    await scene.settle()
+
+
+async def a_relay_is_killed_when_it_has_deleted(scene: Scene) -> None:
+    point = after(await scene.points("intake relays"), "DELETE")
+    await scene.go("intake relays")
+    await scene.send(text("bo", 1))
+    await scene.go("intake relays", order=Order(point))
+    await scene.settle()
+
+
+async def a_transaction_commits_after_a_later_one(scene: Scene) -> None:
+    """The one has its rows of the outbox first and commits last, while the relay sends what the other said."""
+    slow, quick, later = text("slow", 1), text("quick", 1), text("later", 1)
+    await scene.go("intake relays")
+    point = before(await scene.points("intake accepts", contacts=[slow]), "COMMIT")
+    began = await scene.rig.ends()
+    relay = scene.rig.start("intake relays", scene.way.database, broken=scene.build, lasts=True)
+    scene.begin(slow)
+    order = Order(point, signal.SIGSTOP)
+    accepting = scene.rig.start("intake accepts", scene.way.database, contacts=[slow], order=order, broken=scene.build)
+    await accepting.stands_still()
+    await scene.send(quick)
+    await _more_on_the_log(scene, began)
+    accepting.go_on()
+    ran = await accepting.ended()
+    assert ran.exit_code == 0, ran.log
+    scene.answered(slow, ran)
+    began = await scene.rig.ends()
+    await scene.send(later)
+    await _more_on_the_log(scene, began)
+    relay.kill()
+    await relay.ended()
+    await scene.settle(relaying=("routing", "sla", "metrics"))
+
+
+async def _more_on_the_log(scene: Scene, since: dict[str, tuple[int, ...]]) -> None:
+    async def more() -> bool:
+        return (await scene.rig.ends())["tickets"] != since["tickets"]
+
+    await until("what was sent is on the log", more, 20)
+
+
+async def a_message_crosses_a_resolution(scene: Scene) -> None:
+    """The customer writes again, and the agent resolves before routing has heard of it."""
+    await scene.send(text("bo", 1))
+    await scene.go("intake relays")
+    await scene.go("routing consumes")
+    await scene.go("routing matches")
+    [(offer_id, _)] = await offers_to(scene.way, "dana")
+    [ticket] = await scene.way.rows("SELECT id FROM intake.ticket")
+    await scene.act("accept", f"/v1/offers/{offer_id}/accept", ticket_id=ticket["id"], offer_id=offer_id)
+    await scene.send(text("bo", 2))
+    await scene.go("intake relays")
+    await scene.act("resolve", f"/v1/tickets/{ticket['id']}/resolve", ticket_id=ticket["id"])
+    await scene.settle()
+
+
+async def a_contact_is_sent_again(scene: Scene) -> None:
+    """It was taken, and the process died before it answered."""
+    contact = text("bo", 1)
+    point = after(await scene.points("intake accepts", contacts=[contact]), "COMMIT")
+    ran = await scene.send(contact, Order(point))
+    assert ran.killed
+    await scene.send(contact)
+    await scene.settle()
+
+
+async def killed_before_its_commit_a_timer_fires_again(scene: Scene) -> None:
+    scene.broken_parts = ("sla rings",)
+    await scene.send(text("bo", 1))
+    await scene.go("intake relays")
+    await scene.go("sla consumes")
+    await until("the promise is due", lambda: _is_due(scene), 20)
+    point = before([point for point in await scene.points("sla rings") if point.lines[0].function == "tick"], "COMMIT")
+    await scene.go("sla rings", order=Order(point))
+    await scene.go("sla rings")
+    await scene.settle()
+
+
+async def _is_due(scene: Scene) -> bool:
+    [row] = await scene.way.rows("SELECT bool_and(due_at < now() - interval '1 second') AS due FROM sla.timer")
+    return bool(row["due"])
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is played for a broken build, and the promise that it breaks."""
+
+    build: str
+    play: Callable[[Scene], Awaitable[None]]
+    promise: str
+    promised_seconds: int = CALM_SECONDS
+
+    def __str__(self) -> str:
+        return self.build
+
+
+SCENARIOS = (
+    Scenario("offset before transaction", killed_before_its_commit_a_consumer_begins_again, "folds-agree"),
+    Scenario("no compare and set", two_consumers_read_the_same, "identity-once"),
+    Scenario("mark before acknowledgement", a_relay_is_killed_when_it_has_deleted, "contact-once"),
+    Scenario("cursor without gate", a_transaction_commits_after_a_later_one, "contact-once"),
+    Scenario("seen ignored", a_message_crosses_a_resolution, "nobody-forgotten"),
+    Scenario("dedup key dropped", a_contact_is_sent_again, "contact-once"),
+    Scenario("timer outside transaction", killed_before_its_commit_a_timer_fires_again, "timer-once", promised_seconds=1),
+)
+Judge = Callable[[Scenario, str | None], Awaitable[list[str]]]
+
+
+@pytest_asyncio.fixture
+async def judge(kafka_bootstrap: str, database_url: str, migrated_template: str, tmp_path: Path) -> Judge:
+    """Plays a scenario with a build, and has the history judged."""
+
+    async def play(scenario: Scenario, build: str | None) -> list[str]:
+        folder = tmp_path / (build or "sound")
+        folder.mkdir()
+        await fresh_topics(Settings(kafka=kafka_bootstrap))
+        async with (
+            fresh_database(database_url, migrated_template) as database,
+            open_rig(kafka_bootstrap, database_url, folder, **SETTINGS) as rig,
+        ):
+            scene = Scene(await company(rig, database, scenario.promised_seconds), build)
+            await scenario.play(scene)
+            return await scene.judged()
+
+    return play
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+async def test_a_broken_build_is_found_by_the_promise_that_it_breaks(judge: Judge, scenario: Scenario) -> None:
+    assert await judge(scenario, None) == []
+    wrong = await judge(scenario, scenario.build)
+    assert any(what.startswith(f"{scenario.promise}: ") for what in wrong), wrong
+
+
+def test_every_broken_build_has_its_scenario() -> None:
+    assert {scenario.build for scenario in SCENARIOS} == set(BREAKS)
