@@ -144,7 +144,18 @@ def _raise_failure(task: asyncio.Task[None], *, expected: bool) -> None:
 
 
 def main(name: Writer, settings: Callable[[], Settings], run: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Start a service's process: logs, event loop, exit code. Ends with one sentence instead of a stack trace."""
+    """Be a service's process: logs, event loop, exit code. Ends with one sentence instead of a stack trace.
+
+    Does not return: Python would wait at its end for threads that libraries left behind, and a process that does not end is
+    not started again.
+    """
+    code = _run(name, settings, run)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(name: Writer, settings: Callable[[], Settings], run: Callable[[], Coroutine[None, None, None]]) -> int:
     try:
         chosen = read(settings)
         telemetry.set_up(name, chosen.log_level, chosen.log_json)
@@ -153,9 +164,10 @@ def main(name: Writer, settings: Callable[[], Settings], run: Callable[[], Corou
         log().info("stopped")
     except (NotReady, SettingsError, LogLost, Stuck) as error:
         log().error("cannot go on", reason=str(error))
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except Exception:  # noqa: BLE001 - the last wall: Python's own report would print what the error says
         log().critical("ended by an error", exc_info=True)
-        sys.exit(1)
+        return 1
+    return 0
