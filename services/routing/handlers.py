@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from services.routing.domain import lifecycle
 from services.routing.domain.changes import Crew
 from services.routing.domain.promises import Promise, heard_breach, heard_clock, heard_warning
 from services.routing.domain.timeline import Entry, entries_of, entries_to_be
-from services.routing.domain.work import EndedOffer, Labels, Notice, Opening, Turn, Work, hear
+from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work, hear, labels_of, relabelled
 from shared.events import call, message, people, sla
 from shared.events import ticket as t
 from shared.events.base import Draft, Event, Fact
@@ -69,16 +67,7 @@ def _handler(decide: Decide) -> Handler[Context, Case]:
 
 def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
     fact = event.data
-    opening = Opening(event_id=event.id, sealed=fact.personal) if fact.personal is not None else None
-    labels = Labels(
-        topic=fact.topic,
-        product=fact.product,
-        tags=fact.tags,
-        customer_tier=fact.customer_tier,
-        partner_id=fact.partner_id,
-        follow_up_of=fact.follow_up_of,
-    )
-    turn.set(labels=labels, direction=fact.direction, opening=opening)
+    turn.set(labels=labels_of(fact), direction=fact.direction, opening=Opening.of(event))
     if not turn.work.ticket.spam:
         lifecycle.place(turn, context.queues, "opened", event.time)
 
@@ -121,15 +110,7 @@ def _came_back(context: Context, turn: Turn, event: Event[Fact]) -> None:
 
 
 def _labelled(_context: Context, turn: Turn, event: Event[t.TicketLabelled]) -> None:
-    fact, labels = event.data, turn.work.labels
-    turn.set(
-        labels=msgspec.structs.replace(
-            labels,
-            topic=fact.topic or labels.topic,
-            product=fact.product or labels.product,
-            tags=labels.tags if fact.tags is None else fact.tags,
-        )
-    )
+    turn.set(labels=relabelled(turn.work.labels, event.data))
 
 
 def _told(_context: Context, turn: Turn, event: Event[Fact]) -> None:

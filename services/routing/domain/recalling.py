@@ -15,7 +15,7 @@ import msgspec
 from services.routing.domain import lifecycle
 from services.routing.domain.agents import Agent, has_room, load, units_of
 from services.routing.domain.queues import lane
-from services.routing.domain.work import EndedOffer, Labels, Offer, Opening, Passed, Turn, Visit, Work
+from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work, labels_of, relabelled
 from shared import ticket as tickets
 from shared.events import call, ticket, work
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
@@ -125,23 +125,11 @@ def settle(turn: Turn, queues: Sequence[QueueConfigured], debt: Debt) -> None:
 
 def _opened(_known: Known, state: Told, event: Event[ticket.TicketOpened]) -> Told:
     fact = event.data
-    opening = Opening(event_id=event.id, sealed=fact.personal) if fact.personal is not None else None
-    labels = Labels(
-        topic=fact.topic,
-        product=fact.product,
-        tags=fact.tags,
-        customer_tier=fact.customer_tier,
-        partner_id=fact.partner_id,
-        follow_up_of=fact.follow_up_of,
-    )
-    return state.set(labels=labels, direction=fact.direction, opening=opening)
+    return state.set(labels=labels_of(fact), direction=fact.direction, opening=Opening.of(event))
 
 
 def _labelled(_known: Known, state: Told, event: Event[ticket.TicketLabelled]) -> Told:
-    fact, labels = event.data, state.work.labels
-    tags = labels.tags if fact.tags is None else fact.tags
-    topic, product = fact.topic or labels.topic, fact.product or labels.product
-    return state.set(labels=msgspec.structs.replace(labels, topic=topic, product=product, tags=tags))
+    return state.set(labels=relabelled(state.work.labels, event.data))
 
 
 def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Told:

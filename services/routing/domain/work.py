@@ -17,6 +17,7 @@ from services.routing.domain.agents import Agent
 from shared import ticket as tickets
 from shared.events.base import NOTHING_SEEN, Channel, Direction, Draft, Event, Fact, Position, Sealed
 from shared.events.people import AgentLoadChanged
+from shared.events.ticket import TicketLabelled, TicketOpened
 from shared.ticket import Ticket
 
 OfferEnd = Literal["accepted", "declined", "expired", "rescinded"]
@@ -66,11 +67,39 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     follow_up_of: str | None = None
 
 
+def labels_of(fact: TicketOpened) -> Labels:
+    """The labels with which a ticket begins."""
+    return Labels(
+        topic=fact.topic,
+        product=fact.product,
+        tags=fact.tags,
+        customer_tier=fact.customer_tier,
+        partner_id=fact.partner_id,
+        follow_up_of=fact.follow_up_of,
+    )
+
+
+def relabelled(labels: Labels, fact: TicketLabelled) -> Labels:
+    """The labels afterwards: what the fact leaves out stays."""
+    return msgspec.structs.replace(
+        labels,
+        topic=fact.topic or labels.topic,
+        product=fact.product or labels.product,
+        tags=labels.tags if fact.tags is None else fact.tags,
+    )
+
+
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Subject and name as they were sealed, for the event named."""
 
     event_id: str
     sealed: Sealed
+
+    @classmethod
+    def of(cls, event: Event[TicketOpened]) -> Opening | None:
+        """That of a ticket's first fact; None where it carries nothing personal."""
+        sealed = event.data.personal
+        return cls(event_id=event.id, sealed=sealed) if sealed is not None else None
 
 
 class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
