@@ -164,10 +164,12 @@ class Consumer:
         if epoch == self._epoch and assignment == self._next.keys():
             return
         async with db.transaction(self.engine) as conn:
-            starts = await self.offsets.load(conn, sorted(Place(tp.topic, tp.partition) for tp in assignment))
-        for tp in assignment:
-            client.seek(tp, starts[Place(tp.topic, tp.partition)])
-        self._next = {tp: starts[Place(tp.topic, tp.partition)] for tp in assignment}
+            found = await self.offsets.load(conn, sorted(Place(tp.topic, tp.partition) for tp in assignment))
+        starts = {tp: found[Place(tp.topic, tp.partition)] for tp in assignment}
+        await self._refuse_removed(client, starts)
+        for tp, start in starts.items():
+            client.seek(tp, start)
+        self._next = starts
         self._epoch = epoch
         if assignment:
             log().info("reading", partitions=len(assignment))
@@ -187,6 +189,12 @@ class Consumer:
                 await self._refuse_hole(client, tp, expected)
                 client.seek(tp, expected)
         return fitting
+
+    async def _refuse_removed(self, client: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> None:
+        """Where the records to go on with were removed, no record would ever come that tells."""
+        for tp, first in (await within(client.beginning_offsets(list(starts)), 10)).items() if starts else ():
+            if first > starts[tp]:
+                await self._refuse_hole(client, tp, starts[tp])
 
     async def _refuse_hole(self, client: AIOKafkaConsumer, tp: TopicPartition, expected: int) -> None:
         first = (await within(client.beginning_offsets([tp]), 10))[tp]

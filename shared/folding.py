@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db, telemetry
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, Writer
-from shared.events.codec import Undecodable, UnknownType, decode, source_of
+from shared.events.codec import Undecodable, UnknownType, source_of
 from shared.events.topics import Topic
 from shared.outbox import Outbox
 from shared.parking import Parking, parked_draft
 from shared.positions import Positions
-from shared.records import Failure, Record, Subject
+from shared.records import Failure, Record, Subject, event_of
 from shared.telemetry import log
 
 State = TypeVar("State")
@@ -156,14 +156,11 @@ class Folder:
         if source_of(record.value) == (self.schema, self.outbox.incarnation):
             return None
         try:
-            event = decode(record.value)
-            if event.key != record.key:
-                raise Undecodable("the record's key is not the event's subject")
+            return event_of(record)
         except UnknownType as error:
             return Failure(record, "unknown_type", str(error))
         except Undecodable as error:
             return Failure(record, "undecodable", str(error))
-        return event
 
     def _apply(self, work: _Work, topic: _Topic, record: Record, event: Event[Fact]) -> None:
         if self._waits(work, topic, record, event):

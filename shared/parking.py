@@ -23,7 +23,7 @@ from shared.events.codec import Undecodable, decode
 from shared.events.signals import RecordParked
 from shared.offsets import Offsets, Place
 from shared.positions import Heard, Positions
-from shared.records import Failure, Record, Subject
+from shared.records import Failure, Record, Subject, event_of
 from shared.telemetry import log
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class Parking:
 
 def _readable(record: Record) -> Event[Fact] | None:
     try:
-        return decode(record.value)
+        return event_of(record)
     except Undecodable:
         return None
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from shared.events.base import Event, Fact, Writer
+from shared.events.codec import Undecodable, decode
+from shared.events.topics import TOPIC_OF
+from shared.events.writers import writers_of
+
+_SAID: Mapping[type[Fact], tuple[str, tuple[Writer, ...]]] = {
+    fact: (topic.name, writers_of(fact)) for fact, topic in TOPIC_OF.items()
+}
 
 
 class Place(NamedTuple):
@@ -30,6 +40,24 @@ class Record:
     key: str
     value: bytes
     parked_id: int | None = None
+
+
+def event_of(record: Record) -> Event[Fact]:
+    """What stands in a record of a sequenced topic, said where, about what and by whom it may be said.
+
+    Raises UnknownType for a type that this code does not know, Undecodable for anything else that is wrong.
+    """
+    event = decode(record.value)
+    topic, writers = _SAID[type(event.data)]
+    if event.key != record.key:
+        raise Undecodable("the record's key is not the event's subject")
+    if topic != record.topic:
+        raise Undecodable(f"{event.type} belongs on {topic}")
+    if event.writer not in writers:
+        raise Undecodable(f"{event.type} is not for {event.writer} to say")
+    if event.position.seq < 1:
+        raise Undecodable("it has no seq")
+    return event
 
 
 def key_text(raw: bytes | None) -> str:

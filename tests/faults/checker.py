@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from tests.faults import earlier
-from tests.faults.earlier import History, metrics_differ, outward
-from tests.faults.history import History as Whole
+from tests.faults.history import History
 from tests.faults.index import Index, index
-from tests.faults.promises import acts, contacts, figures, load, order, timers, work
-from tests.faults.promises import outward as going_out
-
-__all__ = ["PROMISES", "History", "broken", "metrics_differ", "outward"]
+from tests.faults.promises import acts, contacts, figures, load, order, outward, timers, work
 
 SHOWN = 20  # of each promise: a lost partition breaks thousands of times
 
@@ -53,12 +48,12 @@ PROMISES: Mapping[str, Promise] = {
     "visits-add-up": work.visits,
     "nobody-forgotten": work.nobody_forgotten,
     # What goes out, what agents did, and what is left.
-    "reply-arrived": going_out.arrived,
-    "text-arrived": going_out.texts_arrived,
-    "reply-in-order": going_out.in_order,
-    "repeat-counted": going_out.repeats_counted,
-    "said-once": going_out.said_once,
-    "confirmed": going_out.confirmed,
+    "reply-arrived": outward.arrived,
+    "text-arrived": outward.texts_arrived,
+    "reply-in-order": outward.in_order,
+    "repeat-counted": outward.repeats_counted,
+    "said-once": outward.said_once,
+    "confirmed": outward.confirmed,
     "act-once": acts.once,
     "reply-true": acts.replies,
     "offer-left-alone": acts.left_alone,
@@ -67,10 +62,8 @@ PROMISES: Mapping[str, Promise] = {
 }
 
 
-def broken(history: Whole | History) -> list[str]:
+def broken(history: History) -> list[str]:
     """What of the promises does not hold in this history, as `promise: what`; empty when all do."""
-    if isinstance(history, History):
-        return earlier.broken(history)
     indexed = index(history)
     wrong: list[str] = []
     for name, promise in PROMISES.items():

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from deploy.local.kafka import LocalKafka
 from deploy.local.postgres import LocalPostgres
 from shared.deadlines import within
@@ -17,7 +19,7 @@ from simulator.hand import OBLIGING
 from simulator.patience import Patience
 from simulator.plan import Traffic
 from simulator.run import Simulation
-from simulator.truth import Truth
+from simulator.truth import Answer, Sending, Truth
 from tests.faults.checker import broken
 from tests.faults.history import collect
 from tests.faults.links import Links
@@ -32,20 +34,24 @@ SETTLE_SECONDS = 60.0
 UNDONE = """
     SELECT t.id AS ticket_id, r.status, r.agent_id, r.queue_id, r.offer_agent_id, r.attention
     FROM intake.ticket t LEFT JOIN routing.ticket r ON r.ticket_id = t.id
-    WHERE r.ticket_id IS NULL OR r.status NOT IN ('resolved', 'closed') AND (r.queue_id IS NOT NULL OR r.agent_id IS NOT NULL)
+    WHERE r.ticket_id IS NULL OR r.status NOT IN ('resolved', 'closed') AND (r.queue_id <> 'unattended' OR r.agent_id IS NOT NULL)
     ORDER BY t.number
-"""  # a call that was hung up is in no queue, and nobody's
+"""  # a call that was hung up is in no queue, and nobody's; in the queue `unattended` nobody works
 
 
 @dataclass(slots=True)
 class House:
-    """One system, its servers, and all that its customers and agents saw of it. Schedules may follow each other."""
+    """One system, its servers, and all that its customers and agents saw of it. Schedules may follow each other. `poisoned` and
+    `clock_moved` are what tests did to it that cannot be undone (see `History`).
+    """
 
     system: System
     kafka: LocalKafka
     postgres: LocalPostgres
     truth: Truth = field(default_factory=Truth)
     schedules: list[str] = field(default_factory=list)
+    poisoned: set[str] = field(default_factory=set)
+    clock_moved: bool = False
 
     @asynccontextmanager
     async def at_work(self, seed: int, contacts: int, rate: float) -> AsyncIterator[None]:
@@ -71,6 +77,26 @@ class House:
                 await self.dealt_with()
             finally:
                 sending.cancel()
+
+    async def write(self, key: str, inbox: str = "support") -> str:
+        """One contact with this Idempotency-Key, sent again until it is acknowledged; the id of its ticket."""
+        text = "Hello, where is my order?"
+        sending = self.truth.begun(Sending(key, "generic", f"{key}@customers.example", "en", key, text))
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while True:
+                answer = await self._attempt(key, text, inbox)
+                self.truth.answered(key, answer)
+                if sending.acknowledged and answer.ticket_id is not None:
+                    return answer.ticket_id
+                await asyncio.sleep(PATIENCE.first_wait_seconds)
+
+    async def _attempt(self, key: str, text: str, inbox: str) -> Answer:
+        try:
+            reply = await self.system.contact(key, text, inbox=inbox)
+        except httpx.TransportError:
+            return Answer(0.0, None)
+        told = reply.json() if reply.status_code == 201 else {}
+        return Answer(0.0, reply.status_code, told.get("ticket_id"), told.get("message_id"), told.get("number"))
 
     async def dealt_with(self) -> None:
         """Wait until the agents have resolved every ticket."""
@@ -100,12 +126,10 @@ class House:
         assert not wrong, self._report(schedule, nemesis, wrong)
         print(f"{schedule}\nall well after {time.monotonic() - began:.1f} s")
 
-    async def wrong(
-        self, *, figures: bool = False, poisoned: frozenset[str] = frozenset(), clock_moved: bool = False
-    ) -> list[str]:
+    async def wrong(self, *, figures: bool = False) -> list[str]:
         """What of all promises does not hold; `figures`: the rebuilt figures are compared too (some seconds)."""
-        history = await collect(self.system, self.truth, figures=figures, poisoned=poisoned, clock_moved=clock_moved)
-        return broken(history)
+        poisoned = frozenset(self.poisoned)
+        return broken(await collect(self.system, self.truth, figures=figures, poisoned=poisoned, clock_moved=self.clock_moved))
 
     def _report(self, schedule: Schedule, nemesis: Nemesis, wrong: list[str]) -> str:
         logs = "\n".join(f"-- {name}:\n{process.tail()}" for name, process in self.system.processes.items())

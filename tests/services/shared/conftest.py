@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import asyncpg
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from opentelemetry import trace
@@ -23,6 +25,7 @@ from shared.outbox import Outbox
 from shared.parking import Parking
 from shared.personal import KeyRing
 from shared.settings import Settings
+from tests.infra import create_template, fresh_database
 
 # A process has one provider for good: here one that records, made before a test's log set-up chooses one that does not.
 trace.set_tracer_provider(TracerProvider())
@@ -106,24 +109,45 @@ class _Op:
         self.statements.append(sqltext)
 
 
-@pytest_asyncio.fixture
-async def plumbing(empty_database: str) -> AsyncIterator[Plumbing]:
+def _migrate(url: str) -> None:
+    """The schemas of keys, and the plumbing of two services."""
     for schema in ("auth", "keys"):
-        await asyncio.to_thread(db.migrate, empty_database, schema)
-    settings = Settings(
-        database=empty_database, master_key=base64.b64encode(secrets.token_bytes(32)).decode(), kafka="127.0.0.1:1"
-    )
-    engine = db.make_engine(settings, "test")
+        db.migrate(url, schema)
     op = _Op()
     for schema in ("intake", "routing"):
         op.execute(f"CREATE SCHEMA {schema}")
         db.create_plumbing(op, schema)
     op.execute("CREATE TABLE routing.seen (key text PRIMARY KEY, ids text[] NOT NULL)")
-    async with db.transaction(engine) as conn:
-        for statement in op.statements:
-            await conn.execute(sa.text(statement))
-    yield Plumbing(settings, engine, KeyRing(settings.master_key_bytes()))
-    await engine.dispose()
+    asyncio.run(_execute(url, op.statements))
+
+
+async def _execute(url: str, statements: Sequence[str]) -> None:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        for statement in statements:
+            await connection.execute(statement, timeout=10)
+    finally:
+        await connection.close(timeout=5)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def plumbing_template(database_url: str) -> str:
+    return await create_template(database_url, _migrate, "template_plumbing")
+
+
+@pytest_asyncio.fixture
+async def plumbing(database_url: str, plumbing_template: str) -> AsyncIterator[Plumbing]:
+    async with fresh_database(database_url, plumbing_template) as url:
+        settings = Settings(database=url, master_key=base64.b64encode(secrets.token_bytes(32)).decode(), kafka="127.0.0.1:1")
+        engine = db.make_engine(settings, "test")
+        yield Plumbing(settings, engine, KeyRing(settings.master_key_bytes()))
+        await engine.dispose()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses on the broker that all share."""
+    return secrets.token_hex(6)
 
 
 def opened(key: str, number: int = 1) -> Draft[Fact]:

@@ -1,10 +1,13 @@
 """The consume transaction on a real PostgreSQL: repeats, gaps, parking, replay, discard, the fence."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from shared import db
-from shared.events.base import Event, Fact
+from shared.events.base import Event, Fact, Position
 from shared.events.codec import encode
 from shared.offsets import Offsets, Place
 from shared.records import Failure, Record, key_text
@@ -59,6 +62,37 @@ async def test_bytes_that_are_no_event_are_parked_and_the_rest_goes_on(plumbing:
     failures = await fold(plumbing, [poison, unknown, *as_records(a, start=2)])
     assert [f.reason for f in failures] == ["undecodable", "unknown_type"]
     assert await plumbing.seen("a") == (a[0].id,)
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "was", "instead", "error"),
+    [
+        ("tickets", "b", b"", b"", "the record's key is not the event's subject"),
+        ("sla-clocks", "a", b"", b"", "ticket.opened.v1 belongs on tickets"),
+        ("tickets", "a", b"/intake/1", b"/sla/1", "ticket.opened.v1 is not for sla to say"),
+        ("tickets", "a", b',"seq":1', b"", "it has no seq"),
+    ],
+)
+async def test_what_is_said_in_the_wrong_place_or_by_the_wrong_service_is_parked(
+    plumbing: Plumbing, topic: str, key: str, was: bytes, instead: bytes, error: str
+) -> None:
+    [event] = await plumbing.publish("intake", opened("a"))
+    raw = encode(event)
+    assert was in raw
+    [failure] = await fold(plumbing, [Record(topic, 0, 0, key, raw.replace(was, instead))])
+    assert (failure.reason, failure.error) == ("undecodable", error)
+    assert await plumbing.seen("a") == ()
+
+
+async def test_discarding_what_is_not_for_its_writer_to_say_leaves_the_place_to_what_is(plumbing: Plumbing) -> None:
+    told = await plumbing.publish("intake", opened("a"), received("a", 1))
+    forged = replace(told[1], writer="sla", position=Position(1, 1))
+    await fold(plumbing, [Record("tickets", 0, 0, "a", encode(forged)), *as_records(told, start=1)])
+    async with db.transaction(plumbing.engine) as conn:
+        assert await plumbing.folder("routing").parking.ask(conn, "discard", "tickets", "a") == 1
+    await work_off(plumbing)
+    assert await plumbing.seen("a") == tuple(event.id for event in told)
+    assert await plumbing.rows("SELECT writer FROM routing.key_position WHERE topic = 'tickets'") == [("intake",)]
 
 
 async def test_a_discarded_record_lets_the_rest_of_its_key_go_on(plumbing: Plumbing) -> None:

@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared import db, kafka
-from shared.consumer import Consumer
+from shared.consumer import Consumer, LogLost
 from shared.events.codec import encode
 from shared.events.signals import TypingChanged
+from shared.events.topics import TICKETS, Topic
 from shared.relay import Relay
 from shared.signals import Signals
 from tests.services.shared.conftest import Plumbing, SeenProjection, opened, received
@@ -63,7 +66,7 @@ def relay_of(plumbing: Plumbing) -> Relay:
     return Relay(plumbing.settings, plumbing.outbox("intake"))
 
 
-def consumer_of(plumbing: Plumbing, group: str) -> Consumer:
+def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS) -> Consumer:
     folder = plumbing.folder("routing")
     return Consumer(
         settings=plumbing.settings,
@@ -71,15 +74,15 @@ def consumer_of(plumbing: Plumbing, group: str) -> Consumer:
         schema="routing",
         folder=folder,
         parking=folder.parking,
-        projections=(SeenProjection(),),
+        projections=(SeenProjection(topic=topic),),
         committed=lambda: None,
         group=group,
     )
 
 
-async def test_what_is_published_arrives_once_and_in_order(connected: Plumbing, empty_database: str) -> None:
-    keys = [f"{empty_database[-12:]}-{n}" for n in range(40)]
-    relay, consumer = relay_of(connected), consumer_of(connected, empty_database[-12:])
+async def test_what_is_published_arrives_once_and_in_order(connected: Plumbing, name: str) -> None:
+    keys = [f"{name}-{n}" for n in range(40)]
+    relay, consumer = relay_of(connected), consumer_of(connected, name)
     async with running(relay.run, consumer.run):
         told = {key: list(await connected.publish("intake", opened(key), received(key, 1))) for key in keys}
         for key in keys:
@@ -94,8 +97,8 @@ async def test_what_is_published_arrives_once_and_in_order(connected: Plumbing, 
         assert await connected.rows("SELECT count(*) FROM intake.outbox") == [(0,)]
 
 
-async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumbing, empty_database: str) -> None:
-    group = empty_database[-12:]
+async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumbing, name: str) -> None:
+    group = name
     keys = [f"{group}-two-{n}" for n in range(30)]
     first, second = consumer_of(connected, group), consumer_of(connected, group)
     async with running(relay_of(connected).run, first.run):
@@ -112,8 +115,8 @@ async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumb
     assert await connected.rows("SELECT count(*) FROM routing.parked") == [(0,)]
 
 
-async def test_a_long_foreign_transaction_does_not_stall_the_relay(connected: Plumbing, empty_database: str) -> None:
-    key = f"{empty_database[-12:]}-foreign"
+async def test_a_long_foreign_transaction_does_not_stall_the_relay(connected: Plumbing, name: str) -> None:
+    key = f"{name}-foreign"
     async with connected.engine.connect() as foreign:
         await foreign.execute(sa.text("CREATE TEMP TABLE held AS SELECT pg_current_xact_id()"))
         async with running(relay_of(connected).run):
@@ -125,8 +128,8 @@ async def test_a_long_foreign_transaction_does_not_stall_the_relay(connected: Pl
             await until(sent, 10)
 
 
-async def test_repeats_on_the_wire_change_nothing(connected: Plumbing, empty_database: str) -> None:
-    key = f"{empty_database[-12:]}-repeat"
+async def test_repeats_on_the_wire_change_nothing(connected: Plumbing, name: str) -> None:
+    key = f"{name}-repeat"
     events = await connected.publish("intake", opened(key), received(key, 1))
     producer: AIOKafkaProducer = await kafka.start_producer(connected.settings, "test")
     try:
@@ -143,9 +146,29 @@ async def test_repeats_on_the_wire_change_nothing(connected: Plumbing, empty_dat
     assert await connected.seen(key) == tuple(event.id for event in events)
 
 
-async def test_a_signal_is_heard_by_who_listens(connected: Plumbing, empty_database: str) -> None:
+async def test_records_that_were_removed_unread_end_the_service_even_if_nothing_new_comes(connected: Plumbing, name: str) -> None:
+    topic = replace(TICKETS, name=f"removed-{name}", partitions=1)
+    await kafka.create_topics(connected.settings, (topic,))
+    producer: AIOKafkaProducer = await kafka.start_producer(connected.settings, "test")
+    try:
+        for n in range(3):
+            await producer.send_and_wait(topic.name, b"%d" % n, b"key")
+    finally:
+        await kafka.stop(producer)
+    admin = AIOKafkaAdminClient(bootstrap_servers=connected.settings.kafka)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic.name, 0): RecordsToDelete(before_offset=3)})
+    finally:
+        await admin.close()
+    with pytest.raises(LogLost, match=r"the next record to read is 0, but the log holds 3 to 3\. Records were removed"):
+        async with asyncio.timeout(20):
+            await consumer_of(connected, topic.name, topic).run()
+
+
+async def test_a_signal_is_heard_by_who_listens(connected: Plumbing, name: str) -> None:
     signals = Signals(connected.settings, "intake")
-    key = f"{empty_database[-12:]}-typing"
+    key = f"{name}-typing"
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def hear() -> None:

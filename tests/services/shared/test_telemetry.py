@@ -120,9 +120,9 @@ def named(spans: InMemorySpanExporter, name: str) -> ReadableSpan:
 async def test_one_trace_leads_from_the_request_to_what_it_brought_about(
     connected: Plumbing,
     spans: InMemorySpanExporter,
-    empty_database: str,
+    name: str,
 ) -> None:
-    key = f"{empty_database[-12:]}-trace"
+    key = f"{name}-trace"
     await post(connected, key)
     edge = named(spans, "POST intake")
     assert edge.kind is SpanKind.SERVER

@@ -11,22 +11,18 @@ again; the figures are rebuilt and compared once for each system, after its last
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from tests.faults.house import House, open_house
+from tests.faults.house import House
+from tests.faults.houses import Houses
 from tests.faults.schedule import KINDS, UNTIL_SETTLED, Schedule, make
-from tests.infra import LocalKafka, LocalPostgres, fresh_database
 
 SEEDS = 200
 SEEDS_PER_SYSTEM = 20
 CONTACTS = 16
 PER_SECOND = 5.0
+REPEAT = "tests/faults/running/test_schedules.py"
 
 
 def _named(name: str) -> list[str]:
@@ -43,76 +39,38 @@ def schedule_of(name: str) -> Schedule:
     return make(int(seed), [kind]) if kind else make(int(seed))
 
 
-@dataclass
-class Houses:
-    """A house for each schedule: the one before, as long as it is whole and young."""
-
-    kafka: LocalKafka
-    postgres: LocalPostgres
-    template: str
-    folder: Path
-    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    house: House | None = None
-    opened: int = 0
-
-    async def whole(self) -> House:
-        """The house to let the next schedule loose on."""
-        if self.house is None:
-            self.opened += 1
-            database = await self.stack.enter_async_context(fresh_database(self.postgres.url, self.template))
-            folder = self.folder / str(self.opened)
-            folder.mkdir()
-            opening = open_house(self.kafka, self.postgres, database, folder)
-            self.house = await self.stack.enter_async_context(opening)
-        return self.house
-
-    async def leave(self) -> None:
-        """The next schedule gets a new one."""
-        self.house = None
-        await self.stack.aclose()
-
-    async def let_loose(self, name: str) -> None:
-        """A schedule on a house, and what is promised afterwards. Raises AssertionError that says how to repeat it."""
-        house = await self.whole()
-        try:
+async def let_loose(houses: Houses, name: str) -> None:
+    """A schedule on a house, and what is promised afterwards. Raises AssertionError that says how to repeat it."""
+    try:
+        async with houses.whole() as house:
             await house.under(schedule_of(name), contacts=CONTACTS, rate=PER_SECOND)
             if len(house.schedules) >= SEEDS_PER_SYSTEM:
-                wrong = await house.wrong(figures=True)
-                assert not wrong, f"after {house.schedules}: {wrong}"
-                await self.leave()
-        except AssertionError as error:
-            await self.leave()
-            raise AssertionError(
-                f"{error}\nrepeat it: PATCHBAY_SEED={name} .venv/bin/python -m pytest tests/faults/test_schedules.py"
-            ) from error
+                await assert_figures(house)
+                await houses.leave()
+    except AssertionError as error:
+        raise AssertionError(f"{error}\nrepeat it: PATCHBAY_SEED={name} .venv/bin/python -m pytest {REPEAT}") from error
 
 
-@pytest_asyncio.fixture(scope="module")
-async def houses(
-    kafka_server: LocalKafka,
-    postgres_server: LocalPostgres,
-    migrated_template: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Houses]:
-    houses = Houses(kafka_server, postgres_server, migrated_template, tmp_path_factory.mktemp("schedules"))
-    yield houses
-    await houses.leave()
+async def assert_figures(house: House) -> None:
+    """The figures that are rebuilt from the log are the live ones."""
+    wrong = await house.wrong(figures=True)
+    assert not wrong, f"after {house.schedules}: {wrong}"
 
 
 @pytest.mark.parametrize("kind", [f"{kind}-1" for kind in KINDS] if CHOSEN is None else CHOSEN)
 async def test_promises_are_kept_under_one_kind_of_fault(houses: Houses, kind: str) -> None:
-    await houses.let_loose(kind)
+    await let_loose(houses, kind)
 
 
 async def test_the_figures_are_the_log_s_after_all_these_faults(houses: Houses) -> None:
-    house = await houses.whole()
-    assert not await house.wrong(figures=True)
+    async with houses.whole() as house:
+        await assert_figures(house)
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1) if CHOSEN is None else [])
 async def test_promises_are_kept_under_any_faults(houses: Houses, seed: int) -> None:
-    await houses.let_loose(str(seed))
+    await let_loose(houses, str(seed))
 
 
 def test_a_schedule_is_its_seed_s_alone() -> None:

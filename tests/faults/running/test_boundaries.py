@@ -1,0 +1,71 @@
+"""kill -9 of services of a whole system at the boundaries of their work: nothing acknowledged is lost, nothing is doubled inward.
+
+`make test` kills all services at once, each at one boundary after the other, while customers write; `make proof` takes each
+boundary alone. Where else a process can die is in test_crash_points.py.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+import pytest
+
+from tests.faults.house import House
+from tests.faults.houses import Houses
+from tests.system import until
+
+BOUNDARIES: Mapping[str, Sequence[str]] = {
+    "intake": (
+        "before-commit:3",
+        "after-commit:3",
+        "before-send:4",
+        "after-send:2",
+        "before-outward:2",
+        "after-outward:2",
+    ),
+    "routing": ("after-send:2", "before-commit:4", "after-commit:4", "before-send:4"),
+    "sla": ("before-send:1", "after-commit:1", "after-send:1", "before-commit:1"),
+    "metrics": ("after-commit:1", "before-commit:1"),
+}
+ALONE = [(service, point) for service, points in BOUNDARIES.items() for point in points]
+CONTACTS = 12
+PER_SECOND = 6.0
+
+
+async def kill_at(house: House, boundaries: Mapping[str, Sequence[str]]) -> None:
+    """Kill each of these services at its boundaries, one after the other, while customers write; then judge all there was."""
+    killing = asyncio.gather(*(_kill(house, service, points) for service, points in boundaries.items()))
+    try:
+        for seed in count():
+            async with house.at_work(seed, CONTACTS, PER_SECOND):
+                pass
+            if killing.done():
+                break
+    finally:
+        killing.cancel()
+    await killing
+    wrong = await house.wrong(figures=True)
+    assert not wrong, "\n".join(wrong)
+
+
+async def _kill(house: House, service: str, points: Sequence[str]) -> None:
+    await asyncio.to_thread(house.system.processes[service].end)
+    for point in points:
+        process = house.system.start(service, crash_at=point)
+        await until(f"{service} dies at {point}", lambda process=process: process.exit_code is not None, 60)  # type: ignore[misc]
+        assert process.exit_code == -9, f"{service}: {process.exit_code}\n{process.tail()}"
+    await house.system.restart(service)
+
+
+async def test_services_killed_at_boundary_after_boundary_go_on_where_their_transactions_stood(houses: Houses) -> None:
+    async with houses.whole() as house:
+        await kill_at(house, BOUNDARIES)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("service", "point"), ALONE)
+async def test_a_service_killed_at_a_boundary_alone_goes_on_where_its_transaction_stood(
+    houses: Houses, service: str, point: str
+) -> None:
+    async with houses.whole() as house:
+        await kill_at(house, {service: [point]})
