@@ -66,6 +66,7 @@ async def test_intake_accepts_while_kafka_is_stopped_and_nothing_is_lost(
                 async with asyncio.timeout(3):
                     await house.write(f"dark-{seconds}-{n}")
                 n += 1
+                await asyncio.sleep(0.25)
         finally:
             await asyncio.to_thread(kafka_server.start)
         async with house.at_work(1, contacts=4, rate=4):
@@ -97,7 +98,7 @@ async def test_contacts_are_refused_or_kept_while_postgresql_is_stopped(
 async def test_services_that_are_told_to_end_under_load_drain_in_time_and_lose_nothing(houses: Houses) -> None:
     async with houses.whole() as house:
         processes = [house.system.processes[service] for service in SERVICES]
-        async with house.at_work(3, contacts=30, rate=15):
+        async with house.at_work(3, contacts=20, rate=10):
             await until(
                 "there is work in hand", partial(_has_rows, house, "SELECT 1 FROM routing.ticket WHERE agent_id IS NOT NULL")
             )
@@ -124,18 +125,23 @@ async def test_a_database_clock_that_jumps_fires_no_timer_early_and_none_twice(h
 
 
 async def _move_the_clock(house: House) -> None:
-    """Back and forth over the instants at which promises fall due; each is warned about and broken when its own has come."""
+    """Back and forth over the instants at which promises fall due; each is warned about and broken when its own has come.
+
+    All of it hours after the policies were made: before that there is nothing to promise.
+    """
+    noon = 2 * HOUR
+    await moving_clock.move(house.system, noon)
     first = await _promised(house, "clock-1")
-    await moving_clock.move(house.system, -HOUR)
+    await moving_clock.move(house.system, noon - HOUR)
     await until("sla says that the clock went back", lambda: "clock went back" in _said(house, "sla"), 10)
     second = await _promised(house, "clock-2")
-    await moving_clock.move(house.system, 301)
+    await moving_clock.move(house.system, noon + 301)
     await until("the first is warned", partial(_told, house, first, warned=1), 20)
-    await moving_clock.move(house.system, 601)
+    await moving_clock.move(house.system, noon + 601)
     await until("the first is broken", partial(_told, house, first, warned=1, broken=1), 20)
-    await moving_clock.move(house.system, 60)
+    await moving_clock.move(house.system, noon + 60)
     third = await _promised(house, "clock-3")
-    await moving_clock.move(house.system, 2 * HOUR)
+    await moving_clock.move(house.system, noon + 2 * HOUR)
     for ticket in (first, second, third):
         await until("all are broken once", partial(_told, house, ticket, warned=1, broken=1), 20)
 
