@@ -24,6 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# The URL goes to asyncpg as it is (`dsn`): SQLAlchemy reads `sslmode` and hosts in another way than connections of our own do.
+DIALECT = "postgresql+asyncpg://"
 SCHEMAS_OF_SHARED = ("auth", "keys")
 # SQLSTATEs after which the same transaction may simply be tried again: serialisation, deadlock, lock not available.
 RETRY_STATES = frozenset({"40001", "40P01", "55P03"})
@@ -49,7 +51,7 @@ class DatabaseAway(Exception):
 def make_engine(settings: Settings, name: str) -> AsyncEngine:
     """The engine of one process. `name` shows in pg_stat_activity."""
     engine = create_async_engine(
-        settings.asyncpg_url,
+        DIALECT,
         isolation_level="AUTOCOMMIT",  # `transaction` begins and commits, so that statements of both kinds stand in it
         pool_size=settings.database_pool,
         max_overflow=0,
@@ -57,6 +59,7 @@ def make_engine(settings: Settings, name: str) -> AsyncEngine:
         pool_recycle=1800,
         hide_parameters=True,  # an error's text would hold them
         connect_args={
+            "dsn": settings.database.get_secret_value(),
             "timeout": 5,
             "command_timeout": settings.transaction_seconds + 5,
             "server_settings": {

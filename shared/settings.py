@@ -6,9 +6,13 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 class SettingsError(ValueError):
@@ -18,10 +22,13 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """What all services share. A service's own class adds its port and its own settings."""
 
-    model_config = SettingsConfigDict(env_prefix="PATCHBAY_", env_file="patchbay.env", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PATCHBAY_", env_file="patchbay.env", extra="ignore", hide_input_in_errors=True)
 
     kafka: str = Field("127.0.0.1:9492", description="Kafka bootstrap servers, comma-separated")
-    database: SecretStr = Field(SecretStr("postgresql://patchbay@127.0.0.1:5492/patchbay"), description="PostgreSQL URL")
+    database: SecretStr = Field(
+        SecretStr("postgresql://patchbay@127.0.0.1:5492/patchbay"),
+        description="PostgreSQL URL, as libpq's: `?sslmode=verify-full&sslrootcert=…` for TLS",
+    )
     master_key: SecretStr | None = Field(None, description="base64 of 32 bytes; wraps the customers' keys")
     master_key_file: Path | None = Field(None, description="file with the master key, instead of the variable")
     host: str = Field("127.0.0.1", description="address that the services listen on")
@@ -51,10 +58,22 @@ class Settings(BaseSettings):
             raise SettingsError("The master key must be the base64 of exactly 32 bytes.")
         return key
 
-    @property
-    def asyncpg_url(self) -> str:
-        """The database URL for SQLAlchemy's asyncpg dialect."""
-        return sqlalchemy_url(self.database.get_secret_value())
+    @field_validator("database")
+    @classmethod
+    def _is_as_libpq_writes_it(cls, database: SecretStr) -> SecretStr:
+        """asyncpg would tell most of this to nobody but PostgreSQL, and only when it connects."""
+        try:
+            parts = urlsplit(database.get_secret_value())
+        except ValueError:
+            raise ValueError("this is no URL; write postgresql://user:password@host:port/database") from None
+        if parts.scheme not in ("postgresql", "postgres"):
+            raise ValueError("the URL begins with postgresql://")
+        asked = parse_qs(parts.query)
+        if "ssl" in asked:
+            raise ValueError("TLS is asked for with sslmode=…, not with ssl=…")
+        if wrong := set(asked.get("sslmode", ())) - set(SSL_MODES):
+            raise ValueError(f"sslmode is {wrong.pop()}, which is none of {', '.join(SSL_MODES)}")
+        return database
 
 
 Chosen = TypeVar("Chosen", bound=Settings)
@@ -76,9 +95,3 @@ def _secret(file: Path) -> str:
         raise SettingsError(
             f"{file} cannot be read ({type(error).__name__}). Give the user who runs this the right to."
         ) from None
-
-
-def sqlalchemy_url(url: str) -> str:
-    """`postgresql://…` as SQLAlchemy wants it for asyncpg."""
-    _, _, rest = url.partition("://")
-    return f"postgresql+asyncpg://{rest}"

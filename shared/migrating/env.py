@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import context
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.settings import sqlalchemy_url
+from shared.db import DIALECT
 
 
 def _run(connection: sa.Connection) -> None:
@@ -21,7 +21,7 @@ def _run(connection: sa.Connection) -> None:
 
 
 async def _migrate() -> None:
-    engine = create_async_engine(sqlalchemy_url(context.config.attributes["url"]), connect_args={"timeout": 10})
+    engine = create_async_engine(DIALECT, connect_args={"dsn": context.config.attributes["url"], "timeout": 10})
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_run)
