@@ -17,7 +17,9 @@ from pathlib import Path
 
 import structlog
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -51,8 +53,8 @@ REQUEST_SECONDS = Histogram(
 
 FRAMES = 12
 
-# Spans are recorded when OpenTelemetry is told to sample; the trace's identity travels in any case.
-OTEL_SAMPLER = "OTEL_TRACES_SAMPLER"
+# OpenTelemetry's own variables: where spans are sent (OTLP over HTTP). Without, none is made; a trace's identity travels on.
+OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 _propagator = TraceContextTextMapPropagator()
 _ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +84,18 @@ def set_up(service: str, level: str = "info", as_json: bool = True) -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        trace.set_tracer_provider(TracerProvider(sampler=None if os.environ.get(OTEL_SAMPLER) else ALWAYS_OFF))
+        trace.set_tracer_provider(_tracer_provider(service))
+
+
+def _tracer_provider(service: str) -> TracerProvider:
+    if not any(os.environ.get(name) for name in OTLP_ENDPOINTS):
+        return TracerProvider(sampler=ALWAYS_OFF)
+    # Here, because it brings a whole HTTP client with it.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"patchbay-{service}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
 
 
 def _trace_ids(_logger: object, _name: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:
