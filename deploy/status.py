@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.parked import services_with
 from shared import db, kafka
+from shared.backlog import backlog_of
 from shared.events.base import Writer
 from shared.offsets import Offsets
 from shared.records import Place
@@ -37,16 +38,17 @@ async def standings(settings: Settings, engine: AsyncEngine) -> list[Standing]:
     async with db.transaction(engine) as conn:
         services = await services_with(conn, "consumer_offset")
         read = {name: await Offsets(name).standing(conn) for name in services}
-        figures = {name: await Offsets(name).figures(conn) for name in services}
+        ages = {name: await Offsets(name).ages(conn) for name in services}
+        backlogs = {name: await backlog_of(conn, name) for name in services}
     ends = await _ends(settings, {place for places in read.values() for place in places})
     found = []
     for name in services:
         lags = {place: max(0, ends[place] - at) for place, at in read[name].items() if place in ends}
         known = len(lags) == len(read[name])
-        ages = [figures[name].age_seconds.get(place, 0.0) for place, lag in lags.items() if lag]
-        rows, age = figures[name].outbox_rows, figures[name].outbox_age_seconds
+        late = max((ages[name].get(place, 0.0) for place, behind in lags.items() if behind), default=0.0)
         lag = sum(lags.values()) if known else None
-        found.append(Standing(name, lag, max(ages, default=0.0), rows, age, figures[name].parked_keys))
+        waiting = backlogs[name]
+        found.append(Standing(name, lag, late, waiting.outbox_rows, waiting.outbox_age_seconds, waiting.parked_keys))
     return found
 
 

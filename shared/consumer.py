@@ -29,12 +29,14 @@ from shared.parking import Parking
 from shared.records import Failure, Record, key_text
 from shared.settings import Settings
 from shared.telemetry import log
+from shared.watchdog import Watchdog
 
 POLL_MS = 200
 WATCHDOG_SECONDS = 60.0
 HOUSEKEEPING_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 FAILURES_OF_A_CLIENT = 10
+NEW_LEADER_SECONDS = 10.0
 
 
 class LogLost(RuntimeError):
@@ -85,7 +87,8 @@ class Consumer:
     _next: dict[TopicPartition, int] = field(default_factory=dict)
     _turned: float = field(default_factory=time.monotonic)
     _kept_house: float = 0.0
-    _moved: float = field(default_factory=time.monotonic)
+    _watchdog: Watchdog = field(default_factory=Watchdog)
+    _measured: set[TopicPartition] = field(default_factory=set)
     _failures: int = 0
 
     @property
@@ -124,7 +127,7 @@ class Consumer:
 
     async def _wait_out(self, error: BaseException) -> None:
         self._failures += 1
-        self._turned = self._moved = time.monotonic()  # waiting is no standstill of the client
+        self._turned = time.monotonic()
         log().warning("consumer waits", error=type(error).__name__, failures=self._failures)
         self._next.clear()
         if self._failures % FAILURES_OF_A_CLIENT == 0 and not isinstance(error, db.DatabaseAway):
@@ -144,7 +147,7 @@ class Consumer:
         records = await self._expected(client, batches)
         if records:
             await self._apply(records)
-            self._moved = time.monotonic()
+            self._watchdog.brought(records, time.monotonic())
         self._turned = time.monotonic()
         if self._turned - self._kept_house > HOUSEKEEPING_SECONDS:
             self._kept_house = self._turned
@@ -155,7 +158,6 @@ class Consumer:
             client = await kafka.start_consumer(self.settings, self.schema, (), group=self.group or f"patchbay-{self.schema}")
             client.subscribe(self.topics, listener=self._assignments)
             self._client = client
-            self._moved = time.monotonic()
         return self._client
 
     async def _follow_assignment(self, client: AIOKafkaConsumer) -> None:
@@ -170,6 +172,7 @@ class Consumer:
         for tp, start in starts.items():
             client.seek(tp, start)
         self._next = starts
+        self._watchdog.watch(starts, time.monotonic())
         self._epoch = epoch
         if assignment:
             log().info("reading", partitions=len(assignment))
@@ -192,19 +195,30 @@ class Consumer:
 
     async def _refuse_removed(self, client: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> None:
         """Where the records to go on with were removed, no record would ever come that tells."""
-        for tp, first in (await within(client.beginning_offsets(list(starts)), 10)).items() if starts else ():
-            if first > starts[tp]:
-                await self._refuse_hole(client, tp, starts[tp])
+        if not starts:
+            return
+        firsts = await within(client.beginning_offsets(list(starts)), 10)
+        ends = await within(client.end_offsets(list(starts)), 10)
+        for tp, start in starts.items():
+            if not firsts[tp] <= start <= ends[tp]:
+                await self._refuse_hole(client, tp, start)
 
     async def _refuse_hole(self, client: AIOKafkaConsumer, tp: TopicPartition, expected: int) -> None:
-        first = (await within(client.beginning_offsets([tp]), 10))[tp]
-        end = (await within(client.end_offsets([tp]), 10))[tp]
-        if first > expected or end < expected:
-            raise LogLost(
-                f"{tp.topic}[{tp.partition}]: the next record to read is {expected}, but the log holds {first} to {end}. "
-                "Records were removed before they were read, or this is another log. Restore the log, or rebuild the service's "
-                "schema from the log that is there."
-            )
+        """A partition's new leader may tell less than the old one told, until it has heard its followers: it is asked again."""
+        give_up = time.monotonic() + NEW_LEADER_SECONDS
+        while True:
+            first = (await within(client.beginning_offsets([tp]), 10))[tp]
+            end = (await within(client.end_offsets([tp]), 10))[tp]
+            if first <= expected <= end:
+                return
+            if first > expected or time.monotonic() > give_up:
+                break
+            await asyncio.sleep(BACK_OFF_SECONDS[0])
+        raise LogLost(
+            f"{tp.topic}[{tp.partition}]: the next record to read is {expected}, but the log holds {first} to {end}. "
+            "Records were removed before they were read, or this is another log. Restore the log, or rebuild the service's "
+            "schema from the log that is there."
+        )
 
     async def _apply(self, batches: Mapping[TopicPartition, list[ConsumerRecord]]) -> None:
         started = time.monotonic()
@@ -247,32 +261,27 @@ class Consumer:
             log().info("kafka did not take the offsets", error=type(error).__name__)
 
     async def _keep_house(self, client: AIOKafkaConsumer) -> None:
-        """Retry parked keys that were asked for, publish the figures, and notice a client that stopped bringing records."""
+        """Retry parked keys that were asked for, publish the lag, and notice a client that stopped bringing records."""
         await self.parking.work_off(self.engine, self.folder, self.projections, self.assigned())
         if self._next:
             await self._tell_kafka(client)
         ends = await within(client.end_offsets(list(self._next)), 10) if self._next else {}
-        behind = 0
-        for tp, end in ends.items():
-            lag = max(0, end - self._next.get(tp, end))
-            behind += lag
-            telemetry.LAG_RECORDS.labels(self.schema, tp.topic, str(tp.partition)).set(lag)
-        await self._measure(ends)
-        if not behind:
-            self._moved = time.monotonic()
-        elif time.monotonic() - self._moved > WATCHDOG_SECONDS:
-            raise Stuck(f"{behind} records wait and none came for {WATCHDOG_SECONDS:.0f} s; starting again")
+        behind = {tp: max(0, end - self._next.get(tp, end)) for tp, end in ends.items()}
+        await self._measure(behind)
+        if late := self._watchdog.late(behind, time.monotonic()):
+            raise Stuck(f"{late}; starting again")
 
-    async def _measure(self, ends: Mapping[TopicPartition, int]) -> None:
+    async def _measure(self, behind: Mapping[TopicPartition, int]) -> None:
         async with db.transaction(self.engine) as conn:
-            figures = await self.offsets.figures(conn)
-        telemetry.OUTBOX_ROWS.labels(self.schema).set(figures.outbox_rows)
-        telemetry.OUTBOX_AGE.labels(self.schema).set(figures.outbox_age_seconds)
-        telemetry.PARKED_KEYS.labels(self.schema).set(figures.parked_keys)
-        for tp, end in ends.items():
-            age = figures.age_seconds.get(Place(tp.topic, tp.partition), 0.0)
-            behind = self._next.get(tp, end) < end
-            telemetry.LAG_SECONDS.labels(self.schema, tp.topic, str(tp.partition)).set(age if behind else 0.0)
+            ages = await self.offsets.ages(conn)
+        for tp in self._measured - behind.keys():  # another process reads these now, and tells of them
+            for gauge in (telemetry.LAG_RECORDS, telemetry.LAG_SECONDS):
+                gauge.remove(self.schema, tp.topic, str(tp.partition))
+        self._measured = set(behind)
+        for tp, lag in behind.items():
+            age = ages.get(Place(tp.topic, tp.partition), 0.0) if lag else 0.0
+            telemetry.LAG_RECORDS.labels(self.schema, tp.topic, str(tp.partition)).set(lag)
+            telemetry.LAG_SECONDS.labels(self.schema, tp.topic, str(tp.partition)).set(age)
 
 
 def _record(record: ConsumerRecord) -> Record:

@@ -12,17 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db
 from shared.records import Place
 
-__all__ = ["Figures", "Offsets", "Place"]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What Prometheus is told about a service's plumbing."""
-
-    outbox_rows: int
-    outbox_age_seconds: float
-    parked_keys: int
-    age_seconds: dict[Place, float]
+__all__ = ["Offsets", "Place"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +79,12 @@ class Offsets:
             {"topic": place.topic, "partition": place.partition},
         )
 
-    async def figures(self, conn: AsyncConnection) -> Figures:
-        """The state of outbox, parked keys and offsets, for the gauges."""
-        row = (
-            await conn.execute(
-                sa.text(
-                    f"SELECT (SELECT count(*) FROM {self.schema}.outbox) AS rows,"
-                    f" (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8"
-                    f"  FROM {self.schema}.outbox) AS age,"
-                    f" (SELECT count(DISTINCT (topic, key)) FROM {self.schema}.parked) AS parked"
-                )
-            )
-        ).one()
-        ages = await conn.execute(
+    async def ages(self, conn: AsyncConnection) -> dict[Place, float]:
+        """Seconds since the last record read at each place was written; 0 where nothing was read yet."""
+        rows = await conn.execute(
             sa.text(
                 "SELECT topic, partition, coalesce(extract(epoch FROM clock_timestamp() - record_time), 0)::float8 AS age"
                 f" FROM {self.schema}.consumer_offset"
             )
         )
-        return Figures(row.rows, row.age, row.parked, {Place(a.topic, a.partition): a.age for a in ages})
+        return {Place(row.topic, row.partition): row.age for row in rows}

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import db, telemetry
 from shared.auth import Authenticator
+from shared.backlog import measure
 from shared.consumer import Consumer, LogLost, Stuck
 from shared.events.base import Writer
 from shared.folding import AnyProjection, Folder
@@ -63,6 +64,10 @@ class Resources:
             projections=projections,
             committed=committed,
         )
+
+    async def measure(self) -> None:
+        """Tell how much waits here, until cancelled."""
+        await measure(self.engine, self.name)
 
     async def database_ready(self) -> str | None:
         """None, or why the database cannot be used: for /readyz."""

@@ -64,6 +64,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
             "inboxes": inboxes.run,
             "consume": consumer.run,
             "relay": parts.relay().run,
+            "measure": parts.measure,
             "tick": Ticker(settings, parts.engine, parts.outbox).run,
         },
         drain,

@@ -47,6 +47,7 @@ async def run() -> None:
                 "serve": server.serve,
                 "consume": consumer.run,
                 "relay": parts.relay().run,
+                "measure": parts.measure,
                 "gauges": live.publish_gauges,
             },
             drain,

@@ -49,6 +49,7 @@ async def run() -> None:
             "serve": server.serve,
             "consume": consumer.run,
             "relay": parts.relay().run,
+            "measure": parts.measure,
             "match": matcher.run,
             "tick": ticker.run,
             "stream": hub.run,

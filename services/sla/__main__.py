@@ -34,7 +34,13 @@ async def run() -> None:
         def drain() -> None:
             server.should_exit = True
 
-        tasks = {"serve": server.serve, "consume": consumer.run, "relay": parts.relay().run, "tick": ticker.run}
+        tasks = {
+            "serve": server.serve,
+            "consume": consumer.run,
+            "relay": parts.relay().run,
+            "measure": parts.measure,
+            "tick": ticker.run,
+        }
         try:
             await run_until_stopped(tasks, drain)
         finally:

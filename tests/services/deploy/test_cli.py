@@ -1,6 +1,7 @@
 """The operator's command line on a real PostgreSQL."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -13,10 +14,10 @@ from shared.events.codec import encode
 from shared.offsets import Offsets, Place
 from shared.parking import code_version
 from shared.records import Record
-from tests.services.shared.conftest import Plumbing, SeenProjection, opened, plumbing, received
+from tests.services.shared.conftest import Plumbing, SeenProjection, opened, plumbing, plumbing_template, received
 from tests.services.shared.test_pipeline import connected, consumer_of, relay_of, running, until
 
-__all__ = ["connected", "plumbing"]
+__all__ = ["connected", "plumbing", "plumbing_template"]
 
 Command = Callable[..., Awaitable[Result]]
 
@@ -209,8 +210,8 @@ async def test_status_tells_what_waits_even_without_a_broker(plumbing: Plumbing,
     assert rows["routing"].split()[-1] == "1"
 
 
-async def test_status_counts_the_records_not_yet_read(connected: Plumbing, patchbay: Command, empty_database: str) -> None:
-    key = f"{empty_database[-12:]}-lag"
+async def test_status_counts_the_records_not_yet_read(connected: Plumbing, patchbay: Command) -> None:
+    key = f"{secrets.token_hex(6)}-lag"
     await connected.publish("intake", opened(key), received(key, 1))
     async with running(relay_of(connected).run):
 

@@ -132,7 +132,7 @@ async def _execute(url: str, statements: Sequence[str]) -> None:
 
 @pytest_asyncio.fixture(scope="session")
 async def plumbing_template(database_url: str) -> str:
-    return await create_template(database_url, _migrate, "template_plumbing")
+    return await create_template(database_url, _migrate, f"template_plumbing_{secrets.token_hex(4)}")  # for each who imports it
 
 
 @pytest_asyncio.fixture

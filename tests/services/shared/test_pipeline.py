@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from shared import db, kafka
+from shared import db, kafka, telemetry
+from shared.backlog import measure
 from shared.consumer import Consumer, LogLost
 from shared.events.codec import encode
 from shared.events.signals import TypingChanged
@@ -164,6 +165,35 @@ async def test_records_that_were_removed_unread_end_the_service_even_if_nothing_
     with pytest.raises(LogLost, match=r"the next record to read is 0, but the log holds 3 to 3\. Records were removed"):
         async with asyncio.timeout(20):
             await consumer_of(connected, topic.name, topic).run()
+
+
+async def test_the_age_of_the_outbox_is_told_while_the_broker_is_away(plumbing: Plumbing, name: str) -> None:
+    await plumbing.publish("intake", opened(name))
+    nowhere = replace(plumbing, settings=plumbing.settings.model_copy(update={"kafka": "127.0.0.1:1"}))
+
+    async def told() -> bool:
+        rows, age = (gauge.labels("intake")._value.get() for gauge in (telemetry.OUTBOX_ROWS, telemetry.OUTBOX_AGE))
+        return bool(rows == 1 and age > 1)
+
+    async with running(relay_of(nowhere).run, lambda: measure(nowhere.engine, "intake")):
+        await until(told, 10)
+
+
+async def test_the_lag_of_partitions_that_another_process_took_is_not_told_any_more(connected: Plumbing, name: str) -> None:
+    def told_by_first() -> set[tuple[str, int]]:
+        samples = next(iter(telemetry.LAG_RECORDS.collect())).samples
+        labels = [sample.labels for sample in samples if sample.labels["service"] == "routing"]
+        return {(each["topic"], int(each["partition"])) for each in labels}
+
+    async def tells_of_what_it_reads(at_most: int) -> bool:
+        return told_by_first() == first.assigned() and 0 < len(first.assigned()) <= at_most
+
+    telemetry.LAG_RECORDS.clear()  # what other tests' consumers told of
+    first, second = consumer_of(connected, name), replace(consumer_of(connected, name), schema="intake")
+    async with running(first.run):
+        await until(lambda: tells_of_what_it_reads(connected.settings.partitions), 30)
+        async with running(second.run):
+            await until(lambda: tells_of_what_it_reads(connected.settings.partitions - 1), 30)
 
 
 async def test_a_signal_is_heard_by_who_listens(connected: Plumbing, name: str) -> None:
