@@ -71,8 +71,12 @@ def topics_page() -> str:
         lines += [f"  from_{writer}([{writer}]) --> {node}" for writer in topic.writers]
         lines += [f"  {node} --> to_{reader}([{reader}])" for reader in topic.readers]
     wide = "*wide*: as many partitions as the deployment chose when the topic was made (12 unless set otherwise)."
+    back = (
+        "*read by*: which services consume it, and operations. After a restore each service also reads back what it wrote "
+        "itself, except on `signals` and `parked`; all but metrics read `tickets` then."
+    )
     diagram = "```mermaid\n" + "\n".join(lines) + "\n```"
-    return "\n\n".join([NOTICE + "# Topics", "\n".join(rows), wide, "Who writes, topic, who reads:", diagram]) + "\n"
+    return "\n\n".join([NOTICE + "# Topics", "\n".join(rows), wide, back, "Who writes, topic, who reads:", diagram]) + "\n"
 
 
 def events_page() -> str:

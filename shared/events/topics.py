@@ -28,7 +28,8 @@ WIDE = 0  # as many partitions as the deployment chose (setting `partitions`)
 class Topic:
     """One topic. `partitions` 0 means the deployment's choice; `retention_ms` -1 means forever.
 
-    `sequenced`: its records count `seq` per writer and key, and are folded; the others pass by.
+    `readers`: the services that consume it, and `operations`, outside; after a restore its writers read it back, too
+    (`shared/recalling.py`). `sequenced`: its records count `seq` per writer and key, and are folded; the others pass by.
     """
 
     name: str
@@ -62,7 +63,7 @@ AGENTS = Topic(
     partitions=6,
     retention_ms=FOREVER,
     writers=("routing",),
-    readers=("metrics", "sla"),
+    readers=("metrics",),
     facts=_members(AgentFacts),
     about="Agents' skills and states.",
 )
@@ -72,7 +73,7 @@ CUSTOMERS = Topic(
     partitions=6,
     retention_ms=FOREVER,
     writers=("intake",),
-    readers=("routing", "sla", "metrics"),
+    readers=("routing",),
     facts=_members(CustomerFacts),
     about="Who the customers are, and what they are entitled to.",
 )
@@ -82,7 +83,7 @@ CONFIG = Topic(
     partitions=1,
     retention_ms=FOREVER,
     writers=("intake", "routing", "sla", "metrics"),
-    readers=("intake", "routing", "sla", "metrics"),
+    readers=("metrics",),
     facts=_members(ConfigFacts),
     about="Configuration, versioned, from the owner of each kind.",
 )
@@ -122,9 +123,9 @@ SIGNALS = Topic(
     partitions=WIDE,
     retention_ms=HOUR_MS,
     writers=("intake", "routing"),
-    readers=("intake", "routing"),
+    readers=(),
     facts=_members(SignalFacts),
-    about="Typing, presence, position and wait: passing, never folded.",
+    about="Typing, presence, position and wait: passing, never folded. Defined; so far no service says or reads them.",
     sequenced=False,
 )
 PARKED = Topic(

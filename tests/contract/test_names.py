@@ -8,8 +8,9 @@ from typing import get_args
 
 from shared.events.base import PersonalFact, Writer
 from shared.events.schemas import TYPE_NAME, personal_shape, structs
-from shared.events.topics import CONFIG, CONFIG_OWNERS, FACT_BY_TYPE, TOPICS
+from shared.events.topics import CONFIG, CONFIG_OWNERS, FACT_BY_TYPE, TICKETS, TOPICS
 from shared.events.writers import writers_of
+from shared.recalling import READS_BACK
 
 # Past tenses that do not end in -ed.
 IRREGULAR = {
@@ -70,6 +71,13 @@ def test_every_topic_has_writers_readers_and_every_writer_something_to_say() -> 
         assert set(topic.writers) <= services
         assert set(topic.readers) <= services | {"operations"}
         assert {writer for fact in topic.facts for writer in writers_of(fact)} == set(topic.writers), topic.name
+
+
+def test_after_a_restore_a_service_reads_back_what_it_writes_in_sequence_and_where_its_own_are_answered() -> None:
+    for service, topics in READS_BACK.items():
+        written = {topic.name for topic in TOPICS if topic.sequenced and service in topic.writers}
+        assert {topic.name for topic in topics} - {TICKETS.name} == written - {TICKETS.name}, service
+        assert TICKETS in topics or written == {CONFIG.name}, service
 
 
 def test_every_kind_of_configuration_has_one_owner() -> None:

@@ -14,6 +14,7 @@ from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
 from shared.events.base import Event, Fact
 from shared.events.message import MessageReceived
 from shared.events.ticket import TicketOpened
+from shared.events.topics import TOPICS
 from tests.system import SERVICES, System, until
 
 ANSWER = "Hello, we have sent it today."
@@ -150,3 +151,17 @@ async def test_the_metrics_count_what_happened(system: System) -> None:
 async def test_what_a_service_serves_as_its_openapi_is_what_is_documented(system: System, service: str) -> None:
     served = (await system.client(service, "").get("/openapi.json")).json()
     assert openapi.rendered(served) == openapi.documents()[f"openapi-{service}.json"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_consumes_the_topics_whose_table_names_it_as_reader_and_no_others(system: System, service: str) -> None:
+    named = {topic.name for topic in TOPICS if service in topic.readers}
+
+    async def consumed() -> set[str]:
+        return {str(row["topic"]) for row in await system.rows(f"SELECT DISTINCT topic FROM {service}.consumer_offset")}
+
+    async def all_named() -> bool:
+        return named <= await consumed()
+
+    await until(f"{service} holds {named}", all_named, 30)
+    assert await consumed() == named
