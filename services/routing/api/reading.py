@@ -26,7 +26,8 @@ from shared.personal import Erased
 from shared.telemetry import log
 
 router = APIRouter(tags=["reading"])
-Number = Annotated[int, Query(ge=0, description="entries after this one")]
+LARGEST = 2**63 - 1  # of bigint, which numbers entries and what streams tell
+Number = Annotated[int, Query(ge=0, le=LARGEST, description="entries after this one")]
 Entries = Annotated[int, Query(ge=1, le=500, description="at most so many entries")]
 
 
@@ -75,7 +76,7 @@ async def _position(
     room: TheRoom,
     caller: AgentOrSupervisor,
     last_event_id: Annotated[str | None, Header()] = None,
-    cursor: Annotated[int | None, Query(ge=0)] = None,
+    cursor: Annotated[int | None, Query(ge=0, le=LARGEST)] = None,
 ) -> tuple[int, bool]:
     """Where the stream goes on, and whether what came before is lost: then the client reads its lists again."""
     check_self(caller, agent_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -25,6 +25,7 @@ from shared.http import FieldError, Problem
 Limit = Annotated[int, Query(ge=1, le=200, description="at most so many")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
 DAY_SECONDS = 24 * 3600
+LARGEST_CYCLE = 2**31 - 1  # of integer
 
 
 class ClockOut(BaseModel):
@@ -155,7 +156,10 @@ def _place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=Place)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
+        place = msgspec.json.decode(base64.urlsafe_b64decode(cursor), type=Place)
+        if not 0 <= place.cycle <= LARGEST_CYCLE or "\x00" in place.ticket_id + place.target:
+            raise ValueError("no clock has this name")
+        return place._replace(at=place.at.astimezone(UTC))
+    except (binascii.Error, msgspec.DecodeError, ValueError, OverflowError):
         errors = [FieldError("query.cursor", "is not one that this list gave out")]
         raise Problem(422, "invalid-request", "The cursor cannot be read; begin again without it.", errors) from None
