@@ -49,3 +49,21 @@ def test_a_run_and_its_tests_lock_the_same_versions() -> None:
         return set(re.findall(r"^([a-z0-9._-]+==\S+)", (PROJECT / name).read_text(encoding="utf-8"), re.MULTILINE))
 
     assert versions("requirements.txt") <= versions("requirements-dev.txt")
+
+
+_NAMED = re.compile(r"[\w.-]+(/[\w.-]+)+/?")
+_MADE_BY_RUNNING = {".patchbay", ".venv"}
+
+
+@pytest.mark.parametrize("page", [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))], ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    quoted = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
+    words = {word.removeprefix("./") for text in quoted for word in text.split() if "://" not in word}
+    paths = {word for word in words if _NAMED.fullmatch(word) and word.partition("/")[0] not in _MADE_BY_RUNNING}
+    assert sorted(path for path in paths if not (PROJECT / path).exists()) == []
+
+
+def test_a_page_may_link_only_to_what_is_there() -> None:
+    for page in (PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")):
+        targets = re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8"))
+        assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == [], page.name
