@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy import settings_table
 from tests.house.purity import PROJECT
 
 _SKIPPED = {".git", ".venv", ".patchbay", "__pycache__", "node_modules"}
@@ -67,3 +68,9 @@ def test_a_page_may_link_only_to_what_is_there() -> None:
     for page in (PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")):
         targets = re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8"))
         assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == [], page.name
+
+
+def test_the_table_of_settings_in_the_readme_is_fresh() -> None:
+    page = (PROJECT / "README.md").read_text(encoding="utf-8")
+    shown = page.partition("<!-- settings -->\n")[2].partition("<!-- /settings -->")[0]
+    assert shown.splitlines() == settings_table.table().splitlines(), "print it anew: python -m deploy.settings_table"
