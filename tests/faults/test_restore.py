@@ -283,6 +283,7 @@ async def test_a_service_that_catches_up_says_so_and_takes_nothing(drill: Drill)
     await until("it says that it catches up", says_so, 30)
 
 
+@pytest.mark.proof
 async def test_what_was_not_answered_when_it_was_lost_is_answered_after(drill: Drill) -> None:
     system, backup = drill.system, drill.folder / "a.backup"
     made, said = await drill.patchbay("backup", str(backup))

@@ -23,7 +23,7 @@ from tests.faults.poison import Poison, poisons
 from tests.infra import LocalKafka, LocalPostgres
 from tests.system import SERVICES, until
 
-KAFKA_AWAY_SECONDS = (5, pytest.param(30, marks=pytest.mark.proof))
+KAFKA_AWAY_SECONDS = (3, pytest.param(30, marks=pytest.mark.proof))
 POSTGRES_AWAY_SECONDS = (2, pytest.param(10, marks=pytest.mark.proof))
 DRAIN_SECONDS = 15
 HOUR = 3600
