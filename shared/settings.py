@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     batch_records: int = Field(500, ge=1, le=10_000, description="records of one poll, and so of one transaction")
     database_pool: int = Field(10, ge=2, le=200, description="database connections of one process")
     transaction_seconds: int = Field(15, ge=1, le=600, description="longest transaction of a service")
-    log_level: str = Field("info", description="debug, info, warning or error")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="one JSON object a line; false prints for people")
 
     def master_key_bytes(self) -> bytes:

@@ -67,6 +67,12 @@ def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPa
     assert "canary" not in str(wrong.value)
 
 
+def test_a_log_level_that_there_is_not_is_named_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHBAY_LOG_LEVEL", "verbose")
+    with pytest.raises(SettingsError, match="PATCHBAY_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"):
+        read(Settings)
+
+
 @pytest.mark.parametrize(("key", "said"), [(None, "No master key"), ("short", "exactly 32 bytes"), ("é", "exactly 32 bytes")])
 def test_a_master_key_that_cannot_be_used_says_what_to_do(monkeypatch: pytest.MonkeyPatch, key: str | None, said: str) -> None:
     for name in ("PATCHBAY_MASTER_KEY", "PATCHBAY_MASTER_KEY_FILE"):
