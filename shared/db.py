@@ -14,8 +14,6 @@ from typing import Protocol, TypeVar, cast
 
 import asyncpg
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -252,6 +250,9 @@ def migrations_of(schema: str) -> Path:
 
 def migrate(url: str, schema: str, revision: str = "head") -> None:
     """Bring one schema to `revision` (blocking; each schema has its own history and version table)."""
+    from alembic import command  # here, because no running service needs it and it takes a tenth of a second
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(ROOT / "shared" / "migrating"))
     config.set_main_option("version_locations", str(migrations_of(schema)))
