@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 
+from deploy.local.ports import HOST, address
+
 OFFICE = [{"opens": "09:00", "closes": "18:00"}]
 HOURS = 3600
 Body = Mapping[str, Any]
@@ -94,12 +96,12 @@ CONFIG: tuple[tuple[str, str, Body], ...] = (
 )
 
 
-def put_in_place(ports: Mapping[str, int], admin_key: str) -> list[str]:
-    """Put what is missing. Returns its paths. Raises httpx.HTTPError."""
+def put_in_place(ports: Mapping[str, int], admin_key: str, host: str = HOST) -> list[str]:
+    """Put what is missing, in services that listen on `host`. Returns its paths. Raises httpx.HTTPError."""
     made = []
     with httpx.Client(headers={"Authorization": f"Bearer {admin_key}"}, timeout=15, trust_env=False) as http:
         for service, path, body in CONFIG:
-            url = f"http://127.0.0.1:{ports[service]}{path}"
+            url = f"http://{address(host, ports[service])}{path}"
             if http.get(url).status_code == 404:
                 http.put(url, json=body).raise_for_status()
                 made.append(path)
@@ -111,7 +113,7 @@ def main() -> None:
     ports = {name: int(os.environ[f"PATCHBAY_{name.upper()}_PORT"]) for name in ("intake", "routing", "sla", "metrics")}
     keys = json.loads((Path(os.environ["PATCHBAY_SECRETS_DIR"]) / "demo-keys.json").read_text())
     try:
-        print(json.dumps(put_in_place(ports, keys["admin"])))
+        print(json.dumps(put_in_place(ports, keys["admin"], os.environ.get("PATCHBAY_HOST", HOST))))
     except httpx.HTTPStatusError as error:
         sys.exit(f"{error.request.method} {error.request.url.path} answered {error.response.status_code}: {error.response.text}")
     except httpx.HTTPError as error:

@@ -11,12 +11,12 @@ import httpx
 
 from deploy import running
 from deploy.local import settings as local_settings
+from deploy.local.ports import address, reach
 from deploy.local.settings import LocalSettings
 from shared import auth, db
 from shared.settings import Settings
 from simulator.places import Places
 
-HOST = "127.0.0.1"
 WAIT_SECONDS = 15.0
 HIRED = {
     "team_ids": ["support"],
@@ -36,13 +36,13 @@ def find() -> tuple[LocalSettings, Places]:
     keys_file = local.secrets_folder / "demo-keys.json"
     if not keys_file.exists():
         raise NotRunning("There are no demo keys: start Patchbay first, with `make run` in another terminal.")
-    url = {service: f"http://{HOST}:{port}" for service, port in local.service_ports().items()}
+    url = {service: f"http://{address(local.host, port)}" for service, port in local.service_ports().items()}
     places = Places(
         intake=url["intake"],
         routing=url["routing"],
         sla=url["sla"],
         metrics=url["metrics"],
-        smtp_host=HOST,
+        smtp_host=reach(local.host),
         smtp_port=local.smtp_port,
         twilio_token=local_settings.secret_file(local.twilio_token_file, "password"),
         keys=json.loads(keys_file.read_text(encoding="utf-8")),

@@ -19,6 +19,7 @@ from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail, wr
 from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
 from deploy.demo.story import Story
 from deploy.local import settings as local_settings
+from deploy.local.ports import address, reach
 from deploy.local.settings import LocalSettings
 from shared.kafka import KafkaAway
 from shared.settings import Settings
@@ -58,7 +59,7 @@ class Demo:
         self._say("Customers write, call and fill in a form")
         left_alone = await self._left_alone()
         for mail in self.mails:
-            await send_mail(mail, self.local.smtp_port)
+            await send_mail(mail, self.local.smtp_port, reach(self.local.host))
         await self.twilio.text(TEXTER, SUPPORT_SMS, "Bună ziua, coletul meu nu a ajuns. Când îl primesc?")
         form_number = await self._form()
         await self._call()
@@ -74,7 +75,7 @@ class Demo:
     async def _left_alone(self) -> str:
         """The ticket that nobody answers."""
         known = set(self.story.numbers)
-        await send_mail(written_by(LEFT_ALONE, RUN), self.local.smtp_port)
+        await send_mail(written_by(LEFT_ALONE, RUN), self.local.smtp_port, reach(self.local.host))
         await self.story.until("a ticket for the mail that is left alone", lambda: bool(set(self.story.numbers) - known), 10)
         return next(iter(set(self.story.numbers) - known))
 
@@ -202,7 +203,7 @@ async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) ->
         async def client(service: str, role: str | None) -> httpx.AsyncClient:
             headers = {"Authorization": f"Bearer {keys[role]}"} if role else {}
             return await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[service]}", headers=headers, trust_env=False)
+                httpx.AsyncClient(base_url=f"http://{address(local.host, ports[service])}", headers=headers, trust_env=False)
             )
 
         mailbox = await stack.enter_async_context(mail_server(local.demo_mail_port))

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import httpx
 
+from deploy.local.ports import HOST
 from simulator import twilio
 from simulator.places import NO_ACCOUNT
 
@@ -79,7 +80,7 @@ def written_by(mail: Mail, run: int) -> Mail:
     return replace(mail, address=f"{name}.{run}@{host}")
 
 
-async def send_mail(mail: Mail, port: int) -> str:
+async def send_mail(mail: Mail, port: int, host: str = HOST) -> str:
     """Send it over SMTP. Returns its Message-ID. Raises smtplib.SMTPException, OSError."""
     message = EmailMessage()
     message["From"] = f"{mail.name} <{mail.address}>"
@@ -87,12 +88,12 @@ async def send_mail(mail: Mail, port: int) -> str:
     message["Subject"] = mail.subject
     message["Message-ID"] = make_msgid(domain="customers.example")
     message.set_content(mail.text)
-    await asyncio.to_thread(_deliver, message, port)
+    await asyncio.to_thread(_deliver, message, host, port)
     return str(message["Message-ID"])
 
 
-def _deliver(message: EmailMessage, port: int) -> None:
-    with smtplib.SMTP("127.0.0.1", port, timeout=15) as client:
+def _deliver(message: EmailMessage, host: str, port: int) -> None:
+    with smtplib.SMTP(host, port, timeout=15) as client:
         client.send_message(message)
 
 

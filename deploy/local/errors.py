@@ -60,6 +60,14 @@ def did_not_start(name: str, log: Path, last_line: str) -> LocalError:
     return LocalError(f"{name} did not start.{said} Read {log}, put right what it names, and start again.")
 
 
+def missing_key(file: Path) -> LocalError:
+    """The file with the master key that the user named is not there; a new key would open nothing of what is stored."""
+    return LocalError(
+        f"There is no master key in {file}, which PATCHBAY_MASTER_KEY_FILE names: correct the name or mount the file; "
+        f"only for a new database make a key there (head -c 32 /dev/urandom | base64 > {file})."
+    )
+
+
 def bad_setting(setting: str, reason: str) -> LocalError:
     """A setting that cannot be understood."""
     return LocalError(f"{setting} is not usable ({reason}): correct it in the environment or in patchbay.env.")

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from deploy.local.errors import already_running
 from deploy.local.processes import PidRecord, end_recorded, wait_gone
 
 _END_SIGNALS = {"postgres": signal.SIGINT}  # all others: SIGTERM
-_LEFTOVER_SECONDS = 6.0
-STOP_SECONDS = 12.0
+# How long each may take to end in good order; together with what is done by force at most STOP_SECONDS.
+SERVICES_STOP_SECONDS = 3.5
+KAFKA_STOP_SECONDS = 2.5
+POSTGRES_STOP_SECONDS = 2.0
+STOP_SECONDS = 10.0
+_FORCE_SHARE = 0.1
 
 
 class Instance:
@@ -60,12 +65,19 @@ class Instance:
 
     def clean_up(self) -> list[str]:
         """End what a killed supervisor left running: services first, then the broker, then the database; their names."""
+        return self._clean_up(SERVICES_STOP_SECONDS, KAFKA_STOP_SECONDS, POSTGRES_STOP_SECONDS)
+
+    def _clean_up(self, services_seconds: float, kafka_seconds: float, postgres_seconds: float) -> list[str]:
         names = [path.stem for path in sorted(self.folder.glob("*.pid")) if path.stem != "supervisor"]
         servers = [name for name in ("kafka", "postgres") if name in names]
         services = [name for name in names if name not in servers]
-        return [name for name in [*services, *servers] if self._end(name)]
+        with ThreadPoolExecutor(max(1, len(services))) as pool:  # together: one that does not listen holds up no other
+            ended = list(pool.map(lambda name: self._end(name, services_seconds), services))
+        left = [name for name, was_there in zip(services, ended, strict=True) if was_there]
+        seconds = {"kafka": kafka_seconds, "postgres": postgres_seconds}
+        return left + [name for name in servers if self._end(name, seconds[name])]
 
-    def stop(self) -> bool:
+    def stop(self, within_seconds: float = STOP_SECONDS) -> bool:
         """End the running supervisor and wait for it, by force when it does not; False when nothing was running."""
         record = PidRecord.read(self.pid_file("supervisor"))
         supervisor = record.find() if record is not None else None
@@ -73,14 +85,15 @@ class Instance:
             return bool(self.clean_up())
         with contextlib.suppress(psutil.NoSuchProcess):
             supervisor.terminate()
-            if wait_gone([supervisor], STOP_SECONDS):
+            if wait_gone([supervisor], within_seconds * (1 - _FORCE_SHARE)):
                 supervisor.kill()
                 wait_gone([supervisor], 5.0)
-        self.clean_up()
+        each = within_seconds * _FORCE_SHARE / 4  # they have been asked already, or by the kernel when the supervisor was killed
+        self._clean_up(each, each, each)
         return True
 
-    def _end(self, name: str) -> bool:
-        return end_recorded(self.pid_file(name), _END_SIGNALS.get(name, signal.SIGTERM), _LEFTOVER_SECONDS)
+    def _end(self, name: str, seconds: float) -> bool:
+        return end_recorded(self.pid_file(name), _END_SIGNALS.get(name, signal.SIGTERM), seconds)
 
 
 def uptime(record: PidRecord) -> str:

@@ -1,21 +1,26 @@
 """Apache Kafka's jars: pinned, downloaded once per user, checked at every start."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from deploy.local.errors import LocalError, corrupt_download, from_os_error, no_network, unsupported_platform
 
 PINS = Path(__file__).with_name("kafka-jars.sha256")
 _TIMEOUT_SECONDS = 60
+_THREADS = 4
 
 Progress = Callable[[int, int], None]
-"""Told (bytes done, bytes in all) while jars are downloaded; called from several threads."""
+"""Told (bytes done, bytes in all) while jars are downloaded, also while nothing comes; what it raises ends the download. Called
+from several threads, from that of the caller among them.
+"""
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,11 @@ def _download(jars: list[Jar], folder: Path, progress: Progress | None) -> None:
     from jgo.maven import MavenContext, PythonResolver
 
     os.environ.setdefault("JAVA_HOME", str(java().parent.parent))  # else jgo looks for a JDK on the network
-    count = _counter(sum(jar.size for jar in jars), progress)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as staging:
+    count = _Count(sum(jar.size for jar in jars), progress)
+    # Threads that were left behind may still write there.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="download-", ignore_cleanup_errors=True) as staging:
         context = MavenContext(
-            resolver=PythonResolver(progress_callback=count),
+            resolver=PythonResolver(progress_callback=count.one_file),
             repo_cache=Path(staging),
             remote_repos=GlobalSettings.load().repositories or None,  # the user's own mirror, if jgo is told of one
             timeout=_TIMEOUT_SECONDS,
@@ -109,8 +115,7 @@ def _download(jars: list[Jar], folder: Path, progress: Progress | None) -> None:
             path.replace(folder / jar.file_name)
 
         try:
-            with ThreadPoolExecutor(max_workers=4) as pool:
-                list(pool.map(one, jars))
+            in_threads(one, jars, count.tell)
         except requests.RequestException as error:
             raise no_network(len(jars), type(error).__name__) from error
         except RuntimeError as error:
@@ -126,18 +131,56 @@ def _refused(reason: str, folder: Path) -> LocalError:
     )
 
 
-def _counter(total: int, progress: Progress | None) -> Callable[[str, int], AbstractContextManager[Callable[[int], None]]]:
-    """Adapt jgo's callback for one file to one count over all files."""
+def in_threads(work: Callable[[Jar], None], jars: Sequence[Jar], meanwhile: Callable[[], None]) -> None:
+    """Do `work` for all jars, four at a time, and `meanwhile` again and again here.
+
+    The first error of either ends it at once, without waiting for threads that hang in a download.
+    """
+    waiting: SimpleQueue[Jar] = SimpleQueue()
+    ended: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def run() -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                jar = waiting.get_nowait()
+                try:
+                    work(jar)
+                    ended.put(None)
+                except BaseException as error:  # noqa: BLE001 - the caller raises it
+                    ended.put(error)
+
+    for jar in jars:
+        waiting.put(jar)
+    for number in range(_THREADS):
+        threading.Thread(target=run, name=f"jars-{number}", daemon=True).start()  # the program may end while one hangs
     done = 0
+    while done < len(jars):
+        meanwhile()
+        try:
+            error = ended.get(timeout=0.2)
+        except Empty:
+            continue
+        if error is not None:
+            raise error
+        done += 1
+
+
+class _Count:
+    """Adapts jgo's callback for one file to one count over all files."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done = 0
+        self._total = total
+        self._progress = progress
+
+    def tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
     @contextmanager
-    def one_file(_name: str, _size: int) -> Iterator[Callable[[int], None]]:
+    def one_file(self, _name: str, _size: int) -> Iterator[Callable[[int], None]]:
         def more(count: int) -> None:
-            nonlocal done
-            done += count
-            if progress is not None:
-                progress(done, total)
+            self._done += count
+            self.tell()
 
         yield more
-
-    return one_file

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from deploy.local.errors import LocalError, bad_setting, disk_full, port_taken
-from deploy.local.ports import is_free
+from deploy.local.ports import HOST, is_free, is_here
 from deploy.local.settings import LocalSettings
 
 NEEDED_MB = 500
@@ -13,16 +13,19 @@ NEEDED_MB = 500
 
 
 def check(settings: LocalSettings, data: Path) -> None:
-    """Raises LocalError for the first of: unsupported platform, full disk, two uses of one port, a taken port."""
+    """Raises LocalError for the first of: unsupported platform, full disk, foreign address, two uses of a port, a taken port."""
     if sys.platform not in ("linux", "darwin"):
         raise LocalError(f"Patchbay does not run on {sys.platform}: use Linux or macOS (on Windows: WSL 2).")
     free_mb = shutil.disk_usage(data).free // 2**20
     if free_mb < NEEDED_MB:
         raise disk_full(data, free_mb, NEEDED_MB)
+    if not is_here(settings.host):
+        raise bad_setting("PATCHBAY_HOST", f"this machine has no address {settings.host}")
     wanted = ports(settings)
     check_distinct(wanted)
+    ours = {port for port, _, _ in settings.listening()}
     for port, purpose, setting in wanted:
-        if not is_free(port):
+        if not is_free(port, settings.host if port in ours else HOST):
             raise port_taken(port, purpose, setting)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import psutil
 
 _START_TOLERANCE_SECONDS = 2.0
-_LOG_BYTES = 20 * 2**20  # a larger log is put aside at the next start, one older one is kept
+LOG_BYTES = 20 * 2**20  # a larger log is put aside, one older one is kept
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 # The kernel sends the death signal when the *thread* that forked ends, so all forks are made by one that stays.
@@ -102,6 +103,7 @@ class Child:
         self._user = user
         self._group = group
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_began = 0
 
     @property
     def pid(self) -> int | None:
@@ -121,7 +123,8 @@ class Child:
     def start(self) -> None:
         """Start the process in a session of its own, so that the terminal's Ctrl-C reaches only us. Raises OSError."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        _keep_small(self.log)
+        keep_small(self.log)
+        self._log_began = self.log.stat().st_size if self.log.exists() else 0
         if self._output is not None:
             self._output.unlink(missing_ok=True)
             self._output.touch(mode=0o600)
@@ -197,8 +200,8 @@ class Child:
             self._process.send_signal(number)
 
     def last_line(self) -> str:
-        """The last line of its log that is not empty, or an empty string."""
-        return last_line(self.log)
+        """What it said last since its start, for a person; an empty string when it said nothing."""
+        return last_line(self.log, self._log_began)
 
     def _family(self) -> list[psutil.Process]:
         if self._process is None or not self.alive:
@@ -274,17 +277,33 @@ def wait_until(answers: Callable[[], bool], child: Child, timeout_seconds: float
     return False
 
 
-def _keep_small(log: Path) -> None:
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+def keep_small(log: Path, at_most: int = LOG_BYTES) -> None:
+    """Copy a log of more than so many bytes aside and empty it. A process may go on writing: it appends, so its next line is
+    the first of the emptied file; only what it writes just between copying and emptying is lost.
+    """
+    with contextlib.suppress(OSError):  # no log yet, or no space to keep the older part: then it stays whole
+        if log.stat().st_size > at_most:
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)
 
 
-def last_line(log: Path) -> str:
-    """The last line of a log file that is not empty (at most 300 characters), or an empty string."""
+def last_line(log: Path, since: int = 0) -> str:
+    """The last line of a log file after byte `since` that is not empty, as `words` has it; an empty string without one."""
     try:
         with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 4096))
+            size = log.stat().st_size
+            stream.seek(max(size - 16384, since if since <= size else 0))  # smaller than it was: emptied meanwhile
             lines = stream.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+    return next((words(line)[:300] for line in reversed(lines) if line.strip()), "")
+
+
+def words(line: str) -> str:
+    """What a line of a log says to a person: of a service's line, which is JSON, the event and the reason or error."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line.strip()
+    parts = [said.get(name) for name in ("event", "reason", "error")] if isinstance(said, dict) else []
+    return ": ".join(str(part) for part in parts if part) or line.strip()

@@ -9,7 +9,8 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deploy.local.errors import bad_setting
+from deploy.local.errors import bad_setting, missing_key
+from deploy.local.ports import HOST
 
 ENV_FILE = "patchbay.env"
 
@@ -28,6 +29,8 @@ class LocalSettings(BaseSettings):
     kafka_controller_port: int = Field(default=9493, ge=1, le=65535)
     kafka_heap_mb: int = Field(default=320, ge=128, le=65536)
     database_port: int = Field(default=5492, ge=1, le=65535)
+    host: str = HOST
+    """The address that services listen on; the servers listen on the loopback only."""
     intake_port: int = Field(default=8101, ge=1, le=65535)
     routing_port: int = Field(default=8102, ge=1, le=65535)
     sla_port: int = Field(default=8103, ge=1, le=65535)
@@ -87,30 +90,46 @@ def render_environment(settings: LocalSettings, kafka: str, database: str) -> di
         "PATCHBAY_DATABASE": database,
         "PATCHBAY_MASTER_KEY_FILE": str(settings.key_file),
         "PATCHBAY_SECRETS_DIR": str(settings.secrets_folder),
+        "PATCHBAY_HOST": settings.host,
         "PATCHBAY_SMTP_PORT": str(settings.smtp_port),
         **ports,
     }
 
 
 def demo_receivers(settings: LocalSettings, given: Mapping[str, str]) -> dict[str, str]:
-    """Where replies go while no mail server and no Twilio account are named in `given`: to the receivers of `make demo`."""
+    """Where replies go while no mail server and no Twilio account are named in `given`: to the receivers of `make demo`.
+
+    Of these, what is given stays as it is.
+    """
     if not settings.demo:
         return {}
     receivers = {}
     if "PATCHBAY_INTAKE_MAIL_HOST" not in given:
-        receivers["PATCHBAY_INTAKE_MAIL_HOST"] = "127.0.0.1"
+        receivers["PATCHBAY_INTAKE_MAIL_HOST"] = HOST
         receivers["PATCHBAY_INTAKE_MAIL_PORT"] = str(settings.demo_mail_port)
     if "PATCHBAY_INTAKE_TWILIO_ACCOUNT" not in given:
-        receivers["PATCHBAY_INTAKE_TWILIO_URL"] = f"http://127.0.0.1:{settings.demo_twilio_port}"
+        receivers["PATCHBAY_INTAKE_TWILIO_URL"] = f"http://{HOST}:{settings.demo_twilio_port}"
         receivers["PATCHBAY_INTAKE_TWILIO_ACCOUNT"] = "AC" + "0" * 32
-        receivers["PATCHBAY_INTAKE_TWILIO_TOKENS_FILE"] = str(settings.twilio_token_file)
-    return receivers
+        if "PATCHBAY_INTAKE_TWILIO_TOKENS" not in given:
+            receivers["PATCHBAY_INTAKE_TWILIO_TOKENS_FILE"] = str(settings.twilio_token_file)
+    return {name: value for name, value in receivers.items() if name not in given}
 
 
 def from_env_file(project: Path) -> dict[str, str]:
     """The settings of `patchbay.env`, for the services, which read the environment only."""
     values = dotenv_values(project / ENV_FILE) if (project / ENV_FILE).is_file() else {}
     return {name: value for name, value in values.items() if name.startswith("PATCHBAY_") and value is not None}
+
+
+def require_master_key(settings: LocalSettings) -> None:
+    """Have a file with the master key: made at the first start in our own folder, never where the user says that one is.
+
+    Raises LocalError.
+    """
+    if settings.master_key_file is None:
+        secret_file(settings.key_file)
+    elif not settings.key_file.exists():
+        raise missing_key(settings.key_file)
 
 
 def secret_file(path: Path, make: str = "key") -> str:

@@ -6,28 +6,23 @@ import shutil
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from types import FrameType
 
 from deploy.local import jars, preflight, unprivileged
 from deploy.local import settings as local_settings
 from deploy.local.errors import LocalError, did_not_start, from_os_error
-from deploy.local.instance import Instance
+from deploy.local.instance import KAFKA_STOP_SECONDS, POSTGRES_STOP_SECONDS, SERVICES_STOP_SECONDS, Instance
 from deploy.local.kafka import START_SECONDS, LocalKafka
-from deploy.local.ports import HOST
+from deploy.local.ports import HOST, address, is_ready
 from deploy.local.postgres import LocalPostgres
-from deploy.local.processes import Child
+from deploy.local.processes import Child, keep_small
 from deploy.local.screen import Screen
 from deploy.local.settings import LocalSettings
 from deploy.local.watch import Health
 
 SETUP_SECONDS = 120.0
 READY_SECONDS = 30.0
-SERVICES_STOP_SECONDS = 4.0
-KAFKA_STOP_SECONDS = 3.0
-POSTGRES_STOP_SECONDS = 2.5
 
 
 class Stopped(Exception):
@@ -85,7 +80,12 @@ class Supervisor:
         if self._settings.demo:
             self._configure(environment)
         self._show(shown, kafka)
-        self._screen.done(f"Patchbay runs; logs in {self._shown(self._data / 'logs')}", time.monotonic() - began)
+        self._look_after()
+        missing = [name for name, url in self._urls().items() if not (self._children[name].alive and is_ready(url))]
+        if missing:
+            self._screen.notice(f"Not all of it is up: {', '.join(missing)} (why is said above and in its log); still trying")
+        else:
+            self._screen.done(f"Patchbay runs; logs in {self._shown(self._data / 'logs')}", time.monotonic() - began)
         self._screen.plain(
             "  Ctrl-C, or `make stop` in another terminal, ends it."
             + (" `make demo` shows it at work." if self._settings.demo else " Make keys with ./patchbay keys create.")
@@ -156,10 +156,10 @@ class Supervisor:
         self._screen.done(f"{name}: {address}", time.monotonic() - began)
 
     def _environment(self, kafka: str, database: str) -> dict[str, str]:
-        if "PATCHBAY_MASTER_KEY" not in os.environ:
-            local_settings.secret_file(self._settings.key_file)
-        local_settings.secret_file(self._settings.twilio_token_file, "password")
         given = {**local_settings.from_env_file(self._project), **os.environ}
+        if "PATCHBAY_MASTER_KEY" not in given:
+            local_settings.require_master_key(self._settings)
+        local_settings.secret_file(self._settings.twilio_token_file, "password")
         return {
             **given,
             **local_settings.demo_receivers(self._settings, given),
@@ -196,7 +196,7 @@ class Supervisor:
         child.start()
         while not child.wait(0.05):
             if self._stopping or time.monotonic() - began > SETUP_SECONDS:
-                child.stop(2.0)
+                child.stop(1.0)
                 self._check_stop()
         lines = printed.read_text(encoding="utf-8").splitlines()
         printed.unlink()  # it has the keys
@@ -205,8 +205,8 @@ class Supervisor:
         return json.loads(lines[-1])
 
     def _show(self, prepared: dict[str, object], kafka: str) -> None:
-        addresses = {name: f"http://{HOST}:{port}" for name, port in self._settings.service_ports().items()}
-        addresses["mail (SMTP)"] = f"{HOST}:{self._settings.smtp_port}"
+        addresses = self._urls()
+        addresses["mail (SMTP)"] = address(self._settings.host, self._settings.smtp_port)
         addresses["Kafka"] = kafka
         if self._postgres is not None:
             password = self._shown(self._settings.secrets_folder / "postgres.password")
@@ -221,22 +221,25 @@ class Supervisor:
 
     def _start_services(self, environment: dict[str, str]) -> None:
         began = time.monotonic()
-        ports = self._settings.service_ports()
-        for name in ports:
+        urls = self._urls()
+        for name in urls:
             child = self._child(name, [sys.executable, "-m", f"services.{name}"], environment)
             child.start()
             self._adopt(name, child)
-        for name, port in ports.items():
-            url = f"http://{HOST}:{port}"
-            deadline = began + READY_SECONDS
-            while not _is_ready(url) and self._children[name].alive and time.monotonic() < deadline:
+        for name, url in urls.items():
+            while not (ready := is_ready(url)) and self._health[name].failures == 0 and time.monotonic() < began + READY_SECONDS:
                 self._check_stop()
                 time.sleep(0.1)
-            if _is_ready(url):
+                self._look_after()
+            if ready:
                 self._screen.done(f"{name}: {url}", time.monotonic() - began)
             elif self._children[name].alive:
                 log = self._shown(self._children[name].log)
-                self._screen.notice(f"{name} is not ready after {READY_SECONDS:.0f} s; its log: {log}")
+                self._screen.notice(f"{name} is not ready after {time.monotonic() - began:.0f} s; its log: {log}")
+
+    def _urls(self) -> dict[str, str]:
+        """Where each service is asked from this machine."""
+        return {name: f"http://{address(self._settings.host, port)}" for name, port in self._settings.service_ports().items()}
 
     def _child(self, name: str, command: list[str], environment: dict[str, str], output: Path | None = None) -> Child:
         return Child(
@@ -255,22 +258,28 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._stopping:
-            for name, child in self._children.items():
-                health, now = self._health[name], time.monotonic()
-                if health.due is None and not child.alive:
-                    self._health[name] = health.died(now)
-                    self._announce_death(name, child, self._health[name], now)
-                elif health.is_due(now):
-                    self._restart(name, child, now)
+            self._look_after()
             time.sleep(0.2)
+
+    def _look_after(self) -> None:
+        """Announce who has died since, start again whose time has come, and keep the logs within bounds."""
+        for name, child in self._children.items():
+            health, now = self._health[name], time.monotonic()
+            if health.due is None and not child.alive:
+                self._health[name] = health.died(now)
+                self._announce_death(name, child, self._health[name], now)
+            elif health.is_due(now):
+                self._restart(name, child, now)
+            keep_small(child.log)
 
     def _announce_death(self, name: str, child: Child, health: Health, now: float) -> None:
         code = child.exit_code
         how = f"killed by signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         full = " (the disk is nearly full: free some space)" if shutil.disk_usage(self._data).free < 2**26 else ""
         wait = max(0.0, (health.due or now) - now)
-        log = self._shown(child.log)
-        self._screen.notice(f"{name} ended ({how}){full}; starting it again in {wait:.1f} s. Its log: {log}")
+        log, words = self._shown(child.log), child.last_line()
+        said = f' It said last: "{words}".' if words else ""
+        self._screen.notice(f"{name} ended ({how}){full}; starting it again in {wait:.1f} s.{said} Its log: {log}")
 
     def _restart(self, name: str, child: Child, now: float) -> None:
         try:
@@ -311,11 +320,3 @@ class Supervisor:
 
     def _shown(self, path: Path) -> str:
         return os.path.relpath(path, self._project) if path.is_relative_to(self._project) else str(path)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=1.0) as answer:
-            return int(answer.status) == 200
-    except (OSError, urllib.error.URLError):
-        return False

@@ -10,7 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.processes import Child, PidRecord, end_recorded, last_line
+from deploy.local.instance import (
+    KAFKA_STOP_SECONDS,
+    POSTGRES_STOP_SECONDS,
+    SERVICES_STOP_SECONDS,
+    STOP_SECONDS,
+    Instance,
+)
+from deploy.local.processes import Child, PidRecord, end_recorded, keep_small, last_line
 from deploy.local.watch import LONGEST_DELAY_SECONDS, STEADY_SECONDS, Health, delay_after
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(300)"]
@@ -143,6 +150,54 @@ def test_the_output_of_a_process_can_be_kept_out_of_its_log(tmp_path: Path) -> N
     assert output.read_text(encoding="utf-8") == "the key\n"
     assert output.stat().st_mode & 0o777 == 0o600
     assert last_line(child.log) == "the trouble"
+
+
+def test_the_log_of_a_process_that_goes_on_writing_stays_small_and_keeps_what_came_last(tmp_path: Path) -> None:
+    code = "for n in range(60000): print('line', n, 'x' * 40, flush=True)\nprint('the end', flush=True)"
+    child = _child(tmp_path, [sys.executable, "-c", code])
+    child.start()
+    largest = 0
+    while not child.wait(0.005):
+        keep_small(child.log, at_most=200_000)
+        largest = max(largest, child.log.stat().st_size)
+    assert largest < 1_500_000, "of some three million bytes"
+    older = tmp_path / "trial.log.1"
+    assert older.exists()
+    assert b"\0" not in child.log.read_bytes() + older.read_bytes()
+    assert child.last_line() == "the end"
+
+
+def test_only_what_was_said_since_the_start_is_told_and_of_json_the_words(tmp_path: Path) -> None:
+    child = _child(tmp_path, [sys.executable, "-c", ""])
+    child.log.write_text("what the last run said\n", encoding="utf-8")
+    child.start()
+    assert child.wait(20)
+    assert child.last_line() == ""
+    child.log.write_text('{"event": "cannot go on", "reason": "No master key.", "level": "error"}\n\n', encoding="utf-8")
+    assert last_line(child.log) == "cannot go on: No master key."
+    child.log.write_text("[1]\n", encoding="utf-8")
+    assert last_line(child.log) == "[1]"
+
+
+def test_all_that_is_ended_in_turn_takes_ten_seconds_at_most() -> None:
+    assert SERVICES_STOP_SECONDS + KAFKA_STOP_SECONDS + POSTGRES_STOP_SECONDS < STOP_SECONDS * 0.9
+    assert STOP_SECONDS <= 10
+
+
+def test_a_supervisor_and_services_that_do_not_listen_are_ended_within_the_time(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+    deaf = {
+        name: Child(name, STUBBORN, log=tmp_path / f"{name}.log", pid_file=instance.pid_file(name))
+        for name in ("supervisor", "intake", "routing", "sla", "kafka")
+    }
+    for child in deaf.values():
+        child.start()
+    for child in deaf.values():
+        _until(child.log, "deaf")
+    began = time.monotonic()
+    assert instance.stop(within_seconds=2.0)
+    assert time.monotonic() - began < 3.0
+    assert [name for name, child in deaf.items() if child.alive] == []
 
 
 def test_a_pid_file_that_cannot_be_written_leaves_no_process(tmp_path: Path) -> None:

@@ -1,6 +1,12 @@
 """Settings, rendered configurations, pins and the sentences people read."""
 
 import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -8,7 +14,10 @@ import pytest
 from deploy.local import errors, jars, kafka, postgres, settings, unprivileged
 from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
-from deploy.local.preflight import check_distinct, ports
+from deploy.local.ports import address, is_ready
+from deploy.local.preflight import check, check_distinct, ports
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +67,117 @@ def test_servers_of_ones_own_need_no_ports_of_ours(tmp_path: Path, monkeypatch: 
 def test_two_uses_of_one_port_are_said_before_anything_starts() -> None:
     with pytest.raises(LocalError, match=r"PATCHBAY_B is not usable \(port 1 is also used for a"):
         check_distinct([(1, "a", "PATCHBAY_A"), (1, "b", "PATCHBAY_B")])
+
+
+def test_a_master_key_is_made_at_its_own_place_only_and_never_where_the_user_says_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHBAY_SECRETS_DIR", str(tmp_path / "ours"))
+    settings.require_master_key(settings.load(tmp_path))
+    assert (tmp_path / "ours" / "master.key").exists()
+    named = tmp_path / "mounted" / "key"
+    monkeypatch.setenv("PATCHBAY_MASTER_KEY_FILE", str(named))
+    with pytest.raises(LocalError, match=f"no master key in {named}, which PATCHBAY_MASTER_KEY_FILE names"):
+        settings.require_master_key(settings.load(tmp_path))
+    assert not named.parent.exists()
+    named.parent.mkdir()
+    named.write_text("kept\n", encoding="utf-8")
+    settings.require_master_key(settings.load(tmp_path))
+    assert named.read_text(encoding="utf-8") == "kept\n"
+
+
+MAIL, TWILIO = "PATCHBAY_INTAKE_MAIL", "PATCHBAY_INTAKE_TWILIO"
+
+
+@pytest.mark.parametrize(
+    ("given", "filled"),
+    [
+        ((), {f"{MAIL}_HOST", f"{MAIL}_PORT", f"{TWILIO}_URL", f"{TWILIO}_ACCOUNT", f"{TWILIO}_TOKENS_FILE"}),
+        ((f"{MAIL}_PORT", f"{TWILIO}_ACCOUNT"), {f"{MAIL}_HOST"}),
+        ((f"{MAIL}_HOST", f"{TWILIO}_TOKENS_FILE"), {f"{TWILIO}_URL", f"{TWILIO}_ACCOUNT"}),
+        ((f"{MAIL}_HOST", f"{TWILIO}_TOKENS", f"{TWILIO}_URL"), {f"{TWILIO}_ACCOUNT"}),
+    ],
+)
+def test_the_demonstration_s_receivers_replace_nothing_that_is_set(
+    tmp_path: Path, given: tuple[str, ...], filled: set[str]
+) -> None:
+    assert set(settings.demo_receivers(settings.load(tmp_path), dict.fromkeys(given, "x"))) == filled
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("127.0.0.1", "127.0.0.1:1"),
+        ("0.0.0.0", "127.0.0.1:1"),  # noqa: S104 - asked about, not listened on
+        ("::", "[::1]:1"),
+        ("192.0.2.7", "192.0.2.7:1"),
+        ("fe80::1", "[fe80::1]:1"),
+    ],
+)
+def test_a_service_is_asked_where_it_listens(host: str, asked: str) -> None:
+    assert address(host, 1) == asked
+
+
+def test_an_address_that_this_machine_does_not_have_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHBAY_HOST", "192.0.2.7")
+    with pytest.raises(LocalError, match=r"PATCHBAY_HOST is not usable \(this machine has no address 192.0.2.7"):
+        check(settings.load(tmp_path), tmp_path)
+
+
+class _Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_service_is_ready_whatever_proxy_the_environment_names() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = f"from deploy.local.ports import is_ready; raise SystemExit(not is_ready('http://127.0.0.1:{server.server_port}'))"
+        environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=environment, check=False, timeout=20)
+        server.shutdown()
+    assert done.returncode == 0
+    assert not is_ready("http://127.0.0.1:9")
+
+
+def test_a_download_that_hangs_holds_up_nobody_who_wants_to_end() -> None:
+    hanging, asked = threading.Event(), iter(range(3))
+    pins = jars.parse_pins(jars.PINS.read_text(encoding="utf-8"))
+
+    def meanwhile() -> None:
+        if next(asked, None) is None:
+            raise KeyboardInterrupt
+
+    def hang(_: jars.Jar) -> None:
+        hanging.wait(30)
+
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            jars.in_threads(hang, pins, meanwhile)
+        assert time.monotonic() - began < 5
+    finally:
+        hanging.set()
+
+
+def test_the_error_of_one_download_ends_all_and_without_one_each_is_done_once() -> None:
+    pins = jars.parse_pins(jars.PINS.read_text(encoding="utf-8"))
+    done: list[jars.Jar] = []
+    jars.in_threads(done.append, pins, lambda: None)
+    assert sorted(jar.file_name for jar in done) == sorted(jar.file_name for jar in pins)
+
+    def fail(jar: jars.Jar) -> None:
+        if jar is pins[3]:
+            raise errors.corrupt_download(jar.file_name, Path("/c"))
+
+    with pytest.raises(LocalError, match=pins[3].file_name):
+        jars.in_threads(fail, pins, lambda: None)
 
 
 def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -135,6 +255,7 @@ def test_a_folder_that_others_cannot_enter_is_seen(tmp_path: Path) -> None:
         (errors.port_taken(9492, "Kafka", "PATCHBAY_KAFKA_PORT"), ["9492", "Kafka", "PATCHBAY_KAFKA_PORT"]),
         (errors.disk_full(Path("/d"), 3, 500), ["/d", "3 MB", "500 MB", "free some space"]),
         (errors.no_network(41, "ConnectionError"), ["could not be downloaded", "network"]),
+        (errors.missing_key(Path("/k")), ["/k", "PATCHBAY_MASTER_KEY_FILE", "mount"]),
         (errors.corrupt_download("kafka.jar", Path("/c")), ["kafka.jar", "SHA-256", "try again"]),
         (errors.unsupported_platform("Plan9", "mips"), ["Plan9 mips", "PATCHBAY_KAFKA"]),
         (errors.already_running(77), ["77", "make stop"]),

@@ -73,7 +73,7 @@ class Trial:
             check=False,
         )
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, until: str = "Patchbay runs") -> subprocess.Popen[bytes]:
         with self._screen.open("wb") as screen:
             run = subprocess.Popen(
                 [sys.executable, "-m", "deploy.local", "run"],
@@ -82,7 +82,7 @@ class Trial:
                 stdout=screen,
                 stderr=subprocess.STDOUT,
             )
-        self.await_text("Patchbay runs", run)
+        self.await_text(until, run)
         return run
 
     def screen(self) -> str:
@@ -119,6 +119,9 @@ def test_everything_starts_survives_kill_9_and_ends_in_ten_seconds_with_its_data
     assert "run-1" in trial.screen()
     started = trial.instance.records()
     assert set(started) == {*SERVICES, "kafka", "postgres"}
+    broker = started["kafka"].find()
+    assert broker is not None
+    assert broker.memory_info().rss <= 600 * 2**20
 
     refused = trial.command("run")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -159,6 +162,29 @@ def test_preparing_that_fails_ends_the_start_with_what_it_said(trial: Trial) -> 
     outcome = trial.command("run")
     assert outcome.returncode == 1
     assert "The moon is in the wrong house." in " ".join(outcome.stderr.split())
+    assert trial.instance.records() == {}
+
+
+def test_a_service_that_ends_at_once_says_why_and_nobody_says_that_all_runs(trial: Trial) -> None:
+    words = "import sys; sys.exit('No lamp is lit.')"
+    (trial.folder / "services" / "routing.py").write_text(words, encoding="utf-8")
+    run = trial.start(until="Not all of it is up: routing")
+    screen = " ".join(trial.screen().split())
+    assert "routing ended (exit code 1)" in screen
+    assert 'It said last: "No lamp is lit."' in screen
+    assert "Patchbay runs" not in screen
+    assert "sla: http://127.0.0.1:" in screen
+    assert trial.command("stop").returncode == 0
+    assert run.wait(10) == 0
+
+
+def test_a_key_file_that_was_named_and_is_not_there_ends_the_start(trial: Trial) -> None:
+    with (trial.folder / "patchbay.env").open("a", encoding="utf-8") as settings:
+        settings.write(f"PATCHBAY_MASTER_KEY_FILE={trial.folder / 'mounted.key'}\n")
+    outcome = trial.command("run")
+    assert outcome.returncode == 1
+    assert "which PATCHBAY_MASTER_KEY_FILE names" in " ".join(outcome.stderr.split())
+    assert not (trial.folder / "mounted.key").exists()
     assert trial.instance.records() == {}
 
 
