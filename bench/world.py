@@ -108,7 +108,7 @@ class World:
     async def ready(self, child: Child, port: int, path: str = "/readyz") -> None:
         """Wait until a process that was spawned takes traffic. Raises BenchFailed."""
         deadline = asyncio.get_running_loop().time() + READY_SECONDS
-        async with httpx.AsyncClient(timeout=2.0) as client:
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
             while asyncio.get_running_loop().time() < deadline and child.alive:
                 try:
                     if (await client.get(f"http://{HOST}:{port}{path}")).status_code == 200:

@@ -62,7 +62,7 @@ class System:
 
     async def call(self, method: str, service: str, path: str, body: Mapping[str, Any]) -> None:
         """A command of the administrator. Raises BenchFailed when it is refused."""
-        async with httpx.AsyncClient(base_url=f"http://{HOST}:{self.ports[service]}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://{HOST}:{self.ports[service]}", timeout=10, trust_env=False) as client:
             answer = await client.request(method, path, json=body, headers=self.admin)
         if answer.status_code >= 300:
             raise BenchFailed(f"{service} refused {method} {path}: {answer.text[:300]}")
