@@ -214,6 +214,7 @@ class Sender:
             language=written,
             direction=direction_of(text, written),
             at=_sent_at(),
+            loop_mark=self.signer.loop_mark(),
             refs=claimed.refs,
             sender_name=self.settings.intake_sender_name,
             automatic=automatic,

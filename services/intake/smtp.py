@@ -10,14 +10,15 @@ from typing import Any, cast
 from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
-from services.intake.acceptor import Acceptor, NotTaken, Overloaded
+from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
 from services.intake.channels import email
 from services.intake.channels.email import Envelope
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
-from services.intake.store import contacts
+from services.intake.store import parked
+from services.intake.store.parked import Arrival
 from shared import db, telemetry
 from shared.telemetry import log
 
@@ -26,6 +27,7 @@ RECIPIENTS_CAP = 100
 CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest size
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
 LATER = "451 4.3.0 Cannot store mail just now, try again later"
+OWN_LOOP = "own mail came back"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
 
@@ -64,23 +66,23 @@ class MailHandler:
             async with self.parsers:
                 contact = await asyncio.to_thread(email.parse, content, around, inbox, self.signer)
             if contact is None:
-                log().warning("own mail came back; dropped")
-                return "250 2.0.0 OK"
+                CONTACTS.labels("email", "own_loop").inc()
+                return await self._park(content, around, NotTaken(OWN_LOOP))
             contact = email.traced(contact, telemetry.current_traceparent())
             placement = await self.acceptor.accept_one(contact)
         except (db.DatabaseAway, Overloaded, TimeoutError):
             return LATER
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
-            return await self._park(content, error)
+            return await self._park(content, around, error)
         return f"250 2.0.0 OK, ticket #{placement.number}"
 
-    async def _park(self, content: bytes, error: BaseException) -> str:
+    async def _park(self, content: bytes, around: Envelope, error: BaseException) -> str:
         """Keep a mail that cannot be read or stored as it is."""
         reason = str(error) if isinstance(error, NotTaken) else type(error).__name__
         log().error("mail parked", reason=reason, exc_info=not isinstance(error, NotTaken))
         try:
             async with db.transaction(self.acceptor.engine) as conn:
-                await contacts.park(conn, email.PROVIDER, reason, "message/rfc822", content)
+                await parked.park(conn, Arrival("smtp", content, around.sender, around.recipients), reason, "message/rfc822")
         except db.DatabaseAway:
             return LATER
         return "250 2.0.0 OK, kept for a person to look at"

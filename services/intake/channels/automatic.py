@@ -6,6 +6,7 @@ import re
 
 from services.intake.channels import mime
 from services.intake.channels.mime import Part
+from services.intake.domain.tokens import Signer
 from shared.events.message import Origin
 
 _SUBJECTS = re.compile(
@@ -49,9 +50,9 @@ def is_report(mail: Part) -> bool:
     return mail.get_content_type() == "multipart/report" or mime.raw_header(mail, "X-Failed-Recipients") != ""
 
 
-def is_own_loop(mail: Part) -> bool:
-    """A mail that we sent ourselves came round to us."""
-    return bool(mail.values_of(LOOP_HEADER))
+def is_own_loop(mail: Part, signer: Signer) -> bool:
+    """A mail that we sent ourselves came round to us. One of another company's Patchbay is a mail like any other."""
+    return any(signer.is_loop_mark(value) for value in mail.values_of(LOOP_HEADER))
 
 
 def _answers_by_itself(mail: Part, subject: str, submitted: str, sender: str) -> bool:

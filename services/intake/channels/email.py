@@ -29,6 +29,7 @@ from shared.events.base import Direction, cut_text
 
 PROVIDER = "smtp"
 SEND_SECONDS = 15.0
+DATE_LIMIT = 200
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
 # The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
 _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
@@ -50,7 +51,7 @@ class Envelope:
 def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> InboundMessage | None:
     """A mail as a contact; None when it is one of ours come back. Reads damaged mail as far as it goes; never raises."""
     mail = mime.parse(raw)
-    if is_own_loop(mail):
+    if is_own_loop(mail, signer):
         return None
     name, sender = _sender(mail, envelope)
     body = mime.body(mail)
@@ -132,7 +133,7 @@ def _tokens(mail: mime.Part, raw: bytes, envelope: Envelope, refs: Sequence[str]
     named = mime.addresses(mail, "To", "Cc", "Delivered-To", "X-Original-To", "X-Forwarded-To")
     found = [signer.ticket_of_address(address) for address in (*envelope.recipients, *(address for _, address in named))]
     if is_report(mail):
-        refs = [*refs, *(ref.decode() for ref in _OWN_REF_IN_REPORT.findall(raw)[:REFS_CAP])]
+        refs = [*refs, *(ref.decode("ascii", "replace") for ref in _OWN_REF_IN_REPORT.findall(raw)[:REFS_CAP])]
     found += [own.ticket_id for ref in refs if (own := signer.own_message(ref)) is not None]
     return tuple(dict.fromkeys(ticket_id for ticket_id in found if ticket_id is not None))
 
@@ -143,7 +144,7 @@ def _unquoted(text: str) -> str:
 
 def _date(mail: mime.Part) -> datetime | None:
     try:
-        date = parsedate_to_datetime(mime.raw_header(mail, "Date"))
+        date = parsedate_to_datetime(mime.raw_header(mail, "Date")[:DATE_LIMIT])
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
@@ -151,7 +152,7 @@ def _date(mail: mime.Part) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A mail to a customer. `automatic`: a confirmation, which nothing may answer by itself."""
+    """A mail to a customer. `automatic`: a confirmation, which nothing may answer by itself. `loop_mark`: the Signer's."""
 
     message_ref: str
     sender: str
@@ -162,6 +163,7 @@ class Outgoing:
     language: str
     direction: Direction
     at: datetime
+    loop_mark: str
     refs: tuple[str, ...] = ()
     sender_name: str = ""
     automatic: bool = False
@@ -184,7 +186,7 @@ def compose(mail: Outgoing) -> bytes:
     if mail.refs:
         message["In-Reply-To"] = mail.refs[-1]
         message["References"] = _fitting(mail.refs)
-    message[LOOP_HEADER] = "1"
+    message[LOOP_HEADER] = mail.loop_mark
     if mail.automatic:
         message["Auto-Submitted"] = "auto-replied"  # RFC 3834
         message["X-Auto-Response-Suppress"] = "All"

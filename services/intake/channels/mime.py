@@ -1,7 +1,9 @@
-"""Mail as it really comes: unknown and wrong charsets, 8-bit headers, broken structure. Reads all of it, never raises.
+"""Mail as it really comes: unknown and wrong charsets, 8-bit headers, broken structure. Reads what can be read, never raises.
 
 Built on the standard library's parser (policy compat32, which keeps damaged headers as they are); RFC 2047 words and
-charsets are decoded here, with the names that mail programs use beside the registered ones.
+charsets are decoded here, with the names that mail programs use beside the registered ones. Some of what the library does
+grows with the square of a header, or recurses with the nesting: so headers, parts and nesting are cut while it reads, and the
+time for a mail grows with its length.
 """
 
 from __future__ import annotations
@@ -12,20 +14,29 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import policy
+from email.feedparser import BytesFeedParser
 from email.message import Message
 from email.utils import collapse_rfc2231_value, getaddresses
-from typing import cast
+from encodings import normalize_encoding
+from encodings.aliases import aliases
+from typing import Any
 
 from charset_normalizer import from_bytes
 
 from services.intake.channels.clean import NAME_LIMIT, clean_line
 from services.intake.domain.contacts import InboundFile
 
-PARTS_CAP = 200
-DEPTH_CAP = 20
-HEADER_CAP = 20_000
+PARTS_CAP = 200  # what comes after so many is not read
+DEPTH_CAP = 20  # what is nested deeper is one file
+HEADERS_CAP = 500  # of one part
+HEADER_CAP = 20_000  # characters of one
+PARAMETERS_CAP = 60  # of one header: the library takes them apart with the square of their number
+PARAMETERS_LIMIT = 4_000  # characters of all of them
+VALUES_CAP = 20  # headers of one name that are read
+UU_LINE = 20  # characters of a uuencoded line; a whole one has 61
 LOOK_AT = 20_000  # bytes from which a charset is guessed
+GUESSES_CAP = 5  # in one mail: a guess takes as long as parsing a thousand small mails
 _ASCII = bytes(range(128))
 # Names that mail programs write, and the codec that they mean.
 CHARSETS = {
@@ -50,6 +61,10 @@ CHARSETS = {
     "iso-8859-1": "cp1252",
     "latin1": "cp1252",
 }
+# Only these are asked of Python: it has others that are no character sets, and take time with the square of the length.
+_CODECS = (
+    frozenset(aliases) | frozenset(aliases.values()) | {"cp720", "cp737", "cp856", "cp874", "cp875", "cp1006", "koi8_t", "koi8_u"}
+)
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bqBQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bqBQ]\?)")
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
@@ -60,22 +75,101 @@ _PLAIN_ADDRESS = re.compile(
     rf"(?:(?P<name>[A-Za-z0-9_+=?/-]+(?: [A-Za-z0-9_+=?/-]+)*) <(?P<one>{_PLAIN}+(?:\.{_PLAIN}+)*@{_PLAIN}+(?:\.{_PLAIN}+)*)>"
     rf"|(?P<bare>{_PLAIN}+(?:\.{_PLAIN}+)*@{_PLAIN}+(?:\.{_PLAIN}+)*))"
 )
+# What is left to look for where the library gives up.
+_BARE_ADDRESS = re.compile(r"(?<![^\s<>()\",;:])[^\s<>()\"@,;:]{1,64}@[^\s<>()\"@,;:]{1,255}")
+
+
+@dataclass(slots=True)
+class Spent:
+    """What reading one mail has taken so far."""
+
+    parts: int = 0
+    guesses: int = 0
+
+    def may_guess(self) -> bool:
+        """Whether one more charset may be guessed; counts it."""
+        self.guesses += 1
+        return self.guesses <= GUESSES_CAP
+
+
+class _Enough(Exception):
+    """More parts than are read."""
 
 
 class Part(Message):
     """A mail or a part of one, whose headers are looked up many times."""
 
-    _by_name: dict[str, list[str]] | None = None
+    def __init__(self, policy: Any, spent: Spent) -> None:
+        super().__init__(policy)
+        self.spent = spent
+        self._depth = 0
+        self._headers_seen = 0
+        self._by_name: dict[str, list[str]] | None = None
+        self._read: dict[str, list[str]] = {}
 
     def values_of(self, name: str) -> list[str]:
-        """The values of a header as they stand in the mail; raw 8-bit bytes in the charset they look like. To be asked when
-        the mail is parsed.
+        """The values of a header as they stand in the mail, the first VALUES_CAP; raw 8-bit bytes in the charset they look like.
+        To be asked when the mail is parsed.
         """
+        name = name.lower()
+        if name not in self._read:
+            self._read[name] = [self._rescued(value) for value in self._raw_values().get(name, ())[:VALUES_CAP]]
+        return self._read[name]
+
+    def _raw_values(self) -> dict[str, list[str]]:
         if self._by_name is None:
             self._by_name = {}
             for key, value in self.raw_items():
-                self._by_name.setdefault(key.lower(), []).append(_rescued(str(value)[:HEADER_CAP]))
-        return self._by_name.get(name.lower(), [])
+                self._by_name.setdefault(key.lower(), []).append(str(value))
+        return self._by_name
+
+    def _rescued(self, value: str) -> str:
+        return value if value.isascii() else text_from(value.encode("utf-8", "surrogateescape"), "utf-8", self.spent)
+
+    def set_raw(self, name: str, value: str) -> None:
+        """Part of Message: a header, as the parser finds it. Of References the end is kept: it names the newest."""
+        self._headers_seen += 1
+        if self._headers_seen > HEADERS_CAP:
+            return
+        lower = name.lower()
+        cut = value[-HEADER_CAP:] if lower == "references" else value[:HEADER_CAP]
+        if lower.startswith("content-"):
+            cut = ";".join(cut[:PARAMETERS_LIMIT].split(";")[: PARAMETERS_CAP + 1])
+        super().set_raw(name, cut)
+
+    def attach(self, payload: Any) -> None:
+        """Part of Message: a part of this one begins. Raises _Enough."""
+        self.spent.parts += 1
+        if self.spent.parts > PARTS_CAP:
+            raise _Enough
+        payload._depth = self._depth + 1
+        super().attach(payload)
+
+    def get_content_type(self) -> str:
+        """Part of Message. What is nested too deep is not taken apart."""
+        kind = super().get_content_type()
+        return "application/octet-stream" if self._depth >= DEPTH_CAP and kind.startswith(("multipart/", "message/")) else kind
+
+    def get_param(self, param: str, failobj: Any = None, header: str = "content-type", unquote: bool = True) -> Any:
+        """Part of Message: `failobj` also where the library fails at what stands there."""
+        try:
+            return super().get_param(param, failobj, header, unquote)
+        except Exception:  # noqa: BLE001 - damaged parameters raise several kinds
+            return failobj
+
+    def get_boundary(self, failobj: Any = None) -> Any:
+        """Part of Message: like get_param."""
+        try:
+            return super().get_boundary(failobj)
+        except Exception:  # noqa: BLE001 - see get_param
+            return failobj
+
+    def get_content_charset(self, failobj: Any = None) -> Any:
+        """Part of Message: like get_param."""
+        try:
+            return super().get_content_charset(failobj)
+        except Exception:  # noqa: BLE001 - see get_param
+            return failobj
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +186,20 @@ def parse(raw: bytes) -> Part:
     start = raw.lstrip(b"\r\n\t ")
     if start.startswith((b"From ", b">From ")):  # a line of an mbox file
         start = start.partition(b"\n")[2]
-    return cast(Part, message_from_bytes(start, Part, policy=policy.compat32))
+    spent, made = Spent(), list[Part]()
+
+    def part(policy: Any = policy.compat32) -> Part:
+        made.append(Part(policy, spent))
+        return made[-1]
+
+    parser = BytesFeedParser(part, policy=policy.compat32)
+    made.clear()  # it makes one to try
+    try:
+        parser.feed(start)
+        parser.close()
+    except _Enough:
+        pass
+    return made[0]
 
 
 def header(mail: Part, name: str) -> str:
@@ -130,7 +237,7 @@ def body(mail: Part) -> Body:
         kind = part.get_content_type()
         name = _file_name(part)
         attached = name or "attachment" in raw_header(part, "Content-Disposition").lower()
-        if kind == "text/plain" and not attached:
+        if (kind == "text/plain" or kind.startswith("multipart/")) and not attached:  # one without its boundary is text
             plain.append(text_of(part))
         elif kind == "text/html" and not attached:
             html.append(text_of(part))
@@ -149,20 +256,23 @@ def file_content(raw: bytes, index: int) -> bytes:
 
 def text_of(part: Part) -> str:
     """The text of one part, whatever its charset is or claims to be."""
-    return text_from(_payload(part), part.get_content_charset() or "")
+    return text_from(_payload(part), part.get_content_charset() or "", part.spent)
 
 
-def text_from(data: bytes, charset: str) -> str:
-    """Bytes as text: the charset named, then UTF-8, then what they look like. Never raises."""
+def text_from(data: bytes, charset: str, spent: Spent | None = None) -> str:
+    """Bytes as text: the charset named, then UTF-8, then what they look like, if `spent` allows for a guess. Never raises."""
     name = charset.strip("\"' ").lower()
     for candidate in (CHARSETS.get(name, name), "utf-8"):
         try:
-            return data.decode(candidate)
+            if normalize_encoding(candidate) in _CODECS:
+                return data.decode(candidate)
         except (LookupError, UnicodeError, ValueError):
             continue
+    if spent is None:
+        return data.decode("cp1252", "replace")
     high = len(data[:LOOK_AT].translate(None, _ASCII))
     # Few letters beyond ASCII are accents of a western text, and too few to guess from; many are another script.
-    guess = from_bytes(data[:LOOK_AT]).best() if high * 4 > len(data[:LOOK_AT]) else None
+    guess = from_bytes(data[:LOOK_AT]).best() if high * 4 > len(data[:LOOK_AT]) and spent.may_guess() else None
     return data.decode(guess.encoding if guess else "cp1252", "replace")
 
 
@@ -198,16 +308,15 @@ def _word_bytes(encoding: str, text: str) -> bytes:
     return _Q_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data.replace(b"_", b" "))
 
 
-def _rescued(value: str) -> str:
-    return value if value.isascii() else text_from(value.encode("utf-8", "surrogateescape"), "utf-8")
-
-
 def _split_addresses(value: str) -> list[tuple[str, str]]:
     value = _unfold(value)
     plain = _PLAIN_ADDRESS.fullmatch(value)
     if plain is not None:
         return [(plain["name"] or "", plain["one"] or plain["bare"])]
-    found = getaddresses([value], strict=False) if _STRICT else getaddresses([value])
+    try:
+        found = getaddresses([value], strict=False) if _STRICT else getaddresses([value])
+    except Exception:  # noqa: BLE001 - it recurses into each bracket, and fails at some damage
+        return [("", address) for address in _BARE_ADDRESS.findall(value)]
     return [pair for pair in found if any(pair)]
 
 
@@ -236,15 +345,43 @@ def _leaves(mail: Part) -> Iterator[Part]:
 
 def _payload(part: Part) -> bytes:
     if part.is_multipart():
-        inner = part.get_payload()
-        return b"\n".join(one.as_bytes() for one in inner if isinstance(one, Message)) if isinstance(inner, list) else b""
+        return _inner(part)
+    if "uu" in raw_header(part, "Content-Transfer-Encoding").lower():
+        return _uudecoded(part)
     try:
         data = part.get_payload(decode=True)
-    except Exception:  # noqa: BLE001 - unknown transfer encodings and broken uuencoding raise several kinds
-        data = None
-    if isinstance(data, bytes):
+    except Exception:  # noqa: BLE001 - unknown transfer encodings raise several kinds
+        return _undecoded(part)
+    return data if isinstance(data, bytes) else b""
+
+
+def _undecoded(part: Part) -> bytes:
+    del part["Content-Transfer-Encoding"]
+    data = part.get_payload(decode=True)
+    return data if isinstance(data, bytes) else b""
+
+
+def _uudecoded(part: Part) -> bytes:
+    """A line costs as much whatever its length: what is mostly short lines is no file, and left as it is."""
+    encoding = raw_header(part, "Content-Transfer-Encoding")
+    data = _undecoded(part)
+    if data.count(b"\n") * UU_LINE > len(data):
         return data
-    return str(part.get_payload()).encode("utf-8", "surrogateescape")
+    part["Content-Transfer-Encoding"] = encoding
+    try:
+        decoded = part.get_payload(decode=True)
+    except Exception:  # noqa: BLE001 - broken uuencoding raises several kinds
+        return data
+    return decoded if isinstance(decoded, bytes) else data
+
+
+def _inner(part: Part) -> bytes:
+    """The mail within a mail."""
+    inner = part.get_payload()
+    try:
+        return b"\n".join(one.as_bytes() for one in inner if isinstance(one, Message)) if isinstance(inner, list) else b""
+    except Exception:  # noqa: BLE001 - what is damaged may be impossible to write down again
+        return b""
 
 
 def _file_name(part: Part) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -97,11 +97,11 @@ async def send(
         sender, recipient = _WHATSAPP + sender, _WHATSAPP + recipient
     url = f"{account.base_url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}/Messages.json"
     headers = {"Authorization": _basic(account.account_sid, account.auth_token)}
+    if tried_since is not None:
+        found = await _find(client, url, headers, sender, recipient, body, tried_since)
+        if found is not None:
+            return found
     try:
-        if tried_since is not None:
-            found = await _find(client, url, headers, sender, recipient, body, tried_since)
-            if found is not None:
-                return Accepted(found)
         form = {"To": recipient, "From": sender, "Body": body}
         response = await client.post(url, data=form, headers=headers, timeout=SEND_SECONDS)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
@@ -132,16 +132,19 @@ async def _find(
     recipient: str,
     body: str,
     since: datetime,
-) -> str | None:
-    """The message that an earlier attempt may have left at Twilio; None when there is none. Raises httpx.HTTPError."""
+) -> Accepted | NotNow | None:
+    """The message that an earlier attempt may have left at Twilio; None when there is none, NotNow when Twilio does not say."""
     query = {"To": recipient, "From": sender, "PageSize": str(LOOK_BACK)}
-    response = await client.get(url, params=query, headers=dict(headers), timeout=SEND_SECONDS)
-    if response.status_code != 200:
-        return None
+    try:
+        response = await client.get(url, params=query, headers=dict(headers), timeout=SEND_SECONDS)
+    except httpx.HTTPError:
+        return NotNow("twilio-away")
     messages = _json(response).get("messages")
-    for message in messages if isinstance(messages, Sequence) else ():
+    if response.status_code != 200 or not isinstance(messages, list):
+        return NotNow(f"twilio-lookup-{response.status_code}")
+    for message in messages:
         if isinstance(message, dict) and message.get("body") == body and _made_since(message, since):
-            return str(message.get("sid"))
+            return Accepted(str(message.get("sid")))
     return None
 
 

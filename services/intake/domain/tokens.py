@@ -14,8 +14,8 @@ from uuid import UUID
 
 _ID = r"([a-z2-7]{26})"
 _SIGNATURE = r"([a-z2-7]{13})"
-_REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE)
-_MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE)
+_REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
+_MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _STATUS = re.compile(rf"^{_ID}{_SIGNATURE}$")
 
 
@@ -71,12 +71,20 @@ class Signer:
         found = _STATUS.match(token)
         return _long(found[1]) if found and self._holds("status", found[1], found[2]) else None
 
+    def loop_mark(self) -> str:
+        """What our mails carry to be known when they come back to us: nobody else's is the same."""
+        return self._sign("loop", "mail")
+
+    def is_loop_mark(self, text: str) -> bool:
+        """Whether a mail with this mark is one of ours."""
+        return self._holds("loop", "mail", text.strip())
+
     def _sign(self, purpose: str, name: str) -> str:
         digest = hmac.digest(self._secret, f"{purpose}:{name}".encode(), hashlib.sha256)
         return base64.b32encode(digest[:8]).decode().rstrip("=").lower()
 
     def _holds(self, purpose: str, name: str, signature: str) -> bool:
-        return hmac.compare_digest(self._sign(purpose, name), signature)
+        return hmac.compare_digest(self._sign(purpose, name).encode(), signature.encode("utf-8", "replace"))
 
 
 def _short(uuid: str) -> str:

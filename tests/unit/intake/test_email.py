@@ -169,6 +169,70 @@ def test_our_own_mail_come_back_is_no_contact() -> None:
     assert email.parse(email.compose(outgoing()), ENVELOPE, INBOX, SIGNER) is None
 
 
+@pytest.mark.parametrize("mark", [Signer(b"another company").loop_mark(), "1", "", "\u017f", "é"])
+def test_a_mail_of_another_companys_patchbay_is_a_contact(mark: str) -> None:
+    assert with_headers(X_Patchbay_Loop=mark).text == "Hello there"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "raw-unicode-escape", "undefined", "rot13", "../x"])
+def test_what_is_no_character_set_is_none_in_a_mail_either(charset: str) -> None:
+    raw = f"From: a@b.example\nSubject: =?{charset}?Q?a-\\x41?=\nContent-Type: text/plain; charset={charset}\n\na-\\x41 words\n"
+    message = read(raw)
+    assert (message.subject, message.text.strip()) == ("a-\\x41", "a-\\x41 words")
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("To", "(" * 2500),
+        ("To", '"' * 2500),
+        ("From", "(" * 2500 + " <dan@customers.example>"),
+        ("From", '"(' * 2500 + " <dan@customers.example>"),
+        ("To", f"<+{'a' * 25}\u017f.{'a' * 13}@x.example>"),
+        ("To", f"<+{'a' * 26}.{'a' * 12}\u017f@x.example>"),
+        ("References", f"<{'a' * 26}.{'a' * 26}.{'a' * 12}\u017f@x.example>"),
+        ("Date", "9" * 10_000),
+        ("Content-Type", "text/plain; charset*=a\0b'x'y"),
+        ("Content-Type", "multipart/mixed; boundary*=idna'x'y"),
+        ("Content-Type", f"text/plain; name*{'9' * 5000}=a"),
+        ("Content-Transfer-Encoding", "x-uuencode"),
+    ],
+)
+def test_a_hostile_header_costs_no_mail(header: str, value: str) -> None:
+    message = read(f"From: dan@customers.example\nMessage-ID: <1@c>\n{header}: {value}\n\nHello there\n")
+    assert message.text == "Hello there"
+    if header == "From":
+        assert message.handle is None or message.handle.value == "dan@customers.example"
+
+
+def test_a_report_with_bytes_of_no_charset_finds_its_ticket() -> None:
+    ref = SIGNER.message_ref(TICKET, TICKET, "patchbay.example").encode()
+    head = b"From: postmaster@mx.example\nMessage-ID: <r@mx>\nContent-Type: multipart/report; boundary=x\n\n--x\n\n"
+    message = read(head + ref.replace(b"patchbay", b"\xe9\xff") + b"\n--x--\n", Envelope("", ("support@patchbay.example",)))
+    assert message.tokens == (TICKET,)
+
+
+def test_what_is_nested_deeper_than_people_nest_is_a_file() -> None:
+    head = b"From: dan@customers.example\nMessage-ID: <1@c>\n"
+    levels = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n\nlevel\n--b%d\n" % (n, n, n) for n in range(400))
+    message = read(head + levels + b"\nthe end\n")
+    assert message.text.startswith("level")
+    assert [file.media_type for file in message.files] == ["application/octet-stream"]
+
+
+def test_the_first_parts_of_a_mail_of_very_many_are_read() -> None:
+    head = b"From: dan@customers.example\nMessage-ID: <1@c>\nContent-Type: multipart/mixed; boundary=b\n\n"
+    message = read(head + b"".join(b"--b\n\npart %d\n" % n for n in range(5000)))
+    assert message.text.startswith("part 0\n")
+    assert "part 198" in message.text
+    assert "part 201" not in message.text
+
+
+def test_of_very_many_references_the_newest_are_taken() -> None:
+    message = with_headers(References=" ".join(f"<{n}@c>" for n in range(100_000)))
+    assert message.reply_refs[:2] == ("<99999@c>", "<99998@c>")
+
+
 def test_a_mail_without_a_message_id_is_named_by_its_bytes() -> None:
     first, second = read("From: a@b.example\n\nx"), read("From: a@b.example\n\nx")
     assert first.dedup_key == second.dedup_key
@@ -190,13 +254,17 @@ def test_no_bytes_make_the_parser_fail(raw: bytes) -> None:
 
 HEADER_NAMES = st.sampled_from(
     ["From", "To", "Subject", "Date", "Message-ID", "References", "In-Reply-To", "Content-Type", "Content-Transfer-Encoding",
-     "Content-Disposition", "Auto-Submitted", "Reply-To", "Delivered-To"]
+     "Content-Disposition", "Auto-Submitted", "Reply-To", "Delivered-To", "X-Patchbay-Loop"]
 )  # fmt: skip
 VALUES = st.one_of(
     st.binary(max_size=60),
     st.sampled_from(
         [b"multipart/mixed; boundary=b", b"multipart/report", b"text/html; charset=x", b"base64", b"a <b", b"<",
          b"=?utf-8?B?////?=", b"=?x?Q?=ZZ?=",
+         b"(" * 2500, b'"' * 2500, b"<" + b"a" * 26 + b"." + b"a" * 26 + b"." + b"a" * 12 + "\u017f".encode() + b"@x>",
+         b"<+" + b"a" * 26 + b"." + b"a" * 12 + "\u017f".encode() + b"@x>", b"text/plain; charset*=a\x00b'x'y",
+         b"multipart/mixed; boundary*=idna'x'y", b"text/plain; charset=punycode", b"9" * 5000, b"text/plain; name*" + b"9" * 3900,
+         b"multipart/report; boundary=b",
          b"uuencode", b"message/rfc822", b"text/plain; charset*=x'y'%E9", b"attachment; filename*0*=a''%41; filename*1=b",
          b"\xe9\xe8@x.example", b"Thu, 99 Foo 2026 99:99:99 +9999", b"application/octet-stream; name==?utf-8?B?4pyT?="]
     ),
@@ -247,6 +315,7 @@ def outgoing(**more: object) -> Outgoing:
         "language": "he",
         "direction": "rtl",
         "at": datetime(2026, 1, 15, 10, tzinfo=UTC),
+        "loop_mark": SIGNER.loop_mark(),
         **more,
     }
     return Outgoing(**values)  # type: ignore[arg-type]
