@@ -46,7 +46,9 @@ CLAIM = """
 DETAILS = """
     SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs,
            (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
-              AND c.state = 'delivered' AND c.created_at > d.created_at - $2::interval) AS confirmations
+              -- Those on their way before it count too: a burst is claimed together.
+              AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
+              AND c.created_at > d.created_at - $2::interval) AS confirmations
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
     LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
                        WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL

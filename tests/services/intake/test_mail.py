@@ -9,6 +9,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON
+from services.intake.domain.tokens import Signer
 from shared import db
 from shared.events.base import NOTHING_SEEN, Event, Position, derived_id, event_id
 from shared.events.message import (
@@ -134,6 +136,28 @@ async def test_a_confirmation_goes_out_in_the_mails_language_with_number_and_lin
         assert (await world.events(ConfirmationSent))[0].data.language == "he"
         skipped = (await world.events(ConfirmationSkipped))[0]
         assert (skipped.key, skipped.data.reason) == (automatic.key, "automatic_mail")
+
+
+async def test_our_own_mail_come_back_is_kept_apart_and_another_companys_is_a_ticket(world: World) -> None:
+    async with mail_port(world) as port:
+        came_back = await deliver(port, mail(X_Patchbay_Loop=world.signer.loop_mark()))
+        assert (came_back, await world.count("parked_contact")) == ("2.0.0 OK, kept for a person to look at", 1)
+        assert await world.log() == []
+        assert "ticket #" in await deliver(port, mail(X_Patchbay_Loop=Signer(b"another company").loop_mark()))
+    assert await world.count("parked_contact") == 1
+
+
+async def test_a_burst_in_one_persons_name_is_confirmed_as_often_as_the_cap_says(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        async with mail_port(world) as smtp:
+            for n in range(CONFIRMATIONS_PER_PERSON + 4):
+                await deliver(smtp, mail(Message_ID=f"<{n}@customers.example>"))
+        assert await world.count("delivery", "kind = 'confirmation'") == CONFIRMATIONS_PER_PERSON + 4
+        await world.execute("UPDATE intake.delivery SET due_at = clock_timestamp()")
+        assert await world.sender.send_due() == CONFIRMATIONS_PER_PERSON + 4
+        assert len(server.mails) == CONFIRMATIONS_PER_PERSON
+        assert {event.data.reason for event in await world.events(ConfirmationSkipped)} == {"loop_cap"}
 
 
 async def test_an_agents_reply_reaches_the_customer_and_the_answer_to_it_comes_back(database: str) -> None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import httpx
+import pytest
 
 from services.intake.channels.twilio_sms import TwilioAccount, send
-from services.intake.domain.delivery import Accepted
+from services.intake.domain.delivery import Accepted, NotNow
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACCOUNT = TwilioAccount("http://twilio.test", "AC1", "token")
@@ -18,10 +19,11 @@ class Twilio:
     def __init__(self, *before: tuple[str, str, datetime]) -> None:
         self.messages = [{"sid": sid, "body": body, "date_created": format_datetime(at)} for sid, body, at in before]
         self.posted = 0
+        self.lookup: httpx.Response | None = None
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(200, json={"messages": self.messages})
+            return self.lookup or httpx.Response(200, json={"messages": self.messages})
         self.posted += 1
         return httpx.Response(201, json={"sid": "SMnew"})
 
@@ -40,6 +42,17 @@ async def test_the_same_words_of_last_week_are_not_taken_for_this_message() -> N
     twilio = Twilio(("SMold", "We are on it.", NOW - timedelta(days=7)))
     assert await twilio.deliver(NOW) == Accepted("SMnew")
     assert twilio.posted == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [httpx.Response(429), httpx.Response(500), httpx.Response(503), httpx.Response(401), httpx.Response(200, text="<html>")],
+)
+async def test_nothing_is_sent_again_while_twilio_does_not_say_what_became_of_it(answer: httpx.Response) -> None:
+    twilio = Twilio()
+    twilio.lookup = answer
+    assert await twilio.deliver(NOW) == NotNow(f"twilio-lookup-{answer.status_code}")
+    assert twilio.posted == 0
 
 
 async def test_a_first_attempt_asks_nothing() -> None:
