@@ -16,6 +16,7 @@ from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.recalling import recall
+from services.intake.replaying import Replayer
 from services.intake.sending import Sender, ToSend
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import MailHandler, MailListener
@@ -65,6 +66,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
             "consume": consumer.run,
             "relay": parts.relay().run,
             "measure": parts.measure,
+            "replay": Replayer(acceptor, inboxes, signer).run,
             "tick": Ticker(settings, parts.engine, parts.outbox).run,
         },
         drain,

@@ -137,11 +137,15 @@ async def get_raw_message(message_id: str, intake: Parts, _caller: Admin) -> Res
 
 @router.get("/v1/attachments/{attachment_id}", response_class=Response)
 async def get_attachment(
-    attachment_id: str, intake: Parts, _caller: Annotated[Caller, Depends(requires("agent", "supervisor"))]
+    attachment_id: str, intake: Parts, caller: Annotated[Caller, Depends(requires("agent", "supervisor"))]
 ) -> Response:
-    """The content of a file that came with a message."""
+    """The content of a file that came with a message. For the agent who has the ticket or had it last, or a supervisor."""
     async with db.transaction(intake.parts.engine) as conn:
         found = await payloads.attachment(conn, attachment_id)
+    holder = found.agent_id if found is not None else None
+    if not caller.may("supervisor") and (holder is None or holder != caller.agent_id):
+        detail = "You have no ticket with such a file. If you just accepted it, try again in a second. A supervisor may see all."
+        raise Problem(403, "forbidden", detail)
     if found is None or found.body is None:
         return _download(None, "")
     return _download(mime.file_content(found.body, found.part), found.media_type)

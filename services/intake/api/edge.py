@@ -18,7 +18,8 @@ from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
-from services.intake.store import contacts as rows
+from services.intake.store import parked
+from services.intake.store.parked import Arrival, Way
 from shared import db, telemetry
 from shared.http import Problem, away
 from shared.service import Resources
@@ -57,11 +58,11 @@ class Intake:
         except TimeoutError:
             raise away() from None
 
-    async def park(self, provider: str, reason: str, media_type: str, body: bytes) -> None:
+    async def park(self, way: Way, reason: str, media_type: str, body: bytes) -> None:
         """Keep what is authentic but cannot be taken, for people to look at. Raises DatabaseAway."""
-        log().error("contact parked", provider=provider, reason=reason)
+        log().error("contact parked", way=way, reason=reason)
         async with db.transaction(self.parts.engine) as conn:
-            await rows.park(conn, provider, reason, media_type, body)
+            await parked.park(conn, Arrival(way, body), reason, media_type)
 
 
 def overloaded() -> Problem:

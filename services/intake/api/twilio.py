@@ -7,10 +7,12 @@ from fastapi import APIRouter, Request, Response
 from services.intake.api.edge import Intake, NotTaken, parts_of
 from services.intake.channels import twilio, twilio_sms, twilio_voice
 from services.intake.domain.contacts import InboundMessage
+from services.intake.store.parked import Way
 from shared.http import Problem
 
 router = APIRouter()
 TWIML = "text/xml"
+FORM = "application/x-www-form-urlencoded"
 
 
 @router.post("/v1/providers/twilio/sms", response_class=Response, responses={200: {"content": {TWIML: {}}}})
@@ -21,7 +23,7 @@ async def twilio_sms_received(request: Request) -> Response:
     try:
         contact = twilio_sms.parse(raw, pairs, intake.inboxes.current)
     except twilio_sms.Unreadable as error:
-        await intake.park(twilio.PROVIDER, str(error), "application/x-www-form-urlencoded", raw)
+        await intake.park("twilio_sms", str(error), FORM, raw)
     else:
         await _take(intake, contact, raw)
     return Response(twilio.EMPTY_RESPONSE, media_type=TWIML)
@@ -51,22 +53,23 @@ WEBHOOKS = (twilio_sms_received, twilio_call_received, twilio_call_status)
 
 
 async def _word(intake: Intake, raw: bytes, pairs: twilio.Pairs, *, incoming: bool) -> None:
+    way: Way = "twilio_voice" if incoming else "twilio_status"
     try:
         word = twilio_voice.parse(raw, pairs, intake.inboxes.current, incoming=incoming)
     except twilio_voice.Unreadable as error:
-        await intake.park(twilio.PROVIDER, str(error), "application/x-www-form-urlencoded", raw)
+        await intake.park(way, str(error), FORM, raw)
         return
     try:
         await intake.take(word)
     except NotTaken as error:
-        await intake.park(twilio.PROVIDER, str(error), word.media_type, raw)
+        await intake.park(way, str(error), word.media_type, raw)
 
 
 async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:
     try:
         await intake.take(contact)
     except NotTaken as error:
-        await intake.park(twilio.PROVIDER, str(error), contact.media_type, raw)
+        await intake.park("twilio_sms", str(error), contact.media_type, raw)
 
 
 async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[str, str]]]:

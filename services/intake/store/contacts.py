@@ -64,7 +64,6 @@ CALL_WORDS = """
     INSERT INTO intake.word (id, customer_id, media_type, body, received_at)
     SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
     """
-PARK = "INSERT INTO intake.parked_contact (provider, reason, media_type, body) VALUES ($1, $2, $3, $4)"
 
 Columns = list[tuple[object, ...]]
 
@@ -102,11 +101,6 @@ async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket],
     await _follow(conn, opened)
     await _save_attachments(conn, messages)
     await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
-
-
-async def park(conn: AsyncConnection, provider: str, reason: str, media_type: str, body: bytes) -> None:
-    """Keep what is authentic but could not be taken, for people to look at."""
-    await db.fetch(conn, PARK, provider, reason, media_type, body)
 
 
 def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> Columns:

@@ -26,7 +26,8 @@ SCRUBS = tuple(
         # What could not be read has no customer; it is theirs if one of their addresses stands in it.
         """
         DELETE FROM intake.parked_contact p USING intake.handle h
-        WHERE h.customer_id = ANY(:customers) AND position(convert_to(ltrim(h.value, '+'), 'UTF8') IN p.body) > 0
+        WHERE h.customer_id = ANY(:customers)
+            AND (position(convert_to(ltrim(h.value, '+'), 'UTF8') IN p.body) > 0 OR lower(p.sender) = h.value)
         """,
         "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         """

@@ -57,7 +57,7 @@ TICKETS = """
         SELECT coalesce(t.merged_into, t.followed_up_by), depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.id
         WHERE coalesce(t.merged_into, t.followed_up_by) IS NOT NULL AND depth < 10
     )
-    SELECT id, number, customer_id, closed, merged_into, followed_up_by, owned, story FROM intake.ticket
+    SELECT id, number, customer_id, closed, merged_into, followed_up_by, story FROM intake.ticket
     WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
 
@@ -175,7 +175,8 @@ _NOTE: Mapping[str, Callable[[Known, asyncpg.Record], None]] = {
 async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -> dict[str, Ticket]:
     stories = {}
     for row in await db.fetch(conn, TICKETS, list(wanted)):
-        ticket_id, number, customer_id, closed, merged_into, followed_up_by, owned, story = row
-        known.tickets[ticket_id] = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, owned)
+        ticket_id, number, customer_id, closed, merged_into, followed_up_by, story = row
         stories[ticket_id] = _stories.decode(story)
+        agent_id = stories[ticket_id].routing.agent_id
+        known.tickets[ticket_id] = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, agent_id)
     return stories

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.ticket import Ticket
+
 RAW = sa.text("SELECT media_type, body FROM intake.message WHERE id = :id")
 ATTACHMENT = sa.text(
-    "SELECT a.part, a.media_type, m.body FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id WHERE a.id = :id"
+    "SELECT a.part, a.media_type, m.body, t.story FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id"
+    " JOIN intake.ticket t ON t.id = m.ticket_id WHERE a.id = :id"
 )
+_stories = msgspec.json.Decoder(Ticket)
 FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A payload; its body is None after the person was erased. `part` is where in it a file stands."""
+    """A payload; its body is None after the person was erased. `part` is where in it a file stands; `agent_id` is who has its
+    ticket, or had it last, as far as intake has heard.
+    """
 
     media_type: str
     body: bytes | None
     part: int = 0
+    agent_id: str | None = None
 
 
 async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
@@ -32,7 +40,7 @@ async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
 async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | None:
     """The mail in which a file stands."""
     row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
-    return Payload(row.media_type, row.body, row.part) if row else None
+    return Payload(row.media_type, row.body, row.part, _stories.decode(row.story).routing.agent_id) if row else None
 
 
 async def forget_parked(conn: AsyncConnection, days: int) -> None:

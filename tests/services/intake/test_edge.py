@@ -11,6 +11,7 @@ from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageR
 from shared.events.people import CustomerErased
 from shared.events.ticket import (
     RequestRefused,
+    TicketAssigned,
     TicketClosed,
     TicketCloseRequested,
     TicketMergeRequested,
@@ -119,9 +120,32 @@ async def test_raw_mail_and_its_files_can_be_fetched_as_they_came(world: World) 
     [received] = await world.events(MessageReceived)
     raw = await world.http.get(f"/v1/messages/{received.data.message_id}/raw", headers=await world.key("admin"))
     assert (raw.headers["content-type"], b"photo.png" in raw.content) == ("message/rfc822", True)
-    file = await world.http.get(f"/v1/attachments/{received.data.attachments[0].id}", headers=await world.key("agent:dana"))
+    file = await world.http.get(f"/v1/attachments/{received.data.attachments[0].id}", headers=await world.key("supervisor"))
     assert (file.content, file.headers["content-type"]) == (b"\x89PNG...", "image/png")
     assert (await world.http.get("/v1/messages/nothing/raw", headers=await world.key("admin"))).status_code == 404
+
+
+async def test_a_file_is_for_the_agent_who_has_its_ticket_and_for_supervisors(world: World) -> None:
+    message = mail()
+    message.add_attachment(b"\x89PNG...", maintype="image", subtype="png", filename="photo.png")
+    async with mail_port(world) as port:
+        await deliver(port, message)
+    [received] = await world.events(MessageReceived)
+    keys = {who: await world.key(who) for who in ("agent:dana", "agent:noa", "supervisor", "admin", "ops:read")}
+
+    async def seen_by() -> list[str]:
+        path = f"/v1/attachments/{received.data.attachments[0].id}"
+        return [who for who, key in keys.items() if (await world.http.get(path, headers=key)).status_code == 200]
+
+    assert await seen_by() == ["supervisor", "admin"]
+    assert await world.say(received.key, TicketAssigned(agent_id="dana", offer_id="o-1", how="accepted")) == []
+    assert await seen_by() == ["agent:dana", "supervisor", "admin"]
+    assert await world.say(received.key, TicketAssigned(agent_id="noa", offer_id="o-2", how="accepted"), start=2) == []
+    assert await seen_by() == ["agent:noa", "supervisor", "admin"]
+    refused = [await world.http.get(f"/v1/attachments/{name}", headers=keys["agent:dana"]) for name in ("x", "%00")]
+    assert [answer.status_code for answer in refused] == [403, 422], "whether there is such a file is not told"
+    unknown = await world.http.get("/v1/attachments/x", headers=keys["supervisor"])
+    assert unknown.status_code == 404
 
 
 async def test_an_erased_person_is_in_no_row_and_in_no_event_and_comes_back_as_somebody_new(world: World) -> None:

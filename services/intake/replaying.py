@@ -1,0 +1,99 @@
+"""Tries parked contacts again when an operator asks for it, the way they came: same parser, same acceptor, same names, so that
+one which was taken after all is still one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from prometheus_client import Gauge
+
+from services.intake.acceptor import Acceptor, NotTaken, Overloaded
+from services.intake.channels import email, twilio, twilio_sms, twilio_voice
+from services.intake.channels.email import Envelope
+from services.intake.domain.contacts import Contact
+from services.intake.domain.inboxes import Inboxes
+from services.intake.domain.tokens import Signer
+from services.intake.inboxes import InboxBook
+from services.intake.store import parked
+from services.intake.store.parked import Arrival
+from shared import db, telemetry
+from shared.telemetry import log
+
+PARKED_CONTACTS = Gauge("patchbay_parked_contacts", "Contacts that could not be taken and wait for a person to look at them")
+LOOK_SECONDS = 1.0
+AT_ONCE = 50
+
+
+class NotReplayable(ValueError):
+    """It cannot be tried as it came; the message says why."""
+
+
+@dataclass(slots=True)
+class Replayer:
+    """Looks for what was asked for, until cancelled; and counts what waits."""
+
+    acceptor: Acceptor
+    inboxes: InboxBook
+    signer: Signer
+
+    async def run(self) -> None:
+        """Until cancelled. A database that is away is waited out."""
+        while True:
+            with suppress(db.DatabaseAway):
+                await self.once()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def once(self) -> None:
+        """Try all that were asked for, once. Raises DatabaseAway."""
+        async with db.transaction(self.acceptor.engine) as conn:
+            wanted = await parked.asked(conn, AT_ONCE)
+            PARKED_CONTACTS.set(await parked.count(conn))
+        for contact_id in wanted:
+            await self._replay(contact_id)
+
+    async def _replay(self, contact_id: int) -> None:
+        async with db.transaction(self.acceptor.engine) as conn:
+            arrival = await parked.kept(conn, contact_id)
+        if arrival is None:
+            return
+        try:
+            contact = await asyncio.to_thread(contact_of, arrival, self.inboxes.current, self.signer)
+            placement = await self.acceptor.accept_one(contact)
+        except (db.DatabaseAway, Overloaded, TimeoutError):
+            return  # the mark stays
+        except Exception as error:  # noqa: BLE001 - what is kept stays kept, whatever is wrong with it
+            await self._failed(contact_id, error)
+            return
+        async with db.transaction(self.acceptor.engine) as conn:
+            await parked.drop(conn, contact_id)
+        log().info("parked contact replayed", parked_contact=contact_id, ticket=placement.number)
+
+    async def _failed(self, contact_id: int, error: Exception) -> None:
+        told = isinstance(error, NotReplayable | NotTaken | twilio_sms.Unreadable | twilio_voice.Unreadable)
+        reason = str(error) if told else telemetry.describe(error)
+        log().error("parked contact not taken", parked_contact=contact_id, reason=reason, exc_info=not told)
+        async with db.transaction(self.acceptor.engine) as conn:
+            await parked.fail(conn, contact_id, reason)
+
+
+def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> Contact:
+    """The contact as its channel reads it. Raises what the channel's parser raises, NotReplayable."""
+    body = arrival.body
+    match arrival.way:
+        case "smtp":
+            inbox = inboxes.at("email", arrival.recipients[0])
+            if inbox is None:
+                raise NotReplayable("no inbox has the address it was sent to")
+            mail = email.parse(body, Envelope(arrival.sender, arrival.recipients), inbox, signer)
+            if mail is None:
+                raise NotReplayable("it is a mail of ours that came back")
+            return mail
+        case "twilio_sms":
+            return twilio_sms.parse(body, twilio.form(body), inboxes)
+        case "twilio_voice" | "twilio_status":
+            return twilio_voice.parse(body, twilio.form(body), inboxes, incoming=arrival.way == "twilio_voice")
+        case _:
+            raise NotReplayable("it was kept without the way it came; export it and send it again")

@@ -1,0 +1,100 @@
+"""Contacts that could not be taken: kept as they came, with how they came, until a person has seen to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import db
+from shared.events.base import Channel
+
+Way = Literal["smtp", "twilio_sms", "twilio_voice", "twilio_status"]
+CHANNELS: dict[str, Channel] = {"smtp": "email", "twilio_sms": "sms", "twilio_voice": "phone", "twilio_status": "phone"}
+
+PARK = """
+    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body)
+    VALUES ($1, $2, $3::text[], $4, $5, $6)
+    """
+LISTED = """
+    SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
+    WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
+    """
+KEPT = "SELECT way, sender, recipients, body FROM intake.parked_contact WHERE id = $1"
+ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
+ASKED = "SELECT id FROM intake.parked_contact WHERE replay ORDER BY id LIMIT $1"
+FAILED = "UPDATE intake.parked_contact SET replay = false, attempts = attempts + 1, reason = $2 WHERE id = $1"
+DROP = "DELETE FROM intake.parked_contact WHERE id = $1 RETURNING id"
+COUNT = "SELECT count(*) FROM intake.parked_contact"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail."""
+
+    way: str
+    body: bytes
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedContact:
+    """A parked contact as an operator sees it: nothing that a customer wrote. `asked` for a replay that is not done yet."""
+
+    id: int
+    way: str
+    reason: str
+    media_type: str
+    size_bytes: int
+    attempts: int
+    asked: bool
+    parked_at: datetime
+
+    @property
+    def channel(self) -> Channel:
+        """The channel on which it came."""
+        return CHANNELS.get(self.way, "other")
+
+
+async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str) -> None:
+    """Keep what is authentic but could not be taken, for people to look at."""
+    await db.fetch(conn, PARK, arrival.way, arrival.sender, list(arrival.recipients), reason, media_type, arrival.body)
+
+
+async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = None) -> list[ParkedContact]:
+    """Parked contacts, longest first; or the one of this id."""
+    return [ParkedContact(*row) for row in await db.fetch(conn, LISTED, contact_id, at_most)]
+
+
+async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
+    """A parked contact as it came."""
+    rows = await db.fetch(conn, KEPT, contact_id)
+    return Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"])) if rows else None
+
+
+async def ask(conn: AsyncConnection, contact_id: int) -> bool:
+    """Mark it to be tried again; False when there is no such contact."""
+    return bool(await db.fetch(conn, ASK, contact_id))
+
+
+async def asked(conn: AsyncConnection, at_most: int) -> list[int]:
+    """Those that are to be tried again."""
+    return [row["id"] for row in await db.fetch(conn, ASKED, at_most)]
+
+
+async def fail(conn: AsyncConnection, contact_id: int, reason: str) -> None:
+    """It could not be taken this time either."""
+    await db.fetch(conn, FAILED, contact_id, reason)
+
+
+async def drop(conn: AsyncConnection, contact_id: int) -> bool:
+    """It is settled: taken, or given up. False when there is no such contact."""
+    return bool(await db.fetch(conn, DROP, contact_id))
+
+
+async def count(conn: AsyncConnection) -> int:
+    """How many there are."""
+    return int((await db.fetch(conn, COUNT))[0]["count"])
