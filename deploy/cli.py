@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
-import asyncpg
 import typer
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import erasure, keeping, parked, setup, status
+from deploy import erasure, keeping, parked, parked_contacts, setup, status
 from deploy.backup import NotBackedUp
-from deploy.local.errors import LocalError
+from deploy.command_line import NOT_DONE, WRONG_USAGE, end, guarded, settings, with_database
 from deploy.local.screen import Screen
 from deploy.restoring import NotRestored
-from deploy.running import adopt_settings
 from shared import auth, db, kafka
 from shared.parking import Request
-from shared.settings import Settings, SettingsError, read
-
-Result = TypeVar("Result")
-NOT_DONE, WRONG_USAGE, CANNOT = 1, 2, 3
+from shared.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Run a Patchbay.")
 parked_app = typer.Typer(no_args_is_help=True, help="Records that a service could not take, and the keys that wait behind them.")
@@ -33,6 +26,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 customers_app = typer.Typer(no_args_is_help=True, help="Customers.")
 app.add_typer(parked_app, name="parked")
+parked_app.add_typer(parked_contacts.app, name="contacts")
 app.add_typer(keys_app, name="keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(customers_app, name="customers")
@@ -55,7 +49,7 @@ KeyArgument = Annotated[str, typer.Argument(help="The record's key, as `parked l
 @parked_app.command("list")
 def parked_list(service: Annotated[Service | None, typer.Option(help="Only of this service.")] = None) -> None:
     """Show the keys that wait behind a record, longest first."""
-    keys = _with_database(lambda engine, _: parked.list_keys(engine, service.value if service else None))
+    keys = with_database(lambda engine, _: parked.list_keys(engine, service.value if service else None))
     if not keys:
         Screen().done("Nothing is parked")
         return
@@ -97,11 +91,11 @@ def parked_skip(service: ServiceArgument, topic: TopicArgument, key: KeyArgument
 
 def _request(service: Service, topic: str, key: str, what: Request) -> None:
     try:
-        outcome = _with_database(lambda engine, _: parked.request(engine, service.value, topic, key, what))
+        outcome = with_database(lambda engine, _: parked.request(engine, service.value, topic, key, what))
     except (parked.NothingParked, parked.NoGap) as error:
-        _end(str(error), NOT_DONE)
+        end(str(error), NOT_DONE)
     if not outcome.done:
-        _end(outcome.said, NOT_DONE)
+        end(outcome.said, NOT_DONE)
     Screen().done(outcome.said)
 
 
@@ -114,10 +108,10 @@ def keys_create(
 ) -> None:
     """Make an API key and print it: it is shown this once."""
     if not auth.KEY_ID.fullmatch(key_id):
-        _end(f"'{key_id}' is no id of a key: use 1 to 63 small letters, digits and dashes.", WRONG_USAGE)
+        end(f"'{key_id}' is no id of a key: use 1 to 63 small letters, digits and dashes.", WRONG_USAGE)
     for one in scope:
         if not auth.SCOPE.fullmatch(one):
-            _end(f"'{one}' is no scope: use intake:write, agent:<id>, supervisor, ops:read or admin.", WRONG_USAGE)
+            end(f"'{one}' is no scope: use intake:write, agent:<id>, supervisor, ops:read or admin.", WRONG_USAGE)
 
     async def create(engine: AsyncEngine, _: Settings) -> str | None:
         async with db.transaction(engine) as conn:
@@ -125,9 +119,9 @@ def keys_create(
                 return None
             return await auth.create_key(conn, key_id, name or key_id, tuple(scope))
 
-    key = _with_database(create)
+    key = with_database(create)
     if key is None:
-        _end(f"There is a key '{key_id}' already. Choose another id, or make it anew with --replace.", NOT_DONE)
+        end(f"There is a key '{key_id}' already. Choose another id, or make it anew with --replace.", NOT_DONE)
     typer.echo("Keep this key now; it is stored only as a hash and cannot be shown again:", err=True)
     typer.echo(key)
 
@@ -140,8 +134,8 @@ def keys_revoke(key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
         async with db.transaction(engine) as conn:
             return await auth.revoke_key(conn, key_id)
 
-    if not _with_database(revoke):
-        _end(f"There is no valid key '{key_id}'. See: patchbay keys list", NOT_DONE)
+    if not with_database(revoke):
+        end(f"There is no valid key '{key_id}'. See: patchbay keys list", NOT_DONE)
     Screen().done(f"Key '{key_id}' is revoked; services refuse it within {auth.CACHE_SECONDS:.0f} s")
 
 
@@ -161,7 +155,7 @@ def keys_list() -> None:
             f"{e.created_at:%Y-%m-%d %H:%M}",
             f"{e.revoked_at:%Y-%m-%d %H:%M}" if e.revoked_at else "",
         ]
-        for e in _with_database(entries)
+        for e in with_database(entries)
     ]
     Screen().table("API keys", ["id", "name", "scopes", "created (UTC)", "revoked (UTC)"], rows)
 
@@ -169,14 +163,14 @@ def keys_list() -> None:
 @topics_app.command("create")
 def topics_create() -> None:
     """Create the topics that are missing."""
-    made = _guarded(lambda: asyncio.run(kafka.create_topics(_settings())))
+    made = guarded(lambda: asyncio.run(kafka.create_topics(settings())))
     Screen().done(f"Created: {', '.join(made)}" if made else "All topics are there")
 
 
 @app.command()
 def migrate() -> None:
     """Bring every schema of the database to its newest revision."""
-    _guarded(lambda: setup.migrate(_settings().database.get_secret_value()))
+    guarded(lambda: setup.migrate(settings().database.get_secret_value()))
     Screen().done("All schemas are at their newest revision")
 
 
@@ -193,9 +187,9 @@ def backup(
 ) -> None:
     """Back the database up while everything runs. The master key and the log on Kafka are not in it: keep them too."""
     try:
-        _guarded(lambda: keeping.make(file, tools, Screen()))
+        guarded(lambda: keeping.make(file, tools, Screen()))
     except NotBackedUp as error:
-        _end(str(error), NOT_DONE)
+        end(str(error), NOT_DONE)
 
 
 @app.command()
@@ -209,15 +203,15 @@ def restore(
     API keys and customers' keys that the database has now are kept. All else in it is replaced.
     """
     try:
-        _guarded(lambda: keeping.put_back(file, tools, Screen(), lambda: yes or _agreed()))
+        guarded(lambda: keeping.put_back(file, tools, Screen(), lambda: yes or _agreed()))
     except NotRestored as error:
-        _end(str(error), NOT_DONE)
+        end(str(error), NOT_DONE)
 
 
 def _agreed() -> bool:
     """Whether a person says yes."""
     if not sys.stdin.isatty():
-        _end("This replaces the database. Say --yes where nobody can be asked.", WRONG_USAGE)
+        end("This replaces the database. Say --yes where nobody can be asked.", WRONG_USAGE)
     return typer.confirm("Replace what the database has now by the backup?")
 
 
@@ -225,13 +219,13 @@ def _agreed() -> bool:
 def show_status() -> None:
     """Show per service what waits: records to read, events to send, keys parked."""
     rows = []
-    for s in _with_database(lambda engine, settings: status.standings(settings, engine)):
+    for s in with_database(lambda engine, chosen: status.standings(chosen, engine)):
         lag = "unknown: Kafka does not answer" if s.lag_records is None else str(s.lag_records)
         rows.append(
             [s.service, lag, f"{s.behind_seconds:.0f}", str(s.outbox_rows), f"{s.outbox_age_seconds:.0f}", str(s.parked_keys)]
         )
     if not rows:
-        _end("The database has no service's tables. Run: patchbay migrate", NOT_DONE)
+        end("The database has no service's tables. Run: patchbay migrate", NOT_DONE)
     columns = ["service", "records to read", "behind (s)", "events to send", "oldest (s)", "keys parked"]
     Screen().table("Services", columns, rows)
 
@@ -246,68 +240,19 @@ def verify_erased(
     """Look for a person in every schema: strings that name them, and keys that still open their data. Exit code 1 when found."""
     needles = [n.strip() for n in (needle or sys.stdin.read().splitlines()) if n.strip()]
     if not needles or min(map(len, needles)) < erasure.SHORTEST:
-        _end(f"Give the names and handles to look for, each of at least {erasure.SHORTEST} characters, one a line.", WRONG_USAGE)
+        end(f"Give the names and handles to look for, each of at least {erasure.SHORTEST} characters, one a line.", WRONG_USAGE)
 
     async def look(engine: AsyncEngine, _: Settings) -> tuple[list[str], list[erasure.Trace]]:
         return await erasure.live_keys(engine, customer_ids), await erasure.find_traces(engine, needles)
 
-    keys, traces = _with_database(look, transaction_seconds=erasure.SCAN_SECONDS)
+    keys, traces = with_database(look, transaction_seconds=erasure.SCAN_SECONDS)
     for trace in traces:
         Screen().notice(f"String {trace.needle} stands in {trace.rows} rows of {trace.column}")
     for customer_id in keys:
         Screen().notice(f"The key of customer {customer_id} is not destroyed: their data on the log can be read")
     if keys or traces:
-        _end("Not erased. Ask for the erasure again, see that the services named above run, then verify again.", NOT_DONE)
+        end("Not erased. Ask for the erasure again, see that the services named above run, then verify again.", NOT_DONE)
     Screen().done(f"No key is left, and none of the {len(needles)} strings stands in any schema")
-
-
-def _settings() -> Settings:
-    adopt_settings()
-    return read(Settings)
-
-
-def _with_database(work: Callable[[AsyncEngine, Settings], Awaitable[Result]], transaction_seconds: int | None = None) -> Result:
-    """Run `work` with an engine of its own."""
-
-    async def run() -> Result:
-        settings = _settings()
-        if transaction_seconds is not None:
-            settings = settings.model_copy(update={"transaction_seconds": transaction_seconds})
-        engine = db.make_engine(settings, "cli")
-        try:
-            return await work(engine, settings)
-        finally:
-            await engine.dispose()
-
-    return _guarded(lambda: asyncio.run(run()))
-
-
-def _guarded(work: Callable[[], Result]) -> Result:
-    """Run `work`; what settings and servers do not allow ends with a sentence."""
-    try:
-        return work()
-    except (SettingsError, LocalError) as error:
-        _end(str(error), CANNOT)
-    except kafka.KafkaAway as error:
-        _end(f"{error}. Check PATCHBAY_KAFKA, and that the broker runs (make run).", CANNOT)
-    except (db.DatabaseAway, OSError) as error:
-        _end(f"PostgreSQL does not answer ({error}). Check PATCHBAY_DATABASE, and that the server runs (make run).", CANNOT)
-    except (DBAPIError, asyncpg.PostgresError) as error:
-        _end(_refused(error), CANNOT)
-
-
-def _refused(error: BaseException) -> str:
-    state = db.sqlstate(error) or ""
-    if state in ("42P01", "3F000"):
-        return "The database lacks the tables for this. Run: patchbay migrate"
-    if state.startswith(("28", "3D")):
-        return f"PostgreSQL refuses the user or database of PATCHBAY_DATABASE ({state}). Correct it."
-    return f"PostgreSQL refused this (SQLSTATE {state or 'unknown'}). Look into its log."
-
-
-def _end(sentence: str, code: int) -> NoReturn:
-    Screen().error(sentence)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":
