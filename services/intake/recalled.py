@@ -176,6 +176,7 @@ def rang(context: Context, state: Recalled, event: Event[CallReceived], now: dat
         ticket_id=event.key,
         customer_id=fact.customer_id,
         rang_at=fact.provider_time,
+        agent_before=state.story.routing.agent_id if state.story is not None else None,
     )
     state, drafts = fold(context, state, event, now)
     return replace(state, calls={**state.calls, call.call_id: call}), drafts
@@ -191,7 +192,7 @@ def talked(context: Context, state: Recalled, event: Event[CallAnswered | CallEn
     if isinstance(fact, CallEnded):
         call = msgspec.structs.replace(call, phase="ended")
     else:
-        call = msgspec.structs.replace(call, phase="answered", answered_at=fact.provider_time)
+        call = msgspec.structs.replace(call, phase="answered", answered_at=fact.provider_time, agent_id=fact.agent_id)
     return replace(state, calls={**state.calls, call.call_id: call}), drafts
 
 

@@ -97,7 +97,8 @@ METRICS: tuple[Metric, ...] = (
         names={"he": "זמן תגובה ראשוני", "ar": "وقت الرد الأول", "ro": "Timpul de răspuns inițial", "en": "First response time"},
         unit="seconds",
         formula="Σ(first response of a representative − customer's first contact) ÷ tickets responded to. An automatic "
-        "confirmation or a bot's reply is not a response; a call answered by an agent is. Counted in the hour of the response.",
+        "confirmation or a bot's reply is not a response; a call answered by an agent is (where the provider tells only of the "
+        "greeting, when the call ends). Counted in the hour of the response.",
         made_of=Mean("first_response"),
     ),
     Metric(

@@ -22,7 +22,9 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one call. `rang_at` and `answered_at` are the provider's instants."""
+    """The state of one call. `rang_at` and `answered_at` are the provider's instants. `agent_before` had the ticket already when
+    the call began; `agent_id` talks, or did.
+    """
 
     call_id: str
     call_ref: str
@@ -32,6 +34,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     phase: CallPhase = "ringing"
     rang_at: datetime | None = None
     answered_at: datetime | None = None
+    agent_before: str | None = None
+    agent_id: str | None = None
     seen: tuple[str, ...] = ()
 
 
@@ -40,10 +44,12 @@ def repeated(call: Call, word: InboundCall) -> bool:
     return word.dedup_key in call.seen
 
 
-def advance(call: Call, word: InboundCall, owned: bool) -> tuple[Call, list[Fact]]:
-    """The call after one more word, and what is said of it. `owned`: an agent has the ticket.
+def advance(call: Call, word: InboundCall, agent_id: str | None) -> tuple[Call, list[Fact]]:
+    """The call after one more word, and what is said of it. `agent_id`: who has the ticket.
 
-    The system itself answers a call to play the greeting, so a call that ends while nobody has the ticket is abandoned.
+    The system itself answers a call to play the greeting, so a call that ends while nobody has the ticket is abandoned. One that
+    is answered after an agent took the ticket in the course of it was answered by that agent. Where the greeting came first, the
+    provider says no more until the end: only then is it said that the agent who has the ticket talked.
     """
     call = msgspec.structs.replace(call, seen=(*call.seen, word.dedup_key)[-SEEN_CAP:])
     if call.phase == "ended":
@@ -51,12 +57,14 @@ def advance(call: Call, word: InboundCall, owned: bool) -> tuple[Call, list[Fact
     if word.phase == "ringing":
         return msgspec.structs.replace(call, rang_at=call.rang_at or word.provider_time), []
     if word.phase == "answered":
-        return _answered(call, word.provider_time)
+        return _answered(call, word.provider_time, agent_id if agent_id != call.agent_before else None)
     facts: list[Fact] = []
     if call.phase == "ringing" and word.outcome == "completed" and word.duration_us > 0:
         start = word.provider_time - word.duration_us * MICROSECOND if word.provider_time else None
-        call, facts = _answered(call, start)
-    outcome = _outcome(word, owned)
+        call, facts = _answered(call, start, agent_id)
+    outcome = _outcome(word, agent_id is not None)
+    if outcome == "completed" and call.phase == "answered" and call.agent_id is None and word.duration_us > 0:
+        call, facts = msgspec.structs.replace(call, agent_id=agent_id), [CallAnswered(call_id=call.call_id, agent_id=agent_id)]
     ended = CallEnded(
         call_id=call.call_id,
         outcome=outcome,
@@ -68,11 +76,12 @@ def advance(call: Call, word: InboundCall, owned: bool) -> tuple[Call, list[Fact
     return msgspec.structs.replace(call, phase="ended"), [*facts, ended]
 
 
-def _answered(call: Call, at: datetime | None) -> tuple[Call, list[Fact]]:
+def _answered(call: Call, at: datetime | None, agent_id: str | None) -> tuple[Call, list[Fact]]:
     if call.phase != "ringing":
         return call, []
-    fact = CallAnswered(call_id=call.call_id, ring_us=_between(call.rang_at, at) or None, provider_time=at)
-    return msgspec.structs.replace(call, phase="answered", answered_at=at), [fact]
+    ring_us = _between(call.rang_at, at) or None
+    fact = CallAnswered(call_id=call.call_id, agent_id=agent_id, ring_us=ring_us, provider_time=at)
+    return msgspec.structs.replace(call, phase="answered", answered_at=at, agent_id=agent_id), [fact]
 
 
 def _outcome(word: InboundCall, owned: bool) -> Outcome:

@@ -205,7 +205,7 @@ def _call(contact: InboundCall, work: Known, plan: Plan) -> Placement:
     if call is None:
         call, opened = _begun(contact, cause, work, plan)
     ticket = work.tickets.get(call.ticket_id)
-    call, facts = calls.advance(call, contact, owned=ticket is not None and ticket.owned)
+    call, facts = calls.advance(call, contact, ticket.agent_id if ticket is not None else None)
     work.calls[name] = call
     plan.steps.append(CallWord(call, contact, cause, tuple(facts), begun))
     return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0, opened)
@@ -221,6 +221,7 @@ def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan) -> tuple[C
         provider=contact.provider,
         ticket_id=ticket.ticket_id,
         customer_id=customer.customer_id,
+        agent_before=ticket.agent_id,
     )
     return call, opened
 

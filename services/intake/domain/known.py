@@ -52,7 +52,7 @@ class KnownCustomer(msgspec.Struct, frozen=True):
 
 
 class KnownTicket(msgspec.Struct, frozen=True):
-    """A ticket as far as threading wants to know. `owned`: an agent has it now."""
+    """A ticket as far as threading wants to know. `agent_id`: who has it now."""
 
     ticket_id: str
     number: int
@@ -60,7 +60,7 @@ class KnownTicket(msgspec.Struct, frozen=True):
     closed: bool = False
     merged_into: str | None = None
     followed_up_by: str | None = None
-    owned: bool = False
+    agent_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -105,9 +105,18 @@ async def test_a_call_rings_is_answered_and_ends_with_its_talk_time_in_any_order
     for _ in range(2):
         await status(world, "completed", 3, CallDuration="95", Timestamp="Thu, 15 Jan 2026 10:01:40 +0000")
     await status(world, "in-progress", 4)
-    assert len(await world.events(CallAnswered)) == 1
+    assert [event.data.agent_id for event in await world.events(CallAnswered)] == ["dana"]
     [ended] = await world.events(CallEnded)
     assert (ended.data.outcome, ended.data.talk_us) == ("completed", 95_000_000)
+
+
+async def test_a_call_taken_after_the_greeting_is_answered_by_its_agent_when_it_ends(world: World) -> None:
+    await post(world, "/v1/providers/twilio/voice", CALL)
+    await status(world, "in-progress", 1)
+    ticket_id = (await world.events(CallReceived))[0].key
+    assert await world.say(ticket_id, TicketAssigned(agent_id="dana", how="accepted")) == []
+    await status(world, "completed", 2, CallDuration="40")
+    assert [event.data.agent_id for event in await world.events(CallAnswered)] == [None, "dana"]
 
 
 async def test_a_caller_who_leaves_before_an_agent_has_abandoned(world: World) -> None:

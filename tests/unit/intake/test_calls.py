@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,18 +34,19 @@ RING, ANSWER = word("ringing", 0), word("answered", 7)
 END = word("ended", 60, outcome="completed", duration=53)
 
 
-def story(*words: InboundCall, owned: bool = True) -> list[Fact]:
-    call, told = CALL, []
-    for one in words:
+def story(*words: InboundCall, agent: str | None = "dana", since: int = 0, before: str | None = None) -> list[Fact]:
+    """What is told of a call whose ticket `agent` has from the word number `since` on; until then `before` has it."""
+    call, told = msgspec.structs.replace(CALL, agent_before=before), []
+    for n, one in enumerate(words):
         if not repeated(call, one):
-            call, facts = advance(call, one, owned)
+            call, facts = advance(call, one, agent if n >= since else before)
             told += facts
     return told
 
 
 def test_ringing_and_talk_are_measured_between_the_providers_instants() -> None:
     answered, ended = story(RING, ANSWER, END)
-    assert answered == CallAnswered(call_id="call", ring_us=7_000_000, provider_time=ANSWER.provider_time)
+    assert answered == CallAnswered(call_id="call", agent_id="dana", ring_us=7_000_000, provider_time=ANSWER.provider_time)
     assert isinstance(ended, CallEnded)
     assert (ended.outcome, ended.talk_us, ended.ring_us) == ("completed", 53_000_000, 7_000_000)
 
@@ -56,14 +58,14 @@ def test_an_answer_that_was_never_told_is_seen_from_the_end() -> None:
 
 
 def test_who_leaves_before_an_agent_has_abandoned_and_did_not_talk() -> None:
-    ended = story(RING, ANSWER, END, owned=False)[-1]
+    ended = story(RING, ANSWER, END, agent=None)[-1]
     assert isinstance(ended, CallEnded)
     assert (ended.outcome, ended.talk_us, ended.ended_by) == ("abandoned", 0, "customer")
 
 
 def test_each_end_of_the_provider_has_its_outcome() -> None:
     def outcome(said: CallOutcome | None, owned: bool) -> str:
-        [ended] = story(RING, word("ended", 9, outcome=said), owned=owned)
+        [ended] = story(RING, word("ended", 9, outcome=said), agent="dana" if owned else None)
         assert isinstance(ended, CallEnded)
         return ended.outcome
 
@@ -75,6 +77,27 @@ def test_each_end_of_the_provider_has_its_outcome() -> None:
         "lost",
     ]
     assert [outcome(said, False) for said in ("no_answer", "cancelled")] == ["abandoned", "abandoned"]
+
+
+def answered_by(*told: Fact) -> list[str | None]:
+    return [fact.agent_id for fact in told if isinstance(fact, CallAnswered)]
+
+
+def test_a_call_answered_after_an_agent_took_it_is_answered_by_that_agent() -> None:
+    assert answered_by(*story(RING, ANSWER, END, since=1)) == ["dana"]
+
+
+def test_a_greeting_is_nobodys_answer_and_the_agents_talk_is_told_at_the_end() -> None:
+    assert answered_by(*story(RING, ANSWER, END, since=2)) == [None, "dana"]
+    assert answered_by(*story(RING, ANSWER, END, before="dana")) == [None, "dana"]
+    assert answered_by(*story(RING, ANSWER, before="dana")) == [None]
+
+
+def test_who_waited_in_vain_was_answered_by_nobody() -> None:
+    assert answered_by(*story(RING, ANSWER, END, agent=None)) == [None]
+    for outcome in ("no_answer", "busy", "failed", "cancelled"):
+        assert answered_by(*story(RING, ANSWER, word("ended", 60, outcome=outcome), since=2)) == [None]
+    assert answered_by(*story(RING, ANSWER, word("ended", 60, outcome="completed", duration=0), since=2)) == [None]
 
 
 @given(st.permutations([RING, ANSWER, END]), st.lists(st.sampled_from([RING, ANSWER, END]), max_size=6))
