@@ -108,7 +108,7 @@ async def due(conn: AsyncConnection) -> Due:
                 SELECT EXISTS (SELECT 1 FROM routing.ticket WHERE offer_expires_at <= clock_timestamp()) AS offers,
                     EXISTS (SELECT 1 FROM routing.presence WHERE until <= clock_timestamp())
                         OR EXISTS (SELECT 1 FROM routing.ticket t JOIN routing.agent a ON a.agent_id = t.offer_agent_id
-                            WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break')) AS presence,
+                            WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break', 'wrap_up')) AS presence,
                     EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue
                 """
             )
@@ -150,12 +150,12 @@ async def offered_to(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[
 
 
 async def stray_offers(conn: AsyncConnection, at_most: int) -> list[str]:
-    """Agents who are offline and hold live offers: made in the instant in which they left."""
+    """Agents who take nothing and hold live offers: made in the instant in which they left or began their after-call work."""
     rows = await conn.execute(
         sa.text(
             "SELECT DISTINCT t.offer_agent_id AS agent_id FROM routing.ticket t"
             " JOIN routing.agent a ON a.agent_id = t.offer_agent_id"
-            " WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break') LIMIT :at_most"
+            " WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break', 'wrap_up') LIMIT :at_most"
         ),
         {"at_most": at_most},
     )

@@ -74,6 +74,17 @@ async def test_when_an_agent_s_presence_ends_offers_go_to_the_next_and_owned_tic
     assert (await house.done("rina", "GET", f"/v1/tickets/{kept}"))["agent_id"] == "dana"
 
 
+@pytest.mark.parametrize("state", ["offline", "break", "wrap_up"])
+async def test_an_offer_made_in_the_instant_in_which_its_agent_left_goes_to_the_next(house: House, state: str) -> None:
+    await two_agents(house)
+    ticket_id = await house.open()
+    await house.offered("dana")
+    await house.rows(f"UPDATE routing.agent SET state = '{state}' WHERE agent_id = 'dana'")
+    await house.ticker.once()
+    assert (await house.types(ticket_id))[-1] == "offer.rescinded"
+    assert (await house.offered("noa"))["ticket_id"] == ticket_id
+
+
 async def test_a_call_of_the_agent_keeps_the_presence_and_does_not_bring_back_one_who_left(house: House) -> None:
     await house.queue()
     await house.agent()
