@@ -190,10 +190,10 @@ def compose(mail: Outgoing) -> bytes:
     if mail.automatic:
         message["Auto-Submitted"] = "auto-replied"  # RFC 3834
         message["X-Auto-Response-Suppress"] = "All"
-    if mail.language != "und":
-        message["Content-Language"] = mail.language
     message.set_content(mail.text, cte="base64" if not mail.text.isascii() else None)
     message.add_alternative(_as_html(mail), subtype="html", cte="base64" if not mail.text.isascii() else None)
+    if mail.language != "und":
+        message["Content-Language"] = mail.language  # last: setting the content drops all Content- headers
     return message.as_bytes()
 
 
