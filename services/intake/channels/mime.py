@@ -1,15 +1,12 @@
 """Mail as it really comes: unknown and wrong charsets, 8-bit headers, broken structure. Reads what can be read, never raises.
 
-Built on the standard library's parser (policy compat32, which keeps damaged headers as they are); RFC 2047 words and
-charsets are decoded here, with the names that mail programs use beside the registered ones. Some of what the library does
-grows with the square of a header, or recurses with the nesting: so headers, parts and nesting are cut while it reads, and the
-time for a mail grows with its length.
+Built on the standard library's parser (policy compat32, which keeps damaged headers as they are); words and charsets are decoded
+by ours. Some of what the library does grows with the square of a header, or recurses with the nesting: so headers, parts and
+nesting are cut while it reads, and the time for a mail grows with its length.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterator
@@ -18,12 +15,9 @@ from email import policy
 from email.feedparser import BytesFeedParser
 from email.message import Message
 from email.utils import collapse_rfc2231_value, getaddresses
-from encodings import normalize_encoding
-from encodings.aliases import aliases
 from typing import Any
 
-from charset_normalizer import from_bytes
-
+from services.intake.channels.charsets import Spent, decoded, text_from, unfolded
 from services.intake.channels.clean import NAME_LIMIT, clean_line
 from services.intake.domain.contacts import InboundFile
 
@@ -35,39 +29,6 @@ PARAMETERS_CAP = 60  # of one header: the library takes them apart with the squa
 PARAMETERS_LIMIT = 4_000  # characters of all of them
 VALUES_CAP = 20  # headers of one name that are read
 UU_LINE = 20  # characters of a uuencoded line; a whole one has 61
-LOOK_AT = 20_000  # bytes from which a charset is guessed
-GUESSES_CAP = 5  # in one mail: a guess takes as long as parsing a thousand small mails
-_ASCII = bytes(range(128))
-# Names that mail programs write, and the codec that they mean.
-CHARSETS = {
-    "iso-gb2312": "gb18030",
-    "gb2312": "gb18030",
-    "ks_c_5601-1987": "cp949",
-    "ks_c_5601": "cp949",
-    "unicode-1-1-utf-7": "utf-7",
-    "unicode-1-1-utf-8": "utf-8",
-    "iso-8859-8-i": "iso-8859-8",
-    "iso-8859-8-e": "iso-8859-8",
-    "iso-8859-6-i": "iso-8859-6",
-    "windows-1255-i": "cp1255",
-    "x-mac-hebrew": "cp1255",
-    "x-sjis": "shift_jis",
-    "cp-850": "cp850",
-    "utf8mb4": "utf-8",
-    "x-unknown": "utf-8",
-    "unknown-8bit": "utf-8",
-    "us-ascii": "utf-8",
-    "ascii": "utf-8",
-    "iso-8859-1": "cp1252",
-    "latin1": "cp1252",
-}
-# Only these are asked of Python: it has others that are no character sets, and take time with the square of the length.
-_CODECS = (
-    frozenset(aliases) | frozenset(aliases.values()) | {"cp720", "cp737", "cp856", "cp874", "cp875", "cp1006", "koi8_t", "koi8_u"}
-)
-_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bqBQ])\?([^?]*)\?=")
-_BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bqBQ]\?)")
-_Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 _PLAIN = r"[A-Za-z0-9_+=-]"
 # `Ana Pop <ana@example.com>` and `ana@example.com`, as most are; everything else is for the standard library to take apart.
@@ -77,19 +38,6 @@ _PLAIN_ADDRESS = re.compile(
 )
 # What is left to look for where the library gives up.
 _BARE_ADDRESS = re.compile(r"(?<![^\s<>()\",;:])[^\s<>()\"@,;:]{1,64}@[^\s<>()\"@,;:]{1,255}")
-
-
-@dataclass(slots=True)
-class Spent:
-    """What reading one mail has taken so far."""
-
-    parts: int = 0
-    guesses: int = 0
-
-    def may_guess(self) -> bool:
-        """Whether one more charset may be guessed; counts it."""
-        self.guesses += 1
-        return self.guesses <= GUESSES_CAP
 
 
 class _Enough(Exception):
@@ -259,57 +207,8 @@ def text_of(part: Part) -> str:
     return text_from(_payload(part), part.get_content_charset() or "", part.spent)
 
 
-def text_from(data: bytes, charset: str, spent: Spent | None = None) -> str:
-    """Bytes as text: the charset named, then UTF-8, then what they look like, if `spent` allows for a guess. Never raises."""
-    name = charset.strip("\"' ").lower()
-    for candidate in (CHARSETS.get(name, name), "utf-8"):
-        try:
-            if normalize_encoding(candidate) in _CODECS:
-                return data.decode(candidate)
-        except (LookupError, UnicodeError, ValueError):
-            continue
-    if spent is None:
-        return data.decode("cp1252", "replace")
-    high = len(data[:LOOK_AT].translate(None, _ASCII))
-    # Few letters beyond ASCII are accents of a western text, and too few to guess from; many are another script.
-    guess = from_bytes(data[:LOOK_AT]).best() if high * 4 > len(data[:LOOK_AT]) and spent.may_guess() else None
-    return data.decode(guess.encoding if guess else "cp1252", "replace")
-
-
-def decoded(value: str) -> str:
-    """RFC 2047 encoded words in a header decoded, also split ones and wrongly charset ones. Never raises."""
-    if "=?" not in value:
-        return _unfold(value)
-    pieces: list[str] = []
-    held: list[bytes] = []  # neighbouring words of one charset are one text: senders split inside characters
-    held_charset = ""
-    position = 0
-    value = _BETWEEN_WORDS.sub(r"\1\2", value)
-    for word in _WORD.finditer(value):
-        charset = word[1].partition("*")[0].lower()
-        if held and (word.start() != position or charset != held_charset):
-            pieces.append(text_from(b"".join(held), held_charset))
-            held = []
-        pieces.append(value[position : word.start()])
-        held.append(_word_bytes(word[2].lower(), word[3]))
-        held_charset, position = charset, word.end()
-    if held:
-        pieces.append(text_from(b"".join(held), held_charset))
-    return _unfold("".join([*pieces, value[position:]]))
-
-
-def _word_bytes(encoding: str, text: str) -> bytes:
-    data = text.encode("utf-8", "surrogateescape")
-    if encoding == "b":
-        try:
-            return base64.b64decode(data + b"=" * (-len(data) % 4))
-        except (binascii.Error, ValueError):
-            return data
-    return _Q_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data.replace(b"_", b" "))
-
-
 def _split_addresses(value: str) -> list[tuple[str, str]]:
-    value = _unfold(value)
+    value = unfolded(value)
     plain = _PLAIN_ADDRESS.fullmatch(value)
     if plain is not None:
         return [(plain["name"] or "", plain["one"] or plain["bare"])]
@@ -321,12 +220,6 @@ def _split_addresses(value: str) -> list[tuple[str, str]]:
 
 
 _STRICT = "strict" in getaddresses.__code__.co_varnames  # Pythons since 3.11.9 reject some real-life addresses otherwise
-
-
-def _unfold(value: str) -> str:
-    if "\n" not in value:
-        return value.strip()
-    return re.sub(r"\r?\n[ \t]*", " ", value).strip()
 
 
 def _leaves(mail: Part) -> Iterator[Part]:

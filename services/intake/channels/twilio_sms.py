@@ -69,7 +69,7 @@ def _handle(sender: str, region: str | None) -> Handle | None:
 def _media(values: Mapping[str, str]) -> list[str]:
     """Pictures and the like as links; they stay at Twilio."""
     count = values.get("NumMedia", "0")
-    number = min(int(count), MEDIA_CAP) if count.isascii() and count.isdigit() else 0
+    number = min(int(count), MEDIA_CAP) if count.isascii() and count.isdigit() and len(count) < 10 else 0
     return [f"[{values.get(f'MediaContentType{n}', 'file')}] {values.get(f'MediaUrl{n}', '')}" for n in range(number)]
 
 
