@@ -69,6 +69,11 @@ def test_whatsapp_through_twilio_is_a_channel_of_its_own() -> None:
     assert (message.channel, message.handle, message.name) == ("whatsapp", Handle("phone", "+40721234567"), "Dan")
 
 
+def test_a_number_too_long_to_be_read_counts_no_media() -> None:
+    fields = {"MessageSid": "SM1", "From": "+40721234567", "To": "+40312295500", "Body": "a", "NumMedia": "9" * 5000}
+    assert twilio_sms.parse(b"", list(fields.items()), BOOK).text == "a"
+
+
 @given(st.dictionaries(st.sampled_from(["MessageSid", "From", "To", "Body", "NumMedia", "CallSid", "CallStatus", "SequenceNumber",
                                         "CallDuration", "Timestamp"]), st.text(max_size=30)))  # fmt: skip
 @settings(max_examples=200, deadline=None)
