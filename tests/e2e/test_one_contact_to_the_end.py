@@ -22,10 +22,11 @@ ANSWER = "Hello, we have sent it today."
 
 @pytest_asyncio.fixture(scope="module", autouse=True)
 async def agents(system: System) -> AsyncIterator[dict[str, Agent]]:
-    """Dana and Omar, who accept and answer all that is offered."""
+    """Dana and Omar, who accept and answer all that is offered; and a mail that is left alone, for as long as all else takes."""
     answers = {mail.subject: mail.answer for mail in MAILS}
     people = {name: Agent(name, system.client("routing", name), answers) for name in ("dana", "omar")}
     tasks = [asyncio.create_task(agent.work()) for agent in people.values()]
+    await send_mail(LEFT_ALONE, system.ports["smtp"])
     yield people
     for task in tasks:
         task.cancel()
@@ -120,23 +121,6 @@ async def test_the_same_request_twice_is_one_message_with_the_same_answer(system
     assert len([e for e in events if e.key == first.json()["ticket_id"] and isinstance(e.data, MessageReceived)]) == 1
 
 
-async def test_a_promise_that_is_left_alone_is_warned_about_and_broken_at_its_deadline(system: System) -> None:
-    await send_mail(LEFT_ALONE, system.ports["smtp"])
-
-    async def said(event_type: str) -> list[Event[Fact]]:
-        return [event for event in await story_of(system, LEFT_ALONE.address) if event.type == event_type]
-
-    async def breached() -> bool:
-        return bool(await said("sla.breached.v1"))
-
-    await until("the breach", breached, 60)
-    opened, warned, broken = [(await said(t))[0] for t in ("ticket.opened.v1", "sla.warned.v1", "sla.breached.v1")]
-    assert (broken.time - opened.time).total_seconds() == 20
-    assert (warned.time - opened.time).total_seconds() == 10
-    shown = (await system.client("sla", "operations").get(f"/v1/sla/tickets/{opened.key}")).json()
-    assert any(clock["target"] == "first_response" and clock["breached_at"] for clock in shown["clocks"])
-
-
 async def test_the_metrics_count_what_happened(system: System) -> None:
     openings = len([e for e in await system.log_of("tickets") if isinstance(e.data, TicketOpened)])
 
@@ -165,3 +149,18 @@ async def test_a_service_consumes_the_topics_whose_table_names_it_as_reader_and_
 
     await until(f"{service} holds {named}", all_named, 30)
     assert await consumed() == named
+
+
+async def test_a_promise_that_is_left_alone_is_warned_about_and_broken_at_its_deadline(system: System) -> None:
+    async def said(event_type: str) -> list[Event[Fact]]:
+        return [event for event in await story_of(system, LEFT_ALONE.address) if event.type == event_type]
+
+    async def breached() -> bool:
+        return bool(await said("sla.breached.v1"))
+
+    await until("the breach", breached, 60)
+    opened, warned, broken = [(await said(t))[0] for t in ("ticket.opened.v1", "sla.warned.v1", "sla.breached.v1")]
+    assert (broken.time - opened.time).total_seconds() == 20
+    assert (warned.time - opened.time).total_seconds() == 10
+    shown = (await system.client("sla", "operations").get(f"/v1/sla/tickets/{opened.key}")).json()
+    assert any(clock["target"] == "first_response" and clock["breached_at"] for clock in shown["clocks"])
