@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.local.errors import LocalError
 from deploy.local.screen import Screen
 from deploy.running import adopt_settings
+from deploy.setup import refused
 from shared import db, kafka
 from shared.settings import Settings, SettingsError, read
 
@@ -54,16 +55,7 @@ def guarded(work: Callable[[], Result]) -> Result:
     except (db.DatabaseAway, OSError) as error:
         end(f"PostgreSQL does not answer ({error}). Check PATCHBAY_DATABASE, and that the server runs (make run).", CANNOT)
     except (DBAPIError, asyncpg.PostgresError) as error:
-        end(_refused(error), CANNOT)
-
-
-def _refused(error: BaseException) -> str:
-    state = db.sqlstate(error) or ""
-    if state in ("42P01", "42703", "3F000"):
-        return "The database lacks the tables for this. Run: patchbay migrate"
-    if state.startswith(("28", "3D")):
-        return f"PostgreSQL refuses the user or database of PATCHBAY_DATABASE ({state}). Correct it."
-    return f"PostgreSQL refused this (SQLSTATE {state or 'unknown'}). Look into its log."
+        end(refused(error), CANNOT)
 
 
 def end(sentence: str, code: int) -> NoReturn:

@@ -11,10 +11,13 @@ import os
 import sys
 from pathlib import Path
 
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
 from shared import auth, db, kafka
 from shared.events.topics import TOPICS
-from shared.service import NotReady
-from shared.settings import Settings
+from shared.personal import KeyRing, WrongMasterKey
+from shared.settings import Settings, read
 
 SCHEMAS = ("auth", "keys", "intake", "routing", "sla", "metrics")
 DEMO_KEYS: dict[str, tuple[str, ...]] = {
@@ -31,6 +34,16 @@ def migrate(url: str) -> None:
     """Bring every schema of the database to its newest revision (blocking; safe to run twice and side by side)."""
     for schema in SCHEMAS:
         db.migrate(url, schema)
+
+
+async def check_master_key(settings: Settings) -> None:
+    """Raises WrongMasterKey when customers' keys are here and the master key does not open them; SettingsError, DatabaseAway."""
+    engine = db.make_engine(settings, "setup")
+    try:
+        async with db.transaction(engine) as conn:
+            await KeyRing(settings.master_key_bytes()).check_master_key(conn)
+    finally:
+        await engine.dispose()
 
 
 async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
@@ -74,7 +87,8 @@ async def _still_valid(settings: Settings, keys: dict[str, str]) -> bool:
 
 
 async def prepare(settings: Settings, secrets_folder: Path | None) -> dict[str, object]:
-    """Topics and keys. Returns what a person wants to know about them. Raises KafkaAway, DatabaseAway."""
+    """Topics and keys. Returns what a person wants to know about them. Raises WrongMasterKey, KafkaAway, DatabaseAway."""
+    await check_master_key(settings)
     made = await kafka.create_topics(settings)
     keys = await demo_keys(settings, secrets_folder) if secrets_folder is not None else {}
     return {"topics": [topic.name for topic in TOPICS], "topics_made": made, "keys": keys}
@@ -82,9 +96,9 @@ async def prepare(settings: Settings, secrets_folder: Path | None) -> dict[str, 
 
 def main() -> None:
     """Everything, in order."""
-    settings = Settings()
     folder = os.environ.get("PATCHBAY_SECRETS_DIR")
     try:
+        settings = read(Settings)
         settings.master_key_bytes()
         migrate(settings.database.get_secret_value())
         print(json.dumps(asyncio.run(prepare(settings, Path(folder) if folder else None))))
@@ -92,8 +106,27 @@ def main() -> None:
         sys.exit(f"PostgreSQL cannot be used ({type(error).__name__}). Check PATCHBAY_DATABASE, and that the server runs.")
     except kafka.KafkaAway as error:
         sys.exit(f"{error}. Check PATCHBAY_KAFKA, and that the broker runs.")
-    except (NotReady, ValueError) as error:
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        sys.exit(refused(error))
+    except (WrongMasterKey, ValueError) as error:
         sys.exit(str(error))
+
+
+def refused(error: BaseException) -> str:
+    """The sentence for what PostgreSQL did not want to do."""
+    state = db.sqlstate(error) or ""
+    if db.is_away(error):
+        return "PostgreSQL does not answer. Check PATCHBAY_DATABASE, and that the server runs."
+    if state in ("42P01", "3F000"):
+        return "The database lacks the tables for this. Run: patchbay migrate"
+    if state == "42501":
+        return (
+            "The user of PATCHBAY_DATABASE may not do this in PostgreSQL (SQLSTATE 42501). Name a user who may, "
+            "or have an administrator say: GRANT CREATE ON DATABASE ... TO ..."
+        )
+    if state.startswith(("28", "3D")):
+        return f"PostgreSQL refuses the user or database of PATCHBAY_DATABASE ({state}). Correct it."
+    return f"PostgreSQL refused this (SQLSTATE {state or 'unknown'}). Look into its log."
 
 
 if __name__ == "__main__":

@@ -98,6 +98,12 @@ class KeyRing:
         self._cache_seconds = cache_seconds
         self._cache: dict[str, _Cached] = {}
 
+    async def check_master_key(self, conn: AsyncConnection) -> None:
+        """Raises WrongMasterKey when a customer's key in this database was wrapped by another master key."""
+        kept = "SELECT customer_id, wrapped FROM keys.customer_key WHERE wrapped IS NOT NULL LIMIT 1"
+        for customer_id, wrapped in await db.fetch(conn, kept):
+            self._unwrap(customer_id, wrapped)
+
     async def create(self, conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
         """Make keys for new customers, in the transaction that creates them. Harmless where one exists or was destroyed."""
         if not customer_ids:

@@ -23,7 +23,7 @@ from shared.events.base import Writer
 from shared.folding import AnyProjection, Folder
 from shared.outbox import Outbox
 from shared.parking import Parking, code_version
-from shared.personal import KeyRing
+from shared.personal import KeyRing, WrongMasterKey
 from shared.relay import Relay
 from shared.settings import Settings, SettingsError, read
 from shared.telemetry import log
@@ -85,7 +85,7 @@ async def resources(name: Writer, settings: Settings) -> AsyncIterator[Resources
     engine = db.make_engine(settings, name)
     try:
         keys = KeyRing(settings.master_key_bytes())
-        number = await _incarnation(engine, name)
+        number = await _incarnation(engine, name, keys)
         outbox = Outbox(schema=name, incarnation=number, keys=keys, wake=asyncio.Event())
         folder = Folder(outbox, Parking(name, code_version(name)))
         yield Resources(name, settings, engine, keys, outbox, folder, Authenticator(engine))
@@ -93,17 +93,23 @@ async def resources(name: Writer, settings: Settings) -> AsyncIterator[Resources
         await engine.dispose()
 
 
-async def _incarnation(engine: AsyncEngine, schema: str) -> int:
+async def _incarnation(engine: AsyncEngine, schema: str, keys: KeyRing) -> int:
+    """The database's incarnation, once it answers and the master key is seen to be its own. Raises NotReady."""
     deadline = asyncio.get_running_loop().time() + START_SECONDS
     while True:
         try:
-            return await db.incarnation(engine, schema)
+            number = await db.incarnation(engine, schema)
+            async with db.transaction(engine) as conn:
+                await keys.check_master_key(conn)
+            return number
         except db.DatabaseAway:
             if asyncio.get_running_loop().time() > deadline:
                 raise NotReady("PostgreSQL does not answer. Check PATCHBAY_DATABASE, and that the server runs.") from None
             await asyncio.sleep(0.3)
         except ProgrammingError:
             raise NotReady(f"The schema '{schema}' is not there. Run: python -m deploy.setup") from None
+        except WrongMasterKey as error:
+            raise NotReady(str(error)) from None
 
 
 async def run_until_stopped(tasks: Mapping[str, Task], drain: Callable[[], None] = lambda: None) -> None:
