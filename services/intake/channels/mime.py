@@ -52,6 +52,7 @@ class Part(Message):
         self.spent = spent
         self._depth = 0
         self._headers_seen = 0
+        self._kind: tuple[int, str] | None = None
         self._by_name: dict[str, list[str]] | None = None
         self._read: dict[str, list[str]] = {}
 
@@ -59,17 +60,17 @@ class Part(Message):
         """The values of a header as they stand in the mail, the first VALUES_CAP; raw 8-bit bytes in the charset they look like.
         To be asked when the mail is parsed.
         """
-        name = name.lower()
-        if name not in self._read:
-            self._read[name] = [self._rescued(value) for value in self._raw_values().get(name, ())[:VALUES_CAP]]
-        return self._read[name]
-
-    def _raw_values(self) -> dict[str, list[str]]:
         if self._by_name is None:
             self._by_name = {}
             for key, value in self.raw_items():
                 self._by_name.setdefault(key.lower(), []).append(str(value))
-        return self._by_name
+        name = name.lower()
+        raw = self._by_name.get(name)
+        if raw is None:
+            return []
+        if name not in self._read:
+            self._read[name] = [self._rescued(value) for value in raw[:VALUES_CAP]]
+        return self._read[name]
 
     def _rescued(self, value: str) -> str:
         return value if value.isascii() else text_from(value.encode("utf-8", "surrogateescape"), "utf-8", self.spent)
@@ -80,10 +81,11 @@ class Part(Message):
         if self._headers_seen > HEADERS_CAP:
             return
         lower = name.lower()
-        cut = value[-HEADER_CAP:] if lower == "references" else value[:HEADER_CAP]
         if lower.startswith("content-"):
-            cut = ";".join(cut[:PARAMETERS_LIMIT].split(";")[: PARAMETERS_CAP + 1])
-        super().set_raw(name, cut)
+            value = ";".join(value[:PARAMETERS_LIMIT].split(";")[: PARAMETERS_CAP + 1])
+        elif len(value) > HEADER_CAP:
+            value = value[-HEADER_CAP:] if lower == "references" else value[:HEADER_CAP]
+        super().set_raw(name, value)
 
     def attach(self, payload: Any) -> None:
         """Part of Message: a part of this one begins. Raises _Enough."""
@@ -94,9 +96,13 @@ class Part(Message):
         super().attach(payload)
 
     def get_content_type(self) -> str:
-        """Part of Message. What is nested too deep is not taken apart."""
-        kind = super().get_content_type()
-        return "application/octet-stream" if self._depth >= DEPTH_CAP and kind.startswith(("multipart/", "message/")) else kind
+        """Part of Message. What is nested too deep is not taken apart. Kept, for the parser asks again and again."""
+        if self._kind is None or self._kind[0] != self._headers_seen:
+            kind = super().get_content_type()
+            if self._depth >= DEPTH_CAP and kind.startswith(("multipart/", "message/")):
+                kind = "application/octet-stream"
+            self._kind = self._headers_seen, kind
+        return self._kind[1]
 
     def get_param(self, param: str, failobj: Any = None, header: str = "content-type", unquote: bool = True) -> Any:
         """Part of Message: `failobj` also where the library fails at what stands there."""
