@@ -6,15 +6,20 @@ import asyncio
 import json
 import secrets
 import sys
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
-from deploy.demo.agents import Agent
+from deploy.demo import checks
+from deploy.demo.agents import ANSWERS_BY_LANGUAGE, Agent
+from deploy.demo.checks import Expected, Figure
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail, written_by
 from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
 from deploy.demo.story import Story
@@ -30,6 +35,10 @@ RUN = secrets.randbelow(900_000) + 100_000
 TEXTER, CALLER, WRITER = f"+40721{RUN}", f"+40722{RUN}", f"dan.{RUN}@customers.example"
 PROMISE_SECONDS = 20
 TALK_SECONDS = 3
+FIGURES_SECONDS = 15
+FORM_SUBJECT, FORM_LANGUAGE = "Garanție", "ro"
+FORM_ANSWER = "Bună ziua, garanția este valabilă doi ani de la cumpărare."
+TEXT_ANSWER = ANSWERS_BY_LANGUAGE["ro"]
 
 
 class DemoFailed(Exception):
@@ -52,6 +61,7 @@ class Demo:
     agents: dict[str, Agent]
     twilio: Twilio
     mails: tuple[Mail, ...] = tuple(written_by(mail, RUN) for mail in MAILS)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(days=7))
 
     async def run(self) -> None:
         """The whole story, checked. Raises DemoFailed, TimeoutError."""
@@ -85,7 +95,7 @@ class Demo:
             json={
                 "name": "Dan Ionescu",
                 "email": WRITER,
-                "subject": "Garanție",
+                "subject": FORM_SUBJECT,
                 "text": "Bună ziua, aș dori să știu cât timp este valabilă garanția produsului cumpărat luna trecută.",
             },
             timeout=15,
@@ -120,25 +130,27 @@ class Demo:
         await self.agents[owner].resolve(ticket_id)
 
     async def _answers(self, form_number: int) -> None:
-        """Every mail is confirmed and answered in its language, in the customer's own mailbox; so are SMS and form."""
+        """Mails and the form are confirmed with their number and answered, in their language, in the customer's own mailbox;
+        the SMS is answered.
+        """
         for mail in self.mails:
-            await self._until_mailed(mail.address, mail.answer, f"the answer to {mail.language} mail")
-            await self._until_mailed(mail.address, None, f"the confirmation of the {mail.language} mail")
-        await self._until_mailed(WRITER, str(form_number), "the confirmation of the form")
-        await self._until(lambda: any(to == TEXTER for to, _ in self.texts.sent), "the answer to the SMS", 60)
+            await self._until_answered(mail.address, mail.answer, f"the answer to the {mail.language} mail")
+            await self._until_confirmed(mail.address, mail.language, partial(self.story.opened, "email", mail.language))
+        await self._until_confirmed(WRITER, FORM_LANGUAGE, lambda: [form_number])
+        await self._until_answered(WRITER, FORM_ANSWER, "the answer to the form")
+        await self._until(lambda: (TEXTER, TEXT_ANSWER) in self.texts.sent, "the answer to the SMS", 60)
         self.console.print(f"\n  {len(self.mailbox.mails)} mails and {len(self.texts.sent)} SMS arrived at the customers")
 
-    async def _until_mailed(self, address: str, text: str | None, what: str) -> None:
-        def arrived() -> bool:
-            mails = self.mailbox.for_(address)
-            if text is None:
-                return any(mail["Auto-Submitted"] for mail in mails)
-            return any(text.split("\n")[0] in _text_of(mail) for mail in mails)
+    async def _until_answered(self, address: str, text: str, what: str) -> None:
+        await self._until(lambda: any(checks.is_answer(mail, text) for mail in self.mailbox.for_(address)), what, 60)
 
-        await self._until(arrived, what, 60)
+    async def _until_confirmed(self, address: str, language: str, numbers: Callable[[], Collection[int]]) -> None:
+        def confirmed() -> bool:
+            return any(checks.is_confirmation(mail, language, numbers()) for mail in self.mailbox.for_(address))
 
-    async def _until(self, condition: object, what: str, seconds: float) -> None:
-        assert callable(condition)
+        await self._until(confirmed, f"the confirmation to {address}, in '{language}' and with the ticket's number,", 60)
+
+    async def _until(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 while not condition():  # noqa: ASYNC110 - mail and SMS arrive in other threads
@@ -148,51 +160,37 @@ class Demo:
 
     async def _breach(self, ticket_id: str) -> None:
         story = self.story
-        await story.until("the warning", lambda: bool(story.said(ticket_id, "sla.warned")), PROMISE_SECONDS + 20)
-        await story.until("the breach", lambda: bool(story.said(ticket_id, "sla.breached")), PROMISE_SECONDS + 30)
-        opened, breach = story.said(ticket_id, "ticket.opened")[0], story.said(ticket_id, "sla.breached")[0]
+        await story.until("the warning", lambda: bool(story.said(ticket_id, "sla.warned", "sla-warnings")), PROMISE_SECONDS + 20)
+        await story.until("the breach", lambda: bool(story.said(ticket_id, "sla.breached", "sla-breaches")), PROMISE_SECONDS + 30)
+        opened, breach = story.said(ticket_id, "ticket.opened")[0], story.said(ticket_id, "sla.breached", "sla-breaches")[0]
         if round((breach.time - opened.time).total_seconds(), 3) != PROMISE_SECONDS:
             raise DemoFailed("The breach does not carry its deadline as its time.")
         shown = await self.sla.get(f"/v1/sla/tickets/{ticket_id}", timeout=15)
         shown.raise_for_status()
 
-    async def _figures(self) -> dict[str, float]:
-        figures = {}
+    async def _figures(self) -> dict[str, Figure]:
+        """Since the same instant each time: figures must not move because the span does."""
+        span = {"period": "total", "from": self.since.isoformat()}
+        found = {}
         for metric in ("ticket_volume", "first_response_time", "time_to_resolution", "sla_compliance", "backlog"):
-            answer = await self.metrics.get(f"/v1/metrics/{metric}", params={"period": "total"}, timeout=15)
+            answer = await self.metrics.get(f"/v1/metrics/{metric}", params=span, timeout=15)
             answer.raise_for_status()
-            figures[metric] = _total(answer.json())
-        return figures
+            found[metric] = checks.figure_of(answer.json())
+        return found
 
-    async def _show_figures(self, before: dict[str, float]) -> None:
-        expected = before["ticket_volume"] + len(MAILS) + 4
-
-        after = await self._figures()
-        deadline = asyncio.get_running_loop().time() + 15
-        while after["ticket_volume"] < expected:
+    async def _show_figures(self, before: dict[str, Figure]) -> None:
+        mails = len(self.mails)
+        # Opened: the mails, the one that is left alone, the SMS, the form, the call. The call is resolved without a reply.
+        expected = Expected(opened=mails + 4, answered=mails + 2, resolved=mails + 3, broken=1)
+        deadline = asyncio.get_running_loop().time() + FIGURES_SECONDS
+        while missing := checks.not_moved(before, after := await self._figures(), expected):
             if asyncio.get_running_loop().time() > deadline:
-                raise DemoFailed("The metrics did not count the new tickets within 15 s.")
+                raise DemoFailed(f"The metrics do not tell it within {FIGURES_SECONDS} s: {'; '.join(missing)}.")
             await asyncio.sleep(0.2)
-            after = await self._figures()
         table = Table("metric", "before", "now", box=None, header_style="dim")
-        for metric, value in after.items():
-            table.add_row(metric, f"{before[metric]:g}", f"{value:g}")
+        for metric, figure in after.items():
+            table.add_row(metric, before[metric].text, figure.text)
         self.console.print(table)
-
-
-def _text_of(mail: object) -> str:
-    from email.message import EmailMessage
-
-    assert isinstance(mail, EmailMessage)
-    part = mail.get_body(preferencelist=("plain", "html"))
-    return str(part.get_content()) if part is not None else ""
-
-
-def _total(body: dict[str, object]) -> float:
-    """The figure of a period that is the whole span asked for; 0 where there is nothing to count yet."""
-    points = body["points"]
-    assert isinstance(points, list)
-    return float(points[0]["value"] or 0) if points else 0.0
 
 
 async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) -> None:
@@ -208,7 +206,7 @@ async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) ->
 
         mailbox = await stack.enter_async_context(mail_server(local.demo_mail_port))
         texts = await stack.enter_async_context(twilio_api(local.demo_twilio_port))
-        answers = {mail.subject: mail.answer for mail in MAILS}
+        answers = {mail.subject: mail.answer for mail in MAILS} | {FORM_SUBJECT: FORM_ANSWER}
         agents = {name: Agent(name, await client("routing", name), answers) for name in ("dana", "omar")}
         intake = await client("intake", None)
         token = local_settings.secret_file(local.twilio_token_file, "password")

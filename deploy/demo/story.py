@@ -81,9 +81,18 @@ class Story:
         except TimeoutError:
             raise TimeoutError(f"{what} did not happen within {seconds:.0f} s") from None
 
-    def said(self, ticket_id: str, event_type: str) -> list[Event[Fact]]:
-        """What was said of this type about a ticket."""
-        return [event for _, event in self.events if event.key == ticket_id and event.type == f"{event_type}.v1"]
+    def said(self, ticket_id: str, event_type: str, topic: str = "tickets") -> list[Event[Fact]]:
+        """What was said of this type about a ticket on this topic."""
+        return [
+            event
+            for heard_on, event in self.events
+            if (heard_on, event.key, event.type) == (topic, ticket_id, f"{event_type}.v1")
+        ]
+
+    def opened(self, channel: str, language: str) -> list[int]:
+        """The numbers of the tickets that were opened on this channel in this language."""
+        tickets = (event.data for event in self.of_type("ticket.opened") if isinstance(event.data, TicketOpened))
+        return [ticket.number for ticket in tickets if (ticket.channel, ticket.language) == (channel, language)]
 
     def of_type(self, event_type: str) -> list[Event[Fact]]:
         """What was said of this type about any ticket."""
