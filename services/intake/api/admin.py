@@ -139,7 +139,7 @@ async def get_raw_message(message_id: str, intake: Parts, _caller: Admin) -> Res
 async def get_attachment(
     attachment_id: str, intake: Parts, caller: Annotated[Caller, Depends(requires("agent", "supervisor"))]
 ) -> Response:
-    """The content of a file that came with a message. For the agent who has the ticket or had it last, or a supervisor."""
+    """The content of a file that came with a message. For the agent who has the ticket, or a supervisor."""
     async with db.transaction(intake.parts.engine) as conn:
         found = await payloads.attachment(conn, attachment_id)
     holder = found.agent_id if found is not None else None

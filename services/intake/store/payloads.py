@@ -22,7 +22,7 @@ FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now
 @dataclass(frozen=True, slots=True)
 class Payload:
     """A payload; its body is None after the person was erased. `part` is where in it a file stands; `agent_id` is who has its
-    ticket, or had it last, as far as intake has heard.
+    ticket, as far as intake has heard.
     """
 
     media_type: str

@@ -16,6 +16,7 @@ from shared.events.ticket import (
     TicketCloseRequested,
     TicketMergeRequested,
     TicketOpened,
+    TicketReleased,
     TicketResolved,
 )
 from shared.personal import Erased
@@ -142,6 +143,8 @@ async def test_a_file_is_for_the_agent_who_has_its_ticket_and_for_supervisors(wo
     assert await seen_by() == ["agent:dana", "supervisor", "admin"]
     assert await world.say(received.key, TicketAssigned(agent_id="noa", offer_id="o-2", how="accepted"), start=2) == []
     assert await seen_by() == ["agent:noa", "supervisor", "admin"]
+    assert await world.say(received.key, TicketReleased(agent_id="noa", reason="resolved"), start=3) == []
+    assert await seen_by() == ["supervisor", "admin"]
     refused = [await world.http.get(f"/v1/attachments/{name}", headers=keys["agent:dana"]) for name in ("x", "%00")]
     assert [answer.status_code for answer in refused] == [403, 422], "whether there is such a file is not told"
     unknown = await world.http.get("/v1/attachments/x", headers=keys["supervisor"])
