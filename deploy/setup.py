@@ -117,7 +117,7 @@ def refused(error: BaseException) -> str:
     state = db.sqlstate(error) or ""
     if db.is_away(error):
         return "PostgreSQL does not answer. Check PATCHBAY_DATABASE, and that the server runs."
-    if state in ("42P01", "3F000"):
+    if state in ("42P01", "42703", "3F000"):
         return "The database lacks the tables for this. Run: patchbay migrate"
     if state == "42501":
         return (
