@@ -161,6 +161,7 @@ def main(name: Writer, settings: Callable[[], Settings], run: Callable[[], Corou
     not started again.
     """
     code = _run(name, settings, run)
+    telemetry.send_last_spans()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,8 @@ FRAMES = 12
 # OpenTelemetry's own variables: where spans are sent (OTLP over HTTP). Without, none is made; a trace's identity travels on.
 OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
+LAST_SPANS_SECONDS = 2.0
+
 _propagator = TraceContextTextMapPropagator()
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,6 +99,15 @@ def _tracer_provider(service: str) -> TracerProvider:
     provider = TracerProvider(resource=Resource.create({"service.name": f"patchbay-{service}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
+
+
+def send_last_spans() -> None:
+    """Send what spans are left, for LAST_SPANS_SECONDS at most: a collector that does not answer holds up no end."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        sending = threading.Thread(target=provider.force_flush, daemon=True)
+        sending.start()
+        sending.join(LAST_SPANS_SECONDS)
 
 
 def _trace_ids(_logger: object, _name: str, record: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -25,6 +25,18 @@ with telemetry.consumer_span("tickets", "00-{TRACE}-00f067aa0ba902b7-01") as tra
 sys.stdin.read()
 """
 
+SERVICE = """
+from shared import telemetry
+from shared.service import main
+from shared.settings import Settings
+
+async def run():
+    with telemetry.consumer_span("the last", None):
+        print("begun", flush=True)
+
+main("sla", Settings, run)
+"""
+
 
 class Collector(ThreadingHTTPServer):
     """Takes spans as OTLP over HTTP: https://opentelemetry.io/docs/specs/otlp/#otlphttp-request"""
@@ -54,11 +66,11 @@ def collector() -> Iterator[Collector]:
         server.shutdown()
 
 
-def process(**variables: str) -> subprocess.Popen[str]:
+def process(code: str = PROCESS, **variables: str) -> subprocess.Popen[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     environment = {**inherited, "OTEL_BSP_SCHEDULE_DELAY": "50", **variables}
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", PROCESS], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
 
 
 def said(of: subprocess.Popen[str]) -> list[str]:
@@ -77,6 +89,14 @@ def test_spans_arrive_at_the_collector_with_the_service_and_the_trace_they_go_on
     (span,) = resource.scope_spans[0].spans
     assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("tickets", TRACE, "00f067aa0ba902b7")
     assert traceparent == f"00-{TRACE}-{span.span_id.hex()}-01"
+
+
+def test_the_last_spans_arrive_though_the_process_ends_at_once(collector: Collector) -> None:
+    endpoint, never = f"http://127.0.0.1:{collector.server_port}", "3600000"
+    with process(SERVICE, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY=never) as running:
+        running.communicate(timeout=20)
+    _, body = collector.taken.get(timeout=1)
+    assert ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans[0].name == "the last"
 
 
 def test_without_a_collector_no_span_is_made_and_the_trace_travels_on() -> None:
