@@ -14,6 +14,7 @@ from tests.infra import (
     fresh_database,
     make_kafka,
     make_postgres,
+    settle_copies,
 )
 
 
@@ -53,10 +54,11 @@ def kafka_bootstrap(kafka_server: LocalKafka) -> str:
     return kafka_server.bootstrap
 
 
-@pytest.fixture(scope="session")
-def database_url(postgres_server: LocalPostgres) -> str:
+@pytest_asyncio.fixture(scope="session")
+async def database_url(postgres_server: LocalPostgres) -> AsyncIterator[str]:
     """The run's PostgreSQL: an empty database; use `database` or `empty_database` for a test's own."""
-    return postgres_server.url
+    yield postgres_server.url
+    await settle_copies()
 
 
 @pytest_asyncio.fixture(scope="session")

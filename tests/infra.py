@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,6 +31,7 @@ __all__ = [
     "make_postgres",
     "port_of",
     "server_ports",
+    "settle_copies",
     "url_of",
 ]
 
@@ -114,17 +115,53 @@ async def create_template(server_url: str, migrate: Migrate, name: str = "templa
     """Make a database, migrate it, and return its name, for `fresh_database` to copy."""
     await _execute(server_url, f'CREATE DATABASE "{name}"')
     await asyncio.to_thread(migrate, url_of(server_url, name))
+    _templates.add((server_url, name))
     return name
+
+
+# A test waits for its database as long as making one takes. So the next copy of a template is made while a test runs, and what
+# a test leaves is deleted while the next one does. Other databases change: of those no copy is made before it is asked for.
+_templates: set[tuple[str, str]] = set()
+_ahead: dict[tuple[str, str], asyncio.Task[str]] = {}
+_leaving: set[asyncio.Task[None]] = set()
 
 
 @asynccontextmanager
 async def fresh_database(server_url: str, template: str = "template1") -> AsyncIterator[str]:
     """The URL of a new copy of `template`, dropped afterwards with whatever is still connected to it."""
-    name = f"test_{secrets.token_hex(6)}"
-    await _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    name = await _copied(server_url, template)
+    if (server_url, template) in _templates:
+        _ahead[server_url, template] = asyncio.create_task(_copy(server_url, template))
     try:
         yield url_of(server_url, name)
     finally:
+        leaving = asyncio.create_task(_drop(server_url, name))
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
+
+
+async def settle_copies() -> None:
+    """Wait for what is made and deleted in the background; before the server stops."""
+    await asyncio.gather(*_ahead.values(), *_leaving, return_exceptions=True)
+    _ahead.clear()
+
+
+async def _copied(server_url: str, template: str) -> str:
+    made = _ahead.pop((server_url, template), None)
+    if made is not None:
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):  # a test killed the server
+            return await made
+    return await _copy(server_url, template)
+
+
+async def _copy(server_url: str, template: str) -> str:
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    return name
+
+
+async def _drop(server_url: str, name: str) -> None:
+    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):  # the server's folder is deleted too
         await _execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 

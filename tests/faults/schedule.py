@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.links import INWARD, NAMES, OUTWARD, TO_POSTGRES
@@ -150,10 +150,21 @@ def make(seed: int, kinds: Sequence[str] = tuple(KINDS)) -> Schedule:
     """
     rng = random.Random(f"schedule {seed} {' '.join(kinds)}")
     number = rng.randint(2, 4) if len(kinds) > 1 else rng.randint(1, 2)
+    return Schedule(seed, _drawn(rng, (rng.choice(kinds) for _ in range(number)), number))
+
+
+def each(seed: int, kinds: Sequence[str]) -> Schedule:
+    """One fault of each of these kinds, no two of them with one target."""
+    rng = random.Random(f"each {seed} {' '.join(kinds)}")
+    while len(steps := _drawn(rng, kinds, len(kinds))) < len(kinds):
+        pass
+    return Schedule(seed, steps)
+
+
+def _drawn(rng: random.Random, kinds: Iterable[str], number: int) -> tuple[Step, ...]:
     steps: list[Step] = []
-    for at in sorted(_between(rng, 0.1, WINDOW_SECONDS) for _ in range(number)):
-        kind = rng.choice(kinds)
+    for at, kind in zip(sorted(_between(rng, 0.1, WINDOW_SECONDS) for _ in range(number)), kinds, strict=True):
         targets, seconds, parameters = KINDS[kind](rng)
         if not any(set(targets) & set(other.targets) for other in steps):
             steps.append(Step(at, kind, tuple(targets), seconds, parameters))
-    return Schedule(seed, tuple(steps))
+    return tuple(steps)
