@@ -54,8 +54,10 @@ class House:
     clock_moved: bool = False
 
     @asynccontextmanager
-    async def at_work(self, seed: int, contacts: int, rate: float) -> AsyncIterator[None]:
-        """Customers write while the block runs; it ends when all are acknowledged and the agents have dealt with everything."""
+    async def at_work(self, seed: int, contacts: int, rate: float, *, seconds: float = SETTLE_SECONDS) -> AsyncIterator[None]:
+        """Customers write while the block runs; it ends when all are acknowledged, within `seconds` after it, and the agents
+        have dealt with everything.
+        """
         run = f"{seed}-{len(self.schedules)}"
         self.schedules.append(run)
         simulation = Simulation(
@@ -73,7 +75,7 @@ class House:
             sending = asyncio.create_task(simulation.run(contacts))
             try:
                 yield
-                await within(sending, SETTLE_SECONDS)
+                await within(sending, seconds)
                 await self.dealt_with()
             finally:
                 sending.cancel()

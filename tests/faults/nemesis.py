@@ -17,6 +17,7 @@ from deploy.local.kafka import LocalKafka
 from deploy.local.postgres import LocalPostgres
 from shared import kafka
 from shared.deadlines import within
+from shared.events.topics import TOPICS
 from tests.faults.proxy import BOTH, Direction, Proxy, Weather
 from tests.faults.schedule import UNTIL_SETTLED, Schedule, Step
 from tests.infra import server_ports
@@ -24,7 +25,13 @@ from tests.system import READY_SECONDS, SERVICES, System, until
 
 CUT_LEAST_SECONDS = 0.05
 LOOK_SECONDS = 0.05
+SERVER_SECONDS = 20.0
 KILLED = -signal.SIGKILL
+HELD: Mapping[str, str] = {
+    "rows": "CREATE SCHEMA IF NOT EXISTS somebody; CREATE TABLE IF NOT EXISTS somebody.rows (n integer);"
+    " COMMIT; BEGIN; INSERT INTO somebody.rows VALUES (1)",
+    "xmin": "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1",
+}
 DIRECTIONS: Mapping[str, frozenset[Direction]] = {
     "request": frozenset(["request"]),
     "answer": frozenset(["answer"]),
@@ -184,17 +191,22 @@ class Nemesis:
 
     @asynccontextmanager
     async def foreign(self, step: Step) -> AsyncIterator[None]:
-        """Somebody else's transaction in the same database, open for long: with rows of a schema of its own, or a snapshot."""
-        connection = await asyncpg.connect(self.system.database, timeout=10)
+        """Somebody else's transaction in the same database, open for long: with rows of a schema of its own, or a snapshot.
+        Begun when PostgreSQL is there; another fault may have it away.
+        """
+        connection: asyncpg.Connection | None = None
+
+        async def begun() -> bool:
+            nonlocal connection
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection = await asyncpg.connect(self.system.database, timeout=10)
+                await connection.execute(HELD[str(step.parameters["holds"])])
+                return True
+            return False
+
+        await until("a foreign transaction is open", begun, SERVER_SECONDS)
+        assert connection is not None
         try:
-            if step.parameters["holds"] == "rows":
-                await connection.execute("CREATE SCHEMA IF NOT EXISTS somebody")
-                await connection.execute("CREATE TABLE IF NOT EXISTS somebody.rows (n integer)")
-                await connection.execute("BEGIN")
-                await connection.execute("INSERT INTO somebody.rows VALUES (1)")
-            else:
-                await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-                await connection.fetch("SELECT 1 FROM pg_class LIMIT 1")
             yield
         finally:
             connection.terminate()
@@ -224,8 +236,7 @@ class Nemesis:
     async def rebalance(self, step: Step) -> AsyncIterator[None]:
         """A stranger joins the service's group and leaves it, again and again."""
         [service] = step.targets
-        rows = await self.system.rows(f"SELECT DISTINCT topic FROM {service}.consumer_offset")
-        topics = tuple(row["topic"] for row in rows)
+        topics = tuple(topic.name for topic in TOPICS if service in topic.readers)
         every, over = float(step.parameters["every"]), asyncio.Event()
 
         async def storm() -> None:

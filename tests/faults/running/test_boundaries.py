@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from tests.faults.house import House
+from tests.faults.house import SETTLE_SECONDS, House
 from tests.faults.houses import Houses
 from tests.system import until
 
@@ -36,14 +36,16 @@ SOME: Mapping[str, Sequence[str]] = {
 ALONE = [(service, point) for service, points in BOUNDARIES.items() for point in points]
 CONTACTS = 12
 PER_SECOND = 6.0
+SECONDS_A_KILL = 15
 
 
 async def kill_at(house: House, boundaries: Mapping[str, Sequence[str]]) -> None:
     """Kill each of these services at its boundaries, one after the other, while customers write; then judge all there was."""
+    patience = SECONDS_A_KILL * max(map(len, boundaries.values())) + SETTLE_SECONDS
     killing = asyncio.gather(*(_kill(house, service, points) for service, points in boundaries.items()))
     try:
         for seed in count():
-            async with house.at_work(seed, CONTACTS, PER_SECOND):
+            async with house.at_work(seed, CONTACTS, PER_SECOND, seconds=patience):
                 pass
             if killing.done():
                 break
