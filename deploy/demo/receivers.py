@@ -8,7 +8,9 @@ import email.policy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import format_datetime
 from urllib.parse import parse_qs
 
 import uvicorn
@@ -54,13 +56,29 @@ class Texts:
     """SMS that were sent through the played Twilio: (to, body)."""
 
     sent: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[dict[str, str | None]] = field(default_factory=list)
 
     async def create(self, request: Request) -> JSONResponse:
         """`POST /2010-04-01/Accounts/{sid}/Messages.json` as Twilio answers it."""
         form = {name: values[-1] for name, values in parse_qs((await request.body()).decode()).items()}
         self.sent.append((form.get("To", ""), form.get("Body", "")))
-        sid = f"SM{len(self.sent):032x}"
-        return JSONResponse({"sid": sid, "status": "queued", "to": form.get("To"), "error_code": None}, status_code=201)
+        message = {
+            "sid": f"SM{len(self.sent):032x}",
+            "status": "queued",
+            "from": form.get("From"),
+            "to": form.get("To"),
+            "body": form.get("Body"),
+            "date_created": format_datetime(datetime.now(UTC)),
+            "error_code": None,
+        }
+        self.messages.append(message)
+        return JSONResponse(message, status_code=201)
+
+    async def read(self, request: Request) -> JSONResponse:
+        """`GET` of the same resource: the newest first (https://www.twilio.com/docs/messaging/api/message-resource)."""
+        wanted = {"to": request.query_params.get("To"), "from": request.query_params.get("From")}
+        found = [m for m in reversed(self.messages) if all(value in (None, m[name]) for name, value in wanted.items())]
+        return JSONResponse({"messages": found[: int(request.query_params.get("PageSize", "50"))]})
 
 
 @asynccontextmanager
@@ -79,7 +97,8 @@ async def mail_server(port: int, *, keep: bool = True) -> AsyncIterator[Mailbox]
 async def twilio_api(port: int) -> AsyncIterator[Texts]:
     """Twilio's message resource on loopback."""
     texts = Texts()
-    app = Starlette(routes=[Route("/2010-04-01/Accounts/{sid}/Messages.json", texts.create, methods=["POST"])])
+    path = "/2010-04-01/Accounts/{sid}/Messages.json"
+    app = Starlette(routes=[Route(path, texts.create, methods=["POST"]), Route(path, texts.read, methods=["GET"])])
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):

@@ -283,9 +283,3 @@ def _difference(expected: list[str], found: list[str], when: str) -> list[str]:
         return []
     lines = [line for line in unified_diff(expected, found, "undisturbed", when, n=0, lineterm="") if line[0] in "+-"]
     return ["\n".join(line[:1500] for line in lines[:12])]
-
-
-def commit_of(points: list[Point]) -> list[Point]:
-    """Where it matters most: the last commit, and where there is none (the relay commits by itself) the last statement."""
-    commits = [point for point in points if point.statement == "COMMIT"]
-    return (commits or [point for point in points if not point.broker])[-1:]

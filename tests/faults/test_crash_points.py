@@ -20,20 +20,10 @@ from deploy.local.ports import free_ports
 from shared.settings import Settings
 from tests.faults.rig import open_rig
 from tests.faults.stepping import PHASES, Point
-from tests.faults.steps import STEPS, Stage, Step, Trial, commit_of
+from tests.faults.steps import STEPS, Stage, Step, Trial
 from tests.faults.way import SETTINGS, company
 from tests.infra import fresh_database
 from tests.system import fresh_topics
-
-# One of each kind of work, taken around its commit alone; then every await of every step.
-IN_SHORT = (
-    "contacts come in",
-    "intake's facts go to the log",
-    "promises break",
-    "routing reads",
-    "an agent works",
-    "metrics reads",
-)
 
 
 @asynccontextmanager
@@ -56,18 +46,9 @@ async def open_stage(bootstrap: str, server_url: str, database: str, folder: Pat
 
 @pytest_asyncio.fixture(scope="module")
 async def stage(
-    kafka_bootstrap: str, database_url: str, module_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    folder = tmp_path_factory.mktemp("stage")
-    async with open_stage(kafka_bootstrap, database_url, module_database, folder) as stage:
-        yield stage
-
-
-@pytest_asyncio.fixture(scope="module")
-async def whole_stage(
     kafka_bootstrap: str, database_url: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stage]:
-    folder = tmp_path_factory.mktemp("whole-stage")
+    folder = tmp_path_factory.mktemp("stage")
     async with (
         fresh_database(database_url, migrated_template) as database,
         open_stage(kafka_bootstrap, database_url, database, folder) as stage,
@@ -94,15 +75,8 @@ async def kill(trial: Trial, points: list[Point]) -> None:
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("step", [step for step in STEPS if step.name in IN_SHORT], ids=lambda step: step.name)
-async def test_killed_around_its_commit_a_process_goes_on_where_its_transaction_stood(stage: Stage, step: Step) -> None:
-    trial = await reach(stage, step)
-    await kill(trial, commit_of(trial.points))
-
-
-@pytest.mark.proof
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-async def test_killed_at_any_await_a_process_goes_on_where_its_transaction_stood(whole_stage: Stage, step: Step) -> None:
-    trial = await reach(whole_stage, step)
+async def test_killed_at_any_await_a_process_goes_on_where_its_transaction_stood(stage: Stage, step: Step) -> None:
+    trial = await reach(stage, step)
     await kill(trial, trial.points)

@@ -23,6 +23,7 @@ MEDIA_CAP = 10
 SEND_SECONDS = 15.0
 CLOCKS_APART = timedelta(seconds=5)  # Twilio tells whole seconds, by its own clock
 LOOK_BACK = 50  # messages to the same number that are looked through for one whose fate is not known
+NO_LOOKUP = frozenset({404, 405, 501})
 _WHATSAPP = "whatsapp:"
 
 
@@ -133,12 +134,16 @@ async def _find(
     body: str,
     since: datetime,
 ) -> Accepted | NotNow | None:
-    """The message that an earlier attempt may have left at Twilio; None when there is none, NotNow when Twilio does not say."""
+    """The message that an earlier attempt may have left at Twilio; None when there is none, or (with a provider that only
+    plays Twilio) nowhere to ask; NotNow when Twilio does not say.
+    """
     query = {"To": recipient, "From": sender, "PageSize": str(LOOK_BACK)}
     try:
         response = await client.get(url, params=query, headers=dict(headers), timeout=SEND_SECONDS)
     except httpx.HTTPError:
         return NotNow("twilio-away")
+    if response.status_code in NO_LOOKUP:
+        return None
     messages = _json(response).get("messages")
     if response.status_code != 200 or not isinstance(messages, list):
         return NotNow(f"twilio-lookup-{response.status_code}")

@@ -1,7 +1,7 @@
 """kill -9 of services of a whole system at the boundaries of their work: nothing acknowledged is lost, nothing is doubled inward.
 
-`make test` kills all services at once, each at some boundaries, one after the other, while customers write; `make proof` kills
-them so at all, and takes each boundary alone. Where else a process can die is in test_crash_points.py.
+All services at once, each at one boundary after the other, while customers write: at some in `make test`, at all in `make proof`.
+Where else a process can die, each place alone, is in test_crash_points.py.
 """
 
 import asyncio
@@ -33,7 +33,6 @@ SOME: Mapping[str, Sequence[str]] = {
     "sla": ("before-commit:1", "after-send:1"),
     "metrics": ("after-commit:1",),
 }
-ALONE = [(service, point) for service, points in BOUNDARIES.items() for point in points]
 CONTACTS = 12
 PER_SECOND = 6.0
 SECONDS_A_KILL = 15
@@ -71,12 +70,3 @@ async def test_services_killed_at_boundary_after_boundary_go_on_where_their_tran
 ) -> None:
     async with houses.whole() as house:
         await kill_at(house, boundaries)
-
-
-@pytest.mark.proof
-@pytest.mark.parametrize(("service", "point"), ALONE)
-async def test_a_service_killed_at_a_boundary_alone_goes_on_where_its_transaction_stood(
-    houses: Houses, service: str, point: str
-) -> None:
-    async with houses.whole() as house:
-        await kill_at(house, {service: [point]})

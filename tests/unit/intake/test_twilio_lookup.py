@@ -55,6 +55,14 @@ async def test_nothing_is_sent_again_while_twilio_does_not_say_what_became_of_it
     assert twilio.posted == 0
 
 
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_with_a_provider_who_cannot_be_asked_it_is_sent_again(status: int) -> None:
+    twilio = Twilio()
+    twilio.lookup = httpx.Response(status)
+    assert await twilio.deliver(NOW) == Accepted("SMnew")
+    assert twilio.posted == 1
+
+
 async def test_a_first_attempt_asks_nothing() -> None:
     twilio = Twilio(("SMold", "We are on it.", NOW + timedelta(seconds=1)))
     assert await twilio.deliver(None) == Accepted("SMnew")
