@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from tests.infra import (
     LocalKafka,
@@ -16,6 +17,9 @@ from tests.infra import (
     make_postgres,
     settle_copies,
 )
+
+settings.register_profile("patchbay", deadline=None)  # how fast an example is, is no matter of a test, on a machine at work least
+settings.load_profile("patchbay")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from shared.events.schemas import ENVELOPE
 from shared.events.topics import FACT_BY_TYPE
 from tests.contract.examples import RAW, data, envelope
 from tests.contract.facts import events
+from tests.counts import examples
 
 scalars = (
     st.none()
@@ -40,7 +41,7 @@ def survives(raw: bytes) -> None:
     assert decode(encode(event)) == event
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(events())
 def test_what_was_written_reads_as_it_was_and_keeps_to_the_envelope(event: Event[Fact]) -> None:
     raw = encode(event)
@@ -68,14 +69,14 @@ def test_a_field_that_a_reader_does_not_know_changes_nothing(name: str, field: s
     assert decode(bytes_of({**envelope(name), "extension": value})) == decode(RAW[name])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=200) | anything.map(bytes_of))
 def test_arbitrary_bytes_are_refused_and_nothing_else(raw: bytes) -> None:
     with pytest.raises(Undecodable):
         decode(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(names, st.data())
 def test_an_example_with_a_field_replaced_or_missing_is_read_or_refused(name: str, draw: st.DataObject) -> None:
     mutated = envelope(name)
@@ -91,7 +92,7 @@ def test_an_example_with_a_field_replaced_or_missing_is_read_or_refused(name: st
     survives(bytes_of(mutated))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(names, st.integers(0, 10_000), st.binary(max_size=4), st.integers(0, 40))
 def test_an_example_with_bytes_replaced_or_cut_is_read_or_refused(name: str, place: int, new: bytes, gone: int) -> None:
     raw = RAW[name]

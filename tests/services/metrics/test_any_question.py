@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from services.metrics.definitions import BY_ID
 from services.metrics.domain.cells import Dims
+from tests.counts import examples
 from tests.services.metrics.conftest import Metrics
 from tests.services.metrics.test_api import a_day, an_app
 
@@ -35,7 +36,7 @@ async def asked(module_metrics: Metrics) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @given(metric=st.sampled_from(sorted(BY_ID)), query=QUERIES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_question_gets_figures_or_a_problem_and_never_a_500(
     asked: httpx.AsyncClient, metric: str, query: list[tuple[str, str | int | float | bool | None]]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.counts import examples
 from tests.limits import WHOLE_NUMBERS
 from tests.services.routing.conftest import House
 
@@ -64,7 +65,7 @@ def check(answer: httpx.Response) -> None:
 
 
 @given(number=WHOLE_NUMBERS, path=st.sampled_from(LISTS))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(2**63 - 1, LISTS[0])
 @example(2**63, LISTS[0])
 async def test_any_number_is_asked_for(house: House, ticket_id: str, number: int, path: str) -> None:
@@ -74,7 +75,7 @@ async def test_any_number_is_asked_for(house: House, ticket_id: str, number: int
 
 
 @given(number=WHOLE_NUMBERS)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_a_stream_goes_on_after_any_number_or_says_that_there_is_none(house: House, ticket_id: str, number: int) -> None:
     for query, last_event_id in ((f"?cursor={number}", None), ("", str(number))):
         headers = {"Last-Event-ID": last_event_id} if last_event_id is not None else None
@@ -85,7 +86,7 @@ async def test_a_stream_goes_on_after_any_number_or_says_that_there_is_none(hous
 
 
 @given(number=WHOLE_NUMBERS, field=st.sampled_from(QUEUE_FIELDS))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(2**64, "when.value")
 async def test_a_queue_with_any_number(house: House, number: int, field: str) -> None:
     body = queue_with(field, number)
@@ -93,12 +94,12 @@ async def test_a_queue_with_any_number(house: House, number: int, field: str) ->
 
 
 @given(number=WHOLE_NUMBERS, field=st.sampled_from(AGENT_FIELDS))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_an_agent_with_any_number(house: House, number: int, field: str) -> None:
     check(await house.ask("admin", "PUT", f"/v1/agents/{uuid4()}", agent_with(field, number)))
 
 
 @given(number=WHOLE_NUMBERS)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_a_priority_of_any_number(house: House, ticket_id: str, number: int) -> None:
     check(await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/priority", {"priority": number}))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.counts import examples
 from tests.limits import WHOLE_NUMBERS
 from tests.services.sla.test_api import ALWAYS, OFFICE, Desk, desk
 
@@ -41,7 +42,7 @@ def check(answer: httpx.Response) -> None:
 
 
 @given(cycle=WHOLE_NUMBERS, at=INSTANTS, ticket_id=st.sampled_from(["t", "", "\x00", "\ud800"]))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(cycle=2**31 - 1, at="2026-03-01T10:00:00Z", ticket_id="t")
 @example(cycle=2**31, at="2026-03-01T10:00:00Z", ticket_id="t")
 @example(cycle=1, at="9999-12-31T23:59:59.999999-14:00", ticket_id="t")
@@ -52,14 +53,14 @@ async def test_a_cursor_made_by_hand(desk: Desk, cycle: int, at: str, ticket_id:
 
 
 @given(number=WHOLE_NUMBERS, path=st.sampled_from(["/v1/sla/breaches", "/v1/sla/at-risk", "/v1/calendars", "/v1/policies"]))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_number_is_asked_for(desk: Desk, number: int, path: str) -> None:
     check(await desk.operations.get(path, params={"limit": str(number)}))
     check(await desk.operations.get("/v1/sla/at-risk", params={"within_seconds": str(number)}))
 
 
 @given(number=WHOLE_NUMBERS, field=st.sampled_from(FIELDS))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(2**64, "when.value")
 @example(2**63, "seconds")
 async def test_a_policy_with_any_number(desk: Desk, number: int, field: str) -> None:

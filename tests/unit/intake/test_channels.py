@@ -20,6 +20,7 @@ from services.intake.domain.contacts import Handle
 from services.intake.domain.delivery import Accepted, Delivery, NotNow, Refused, Unknown
 from services.intake.domain.inboxes import Inbox, Inboxes
 from shared.events.message import ConfirmationSent, ConfirmationSkipped, DeliveryUncertain, MessageDelivered, MessageFailed
+from tests.counts import examples
 
 VECTORS = Path(__file__).parents[4] / "shared" / "fixtures" / "twilio-python" / "request_validator_vectors.json"
 BOOK = Inboxes.of([Inbox("sms", "sms", "+40312295500", "ro", "RO"), Inbox("phone", "phone", "+40312295501", "he")])
@@ -76,7 +77,7 @@ def test_a_number_too_long_to_be_read_counts_no_media() -> None:
 
 @given(st.dictionaries(st.sampled_from(["MessageSid", "From", "To", "Body", "NumMedia", "CallSid", "CallStatus", "SequenceNumber",
                                         "CallDuration", "Timestamp"]), st.text(max_size=30)))  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_signed_form_is_read_or_said_to_be_unreadable(fields: dict[str, str]) -> None:
     for read in (
         lambda: twilio_sms.parse(b"", list(fields.items()), BOOK),

@@ -18,6 +18,7 @@ from services.intake.channels.email import Envelope, Outgoing
 from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
+from tests.counts import examples
 
 SIGNER = Signer(b"secret")
 INBOX = Inbox("support", "email", "support@patchbay.example")
@@ -247,7 +248,7 @@ def test_a_text_of_a_megabyte_is_cut_at_16_kib_and_says_so() -> None:
 
 
 @given(st.binary(max_size=2000))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_no_bytes_make_the_parser_fail(raw: bytes) -> None:
     email.parse(raw, ENVELOPE, INBOX, SIGNER)
 
@@ -272,7 +273,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(HEADER_NAMES, VALUES), max_size=8), st.binary(max_size=300), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_no_damaged_mail_makes_the_parser_fail(headers: list[tuple[str, bytes]], body: bytes, parted: bool) -> None:
     head = b"".join(name.encode() + b": " + value.replace(b"\n", b" ") + b"\n" for name, value in headers)
     content = b"--b\n\n" + body + b"\n--b\nContent-Type: text/html\n\n<p" + body + b"\n--b--" if parted else body

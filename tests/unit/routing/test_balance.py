@@ -18,6 +18,7 @@ from shared.events.people import AgentState
 from shared.events.ticket import TicketAssigned, TicketClosed, TicketLeftQueue, TicketQueued
 from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded, TicketOffered
 from shared.ticket import CommandRefused
+from tests.counts import examples
 from tests.unit.routing.story import BACK_OFF, START, a_message, a_queue, an_agent, by_intake, opened
 
 TICKETS = [f"t-{n}" for n in range(4)]
@@ -165,4 +166,4 @@ class Contact(RuleBasedStateMachine):
 
 
 TestContact = Contact.TestCase
-TestContact.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestContact.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

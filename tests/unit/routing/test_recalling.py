@@ -15,6 +15,7 @@ from services.routing.domain.work import Turn, Work
 from shared.events.base import Event, Fact, Position
 from shared.events.call import CallEnded, CallReceived
 from shared.events.ticket import TicketClosed, TicketOpened, TicketQueued, TicketReleased, TicketResolved
+from tests.counts import examples
 from tests.unit.routing.story import START, a_message, a_queue, an_agent, at, by_intake, said
 from tests.unit.routing.test_balance import TICKETS, Contact
 
@@ -93,7 +94,7 @@ def outline(work: Work) -> Work:
 
 
 TestRetold = Retold.TestCase
-TestRetold.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestRetold.settings = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)
 
 
 def test_a_ticket_that_routing_never_heard_of_waits_in_its_queue() -> None:

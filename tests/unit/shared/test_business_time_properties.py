@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.business_time import deadline, elapsed, intervals
 from shared.events.config import CalendarConfigured, DatedHours, OpenHours
+from tests.counts import examples
 
 MINUTE = timedelta(minutes=1)
 Hours = tuple[OpenHours, ...]
@@ -102,7 +103,7 @@ def calendars(draw: st.DrawFn) -> tuple[CalendarConfigured, datetime]:
     return when, begin
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(calendars(), st.integers(1, 3 * 24 * 60))
 def test_open_time_is_what_walking_minute_by_minute_finds(given_: tuple[CalendarConfigured, datetime], count: int) -> None:
     when, begin = given_
@@ -122,7 +123,7 @@ instants = st.datetimes(
 durations = st.timedeltas(timedelta(0), timedelta(days=5)) | st.timedeltas(timedelta(0), timedelta(hours=3))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(calendars(), instants, durations)
 def test_a_deadline_is_the_earliest_instant_by_which_the_time_elapsed(
     given_: tuple[CalendarConfigured, datetime], start: datetime, duration: timedelta
@@ -134,7 +135,7 @@ def test_a_deadline_is_the_earliest_instant_by_which_the_time_elapsed(
         assert elapsed(when, start, due - timedelta(microseconds=1)) == duration - timedelta(microseconds=1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(calendars(), instants, instants, instants)
 def test_elapsed_time_adds_up_and_never_runs_backwards(
     given_: tuple[CalendarConfigured, datetime], a: datetime, b: datetime, c: datetime

@@ -45,6 +45,7 @@ from shared.ticket import (
     awaits_answer,
     check,
 )
+from tests.counts import examples
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -454,14 +455,14 @@ def uncovered(log: tuple[Event[Fact], ...]) -> bool:
 
 
 @given(streams())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_every_interleaving_of_the_two_writers_tells_the_same_ticket(both: Streams) -> None:
     tickets = {told(log) for log in interleavings(both)}
     assert len(tickets) == 1
 
 
 @given(streams())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_message_that_a_decision_had_not_seen_is_never_in_a_resting_ticket(both: Streams) -> None:
     for log in interleavings(both):
         for length in range(1, len(log) + 1):
@@ -470,7 +471,7 @@ def test_a_message_that_a_decision_had_not_seen_is_never_in_a_resting_ticket(bot
 
 
 @given(streams())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_ticket_rests_only_on_a_decision_that_stands(both: Streams) -> None:
     log = next(interleavings(both))
     rested = [e for e in log if type(e.data) in RESTING or isinstance(e.data, TicketReopened)]

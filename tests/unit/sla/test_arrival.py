@@ -42,6 +42,7 @@ from shared.events.ticket import (
     TicketResolved,
     TicketUnmerged,
 )
+from tests.counts import examples
 from tests.unit.sla.desk import OFFICE, Desk, at, event, message, opened, policy, reply
 
 START = at("09:00")
@@ -140,7 +141,7 @@ def fresh(desk: Desk) -> Desk:
 
 
 @given(desks(), streams())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_every_order_of_arrival_comes_to_the_same_standing(desk: Desk, both: Streams) -> None:
     stories = set()
     for log in both.interleavings():
@@ -205,7 +206,7 @@ def truth(story: Story) -> tuple[dict[str, str], dict[str, datetime]]:
 
 
 @given(desks(), streams(), st.lists(st.integers(0, 240), max_size=12), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_what_was_published_ends_in_agreement_with_the_facts(
     desk: Desk, both: Streams, looks: list[int], data: st.DataObject
 ) -> None:
