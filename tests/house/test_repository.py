@@ -1,6 +1,7 @@
 """What no file of the repository may contain."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,19 @@ FORBIDDEN = {
 }
 
 
-def _files() -> list[Path]:
+@cache
+def _texts() -> dict[str, str]:
+    """All our files, by their path."""
     found = (path for path in PROJECT.rglob("*") if not _SKIPPED & set(path.relative_to(PROJECT).parts))
     ours = [path for path in found if path.is_file() and path.suffix in _TEXT]
-    return [path for path in ours if not any(part.endswith("_cache") or part == ".hypothesis" for part in path.parts)]
+    kept = [path for path in ours if not any(part.endswith("_cache") or part == ".hypothesis" for part in path.parts)]
+    return {str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8", errors="replace") for path in kept}
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_no_file_contains(what: str) -> None:
-    found = []
-    for path in _files():
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-            if FORBIDDEN[what].search(line):
-                found.append(f"{path.relative_to(PROJECT)}:{number}")
-    assert found == []
+    found = [(path, match.start()) for path, text in _texts().items() for match in FORBIDDEN[what].finditer(text)]
+    assert [f"{path}:{_texts()[path].count(chr(10), 0, at) + 1}" for path, at in found] == []
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
