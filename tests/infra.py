@@ -25,6 +25,7 @@ __all__ = [
     "ServerFolder",
     "at_port",
     "create_template",
+    "execute",
     "fresh_database",
     "make_cluster",
     "make_kafka",
@@ -113,7 +114,7 @@ def at_port(url: str, port: int) -> str:
 
 async def create_template(server_url: str, migrate: Migrate, name: str = "template_migrated") -> str:
     """Make a database, migrate it, and return its name, for `fresh_database` to copy."""
-    await _execute(server_url, f'CREATE DATABASE "{name}"')
+    await execute(server_url, f'CREATE DATABASE "{name}"')
     await asyncio.to_thread(migrate, url_of(server_url, name))
     _templates.add((server_url, name))
     return name
@@ -156,18 +157,20 @@ async def _copied(server_url: str, template: str) -> str:
 
 async def _copy(server_url: str, template: str) -> str:
     name = f"test_{secrets.token_hex(6)}"
-    await _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    await execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     return name
 
 
 async def _drop(server_url: str, name: str) -> None:
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):  # the server's folder is deleted too
-        await _execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-async def _execute(server_url: str, statement: str) -> None:
-    connection = await asyncpg.connect(server_url, timeout=30)
+async def execute(url: str, *statements: str) -> None:
+    """Carry these out in a database, one after the other, on a connection of their own."""
+    connection = await asyncpg.connect(url, timeout=30)
     try:
-        await connection.execute(statement, timeout=60)
+        for statement in statements:
+            await connection.execute(statement, timeout=60)
     finally:
         await connection.close(timeout=10)

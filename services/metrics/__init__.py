@@ -1,1 +1,4 @@
-"""Metrics: consumes the facts of all topics, decides what they measure, emits nothing, owns the tables cell, dims and fold."""
+"""Metrics: consumes `tickets`, `agents`, `config` and sla's facts, decides what they measure, owns the tables cell, dims, fold.
+
+It emits nothing but, on `parked`, what it could not take.
+"""

@@ -10,10 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import asyncpg
-
 from deploy import setup
-from tests.infra import fresh_database
+from tests.infra import execute, fresh_database
 from tests.system import System
 
 FUNCTIONS = """
@@ -29,7 +27,7 @@ FUNCTIONS = """
 
 def migrate(database: str) -> None:
     """Every schema, its defaults taken from the clock that moves. What is copied from this database is opened by `fresh`."""
-    asyncio.run(_execute(database, f"{FUNCTIONS}; {_look_there_first(database)}"))
+    asyncio.run(execute(database, FUNCTIONS, _look_there_first(database)))
     setup.migrate(database)
 
 
@@ -37,7 +35,7 @@ def migrate(database: str) -> None:
 async def fresh(server_url: str, template: str) -> AsyncIterator[str]:
     """The URL of a new copy of a database that `migrate` made; its clock goes right until it is moved."""
     async with fresh_database(server_url, template) as url:
-        await _execute(url, _look_there_first(url))  # a copy has none of the settings of what it is copied from
+        await execute(url, _look_there_first(url))  # a copy has none of the settings of what it is copied from
         yield url
 
 
@@ -49,11 +47,3 @@ async def move(system: System, seconds: float) -> None:
 def _look_there_first(database: str) -> str:
     name = urlsplit(database).path.lstrip("/")
     return f'ALTER DATABASE "{name}" SET search_path = moved, pg_catalog, public'
-
-
-async def _execute(database: str, statements: str) -> None:
-    connection = await asyncpg.connect(database, timeout=10)
-    try:
-        await connection.execute(statements, timeout=10)
-    finally:
-        await connection.close(timeout=5)

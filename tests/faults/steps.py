@@ -79,8 +79,12 @@ async def _poison(stage: Stage) -> dict[str, Any]:
 
 
 async def _what_no_table_takes(stage: Stage) -> dict[str, Any]:
-    """A record that makes the whole batch fail; and somebody asks for what was parked before."""
-    await _write(stage, ("large", _opened("large", 1, TOO_LARGE)))
+    """A record that makes its whole batch of three fail; and somebody asks for what was parked before.
+
+    All else is read before: after such a batch each record is tried alone, and each has all the awaits of a batch.
+    """
+    await stage.way.go("routing consumes")
+    await _write(stage, *((key, _opened(key, 1, number)) for key, number in (("one", 8), ("large", TOO_LARGE), ("two", 9))))
     await stage.way.rows(
         "UPDATE routing.parked SET requested = CASE reason WHEN 'undecodable' THEN 'discard' WHEN 'gap' THEN 'skip' END"
     )

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import asyncpg
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
@@ -25,7 +24,7 @@ from shared.outbox import Outbox
 from shared.parking import Parking
 from shared.personal import KeyRing
 from shared.settings import Settings
-from tests.infra import create_template, fresh_database
+from tests.infra import create_template, execute, fresh_database
 
 # A process has one provider for good: here one that records, made before a test's log set-up chooses one that does not.
 trace.set_tracer_provider(TracerProvider())
@@ -118,16 +117,7 @@ def _migrate(url: str) -> None:
         op.execute(f"CREATE SCHEMA {schema}")
         db.create_plumbing(op, schema)
     op.execute("CREATE TABLE routing.seen (key text PRIMARY KEY, ids text[] NOT NULL)")
-    asyncio.run(_execute(url, op.statements))
-
-
-async def _execute(url: str, statements: Sequence[str]) -> None:
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
-        for statement in statements:
-            await connection.execute(statement, timeout=10)
-    finally:
-        await connection.close(timeout=5)
+    asyncio.run(execute(url, *op.statements))
 
 
 @pytest_asyncio.fixture(scope="session")
