@@ -23,7 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import db, kafka, telemetry
 from shared.deadlines import within
-from shared.folding import AnyProjection, Folder, Part
+from shared.folding import Afterwards, AnyProjection, Folder, Part
+from shared.holding import Holding
 from shared.offsets import Offsets, Place
 from shared.parking import Parking
 from shared.records import Failure, Record, key_text
@@ -70,7 +71,8 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
 class Consumer:
     """Consumes the topics of `projections` for one service until cancelled.
 
-    `committed` is called after each transaction that applied something; `healthy` tells whether the loop turns.
+    `committed` is called after each transaction that applied something; `healthy` tells whether the loop turns. The broker
+    gathers records for `linger_ms`. Nobody waits for our own facts and for what comes on topics of `patient` (see `Holding`).
     """
 
     settings: Settings
@@ -81,15 +83,22 @@ class Consumer:
     projections: Sequence[AnyProjection]
     committed: Callable[[], None]
     group: str = ""
+    linger_ms: int = 0
+    patient: frozenset[str] = frozenset()
+    afterwards: Afterwards | None = None
     _client: AIOKafkaConsumer | None = None
     _assignments: Assignments = field(default_factory=Assignments)
     _epoch: int = -1
     _next: dict[TopicPartition, int] = field(default_factory=dict)
+    _holding: Holding = field(init=False)
     _turned: float = field(default_factory=time.monotonic)
     _kept_house: float = 0.0
     _watchdog: Watchdog = field(default_factory=Watchdog)
     _measured: set[TopicPartition] = field(default_factory=set)
     _failures: int = 0
+
+    def __post_init__(self) -> None:
+        self._holding = Holding(self._can_wait, self.settings.batch_records)
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -142,20 +151,28 @@ class Consumer:
 
     async def _turn(self) -> None:
         client = await self._started()
-        batches = await client.getmany(timeout_ms=POLL_MS, max_records=self.settings.batch_records)
+        batches = await client.getmany(timeout_ms=self._poll_ms(), max_records=self.settings.batch_records)
         await self._follow_assignment(client)
         records = await self._expected(client, batches)
-        if records:
-            await self._apply(records)
-            self._watchdog.brought(records, time.monotonic())
+        self._watchdog.brought(records, time.monotonic())
+        if batch := self._holding.take(records, time.monotonic()):
+            await self._apply(batch)
         self._turned = time.monotonic()
         if self._turned - self._kept_house > HOUSEKEEPING_SECONDS:
             self._kept_house = self._turned
             await self._keep_house(client)
 
+    def _can_wait(self, record: ConsumerRecord) -> bool:
+        return record.topic in self.patient or self.folder.is_our_own(record.value or b"")
+
+    def _poll_ms(self) -> int:
+        left = self._holding.seconds_left(time.monotonic())
+        return POLL_MS if left is None else round(left * 1000)
+
     async def _started(self) -> AIOKafkaConsumer:
         if self._client is None:
-            client = await kafka.start_consumer(self.settings, self.schema, (), group=self.group or f"patchbay-{self.schema}")
+            group = self.group or f"patchbay-{self.schema}"
+            client = await kafka.start_consumer(self.settings, self.schema, (), group=group, linger_ms=self.linger_ms)
             client.subscribe(self.topics, listener=self._assignments)
             self._client = client
         return self._client
@@ -172,6 +189,7 @@ class Consumer:
         for tp, start in starts.items():
             client.seek(tp, start)
         self._next = starts
+        self._holding.drop()
         self._watchdog.watch(starts, time.monotonic())
         self._epoch = epoch
         if assignment:
@@ -186,6 +204,7 @@ class Consumer:
             expected = self._next.get(tp)
             if expected is None or not records:
                 continue
+            expected = self._holding.next_offset(tp) or expected
             if records[0].offset == expected:
                 fitting[tp] = records
             else:
@@ -227,7 +246,7 @@ class Consumer:
             for tp, records in batches.items()
         }
         try:
-            await db.retrying(lambda: self._transaction(moves, batches, self.folder.fold_all))
+            await db.retrying(lambda: self._transaction(moves, batches, self._fold_all))
         except (Fenced, db.DatabaseAway):
             raise
         except Exception as error:  # noqa: BLE001 - one record may have failed them all; which one is found next
@@ -252,6 +271,9 @@ class Consumer:
             for tp, of_partition in batches.items():
                 records[tp.topic].extend(map(_record, of_partition))
             await fold(conn, [(p, records[p.topic.name]) for p in self.projections if p.topic.name in records])
+
+    async def _fold_all(self, conn: AsyncConnection, parts: Sequence[Part]) -> list[Failure]:
+        return await self.folder.fold_all(conn, parts, self.afterwards)
 
     async def _tell_kafka(self, client: AIOKafkaConsumer) -> None:
         """Commit to the group as information for lag tools; our own offsets are the truth, so failing is no matter."""

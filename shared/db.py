@@ -120,6 +120,18 @@ async def savepoint(conn: AsyncConnection) -> AsyncIterator[None]:
         yield
 
 
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for statements that each stand for themselves. Raises DatabaseAway when PostgreSQL cannot be used."""
+    try:
+        async with engine.connect() as conn:
+            yield conn
+    except Exception as error:
+        if is_away(error):
+            raise DatabaseAway(_brief(error)) from error
+        raise
+
+
 def driver(conn: AsyncConnection) -> asyncpg.Connection:
     """asyncpg's connection under SQLAlchemy's, for the statements that every batch runs: their own cost is a third."""
     sync = conn.sync_connection

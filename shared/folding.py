@@ -6,7 +6,7 @@ Each record ends in one of four ways: applied, ignored as a repeat, parked, or p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -59,6 +59,8 @@ class Projection(Protocol[Context, State]):
 
 
 AnyProjection = Projection[Any, Any]
+# What else a service decides in the transaction of a batch, once its states are saved.
+Afterwards = Callable[[AsyncConnection], Awaitable[Sequence[Draft[Fact]]]]
 Part = tuple[AnyProjection, Sequence[Record]]
 
 
@@ -101,12 +103,14 @@ class Folder:
         """The service's schema, and its name as a writer."""
         return self.outbox.schema
 
-    async def fold_all(self, conn: AsyncConnection, parts: Sequence[Part]) -> list[Failure]:
+    async def fold_all(self, conn: AsyncConnection, parts: Sequence[Part], afterwards: Afterwards | None = None) -> list[Failure]:
         """Apply the records of several topics, topic by topic in this order; park what cannot be. Returns what was parked."""
         records = [record for _, of_topic in parts for record in of_topic]
         work = _Work(*await self.parking.standing(conn, records))
         for projection, of_topic in parts:
             await self._fold(conn, work, projection, of_topic)
+        if afterwards is not None:
+            work.drafts.extend(await afterwards(conn))
         await self._settle(conn, work)
         return work.failures
 
@@ -151,9 +155,13 @@ class Folder:
         if topic.changed:
             await projection.save(conn, {key: loaded.states[key] for key in topic.changed}, now)
 
+    def is_our_own(self, value: bytes) -> bool:
+        """Whether this service said it, in this incarnation."""
+        return source_of(value) == (self.schema, self.outbox.incarnation)
+
     def _read(self, record: Record) -> Event[Fact] | Failure | None:
         """The event, or why there is none; None for what we said ourselves: it is in our state since it was said."""
-        if source_of(record.value) == (self.schema, self.outbox.incarnation):
+        if self.is_our_own(record.value):
             return None
         try:
             return event_of(record)

@@ -16,6 +16,7 @@ from shared.settings import Settings
 from shared.telemetry import log
 
 MAX_RECORD_BYTES = 1024 * 1024
+MANY_BYTES = 128 * 1024
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
@@ -49,9 +50,11 @@ async def start_producer(settings: Settings, name: str) -> AIOKafkaProducer:
 
 
 async def start_consumer(
-    settings: Settings, name: str, topics: tuple[str, ...], *, group: str | None, latest: bool = False
+    settings: Settings, name: str, topics: tuple[str, ...], *, group: str | None, latest: bool = False, linger_ms: int = 0
 ) -> AIOKafkaConsumer:
-    """A started consumer that commits nothing by itself. Without `group` it reads all partitions alone. Raises KafkaAway."""
+    """A started consumer that commits nothing by itself. Without `group` it reads all partitions alone. With `linger_ms` the
+    broker gathers records for so long, unless there are many. Raises KafkaAway.
+    """
     consumer = AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.kafka,
@@ -63,7 +66,8 @@ async def start_consumer(
         fetch_max_bytes=8 * 1024 * 1024,
         max_partition_fetch_bytes=2 * 1024 * 1024,
         max_poll_records=settings.batch_records,
-        fetch_max_wait_ms=100,
+        fetch_min_bytes=MANY_BYTES if linger_ms else 1,
+        fetch_max_wait_ms=linger_ms or 100,
         session_timeout_ms=6_000,  # the broker's least: a killed process's partitions are read on soon; the offsets are the fence
         heartbeat_interval_ms=1_500,
         max_poll_interval_ms=120_000,

@@ -26,14 +26,19 @@ SEND_SECONDS = 15.0
 STATEMENT_SECONDS = 10.0
 IDLE_SECONDS = 0.5
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+# A deletion that is lost with the server's memory is an event sent again, and a repeat is harmless: no wait for the disk.
+SESSION = {"application_name": "patchbay-relay", "synchronous_commit": "off"}
 
 
 @dataclass(slots=True)
 class Relay:
-    """Sends one service's outbox until cancelled; rebuilds its producer and its connection by itself."""
+    """Sends one service's outbox until cancelled; rebuilds its producer and its connection by itself. Woken, it gathers events
+    for `linger_seconds`: where nobody waits for them, many are cheaper at once.
+    """
 
     settings: Settings
     outbox: Outbox
+    linger_seconds: float = 0.0
     _producer: AIOKafkaProducer | None = None
     _failures: int = 0
     _held: frozenset[int] = field(default_factory=frozenset)
@@ -52,7 +57,7 @@ class Relay:
     async def _hold_and_send(self) -> None:
         """Take what shards are free on a connection of our own (it also hears NOTIFY), and send while it lives."""
         url = self.settings.database.get_secret_value()
-        connection = await asyncpg.connect(url, timeout=5, server_settings={"application_name": "patchbay-relay"})
+        connection = await asyncpg.connect(url, timeout=5, server_settings=SESSION)
         try:
             await connection.add_listener(f"outbox_{self.outbox.schema}", self._wake)
             while not connection.is_closed():
@@ -72,6 +77,7 @@ class Relay:
     async def _idle(self) -> None:
         with suppress(TimeoutError):
             await within(self.outbox.wake.wait(), IDLE_SECONDS)
+            await asyncio.sleep(self.linger_seconds)
         self.outbox.wake.clear()
 
     async def _take_shards(self, connection: asyncpg.Connection) -> None:

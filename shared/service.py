@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,8 @@ from shared.auth import Authenticator
 from shared.backlog import measure
 from shared.consumer import Consumer, LogLost, Stuck
 from shared.events.base import Writer
-from shared.folding import AnyProjection, Folder
+from shared.events.topics import Topic
+from shared.folding import Afterwards, AnyProjection, Folder
 from shared.outbox import Outbox
 from shared.parking import Parking, code_version
 from shared.personal import KeyRing, WrongMasterKey
@@ -49,12 +50,20 @@ class Resources:
     folder: Folder
     authenticator: Authenticator
 
-    def relay(self) -> Relay:
-        """The relay of this service's outbox."""
-        return Relay(self.settings, self.outbox)
+    def relay(self, linger_seconds: float = 0.0) -> Relay:
+        """The relay of this service's outbox; it gathers events for so long."""
+        return Relay(self.settings, self.outbox, linger_seconds)
 
-    def consumer(self, projections: tuple[AnyProjection, ...], committed: Callable[[], None] = lambda: None) -> Consumer:
-        """The consumer of these topics; `committed` is called after each transaction that applied something."""
+    def consumer(
+        self,
+        projections: tuple[AnyProjection, ...],
+        committed: Callable[[], None] = lambda: None,
+        *,
+        linger_ms: int = 0,
+        patient: Iterable[Topic] = (),
+        afterwards: Afterwards | None = None,
+    ) -> Consumer:
+        """The consumer of these topics (see `Consumer`); `committed` is called after each transaction that applied something."""
         return Consumer(
             settings=self.settings,
             engine=self.engine,
@@ -63,6 +72,9 @@ class Resources:
             parking=self.folder.parking,
             projections=projections,
             committed=committed,
+            linger_ms=linger_ms,
+            patient=frozenset(topic.name for topic in patient),
+            afterwards=afterwards,
         )
 
     async def measure(self) -> None:

@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -60,6 +62,7 @@ OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDP
 LAST_SPANS_SECONDS = 2.0
 
 _propagator = TraceContextTextMapPropagator()
+_ids = RandomIdGenerator()
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -164,15 +167,20 @@ def recording() -> bool:
 
 def current_traceparent() -> str | None:
     """The traceparent of the span at hand, None outside of any."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")
+    at_hand = trace.get_current_span().get_span_context()
+    if not at_hand.is_valid:
+        return None
+    return f"00-{at_hand.trace_id:032x}-{at_hand.span_id:016x}-{at_hand.trace_flags:02x}"
 
 
 @contextmanager
 def span(name: str, traceparent: str | None = None, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
     """A span that goes on from `traceparent`, where there is one."""
     parent = _propagator.extract({"traceparent": traceparent}) if traceparent else None
+    if not recording():
+        with _passing(parent) as passing:
+            yield passing
+        return
     tracer = trace.get_tracer("patchbay")
     # By itself the span would keep what an exception says, which may quote a customer.
     with tracer.start_as_current_span(
@@ -183,6 +191,24 @@ def span(name: str, traceparent: str | None = None, kind: SpanKind = SpanKind.IN
         except Exception as error:
             current.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
+
+
+@contextmanager
+def _passing(parent: Context | None) -> Iterator[Span]:
+    """A span that nobody keeps: only its identity goes on. The SDK's own takes ten times as long to find that out."""
+    before = trace.get_current_span(parent).get_span_context()
+    identity = SpanContext(
+        before.trace_id if before.is_valid else _ids.generate_trace_id(),
+        _ids.generate_span_id(),
+        is_remote=False,
+        trace_flags=before.trace_flags,
+    )
+    span = NonRecordingSpan(identity)
+    token = context.attach(trace.set_span_in_context(span, parent))
+    try:
+        yield span
+    finally:
+        context.detach(token)
 
 
 @contextmanager

@@ -26,6 +26,9 @@ from shared.http import create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 
+# So long may an agent's reply lie on the log before it goes out.
+LINGER_MS = 25
+
 
 def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     """The HTTP application."""
@@ -48,7 +51,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
     consumed = ToSend(to_send)
     projections = TicketProjection(consumed.note), PromiseProjection(consumed.note)
-    consumer = parts.consumer(projections, committed=consumed.committed)
+    consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
     mail = MailListener(settings, MailHandler(acceptor, inboxes, signer))
 

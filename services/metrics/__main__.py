@@ -23,6 +23,8 @@ from shared.recalling import come_back, nothing_of_its_own
 from shared.service import main, resources, run_until_stopped
 from shared.settings import SettingsError
 
+# Figures are to be a second old at most.
+LINGER_MS = 200
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Figures from the log.")
 
 
@@ -31,7 +33,7 @@ async def run() -> None:
     settings = MetricsSettings()
     async with resources("metrics", settings) as opened:
         parts = await come_back(opened, settings.metrics_port, nothing_of_its_own)
-        consumer = parts.consumer(projections())
+        consumer = parts.consumer(projections(), linger_ms=LINGER_MS)
         live = Live(parts.engine)
         http = create_app("metrics", "Patchbay metrics", parts.database_ready, consumer.healthy)
         http.state.authenticator = parts.authenticator

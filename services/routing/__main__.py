@@ -14,6 +14,8 @@ from services.routing.projections import all_projections
 from services.routing.recalling import recall_with
 from services.routing.settings import RoutingSettings
 from services.routing.ticking import Ticker
+from shared.consumer import Consumer
+from shared.events import topics
 from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
@@ -29,6 +31,16 @@ def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready
     return app
 
 
+def consumer_of(parts: Resources, matcher: Matcher) -> Consumer:
+    """What comes in is offered in the transaction in which it is read."""
+    return parts.consumer(
+        all_projections(parts.outbox.incarnation, matcher.note),
+        committed=matcher.committed,
+        patient=(topics.CUSTOMERS, topics.SLA_CLOCKS),
+        afterwards=matcher.join,
+    )
+
+
 async def run() -> None:
     """Until told to stop."""
     settings = RoutingSettings()
@@ -37,7 +49,7 @@ async def run() -> None:
         matcher = Matcher(parts, settings)
         ticker = Ticker(parts, settings)
         hub = Hub(parts, settings, matcher.wake.set)
-        consumer = parts.consumer(all_projections(parts.outbox.incarnation))
+        consumer = consumer_of(parts, matcher)
         app = make_app(parts, settings, hub, parts.database_ready, consumer.healthy)
         server = make_server(app, settings.host, settings.routing_port)
 

@@ -61,4 +61,4 @@ async def write(
     changes.drafts.extend(besides)
     events = await outbox.publish(conn, changes.drafts, now)
     changes.entries = entries_of(events)
-    await saving.save(conn, changes, now, wake=wake)
+    await saving.save(conn, changes, now, wake=wake and changes.worth_matching)

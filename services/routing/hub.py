@@ -124,7 +124,7 @@ class Hub:
         cursors: dict[str, int] = {}
         for subscriber in hungry:
             cursors[subscriber.agent_id] = min(subscriber.cursor, cursors.get(subscriber.agent_id, subscriber.cursor))
-        async with db.transaction(self.parts.engine) as conn:
+        async with db.reading(self.parts.engine) as conn:
             rows = await streams.after(conn, cursors, ROWS_AT_ONCE)
         by_agent: dict[str, list[Told]] = {}
         for row in rows:

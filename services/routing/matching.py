@@ -1,4 +1,4 @@
-"""The matching step: its own transaction, after those that made tickets wait or agents free.
+"""The matching step: in the transaction of the facts that made tickets wait, or in one of its own after agents became free.
 
 One process matches at a time (an advisory lock of the transaction); the others are woken by the same NOTIFY and find
 nothing left, or try again shortly. Rows that a command holds are left out and met in the next pass.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal
@@ -19,10 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing import acting
 from services.routing.domain import offers
 from services.routing.domain.agents import EVERYBODY, Agent
+from services.routing.domain.changes import Changes
 from services.routing.domain.match import Pair, match
+from services.routing.domain.timeline import entries_to_be
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, matching
+from services.routing.store import config, matching, saving
 from shared import db
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
@@ -43,7 +45,7 @@ PASS_SECONDS = Histogram(
 OFFERED = Counter("patchbay_offers", "Offers made")
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-Outcome = Literal["more", "soon", "nothing"]
+Outcome = Literal["more", "soon", "nobody", "done"]
 
 
 @dataclass(slots=True)
@@ -58,6 +60,16 @@ class _Found:
 
 
 @dataclass(slots=True)
+class _Passed:
+    """What a pass decided; it is not written yet."""
+
+    outcome: Outcome
+    turns: list[Turn] = field(default_factory=list)
+    loads: list[Draft[Fact]] = field(default_factory=list)
+    now: datetime = NEVER
+
+
+@dataclass(slots=True)
 class Matcher:
     """Offers waiting tickets to free agents until cancelled. `wake` is set when there may be something to match."""
 
@@ -65,6 +77,17 @@ class Matcher:
     settings: RoutingSettings
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     _queues: config.QueueShelf = field(default_factory=config.QueueShelf)
+    _noted: bool = False
+    _joined: int = 0
+
+    def note(self) -> None:
+        """There may be something to match in the transaction at hand."""
+        self._noted = True
+
+    def committed(self) -> None:
+        """A transaction that was joined is committed."""
+        OFFERED.inc(self._joined)
+        self._joined = 0
 
     async def run(self) -> None:
         """Until cancelled; waits out a database that is away."""
@@ -90,21 +113,52 @@ class Matcher:
                 return SOON_SECONDS if outcome == "soon" else FALLBACK_SECONDS
 
     async def once(self) -> Outcome:
-        """One pass; tells whether another is worth while: at once, soon (rows were held), or when woken. Raises DatabaseAway."""
+        """One pass; tells whether another is worth while: at once ("more"), soon (rows were held), when somebody is free
+        ("nobody" was), or when somebody waits. Raises DatabaseAway.
+        """
         async with db.transaction(self.parts.engine) as conn:
-            turn = await matching.take_turn(conn, self.settings.routing_match_tickets)
-            if not turn.ours:
-                return "soon"
-            waiting = turn.tickets
-            if not waiting:
-                return "nothing"
-            queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
-            match_of = await self._found(conn, waiting, queues)
-            if match_of.pairs:
-                await self._write(conn, match_of, queues)
-            if match_of.pairs and len(waiting) >= self.settings.routing_match_tickets:
-                return "more"
-            return "soon" if match_of.held_elsewhere else "nothing"
+            passed = await self._pass(conn)
+            if passed.turns:
+                await acting.write(conn, self.parts.outbox, passed.turns, passed.now, besides=passed.loads, wake=False)
+        OFFERED.inc(len(passed.turns))
+        return passed.outcome
+
+    async def join(self, conn: AsyncConnection) -> list[Draft[Fact]]:
+        """One pass in a transaction that `note`d something. Saves what was decided, and returns what is to be said of it. Where
+        somebody is left, the matchers are woken at the commit: an agent may have become free meanwhile.
+        """
+        if not self._noted:
+            return []
+        self._noted = False
+        passed = await self._pass(conn)
+        self._joined = len(passed.turns)
+        changes = Changes()
+        for turn in passed.turns:
+            changes.add(turn)
+        changes.drafts.extend(passed.loads)
+        changes.entries = entries_to_be(changes.drafts, passed.now)
+        if passed.turns or passed.outcome != "done":
+            await saving.save(conn, changes, passed.now, wake=passed.outcome != "done")
+        return [replace(draft, time=draft.time or passed.now) for draft in changes.drafts]
+
+    async def _pass(self, conn: AsyncConnection) -> _Passed:
+        turn = await matching.take_turn(conn, self.settings.routing_match_tickets)
+        if not turn.ours:
+            return _Passed("soon")
+        waiting = turn.tickets
+        if not waiting:
+            return _Passed("done")
+        queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
+        found = await self._found(conn, waiting, queues)
+        turns, loads = _offered(found, queues)
+        return _Passed(self._outcome(waiting, found), turns, loads, found.now)
+
+    def _outcome(self, waiting: Sequence[object], found: _Found) -> Outcome:
+        if found.pairs and len(waiting) >= self.settings.routing_match_tickets:
+            return "more"
+        if found.held_elsewhere:
+            return "soon"
+        return "done" if len(found.pairs) == len(waiting) else "nobody"
 
     async def _found(self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured]) -> _Found:
         """Lock who waits and who could take them, wider and wider while somebody is left, and match."""
@@ -127,19 +181,19 @@ class Matcher:
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
 
-    async def _write(self, conn: AsyncConnection, found: _Found, queues: dict[str, QueueConfigured]) -> None:
-        current = dict(found.agents)
-        turns = []
-        for pair in found.pairs:
-            work = found.works[pair.ticket_id]
-            turn = Turn(work, offers.id_of(work, pair.agent_id), found.now, current)
-            queue_id = work.visit.queue_id if work.visit else ""
-            offers.make(turn, current[pair.agent_id], queues[queue_id])
-            current.update(turn.changed)
-            turns.append(turn)
-        loads = _loads(found.agents, current, turns)
-        await acting.write(conn, self.parts.outbox, turns, found.now, besides=loads, wake=False)
-        OFFERED.inc(len(turns))
+
+def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Turn], list[Draft[Fact]]]:
+    """The decisions on what was matched, and what is to be said of the agents' load."""
+    current = dict(found.agents)
+    turns = []
+    for pair in found.pairs:
+        work = found.works[pair.ticket_id]
+        turn = Turn(work, offers.id_of(work, pair.agent_id), found.now, current)
+        queue_id = work.visit.queue_id if work.visit else ""
+        offers.make(turn, current[pair.agent_id], queues[queue_id])
+        current.update(turn.changed)
+        turns.append(turn)
+    return turns, _loads(found.agents, current, turns)
 
 
 def _settled(found: _Found, works: Sequence[Work], *, alone: bool) -> bool:

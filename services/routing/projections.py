@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,8 +23,9 @@ class TicketProjection:
     topic = topics.TICKETS
     handlers: Mapping[type[Fact], Handler[Context, Case]] = handlers.TICKET_HANDLERS
 
-    def __init__(self, incarnation: int) -> None:
+    def __init__(self, incarnation: int, matched: Callable[[], None] | None = None) -> None:
         self.incarnation = incarnation
+        self._matched = matched
         self._queues = config.QueueShelf()
 
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[Context, Case]:
@@ -43,7 +44,7 @@ class TicketProjection:
         return event.writer == "routing" and event.position.incarnation == self.incarnation
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Case], now: datetime) -> None:
-        """One statement per table."""
+        """One statement per table. Where it is matched in this transaction, that is told, and nobody is woken for it."""
         changes = Changes()
         for key in sorted(states):
             case = states[key]
@@ -52,7 +53,9 @@ class TicketProjection:
             changes.ended.extend(case.ended)
             changes.notices.extend(case.notices)
             changes.entries.extend(case.entries)
-        await saving.save(conn, changes, now)
+        if changes.worth_matching and self._matched is not None:
+            self._matched()
+        await saving.save(conn, changes, now, wake=changes.worth_matching and self._matched is None)
 
 
 class CustomerProjection:
@@ -96,11 +99,15 @@ class PromiseProjection:
         await promises.save(conn, states)
 
 
-def all_projections(incarnation: int) -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
-    """In the order in which the topics of one batch are applied."""
+def all_projections(
+    incarnation: int, matched: Callable[[], None] | None = None
+) -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
+    """In the order in which the topics of one batch are applied. `matched` is told that there may be something to match, where
+    somebody does it in the same transaction.
+    """
     return (
         CustomerProjection(),
-        TicketProjection(incarnation),
+        TicketProjection(incarnation, matched),
         PromiseProjection(topics.SLA_CLOCKS, handlers.CLOCK_HANDLERS),
         PromiseProjection(topics.SLA_WARNINGS, handlers.WARNING_HANDLERS),
         PromiseProjection(topics.SLA_BREACHES, handlers.BREACH_HANDLERS),

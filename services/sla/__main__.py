@@ -12,6 +12,9 @@ from shared.http import create_app, make_server
 from shared.recalling import come_back
 from shared.service import main, resources, run_until_stopped
 
+# A promise is counted in seconds; the timers wait until what came before them is read.
+LINGER_MS = 50
+
 
 async def run() -> None:
     """Until told to stop."""
@@ -21,7 +24,7 @@ async def run() -> None:
         ends = LogEnds(settings)
         ticker = Ticker(parts.engine, parts.outbox, settings, ends.ask)
         tickets = Tickets(settings.partitions)
-        consumer = parts.consumer((tickets,), committed=lambda: ticker.armed(tickets.earliest))
+        consumer = parts.consumer((tickets,), committed=lambda: ticker.armed(tickets.earliest), linger_ms=LINGER_MS)
 
         def alive() -> bool:
             return consumer.healthy() and ticker.healthy()
@@ -37,7 +40,7 @@ async def run() -> None:
         tasks = {
             "serve": server.serve,
             "consume": consumer.run,
-            "relay": parts.relay().run,
+            "relay": parts.relay(LINGER_MS / 1000).run,
             "measure": parts.measure,
             "tick": ticker.run,
         }

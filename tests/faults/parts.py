@@ -41,7 +41,6 @@ from services.routing import __main__ as routing_process
 from services.routing.api import room
 from services.routing.hub import Hub
 from services.routing.matching import Matcher
-from services.routing.projections import all_projections
 from services.routing.settings import RoutingSettings
 from services.routing.ticking import Ticker as RoutingTicker
 from services.sla.api import make_router
@@ -53,7 +52,6 @@ from shared import consumer as consuming
 from shared import db, telemetry
 from shared.consumer import Consumer
 from shared.events.base import Writer
-from shared.folding import AnyProjection
 from shared.http import create_app
 from shared.relay import Relay
 from shared.service import Resources, resources
@@ -218,7 +216,7 @@ async def _app(parts: Resources, settings: Settings) -> FastAPI:
 
 async def _consume(parts: Resources, settings: Settings, job: Job) -> None:
     """The log is read up to `ends`, as one batch: a poll waits until everything is there, so that each run has the same one."""
-    consumer = parts.consumer(_projections(parts, settings))
+    consumer = _consumer(parts, settings)
     consumer.group = job.group or f"crash-{uuid.uuid4()}"
     consumer._kept_house = -math.inf  # once at the start of each run, and not by chance once more
     consuming.HOUSEKEEPING_SECONDS = END_SECONDS
@@ -245,16 +243,14 @@ async def _consume(parts: Resources, settings: Settings, job: Job) -> None:
         await finished.wait()
 
 
-def _projections(parts: Resources, settings: Settings) -> tuple[AnyProjection, ...]:
-    match parts.name:
-        case "intake":
-            return TicketProjection(), PromiseProjection()
-        case "routing":
-            return all_projections(parts.outbox.incarnation)
-        case "sla":
-            return (Tickets(settings.partitions),)
-        case "metrics":
-            return metrics_projections()
+def _consumer(parts: Resources, settings: Settings) -> Consumer:
+    if isinstance(settings, RoutingSettings):
+        return routing_process.consumer_of(parts, Matcher(parts, settings))
+    if isinstance(settings, IntakeSettings):
+        return parts.consumer((TicketProjection(), PromiseProjection()))
+    if isinstance(settings, SlaSettings):
+        return parts.consumer((Tickets(settings.partitions),))
+    return parts.consumer(metrics_projections())
 
 
 async def _count(parts: Resources, statement: str) -> int:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from difflib import unified_diff
 from typing import Any
 
+import msgspec
+
 from deploy.demo.receivers import Mailbox, Texts
 from shared import kafka
 from shared.events.base import Event, Position
@@ -19,7 +21,7 @@ from shared.settings import Settings
 from tests.faults.parts import PARTS
 from tests.faults.rig import Ran, Rig
 from tests.faults.stepping import Order, Point
-from tests.faults.way import CONTACTS, Way, offers_to
+from tests.faults.way import CONTACTS, MORE, Way, offers_to
 
 TOO_LARGE = 2**63  # for a number in PostgreSQL: what a handler takes and no table does
 
@@ -70,6 +72,29 @@ class Step:
 
 async def _contacts(_stage: Stage) -> dict[str, Any]:
     return {"contacts": CONTACTS}
+
+
+async def _nobody_there(stage: Stage) -> dict[str, Any]:
+    """The agent is on a break: what is read waits."""
+    await _says(stage, {"state": "break"})
+    return {}
+
+
+async def _agent_comes(stage: Stage) -> dict[str, Any]:
+    await _says(stage, {"state": "available"})
+    return {}
+
+
+async def _says(stage: Stage, state: dict[str, str]) -> None:
+    asked = stage.way.asks("dana", "POST", "/v1/agents/dana/state", state)
+    await stage.way.go("routing is asked", requests=[msgspec.structs.replace(asked, idempotency_key=None)])
+
+
+async def _more_come(stage: Stage) -> dict[str, Any]:
+    """The agent is there: what is read is offered at once."""
+    await stage.way.go("intake accepts", contacts=MORE)
+    await stage.way.go("intake relays")
+    return {}
 
 
 async def _poison(stage: Stage) -> dict[str, Any]:
@@ -191,14 +216,15 @@ STEPS = (
     Step("sla reads", "sla consumes", _poison),
     Step("promises break", "sla rings"),
     Step("sla's facts go to the log", "sla relays"),
-    Step("routing reads", "routing consumes"),
-    Step("tickets are offered", "routing matches"),
+    Step("routing reads", "routing consumes", _nobody_there),
+    Step("tickets are offered", "routing matches", _agent_comes),
     Step("an agent works", "routing is asked", _work),
     Step("routing's facts go to the log", "routing relays"),
     Step("intake reads", "intake consumes"),
     Step("replies go out", "intake sends", _outside_empty, LATER, _went_out, COUNTED, at_once=1),
     Step("what is resolved is closed", "intake closes"),
     Step("intake's later facts go to the log", "intake relays", _outbox, judge=_is_on_the_log),
+    Step("routing offers what it reads", "routing consumes", _more_come),
     Step("routing reads what its tables refuse", "routing consumes", _what_no_table_takes),
     Step("nobody answers", "routing expires", _agent_gone),
     Step("metrics reads", "metrics consumes"),

@@ -156,3 +156,4 @@ CONTACTS: Sequence[Contact] = (
     mail("ana", confirm=True),
     ringing("CA1"),
 )
+MORE: Sequence[Contact] = (mail("cleo"), text("bo", 3))

@@ -44,7 +44,7 @@ def entries_to_be(drafts: list[Draft[Fact]], now: datetime) -> list[Entry]:
             data=encode_data(draft.data).decode(),
         )
         for draft in drafts
-        if TOPIC_OF[type(draft.data)] is TICKETS
+        if TOPIC_OF[type(draft.data)] is TICKETS and type(draft.data) not in UNSEEN
     ]
 
 

@@ -74,7 +74,7 @@ SAVE = """
 """
 
 
-async def save(conn: AsyncConnection, changes: Changes, now: datetime, *, wake: bool = True) -> None:
+async def save(conn: AsyncConnection, changes: Changes, now: datetime, *, wake: bool) -> None:
     """Write all changes. `wake` tells the matchers of all processes, at the commit, that there may be something to match."""
     outcomes = {end.offer_id: end.outcome for end in changes.ended}
     made = [
@@ -92,7 +92,7 @@ async def save(conn: AsyncConnection, changes: Changes, now: datetime, *, wake: 
         for ticket_id, offer in changes.made.values()
     ]
     notices = [(notice.agent_id, notice.kind, _encode(notice.payload).decode()) for notice in changes.notices]
-    wakes = ("routing_stream", bool(notices)), ("routing_match", wake and changes.worth_matching)
+    wakes = ("routing_stream", bool(notices)), ("routing_match", wake)
     await db.fetch(
         conn,
         SAVE,

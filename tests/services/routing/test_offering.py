@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from tests.services.routing.conftest import House, open_house
+from services.routing.projections import all_projections
+from shared import db
+from shared.events import topics
+from shared.events.base import derived_id
+from shared.events.codec import encode
+from shared.events.ticket import TicketOpened
+from shared.records import Record
+from tests.services.routing.conftest import CUSTOMER, House, open_house
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -196,3 +204,42 @@ async def test_many_who_lack_the_skill_do_not_hide_the_one_who_has_it(house: Hou
 def _master(house: House) -> str:
     assert house.settings.master_key is not None
     return house.settings.master_key.get_secret_value()
+
+
+async def read(house: House, name: str) -> tuple[str, int]:
+    """A ticket is opened, and what comes in is read as the process does it. Returns its id, and how often matchers were woken."""
+    ticket_id = derived_id("ticket", name)
+    opened = TicketOpened(number=7, customer_id=CUSTOMER, channel="email", inbox="help")
+    record = Record("tickets", 0, 0, ticket_id, encode(await house.event(ticket_id, opened)))
+    projection = next(p for p in all_projections(1, house.matcher.note) if p.topic is topics.TICKETS)
+    woken: list[str] = []
+    listening = await asyncpg.connect(house.parts.settings.database.get_secret_value(), timeout=10)
+    try:
+        await listening.add_listener("routing_match", lambda *said: woken.append(said[2]))
+        async with db.transaction(house.parts.engine) as conn:
+            assert not await house.parts.folder.fold_all(conn, [(projection, [record])], house.matcher.join)
+        await listening.execute("SELECT 1")  # what was notified before comes before the answer, or with it
+        await listening.execute("SELECT 1")
+    finally:
+        await listening.close(timeout=5)
+    return ticket_id, len(woken)
+
+
+async def test_what_comes_in_is_offered_in_the_transaction_in_which_it_is_read(house: House) -> None:
+    await house.queue()
+    await house.agent("dana")
+    ticket_id, woken = await read(house, "t")
+    assert await house.types(ticket_id) == ["ticket.queued", "ticket.offered"]
+    assert (await house.offered("dana"))["ticket_id"] == ticket_id
+    history = (await house.done("rina", "GET", f"/v1/tickets/{ticket_id}"))["timeline"]
+    assert [entry["type"] for entry in history] == ["ticket.opened.v1", "ticket.queued.v1", "ticket.offered.v1"]
+    assert woken == 0
+
+
+async def test_where_nobody_is_free_for_what_is_read_the_matchers_are_woken(house: House) -> None:
+    await house.queue()
+    ticket_id, woken = await read(house, "t")
+    assert await house.types(ticket_id) == ["ticket.queued"]
+    assert woken == 1
+    await house.agent("dana")
+    assert (await house.offered("dana"))["ticket_id"] == ticket_id
