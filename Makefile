@@ -31,8 +31,8 @@ simulate: $(VENV)/.runtime ## seeded traffic and agents against the running syst
 test: $(VENV)/.dev ## all tests, on a Kafka and a PostgreSQL of their own
 	$(PY) -m pytest -m "not proof"
 
-proof: $(VENV)/.dev ## the tests with their full counts (up to an hour)
-	PATCHBAY_PROOF=1 $(PY) -m pytest
+proof: $(VENV)/.dev ## the tests with their full counts, two files at a time, each side on servers of its own (up to an hour)
+	PATCHBAY_PROOF=1 $(PY) -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev ## lint, format, types, import rules, house rules
 	$(PY) -m ruff check .
