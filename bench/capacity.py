@@ -8,7 +8,7 @@ from statistics import median
 
 from bench.figures import Repeat
 from bench.interleave import quick
-from bench.lines.system import System
+from bench.lines.system import WARM_UP_PER_SECOND, WARM_UP_SECONDS, System
 from bench.load import Job
 from bench.requests import Target
 from bench.world import load
@@ -36,7 +36,7 @@ class Capacity:
 
     async def warm_up(self) -> None:
         """Find how long the last contacts take when there is next to nothing to do: that is no falling behind."""
-        await self._through(EASY, EASY_SECONDS)
+        await self._through(WARM_UP_PER_SECOND, WARM_UP_SECONDS)
         self.lag = median([await self._through(EASY, EASY_SECONDS) - EASY_SECONDS for _ in range(3)])
 
     async def flood(self, contacts: int) -> Repeat:

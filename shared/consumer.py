@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -71,8 +72,9 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
 class Consumer:
     """Consumes the topics of `projections` for one service until cancelled.
 
-    `committed` is called after each transaction that applied something; `healthy` tells whether the loop turns. The broker
-    gathers records for `linger_ms`. Nobody waits for our own facts and for what comes on topics of `patient` (see `Holding`).
+    `committed` is called after each transaction that may have applied something; `healthy` tells whether the loop turns. The
+    broker gathers records for `linger_ms`. Nobody waits for our own facts and for what comes on topics of `patient` (see
+    `Holding`).
     """
 
     settings: Settings
@@ -128,7 +130,7 @@ class Consumer:
                 except Fenced:
                     telemetry.FENCED.labels(self.schema).inc()
                     log().warning("offsets were moved by another process; reading on from where it stands")
-                    self._next.clear()
+                    self._forget()
                 except (KafkaError, kafka.KafkaAway, db.DatabaseAway, OSError, TimeoutError) as error:
                     await self._wait_out(error)
         finally:
@@ -138,10 +140,15 @@ class Consumer:
         self._failures += 1
         self._turned = time.monotonic()
         log().warning("consumer waits", error=type(error).__name__, failures=self._failures)
-        self._next.clear()
+        self._forget()
         if self._failures % FAILURES_OF_A_CLIENT == 0 and not isinstance(error, db.DatabaseAway):
             await self._drop_client()
         await asyncio.sleep(BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1])
+
+    def _forget(self) -> None:
+        """Where we stand is looked up anew, and what was read and not applied is read again."""
+        self._next.clear()
+        self._holding.drop()
 
     async def _drop_client(self) -> None:
         """A client that only fails may never recover by itself: its coordination with the group can end without a word."""
@@ -157,6 +164,7 @@ class Consumer:
         self._watchdog.brought(records, time.monotonic())
         if batch := self._holding.take(records, time.monotonic()):
             await self._apply(batch)
+            self._watchdog.brought(batch, time.monotonic())
         self._turned = time.monotonic()
         if self._turned - self._kept_house > HOUSEKEEPING_SECONDS:
             self._kept_house = self._turned
@@ -167,7 +175,7 @@ class Consumer:
 
     def _poll_ms(self) -> int:
         left = self._holding.seconds_left(time.monotonic())
-        return POLL_MS if left is None else round(left * 1000)
+        return POLL_MS if left is None else ceil(left * 1000)
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._client is None:
@@ -285,10 +293,11 @@ class Consumer:
     async def _keep_house(self, client: AIOKafkaConsumer) -> None:
         """Retry parked keys that were asked for, publish the lag, and notice a client that stopped bringing records."""
         await self.parking.work_off(self.engine, self.folder, self.projections, self.assigned())
+        self.committed()
         if self._next:
             await self._tell_kafka(client)
         ends = await within(client.end_offsets(list(self._next)), 10) if self._next else {}
-        behind = {tp: max(0, end - self._next.get(tp, end)) for tp, end in ends.items()}
+        behind = {tp: max(0, end - (self._holding.next_offset(tp) or self._next.get(tp, end))) for tp, end in ends.items()}
         await self._measure(behind)
         if late := self._watchdog.late(behind, time.monotonic()):
             raise Stuck(f"{late}; starting again")

@@ -63,7 +63,7 @@ class Resources:
         patient: Iterable[Topic] = (),
         afterwards: Afterwards | None = None,
     ) -> Consumer:
-        """The consumer of these topics (see `Consumer`); `committed` is called after each transaction that applied something."""
+        """The consumer of these topics; the rest is as `Consumer` says."""
         return Consumer(
             settings=self.settings,
             engine=self.engine,

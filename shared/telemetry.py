@@ -60,6 +60,8 @@ FRAMES = 12
 OTLP_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 LAST_SPANS_SECONDS = 2.0
+# Sampled, and random trace id: https://www.w3.org/TR/trace-context-2/#trace-flags; others have to be told as 0.
+KNOWN_FLAGS = 0x03
 
 _propagator = TraceContextTextMapPropagator()
 _ids = RandomIdGenerator()
@@ -170,7 +172,7 @@ def current_traceparent() -> str | None:
     at_hand = trace.get_current_span().get_span_context()
     if not at_hand.is_valid:
         return None
-    return f"00-{at_hand.trace_id:032x}-{at_hand.span_id:016x}-{at_hand.trace_flags:02x}"
+    return f"00-{at_hand.trace_id:032x}-{at_hand.span_id:016x}-{at_hand.trace_flags & KNOWN_FLAGS:02x}"
 
 
 @contextmanager
@@ -195,14 +197,10 @@ def span(name: str, traceparent: str | None = None, kind: SpanKind = SpanKind.IN
 
 @contextmanager
 def _passing(parent: Context | None) -> Iterator[Span]:
-    """A span that nobody keeps: only its identity goes on. The SDK's own takes ten times as long to find that out."""
-    before = trace.get_current_span(parent).get_span_context()
-    identity = SpanContext(
-        before.trace_id if before.is_valid else _ids.generate_trace_id(),
-        _ids.generate_span_id(),
-        is_remote=False,
-        trace_flags=before.trace_flags,
-    )
+    """A span that nobody keeps: the caller's identity goes on, or a new one. The SDK's own takes ten times as long for that."""
+    identity = trace.get_current_span(parent).get_span_context()
+    if not identity.is_valid:
+        identity = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
     span = NonRecordingSpan(identity)
     token = context.attach(trace.set_span_in_context(span, parent))
     try:

@@ -12,7 +12,7 @@ from functools import partial
 
 from bench.figures import Column, Goal, Line, Repeat, lines, percentile
 from bench.interleave import quick, repeated
-from bench.lines.system import System, system
+from bench.lines.system import WARM_UP_PER_SECOND, WARM_UP_SECONDS, System, system
 from bench.load import Job, Sent
 from bench.streams import following
 from bench.world import BenchFailed, load
@@ -65,13 +65,13 @@ class Offers:
                 raise BenchFailed(f"{len(missing)} of {len(tickets)} tickets were not offered within {LATE_SECONDS:.0f} s")
             await asyncio.sleep(0.05)
 
-    async def at(self, running: System, rate: float) -> Repeat:
-        """Contacts at this rate until each is offered; milliseconds."""
+    async def at(self, running: System, rate: float, seconds: float) -> Repeat:
+        """Contacts at this rate, for so long, until each is offered; milliseconds."""
         job = Job(
             mode="open",
             target=running.contacts,
             connections=CONNECTIONS,
-            seconds=QUICK_SECONDS if quick() else SECONDS,
+            seconds=seconds,
             first=self.number,
             per_second=rate,
             keep=True,
@@ -87,9 +87,9 @@ async def run() -> list[Line]:
     """Measure at each rate."""
     offers, found = Offers(), []
     async with system(auto_accept=False) as running, offers.heard(running):
-        await offers.at(running, RATES[-1] / 2)
+        await offers.at(running, WARM_UP_PER_SECOND, WARM_UP_SECONDS)
         for rate in RATES:
-            repeats = await repeated(f"{rate}/s", partial(offers.at, running, rate))
+            repeats = await repeated(f"{rate}/s", partial(offers.at, running, rate, QUICK_SECONDS if quick() else SECONDS))
             columns = [
                 Column(key, f"{what}, {rate}/s", "ms", (GOALS[rate, key],) if (rate, key) in GOALS else ())
                 for key, what in NAMES.items()

@@ -21,6 +21,8 @@ from shared import kafka
 SERVICES = ("intake", "routing", "sla", "metrics")
 AGENTS = tuple(f"agent-{n}" for n in range(1, 21))
 CAPACITY_UNITS = 1_000_000
+# A broker that was started a moment ago compiles itself: for half a minute that takes as much as its work.
+WARM_UP_PER_SECOND, WARM_UP_SECONDS = 80.0, 15.0
 PRESENCE_SECONDS = "7200"  # agents who accept by themselves call nothing and would be taken for gone
 POLICY: Mapping[str, Any] = {
     "name": "Standard",

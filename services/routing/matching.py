@@ -39,7 +39,7 @@ BACK_OFF_SECONDS = 1.0
 
 PASS_SECONDS = Histogram(
     "patchbay_match_seconds",
-    "Time of a matching pass that offered something",
+    "Time in which a matching pass decided",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
 )
 OFFERED = Counter("patchbay_offers", "Offers made")
@@ -82,12 +82,15 @@ class Matcher:
 
     def note(self) -> None:
         """There may be something to match in the transaction at hand."""
-        self._noted = True
+        self._noted, self._joined = True, 0
 
     def committed(self) -> None:
-        """A transaction that was joined is committed."""
+        """The transaction is committed; what was noted in it and not joined is matched now."""
         OFFERED.inc(self._joined)
         self._joined = 0
+        if self._noted:
+            self._noted = False
+            self.wake.set()
 
     async def run(self) -> None:
         """Until cancelled; waits out a database that is away."""
@@ -107,8 +110,7 @@ class Matcher:
         """Pass after pass while there is more to offer. Returns how long to sleep unless woken, in seconds."""
         self.wake.clear()
         while True:
-            with PASS_SECONDS.time():
-                outcome = await db.retrying(self.once)
+            outcome = await db.retrying(self.once)
             if outcome != "more":
                 return SOON_SECONDS if outcome == "soon" else FALLBACK_SECONDS
 
@@ -117,31 +119,39 @@ class Matcher:
         ("nobody" was), or when somebody waits. Raises DatabaseAway.
         """
         async with db.transaction(self.parts.engine) as conn:
-            passed = await self._pass(conn)
+            passed = await self._pass(conn, all_agents=True)
             if passed.turns:
                 await acting.write(conn, self.parts.outbox, passed.turns, passed.now, besides=passed.loads, wake=False)
         OFFERED.inc(len(passed.turns))
         return passed.outcome
 
     async def join(self, conn: AsyncConnection) -> list[Draft[Fact]]:
-        """One pass in a transaction that `note`d something. Saves what was decided, and returns what is to be said of it. Where
-        somebody is left, the matchers are woken at the commit: an agent may have become free meanwhile.
+        """One pass in a transaction that `note`d something, among the agents who are idle longest. Saves what was decided, and
+        returns what is to be said of it. Where somebody is left, the matchers are woken at the commit: they look at all agents,
+        and one may have become free meanwhile.
         """
         if not self._noted:
             return []
         self._noted = False
-        passed = await self._pass(conn)
+        passed = await self._pass(conn, all_agents=False)
+        if passed.outcome != "done":
+            await config.wake_matchers(conn)
+        if not passed.turns:
+            return []
         self._joined = len(passed.turns)
         changes = Changes()
         for turn in passed.turns:
             changes.add(turn)
         changes.drafts.extend(passed.loads)
         changes.entries = entries_to_be(changes.drafts, passed.now)
-        if passed.turns or passed.outcome != "done":
-            await saving.save(conn, changes, passed.now, wake=passed.outcome != "done")
+        await saving.save(conn, changes, passed.now, wake=False)
         return [replace(draft, time=draft.time or passed.now) for draft in changes.drafts]
 
-    async def _pass(self, conn: AsyncConnection) -> _Passed:
+    async def _pass(self, conn: AsyncConnection, *, all_agents: bool) -> _Passed:
+        with PASS_SECONDS.time():
+            return await self._decide(conn, all_agents=all_agents)
+
+    async def _decide(self, conn: AsyncConnection, *, all_agents: bool) -> _Passed:
         turn = await matching.take_turn(conn, self.settings.routing_match_tickets)
         if not turn.ours:
             return _Passed("soon")
@@ -149,7 +159,7 @@ class Matcher:
         if not waiting:
             return _Passed("done")
         queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
-        found = await self._found(conn, waiting, queues)
+        found = await self._found(conn, waiting, queues, all_agents=all_agents)
         turns, loads = _offered(found, queues)
         return _Passed(self._outcome(waiting, found), turns, loads, found.now)
 
@@ -160,8 +170,12 @@ class Matcher:
             return "soon"
         return "done" if len(found.pairs) == len(waiting) else "nobody"
 
-    async def _found(self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured]) -> _Found:
-        """Lock who waits and who could take them, wider and wider while somebody is left, and match."""
+    async def _found(
+        self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured], *, all_agents: bool
+    ) -> _Found:
+        """Lock who waits and who could take them, and match: wider and wider while somebody is left, or not at all where that
+        would take more than the first few agents and `all_agents` are not to be looked at.
+        """
         teams = _teams(queues[queue_id] for _, queue_id in waiting if queue_id in queues)
         at_first = max(FEWEST_AGENTS, 2 * len(waiting))
         widths = (at_first, *(wider for wider in AGENTS_OF_A_TEAM if wider > at_first))
@@ -176,6 +190,9 @@ class Matcher:
             found.agents |= present
             found.pairs = match(works, found.agents.values(), queues, found.now)
             if _settled(found, works, alone=at_most < AGENTS_OF_A_TEAM[0]) or len(idle) < at_most or not wider:
+                break
+            if not all_agents:
+                found.pairs = []
                 break
             wanted = idle = set(await matching.longest_idle(conn, teams, wider))
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()

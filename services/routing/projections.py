@@ -44,7 +44,7 @@ class TicketProjection:
         return event.writer == "routing" and event.position.incarnation == self.incarnation
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Case], now: datetime) -> None:
-        """One statement per table. Where it is matched in this transaction, that is told, and nobody is woken for it."""
+        """One statement per table. Where somebody is told that there may be something to match, no NOTIFY says it."""
         changes = Changes()
         for key in sorted(states):
             case = states[key]
@@ -102,8 +102,8 @@ class PromiseProjection:
 def all_projections(
     incarnation: int, matched: Callable[[], None] | None = None
 ) -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
-    """In the order in which the topics of one batch are applied. `matched` is told that there may be something to match, where
-    somebody does it in the same transaction.
+    """In the order in which the topics of one batch are applied. `matched` is told, in the transaction, that there may be
+    something to match.
     """
     return (
         CustomerProjection(),

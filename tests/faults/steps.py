@@ -97,6 +97,14 @@ async def _more_come(stage: Stage) -> dict[str, Any]:
     return {}
 
 
+async def _offered_at_once(stage: Stage, database: str) -> list[str]:
+    """Nobody waits for a matcher."""
+    rows = await stage.rig.rows(database, "SELECT ticket_id FROM routing.ticket WHERE queue_id IS NOT NULL AND agent_id IS NULL")
+    offered = await stage.rig.rows(database, "SELECT ticket_id FROM routing.offer WHERE state = 'live'")
+    left = {row["ticket_id"] for row in rows} - {row["ticket_id"] for row in offered}
+    return [f"{ticket_id} waits for a matcher" for ticket_id in left] + ([] if offered else ["nothing was offered"])
+
+
 async def _poison(stage: Stage) -> dict[str, Any]:
     """What nobody can read, with a good record behind it, and a ticket that begins in its midst."""
     await _write(stage, ("poison", b"no event"), ("poison", _opened("poison", 1)), ("gap", _opened("gap", 3)))
@@ -224,7 +232,7 @@ STEPS = (
     Step("replies go out", "intake sends", _outside_empty, LATER, _went_out, COUNTED, at_once=1),
     Step("what is resolved is closed", "intake closes"),
     Step("intake's later facts go to the log", "intake relays", _outbox, judge=_is_on_the_log),
-    Step("routing offers what it reads", "routing consumes", _more_come),
+    Step("routing offers what it reads", "routing consumes", _more_come, judge=_offered_at_once),
     Step("routing reads what its tables refuse", "routing consumes", _what_no_table_takes),
     Step("nobody answers", "routing expires", _agent_gone),
     Step("metrics reads", "metrics consumes"),

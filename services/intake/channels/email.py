@@ -33,7 +33,7 @@ DATE_LIMIT = 200
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
 # The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
 _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
-_REF = re.compile(r"<[^<>\s]{3,990}>")
+_REF = re.compile(r"<[^<>\s\x00-\x1f\x7f]{3,990}>")  # no control characters: PostgreSQL takes no NUL
 _REPLY_PREFIX = re.compile(
     r"^(?:(?:re|fw|fwd|aw|wg|sv|vs|antw|odp|tr|rv|r|ynt|رد|תגובה|השב|răsp|răspuns)(?:\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
 )

@@ -67,7 +67,7 @@ def relay_of(plumbing: Plumbing) -> Relay:
     return Relay(plumbing.settings, plumbing.outbox("intake"))
 
 
-def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS) -> Consumer:
+def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS, patient: frozenset[str] = frozenset()) -> Consumer:
     folder = plumbing.folder("routing")
     return Consumer(
         settings=plumbing.settings,
@@ -78,6 +78,7 @@ def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS) -> Consu
         projections=(SeenProjection(topic=topic),),
         committed=lambda: None,
         group=group,
+        patient=patient,
     )
 
 
@@ -114,6 +115,29 @@ async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumb
 
             await until(all_there, 60)
     assert await connected.rows("SELECT count(*) FROM routing.parked") == [(0,)]
+
+
+async def test_what_is_held_is_applied_once_though_partitions_come_and_go(connected: Plumbing, name: str) -> None:
+    keys = [f"{name}-held-{n}" for n in range(20)]
+    first, second = (consumer_of(connected, name, patient=frozenset({TICKETS.name})) for _ in range(2))
+    async with running(relay_of(connected).run, first.run):
+        for key in keys:
+            await connected.publish("intake", opened(key))
+        for n in range(1, 41):  # all the while something is held
+            if n in (10, 25):
+                async with running(second.run):
+                    await until(lambda: _reads(second))
+            await connected.publish("intake", received(keys[n % 20], n))
+
+        async def all_there() -> bool:
+            return (await connected.rows("SELECT count(*) FROM routing.seen WHERE cardinality(ids) = 3")) == [(20,)]
+
+        await until(all_there, 60)
+    assert await connected.rows("SELECT count(*) FROM routing.parked") == [(0,)]
+
+
+async def _reads(consumer: Consumer) -> bool:
+    return bool(consumer.assigned())
 
 
 async def test_a_long_foreign_transaction_does_not_stall_the_relay(connected: Plumbing, name: str) -> None:

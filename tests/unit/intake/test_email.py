@@ -52,6 +52,14 @@ def test_a_plain_mail_is_read_whole() -> None:
     assert (message.language, message.direction, message.origin, message.confirm) == ("en", "ltr", "human", True)
 
 
+@pytest.mark.parametrize("header", ["Message-ID", "In-Reply-To", "References"])
+def test_a_name_of_a_mail_never_holds_a_control_character(header: str) -> None:
+    message = read(f"From: dan@customers.example\nSubject: Hi\n{header}: <1\x00x@c> <2\x1fx@c> <good@c>\n\nHello there\n")
+    names = [*message.reply_refs, message.message_ref or "", message.dedup_key]
+    assert all(character.isprintable() for name in names for character in name)
+    assert "<good@c>" in names
+
+
 @pytest.mark.parametrize(
     ("header", "charset", "body", "text", "language"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -103,3 +104,40 @@ def test_without_a_collector_no_span_is_made_and_the_trace_travels_on() -> None:
     with process(OTEL_TRACES_SAMPLER="always_on") as running:
         assert said(running) == [f"00-{TRACE}-00f067aa0ba902b7-01", "False"]
         running.communicate(timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("came", "goes_on"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", f"00-{TRACE}-00f067aa0ba902b7-01"),
+        (f"00-{TRACE}-00f067aa0ba902b7-ff", f"00-{TRACE}-00f067aa0ba902b7-03"),
+        (f"cc-{TRACE}-00f067aa0ba902b7-09-more", f"00-{TRACE}-00f067aa0ba902b7-01"),
+    ],
+)
+def test_without_a_collector_a_request_s_identity_goes_on(came: str, goes_on: str) -> None:
+    assert identity_of(came) == goes_on
+
+
+@pytest.mark.parametrize(
+    "came", ["", "nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE.upper()}-00f067aa0ba902b7-01"]
+)
+def test_without_a_collector_a_request_without_a_usable_identity_gets_a_new_one(came: str) -> None:
+    first, second = identity_of(came), identity_of(came)
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", first)
+    assert first != second
+    assert TRACE not in first
+
+
+def identity_of(traceparent: str) -> str:
+    code = f"""
+from shared import telemetry
+telemetry.set_up("intake")
+with telemetry.span("POST intake", {traceparent!r}):
+    with telemetry.span("inner"):
+        print(telemetry.current_traceparent(), telemetry.recording(), flush=True)
+"""
+    with process(code) as running:
+        identity, recording = said(running)
+        assert recording == "False"
+        assert running.wait(20) == 0
+    return identity
