@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import db, kafka, telemetry
 from shared.deadlines import within
 from shared.folding import Afterwards, AnyProjection, Folder, Part
-from shared.holding import Holding
+from shared.holding import HOLD_SECONDS, Holding
 from shared.offsets import Offsets, Place
 from shared.parking import Parking
 from shared.records import Failure, Record, key_text
@@ -88,6 +88,7 @@ class Consumer:
     linger_ms: int = 0
     patient: frozenset[str] = frozenset()
     afterwards: Afterwards | None = None
+    hold_seconds: float = HOLD_SECONDS
     _client: AIOKafkaConsumer | None = None
     _assignments: Assignments = field(default_factory=Assignments)
     _epoch: int = -1
@@ -100,7 +101,7 @@ class Consumer:
     _failures: int = 0
 
     def __post_init__(self) -> None:
-        self._holding = Holding(self._can_wait, self.settings.batch_records)
+        self._holding = Holding(self._can_wait, self.settings.batch_records, self.hold_seconds)
 
     @property
     def topics(self) -> tuple[str, ...]:

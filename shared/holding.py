@@ -22,6 +22,7 @@ class Holding:
 
     can_wait: Callable[[ConsumerRecord], bool]
     most: int
+    seconds: float = HOLD_SECONDS
     _held: Batch = field(default_factory=dict)
     _since: float = 0.0
 
@@ -32,7 +33,7 @@ class Holding:
         for place, records in came.items():
             self._held.setdefault(place, []).extend(records)
         waited_for = any(not self.can_wait(record) for records in came.values() for record in records)
-        if not waited_for and now < self._since + HOLD_SECONDS and sum(map(len, self._held.values())) < self.most:
+        if not waited_for and now < self._since + self.seconds and sum(map(len, self._held.values())) < self.most:
             return {}
         taken, self._held = self._held, {}
         return taken
@@ -43,7 +44,7 @@ class Holding:
 
     def seconds_left(self, now: float) -> float | None:
         """How long what is held may still wait, None while nothing is."""
-        return max(0.0, self._since + HOLD_SECONDS - now) if self._held else None
+        return max(0.0, self._since + self.seconds - now) if self._held else None
 
     def drop(self) -> None:
         """Hold nothing: it is read again."""

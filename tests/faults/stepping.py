@@ -24,6 +24,7 @@ OURS = (f"{ROOT / 'shared'}/", f"{ROOT / 'services'}/")
 STATEMENT_LENGTH = 60
 PASSED_THROUGH = ("shared/db.py", "shared/clock.py", "shared/deadlines.py")
 # asyncpg prepares a statement the first time that a connection is given it, which changes nothing outside.
+OUTSIDE = ("/httpx/", "/aiosmtplib/")
 PREPARING = ("_get_statement", "_prepare", "prepare")
 
 Phase = Literal["sent", "answered"]
@@ -43,14 +44,14 @@ class Point(msgspec.Struct, frozen=True):
     """Where a process can be stopped: the lines that wait, outermost first, the statement, and at which time of passing.
 
     `sent`: what is asked for is on its way and may be done; the answer was not seen. `answered`: it is done, and nothing came of
-    it yet: what is asked for next was not sent. `broker`: the client of the broker waits, which it does not each time, because
-    it may know already what it would ask.
+    it yet: what is asked for next was not sent. `varies`: not passed each time, because the client of the broker may know
+    already what it would ask, and what is outside may answer in one piece or in several.
     """
 
     lines: tuple[Line, ...]
     statement: str
     nth: int
-    broker: bool = False
+    varies: bool = False
     phase: Phase = "sent"
 
     def __str__(self) -> str:
@@ -110,7 +111,8 @@ class Track:
         if broker and self.points and self.points[-1].lines == lines:
             return None
         self._passed[lines, statement] += 1
-        point = Point(lines, statement, self._passed[lines, statement], broker)
+        outside = any(name in frame.f_code.co_filename for frame in frames for name in OUTSIDE)
+        point = Point(lines, statement, self._passed[lines, statement], broker or outside)
         self.points.append(point)
         self._obey(point)
         return point

@@ -271,7 +271,7 @@ class Trial:
         """Do the step in earnest, undisturbed. Returns how it differs from the first time: by nothing, or it is no measure."""
         ran = await self.stage.way.go(self.step.part, **self.given)
         self.stage.done += 1
-        once, again = ({point for point in points if not point.broker} for points in (self.points, ran.points))
+        once, again = ({point for point in points if not point.varies} for points in (self.points, ran.points))
         wrong = [f"{point} is not passed each time" for point in once ^ again]
         return wrong + _difference(self.after, self._comparable(await self._state(self.stage.way.database)), "the second time")
 
@@ -290,7 +290,7 @@ class Trial:
         while True:
             point = left.pop(0)
             ran = await self._run(database, Order(point))
-            if not ran.killed and not point.broker:
+            if not ran.killed and not point.varies:
                 wrong.append(f"{point}: never passed")
             if not left or not ran.killed or await self._state(database) != self.before:
                 return point

@@ -1,9 +1,12 @@
 """Outbox, relay, Kafka and consumer together: real servers, nothing lost and nothing doubled."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -67,7 +70,7 @@ def relay_of(plumbing: Plumbing) -> Relay:
     return Relay(plumbing.settings, plumbing.outbox("intake"))
 
 
-def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS, patient: frozenset[str] = frozenset()) -> Consumer:
+def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS, **more: Any) -> Consumer:
     folder = plumbing.folder("routing")
     return Consumer(
         settings=plumbing.settings,
@@ -78,7 +81,7 @@ def consumer_of(plumbing: Plumbing, group: str, topic: Topic = TICKETS, patient:
         projections=(SeenProjection(topic=topic),),
         committed=lambda: None,
         group=group,
-        patient=patient,
+        **more,
     )
 
 
@@ -119,18 +122,30 @@ async def test_two_consumers_of_one_group_apply_everything_once(connected: Plumb
 
 async def test_what_is_held_is_applied_once_though_partitions_come_and_go(connected: Plumbing, name: str) -> None:
     keys = [f"{name}-held-{n}" for n in range(20)]
-    first, second = (consumer_of(connected, name, patient=frozenset({TICKETS.name})) for _ in range(2))
-    async with running(relay_of(connected).run, first.run):
-        for key in keys:
-            await connected.publish("intake", opened(key))
-        for n in range(1, 41):  # all the while something is held
-            if n in (10, 25):
-                async with running(second.run):
-                    await until(lambda: _reads(second))
-            await connected.publish("intake", received(keys[n % 20], n))
+    # Held so long that a partition always goes with something held of it.
+    consumers = [consumer_of(connected, name, patient=frozenset({TICKETS.name}), hold_seconds=3.0) for _ in range(3)]
+    told, over = Counter[str](), asyncio.Event()
+
+    async def tell() -> None:
+        while not over.is_set():
+            for key in keys:
+                told[key] += 1
+                await connected.publish("intake", received(key, told[key]) if told[key] > 1 else opened(key))
+
+    async with running(relay_of(connected).run, consumers[0].run) as tasks:
+        telling = asyncio.create_task(tell())
+        await until(lambda: _reads(consumers[0]))
+        for other in consumers[1:]:
+            async with running(other.run):
+                await until(partial(_reads, other))
+        over.set()
+        await telling
+        counts = sorted(told.items())
 
         async def all_there() -> bool:
-            return (await connected.rows("SELECT count(*) FROM routing.seen WHERE cardinality(ids) = 3")) == [(20,)]
+            assert not tasks[1].done(), tasks[1].exception()
+            rows = await connected.rows("SELECT key, cardinality(ids) FROM routing.seen ORDER BY key")
+            return sorted((key, count) for key, count in rows) == counts
 
         await until(all_there, 60)
     assert await connected.rows("SELECT count(*) FROM routing.parked") == [(0,)]
