@@ -80,15 +80,22 @@ def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction, committed at the end. Raises DatabaseAway when PostgreSQL cannot be used."""
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection for statements that each stand for themselves. Raises DatabaseAway when PostgreSQL cannot be used."""
     try:
-        async with engine.connect() as conn, _begun(conn):
+        async with engine.connect() as conn:
             yield conn
     except Exception as error:
         if is_away(error):
             raise DatabaseAway(_brief(error)) from error
         raise
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One transaction, committed at the end. Raises DatabaseAway when PostgreSQL cannot be used."""
+    async with reading(engine) as conn, _begun(conn):
+        yield conn
 
 
 @asynccontextmanager
@@ -118,18 +125,6 @@ async def savepoint(conn: AsyncConnection) -> AsyncIterator[None]:
     """Part of a transaction that can fail by itself: what it wrote is undone, what was before it stays."""
     async with driver(conn).transaction():
         yield
-
-
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection for statements that each stand for themselves. Raises DatabaseAway when PostgreSQL cannot be used."""
-    try:
-        async with engine.connect() as conn:
-            yield conn
-    except Exception as error:
-        if is_away(error):
-            raise DatabaseAway(_brief(error)) from error
-        raise
 
 
 def driver(conn: AsyncConnection) -> asyncpg.Connection:

@@ -31,9 +31,11 @@ OWN_LOOP = "own mail came back"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
 
-@dataclass(slots=True)
+@dataclass
 class MailHandler:
-    """What aiosmtpd asks: may this recipient be written to, and is this mail taken."""
+    """What aiosmtpd asks: may this recipient be written to, and is this mail taken. Without slots: aiosmtpd looks at every
+    attribute, of which `__weakref__` raises TypeError in a dataclass with slots of Python 3.11.2 (that of Debian 12).
+    """
 
     acceptor: Acceptor
     inboxes: InboxBook

@@ -23,9 +23,9 @@ class TicketProjection:
     topic = topics.TICKETS
     handlers: Mapping[type[Fact], Handler[Context, Case]] = handlers.TICKET_HANDLERS
 
-    def __init__(self, incarnation: int, matched: Callable[[], None] | None = None) -> None:
+    def __init__(self, incarnation: int, note: Callable[[], None] | None = None) -> None:
         self.incarnation = incarnation
-        self._matched = matched
+        self._note = note
         self._queues = config.QueueShelf()
 
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[Context, Case]:
@@ -53,9 +53,9 @@ class TicketProjection:
             changes.ended.extend(case.ended)
             changes.notices.extend(case.notices)
             changes.entries.extend(case.entries)
-        if changes.worth_matching and self._matched is not None:
-            self._matched()
-        await saving.save(conn, changes, now, wake=changes.worth_matching and self._matched is None)
+        if changes.worth_matching and self._note is not None:
+            self._note()
+        await saving.save(conn, changes, now, wake=changes.worth_matching and self._note is None)
 
 
 class CustomerProjection:
@@ -100,14 +100,14 @@ class PromiseProjection:
 
 
 def all_projections(
-    incarnation: int, matched: Callable[[], None] | None = None
+    incarnation: int, note: Callable[[], None] | None = None
 ) -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
-    """In the order in which the topics of one batch are applied. `matched` is told, in the transaction, that there may be
+    """In the order in which the topics of one batch are applied. `note` is told, in the transaction, that there may be
     something to match.
     """
     return (
         CustomerProjection(),
-        TicketProjection(incarnation, matched),
+        TicketProjection(incarnation, note),
         PromiseProjection(topics.SLA_CLOCKS, handlers.CLOCK_HANDLERS),
         PromiseProjection(topics.SLA_WARNINGS, handlers.WARNING_HANDLERS),
         PromiseProjection(topics.SLA_BREACHES, handlers.BREACH_HANDLERS),
