@@ -28,8 +28,8 @@ SIMULATE ?= --seed 1 --rate 20 --seconds 60
 simulate: $(VENV)/.runtime ## seeded traffic and agents against the running system, live; SIMULATE="--seed 1 --rate 20 --seconds 60"
 	@$(PY) -m simulator $(SIMULATE)
 
-test: $(VENV)/.dev ## all tests, on a Kafka and a PostgreSQL of their own
-	$(PY) -m pytest -m "not proof"
+test: $(VENV)/.dev ## all tests, two files at a time, each side on a Kafka and a PostgreSQL of its own
+	$(PY) -m pytest -m "not proof" -n 2 --dist loadfile
 
 proof: $(VENV)/.dev ## the tests with their full counts, two files at a time, each side on servers of its own (up to an hour)
 	PATCHBAY_PROOF=1 $(PY) -m pytest -n 2 --dist loadfile
