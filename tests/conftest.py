@@ -58,6 +58,17 @@ def kafka_bootstrap(kafka_server: LocalKafka) -> str:
     return kafka_server.bootstrap
 
 
+@pytest.fixture(scope="module")
+def own_kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a broker that only the tests of one module write to: for those that read a whole log to its end."""
+    kafka = make_kafka(tmp_path_factory.mktemp("own"))
+    try:
+        kafka.start()
+        yield kafka.bootstrap
+    finally:
+        kafka.stop()
+
+
 @pytest_asyncio.fixture(scope="session")
 async def database_url(postgres_server: LocalPostgres) -> AsyncIterator[str]:
     """The run's PostgreSQL: an empty database; use `database` or `empty_database` for a test's own."""

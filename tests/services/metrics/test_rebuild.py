@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,28 +20,15 @@ from shared.consumer import Consumer
 from shared.events.base import Event
 from shared.events.codec import encode
 from shared.events.topics import TOPIC_OF
-from tests.infra import make_kafka
 from tests.services.metrics.conftest import Metrics
 from tests.services.metrics.test_store import a_log, interleaved
 from tests.unit.metrics.teller import Teller
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker that only these tests write to: the whole log is read from its first record, and must end."""
-    folder: Path = tmp_path_factory.mktemp("broker")
-    server = make_kafka(folder)
-    try:
-        server.start()
-        yield server.bootstrap
-    finally:
-        server.stop()
-
-
 @pytest_asyncio.fixture
-async def on_kafka(metrics: Metrics, broker: str) -> AsyncIterator[Metrics]:
+async def on_kafka(metrics: Metrics, own_kafka_bootstrap: str) -> AsyncIterator[Metrics]:
     """Metrics with a broker whose topics hold a log of some tickets, agents and promises."""
-    update = {"kafka": broker, "metrics_rebuild_records": 50}
+    update = {"kafka": own_kafka_bootstrap, "metrics_rebuild_records": 50}
     metrics.settings = metrics.settings.model_copy(update=update)
     await kafka.create_topics(metrics.settings)
     yield metrics
