@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI
 
 from services.intake.acceptor import Acceptor
-from services.intake.api import admin, contacts, forms, twilio
+from services.intake.api import admin, contacts, forms, status, twilio
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
@@ -35,7 +35,7 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy)
     app.state.authenticator = intake.parts.authenticator
     app.state.intake = intake
-    for part in (contacts, twilio, forms, admin):
+    for part in (contacts, twilio, forms, status, admin):
         app.include_router(part.router)
     shorten(app, (contacts.router, twilio.router), (contacts.post_contacts, *twilio.WEBHOOKS))
     return app
@@ -48,7 +48,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     inboxes = InboxBook(parts.engine)
     await inboxes.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send)
-    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
+    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
     consumed = ToSend(to_send)
     projections = TicketProjection(consumed.note), PromiseProjection(consumed.note)
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)

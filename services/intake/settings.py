@@ -6,9 +6,10 @@ import hashlib
 import hmac
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from services.intake.channels.email import MailServer
+from services.intake.channels.signed import secrets_of
 from services.intake.channels.twilio_sms import TwilioAccount
 from shared.settings import Settings
 
@@ -44,7 +45,19 @@ class IntakeSettings(Settings):
     intake_twilio_tokens_file: Path | None = Field(None, description="file with the tokens, instead of the variable")
     intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")
     intake_form_per_minute: int = Field(20, ge=1, description="submissions of a form from one address in a minute")
+    intake_sender_per_minute: int = Field(10, ge=1, description="submissions of a form by one address or number in a minute")
+    intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute; 0: as many as come")
+    intake_webhook_secrets: SecretStr = Field(
+        SecretStr(""),
+        description="secrets of signed forms by inbox: contact=whsec_…,whsec_…;shop=whsec_… (any of several verifies)",
+    )
+    intake_webhook_secrets_file: Path | None = Field(None, description="file with them, an inbox a line, instead of the variable")
     intake_parked_days: int = Field(30, ge=1, description="how long what could not be read is kept")
+
+    @model_validator(mode="after")
+    def _secrets_are_secrets(self) -> IntakeSettings:
+        secrets_of(self.intake_webhook_secrets.get_secret_value())
+        return self
 
     @property
     def public_url(self) -> str:
@@ -64,6 +77,14 @@ class IntakeSettings(Settings):
         if not text and self.intake_twilio_tokens_file is not None and self.intake_twilio_tokens_file.exists():
             text = self.intake_twilio_tokens_file.read_text()
         return tuple(token for token in (part.strip() for part in text.split(",")) if token)
+
+    @property
+    def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
+        """The secrets of signed requests, by inbox. Raises ValueError."""
+        text = self.intake_webhook_secrets.get_secret_value()
+        if not text and self.intake_webhook_secrets_file is not None:
+            text = self.intake_webhook_secrets_file.read_text()
+        return secrets_of(text)
 
     @property
     def twilio_account(self) -> TwilioAccount | None:

@@ -180,8 +180,15 @@ class RuleConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = {}
 
 
+FormGuard = Literal["open", "token", "signature"]
+
+
 class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
-    """One of our own addresses, numbers or forms, and how it is confirmed."""
+    """One of our own addresses, numbers or forms, and how it is confirmed.
+
+    Of forms: `origins` are the web sites that may post it from a browser (none: any), `guard` is what a submission must bring:
+    nothing, a token of ours, or the signature of a server.
+    """
 
     TYPE: ClassVar[str] = "inbox.configured.v1"
     channel: Channel
@@ -190,6 +197,8 @@ class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     region: str | None = None
     confirm: bool = True
     partner_id: str | None = None
+    origins: tuple[str, ...] = ()
+    guard: FormGuard = "open"
 
 
 class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -206,7 +206,7 @@ async def _app(parts: Resources, settings: Settings) -> FastAPI:
         inboxes = InboxBook(parts.engine)
         signer = Signer(settings.signing_secret())
         acceptor = Acceptor(parts.engine, parts.outbox, asyncio.Event())
-        intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
+        intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
         return intake_process.make_app(intake, parts.consumer(()))
     app = create_app("sla", "Patchbay sla", parts.database_ready, alive)
     app.state.authenticator = parts.authenticator

@@ -1,3 +1,3 @@
-"""The HTTP edge: parse, call, answer. `contacts.py` connectors, `twilio.py` webhooks, `forms.py` forms and status pages,
+"""The HTTP edge: parse, call, answer. `contacts.py` connectors, `twilio.py` webhooks, `forms.py` forms, `status.py` status pages,
 `admin.py` inboxes, raw payloads and forgetting.
 """

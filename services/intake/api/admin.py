@@ -16,18 +16,24 @@ from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
 from shared.events.base import Channel, Draft
-from shared.events.config import InboxConfigured
+from shared.events.config import FormGuard, InboxConfigured
 from shared.events.people import CustomerErased
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
 
 router = APIRouter()
 Admin = Annotated[Caller, Depends(requires("admin"))]
 InboxId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$", max_length=300)]
 PLAIN = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox", "Cache-Control": "no-store"}
 
 
 class InboxBody(BaseModel):
-    """One of our own addresses, numbers or forms. `address` of a form is its id; numbers are written with `+`."""
+    """One of our own addresses, numbers or forms. `address` of a form is its id; numbers are written with `+`.
+
+    Of forms: `origins` are the web sites that may post it from a browser, such as `https://www.example.com` (none: any);
+    `guard` is what a submission must bring: nothing (`open`), a token of `GET /v1/forms/{form}/token`, or the `signature` of a
+    server (Standard Webhooks, with a secret of PATCHBAY_INTAKE_WEBHOOK_SECRETS).
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,6 +44,8 @@ class InboxBody(BaseModel):
     confirm: bool = True
     partner_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     effective_from: AwareDatetime | None = None
+    origins: Annotated[tuple[Origin, ...], Field(max_length=50)] = ()
+    guard: FormGuard = "open"
 
 
 class InboxShown(InboxBody):
@@ -110,6 +118,8 @@ def _configured(inbox_id: str, body: InboxBody, version: int, effective_from: da
         region=body.region,
         confirm=body.confirm,
         partner_id=body.partner_id,
+        origins=body.origins,
+        guard=body.guard,
     )
 
 
@@ -124,6 +134,8 @@ def _shown(stored: InboxConfigured) -> InboxShown:
         region=stored.region,
         confirm=stored.confirm,
         partner_id=stored.partner_id,
+        origins=stored.origins,
+        guard=stored.guard,
     )
 
 

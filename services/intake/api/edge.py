@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -36,18 +38,20 @@ class Intake:
     inboxes: InboxBook
     signer: Signer
     twilio_tokens: tuple[str, ...]
+    webhook_secrets: dict[str, tuple[str, ...]]
     limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
     def status_url(self, ticket_id: str) -> str:
         """The link under which a customer sees how the ticket stands."""
         return f"{self.settings.public_url}/status/{self.signer.status_token(ticket_id)}"
 
-    def check_rate(self, form: str, address: str) -> None:
-        """Refuse too many submissions from one address. Raises Problem 429."""
-        limit = RateLimitItemPerMinute(self.settings.intake_form_per_minute)
-        if not self.limiter.hit(limit, form, address):
-            detail = "Too many submissions from this address. Wait a minute, then send it again."
-            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": "60"})
+    def check_rate(self, what: str, whose: str, per_minute: int) -> None:
+        """Count one more, and refuse what goes over the limit. Raises Problem 429."""
+        limit = RateLimitItemPerMinute(per_minute)
+        if not self.limiter.hit(limit, what, whose):
+            wait = math.ceil(max(1.0, self.limiter.get_window_stats(limit, what, whose).reset_time - time.time()))
+            detail = f"Too much was sent at once. Wait {wait} seconds, then send it again."
+            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(wait)})
 
     async def take(self, contact: Contact) -> Placement:
         """Accept one contact. Raises Problem 503 when nothing can be stored now, NotTaken when this one cannot."""

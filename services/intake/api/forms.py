@@ -1,30 +1,30 @@
-"""Web forms, and the page that shows a customer how the ticket stands."""
+"""Web forms: posted by a browser, from the sites that may, with a token where one is asked for; or by a signed server."""
 
 from __future__ import annotations
 
-import json
+import os
 import time
-from html import escape
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 
+from services.intake.api import pages
 from services.intake.api.edge import Intake, NotTaken, Parts, not_taken
-from services.intake.channels import form
+from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
-from services.intake.domain import confirmation
 from services.intake.domain.inboxes import Inbox
-from services.intake.store import tickets
-from services.intake.store.tickets import StatusPage
-from shared import db
 from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey, check_key
 
 router = APIRouter()
 URLENCODED = "application/x-www-form-urlencoded"
 FIELDS_CAP = 100
+PREFLIGHT_SECONDS = "600"
 _SCHEMA = {
     "requestBody": {
         "required": True,
@@ -40,53 +40,173 @@ class FormAccepted(BaseModel):
     status_url: str
 
 
-class TicketStatus(BaseModel):
-    """How a ticket stands."""
+class Token(BaseModel):
+    """What a page brings back with the form, in the field `token`: after a few seconds, and before it expires."""
 
-    number: int
-    status: str
-    opened_at: str
-    changed_at: str
-    answer_promised_by: str | None
+    token: str
+    seconds_until_usable: int
+    seconds_until_expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a request proved about itself. `name` tells a repeat; empty where nothing names it. `trusted`: a server signed it."""
+
+    name: str = ""
+    trusted: bool = False
 
 
 @router.post("/v1/forms/{form_id}", status_code=201, openapi_extra=_SCHEMA, response_model=FormAccepted)
 async def submit_form(form_id: str, request: Request, intake: Parts, idempotency_key: IdempotencyKey = None) -> Response:
     """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser."""
-    address = request.client.host if request.client else "unknown"
-    if idempotency_key is not None:
-        check_key(idempotency_key)
+    inbox = _form(intake, form_id)
+    language = pages.language_of(request, inbox)
+    try:
+        async with _from_allowed(request, inbox) as headers:
+            answer = await _submitted(request, intake, inbox, idempotency_key)
+    except Problem as problem:
+        if _by_browser(request):
+            return HTMLResponse(pages.refusal(problem, language, form_id), problem.status, problem.headers)
+        raise
+    if _by_browser(request):
+        return Response(status_code=303, headers={**headers, "Location": answer.status_url})
+    return Response(answer.model_dump_json(), 201, headers, "application/json")
+
+
+@router.get("/v1/forms/{form_id}/token", response_model=Token)
+async def form_token(form_id: str, request: Request, response: Response, intake: Parts) -> Token:
+    """A token for a page that shows the form."""
+    inbox = _form(intake, form_id)
+    async with _from_allowed(request, inbox) as headers:
+        intake.check_rate("token", f"{form_id} {_address(request)}", intake.settings.intake_form_per_minute)
+    response.headers.update({**headers, "Cache-Control": "no-store"})
+    return Token(
+        token=new_token(intake, form_id),
+        seconds_until_usable=form.FILL_SECONDS,
+        seconds_until_expired=form.TOKEN_SECONDS,
+    )
+
+
+@router.options("/v1/forms/{form_id}", include_in_schema=False)
+@router.options("/v1/forms/{form_id}/token", include_in_schema=False)
+async def form_preflight(form_id: str, request: Request, intake: Parts) -> Response:
+    """What a browser asks before a page of another site may post (the CORS protocol of https://fetch.spec.whatwg.org)."""
+    async with _from_allowed(request, _form(intake, form_id)) as headers:
+        allowed = {
+            "Access-Control-Allow-Methods": "GET, POST",
+            "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key, Accept",
+            "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+        }
+    return Response(status_code=204, headers={**headers, **allowed})
+
+
+@router.get("/forms/{form_id}", response_class=HTMLResponse)
+async def show_form(form_id: str, request: Request, intake: Parts) -> HTMLResponse:
+    """The form as a page of our own, in the visitor's language (`?lang=he`); works without JavaScript."""
+    inbox = _form(intake, form_id)
+    if inbox.guard == "signature":
+        raise Problem(404, "unknown-form", "This form is sent by servers; there is no page of it.")
+    page = pages.form_page(form_id, new_token(intake, form_id), pages.language_of(request, inbox))
+    return HTMLResponse(page, headers=pages.HEADERS)
+
+
+def new_token(intake: Intake, form_id: str) -> str:
+    """A token for one showing of a form."""
+    return intake.signer.form_token(form_id, int(time.time()), os.urandom(8))
+
+
+def _form(intake: Intake, form_id: str) -> Inbox:
     inbox = intake.inboxes.current.named(form_id, "form")
     if inbox is None:
         raise Problem(404, "unknown-form", "There is no such form. Configure it with PUT /v1/inboxes/{id}.")
-    intake.check_rate(form_id, address)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    raw = await request.body()
-    body = _body(raw, media_type)
-    if form.is_trapped(body):
-        raise Problem(
-            422, "invalid-request", "The field 'website' must stay empty.", [FieldError("body.website", "must be empty")]
-        )
-    placement = await _submit(intake, inbox, body, raw, media_type, idempotency_key)
-    answer = FormAccepted(ticket_number=placement[0], status_url=intake.status_url(placement[1]))
-    if "text/html" in request.headers.get("accept", ""):
-        return Response(status_code=303, headers={"Location": answer.status_url})
-    return Response(answer.model_dump_json(), 201, None, "application/json")
+    return inbox
 
 
-async def _submit(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, key: str | None) -> tuple[int, str]:
+def _by_browser(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"
+
+
+@asynccontextmanager
+async def _from_allowed(request: Request, inbox: Inbox) -> AsyncIterator[dict[str, str]]:
+    """The headers with which the page that asks may read the answer, a refusal too. Raises Problem 403 for another site."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        yield {}
+        return
+    if inbox.origins and origin not in inbox.origins:
+        raise Problem(403, "origin-not-allowed", "Pages of this site may not send the form. Add the site to the form's origins.")
+    headers = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After", "Vary": "Origin"}
     try:
-        contact = form.parse(body, inbox, raw, media_type, submission=key or "", at_seconds=time.time())
+        yield headers
+    except Problem as problem:
+        problem.headers = {**problem.headers, **headers}
+        raise
+
+
+async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted:
+    if key is not None:
+        check_key(key)
+    raw = await request.body()
+    sent = _signed(request, intake, inbox, raw)
+    if not sent.trusted:
+        intake.check_rate("form", f"{inbox.id} {_address(request)}", intake.settings.intake_form_per_minute)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = _body(raw, media_type)
+    if not sent.trusted:
+        sent = _shown(intake, inbox, body)
+        who = (body.email or body.phone).strip().lower()
+        intake.check_rate("sender", f"{inbox.id} {who}", intake.settings.intake_sender_per_minute)
+    return await _take(intake, inbox, body, raw, media_type, sent.name or key or "")
+
+
+def _signed(request: Request, intake: Intake, inbox: Inbox, raw: bytes) -> Submission:
+    """What a server's signature proves. Raises Problem 401 when it is wrong, or missing where the form asks for one."""
+    if inbox.guard != "signature" and not signed.is_signed(request.headers):
+        return Submission()
+    try:
+        name = signed.verify(intake.webhook_secrets.get(inbox.id, ()), request.headers, raw)
+    except signed.WrongSignature:
+        detail = "The request is not signed with a secret of this form (Standard Webhooks), or its clock is off by minutes."
+        raise Problem(401, "wrong-signature", detail) from None
+    return Submission(f"signed:{name}", trusted=True)
+
+
+def _shown(intake: Intake, inbox: Inbox, body: FormBody) -> Submission:
+    """What a page's token proves, where one is asked for or given. Raises Problem 422."""
+    if form.is_trapped(body):
+        raise _wrong("website", "must be empty", "The field 'website' must stay empty.")
+    if not body.token:
+        if inbox.guard == "token":
+            raise _wrong("token", "is missing", "Get a token from GET /v1/forms/{form}/token when the form is shown.")
+        return Submission()
+    token = intake.signer.read_form_token(inbox.id, body.token)
+    problem = form.token_problem(token, int(time.time()))
+    if token is None or problem is not None:
+        raise _wrong("token", problem or "", "The form was open too long or too short. Load it again.")
+    return Submission(f"token:{token.name}")
+
+
+def _wrong(name: str, reason: str, detail: str) -> Problem:
+    return Problem(422, "invalid-request", detail, [FieldError(f"body.{name}", reason)])
+
+
+async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted:
+    try:
+        contact = form.parse(body, inbox, raw, media_type, submission=name, at_seconds=time.time())
     except form.Unusable as error:
-        errors = [FieldError(f"body.{error.field}", error.reason)]
-        raise Problem(422, "invalid-request", "The form cannot be taken; see errors.", errors) from None
+        raise _wrong(error.field, error.reason, "The form cannot be taken; see errors.") from None
     try:
         placement = await intake.take(contact)
     except NotTaken:
         raise not_taken() from None
     if placement.conflict:
-        raise Problem(422, "idempotency-key-reused", "This submission was sent before with other words. Give it a new id.")
-    return placement.number, placement.ticket_id
+        detail = "This submission was sent before with other words. Give it a new id, or load the form again."
+        raise Problem(422, "idempotency-key-reused", detail)
+    return FormAccepted(ticket_number=placement.number, status_url=intake.status_url(placement.ticket_id))
 
 
 def _body(raw: bytes, media_type: str) -> FormBody:
@@ -105,46 +225,3 @@ def _body(raw: bytes, media_type: str) -> FormBody:
     except ValueError:
         raise Problem(422, "invalid-request", f"The form has more than {FIELDS_CAP} fields.") from None
     raise Problem(415, "unsupported-media-type", f"Send the form as application/json or {URLENCODED}.")
-
-
-@router.get("/status/{token}", response_model=TicketStatus, responses={200: {"content": {"text/html": {}}}})
-async def ticket_status(token: str, request: Request, intake: Parts) -> Response:
-    """How a ticket stands, for whoever has its link: as JSON, or as a small page to a browser."""
-    ticket_id = intake.signer.ticket_of_status(token)
-    page = await _page(intake, ticket_id) if ticket_id is not None else None
-    if page is None:
-        raise Problem(404, "unknown-link", "This link is not one of ours, or was cut short. Use the whole link.")
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
-    if "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(_html(page, intake.settings.intake_zone), headers=headers)
-    status = TicketStatus(
-        number=page.number,
-        status=page.status,
-        opened_at=page.opened_at.isoformat(),
-        changed_at=page.changed_at.isoformat(),
-        answer_promised_by=page.promised_by.isoformat() if page.promised_by else None,
-    )
-    return Response(json.dumps(status.model_dump()), headers=headers, media_type="application/json")
-
-
-async def _page(intake: Intake, ticket_id: str) -> StatusPage | None:
-    async with db.transaction(intake.parts.engine) as conn:
-        return await tickets.page(conn, ticket_id)
-
-
-def _html(page: StatusPage, zone: str) -> str:
-    language = confirmation.language_for(page.language, "en")
-    wording = confirmation.WORDINGS[language]
-    number = escape(confirmation.number_text(page.number))
-    status = escape(wording.status_names.get(page.status, page.status))
-    promised = ""
-    if page.promised_by is not None and page.status == "new":
-        promised = f"<p>{escape(wording.promised.format(time=confirmation.time_text(page.promised_by, zone)))}</p>"
-    changed = escape(confirmation.time_text(page.changed_at, zone))
-    return (
-        f'<!DOCTYPE html><html lang="{language}" dir="{wording.direction}"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>#{page.number}</title><style>body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:3rem auto;"
-        f"padding:0 1rem}}</style></head><body><h1>{number}</h1><p><strong>{status}</strong></p>{promised}"
-        f"<p><small>{changed}</small></p></body></html>"
-    )

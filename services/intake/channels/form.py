@@ -12,10 +12,13 @@ from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import Handle, InboundMessage, Labels
 from services.intake.domain.inboxes import Inbox
+from services.intake.domain.tokens import FormToken
 from shared.events.base import cut_text
 
 PROVIDER = "form"
 TEXT_LIMIT = 100_000
+FILL_SECONDS = 2  # no person fills in a form faster
+TOKEN_SECONDS = 7200
 REPEAT_SECONDS = 600  # the same words to the same form within this time are one submission: a button pressed twice
 
 
@@ -33,6 +36,7 @@ class FormBody(BaseModel):
     product: Annotated[str, Field(max_length=100)] = ""
     submission_id: Annotated[str, Field(max_length=200)] = ""
     website: Annotated[str, Field(max_length=5000)] = ""
+    token: Annotated[str, Field(max_length=100)] = ""
 
 
 class Unusable(ValueError):
@@ -47,6 +51,16 @@ class Unusable(ValueError):
 def is_trapped(body: FormBody) -> bool:
     """Whether a machine filled it in."""
     return body.website.strip() != ""
+
+
+def token_problem(token: FormToken | None, now_seconds: int) -> str | None:
+    """What is wrong with the token that a form brought back; None when it is good."""
+    if token is None:
+        return "is not one of this form"
+    age = now_seconds - token.issued_at_seconds
+    if age < FILL_SECONDS:
+        return f"was given less than {FILL_SECONDS} seconds ago"
+    return f"is older than {TOKEN_SECONDS} seconds" if age > TOKEN_SECONDS else None
 
 
 def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submission: str, at_seconds: float) -> InboundMessage:

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 
 from services.intake.domain.handles import plus_stripped
 from shared.events.base import Channel
+from shared.events.config import FormGuard
 
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """One of ours. `region` reads telephone numbers written without `+`; `confirm`: new tickets are confirmed by e-mail."""
+    """One of ours. `region` reads telephone numbers written without `+`; `confirm`: new tickets are confirmed by e-mail.
+
+    Of forms: `origins` may post it from a browser (none: any), and a submission must bring what `guard` says.
+    """
 
     id: str
     channel: Channel
@@ -20,6 +24,8 @@ class Inbox:
     region: str | None = None
     confirm: bool = True
     partner_id: str | None = None
+    origins: tuple[str, ...] = ()
+    guard: FormGuard = "open"
 
 
 def address_key(channel: Channel, address: str) -> str:

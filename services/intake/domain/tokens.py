@@ -16,6 +16,7 @@ _ID = r"([a-z2-7]{26})"
 _SIGNATURE = r"([a-z2-7]{13})"
 _REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
+_FORM = re.compile(rf"^([a-z2-7]{{21}}){_SIGNATURE}$")
 _STATUS = re.compile(rf"^{_ID}{_SIGNATURE}$")
 
 
@@ -25,6 +26,14 @@ class OwnMessage:
 
     message_id: str
     ticket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormToken:
+    """What a form was given when it was shown: when, and a name that no other showing has."""
+
+    issued_at_seconds: int
+    name: str
 
 
 class Signer:
@@ -70,6 +79,19 @@ class Signer:
         """The ticket of a status link, None when the signature is not ours."""
         found = _STATUS.match(token)
         return _long(found[1]) if found and self._holds("status", found[1], found[2]) else None
+
+    def form_token(self, form_id: str, issued_at_seconds: int, nonce: bytes) -> str:
+        """What a form is given when it is shown, to bring back with what was filled in. `nonce` is eight random bytes."""
+        name = base64.b32encode(issued_at_seconds.to_bytes(5) + nonce).decode().rstrip("=").lower()
+        return name + self._sign("form", f"{form_id}:{name}")
+
+    def read_form_token(self, form_id: str, token: str) -> FormToken | None:
+        """A token of this form, None for anything else."""
+        found = _FORM.match(token)
+        if found is None or not self._holds("form", f"{form_id}:{found[1]}", found[2]):
+            return None
+        issued = base64.b32decode(found[1].upper() + "===")[:5]
+        return FormToken(int.from_bytes(issued), found[1])
 
     def loop_mark(self) -> str:
         """What our mails carry to be known when they come back to us: nobody else's is the same."""

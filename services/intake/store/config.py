@@ -37,6 +37,8 @@ async def inboxes(conn: AsyncConnection) -> Inboxes:
             region=config.region,
             confirm=config.confirm,
             partner_id=config.partner_id,
+            origins=config.origins,
+            guard=config.guard,
         )
         for config in configs
     )

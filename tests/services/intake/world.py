@@ -185,7 +185,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
     inboxes = InboxBook(engine)
     await inboxes.refresh()
     acceptor = Acceptor(engine, outbox, to_send)
-    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens)
+    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
     app = make_app(intake, NoConsumer())  # type: ignore[arg-type]
     accepting = asyncio.create_task(acceptor.run())
     transport = httpx.ASGITransport(app=app)

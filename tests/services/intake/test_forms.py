@@ -1,0 +1,179 @@
+"""Web forms as browsers and servers send them: from which site, with which token or signature, how often."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import pytest_asyncio
+from standardwebhooks import Webhook
+
+from services.intake.settings import IntakeSettings
+from tests.services.intake.test_edge import FORM
+from tests.services.intake.world import World, process
+
+SECRET, OLD, OTHER = ("whsec_" + letter * 32 for letter in "abc")
+SITE = "https://www.shop.example"
+HTML = {"Accept": "text/html"}
+
+
+@pytest_asyncio.fixture
+async def guarded(database: str) -> AsyncIterator[World]:
+    """A process with a form of each guard: `contact` is open to one site, `page` wants a token, `shop` a signature."""
+    async with process(database, intake_webhook_secrets=f"shop={OLD},{SECRET}", intake_form_per_minute=100) as world:
+        await world.inbox("contact", channel="form", address="contact", origins=[SITE], language="he")
+        await world.inbox("page", channel="form", address="page", guard="token")
+        await world.inbox("shop", channel="form", address="shop", guard="signature")
+        yield world
+
+
+def token(world: World, form_id: str = "page", age_seconds: int = 10) -> str:
+    return world.signer.form_token(form_id, int(time.time()) - age_seconds, b"12345678")
+
+
+async def post(world: World, form_id: str, headers: dict[str, str] | None = None, **more: str) -> httpx.Response:
+    return await world.http.post(f"/v1/forms/{form_id}", json={**FORM, **more}, headers=headers)
+
+
+async def send(
+    world: World, body: bytes, webhook_id: str = "msg_1", secret: str = SECRET, age_seconds: int = 0
+) -> httpx.Response:
+    """As a server does."""
+    at = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    signature = Webhook(secret).sign(webhook_id, at, body.decode())
+    headers = {"webhook-id": webhook_id, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+    return await world.http.post("/v1/forms/shop", content=body, headers={"Content-Type": "application/json", **headers})
+
+
+def body(**more: str) -> bytes:
+    return json.dumps({**FORM, **more}).encode()
+
+
+async def test_a_page_of_an_allowed_site_may_post_and_read_the_answer_and_the_refusal(guarded: World) -> None:
+    asked = await guarded.http.options("/v1/forms/contact", headers={"Origin": SITE, "Access-Control-Request-Method": "POST"})
+    assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, SITE)
+    taken, refused = await post(guarded, "contact", {"Origin": SITE}), await post(guarded, "contact", {"Origin": SITE}, email="x")
+    assert (taken.status_code, refused.status_code) == (201, 422)
+    assert taken.headers["access-control-allow-origin"] == refused.headers["access-control-allow-origin"] == SITE
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{SITE}.evil.example", "http://www.shop.example"])
+async def test_a_page_of_another_site_may_neither_ask_nor_post(guarded: World, origin: str) -> None:
+    assert (await guarded.http.options("/v1/forms/contact", headers={"Origin": origin})).status_code == 403
+    refused = await post(guarded, "contact", {"Origin": origin})
+    assert (refused.status_code, refused.json()["code"]) == (403, "origin-not-allowed")
+    assert "access-control-allow-origin" not in refused.headers
+    assert await guarded.count("message") == 0
+
+
+async def test_a_form_that_wants_a_token_takes_its_own_after_a_moment_and_before_two_hours(guarded: World) -> None:
+    given = (await guarded.http.get("/v1/forms/page/token")).json()["token"]
+    wrong = [
+        "",
+        "x",
+        given,
+        given[:-1] + ("a" if given[-1] != "a" else "b"),
+        token(guarded, "contact"),
+        token(guarded, "page", 7201),
+    ]
+    for one in wrong:
+        refused = await post(guarded, "page", token=one)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.token"), one
+    assert await guarded.count("message") == 0
+    assert (await post(guarded, "page", token=token(guarded))).status_code == 201
+
+
+async def test_a_token_is_good_for_one_submission(guarded: World) -> None:
+    first, again = await post(guarded, "page", token=token(guarded)), await post(guarded, "page", token=token(guarded))
+    other = await post(guarded, "page", token=token(guarded), text="something else altogether")
+    assert first.json() == again.json()
+    assert other.status_code == 422
+    assert await guarded.count("message") == 1
+
+
+async def test_the_form_is_a_page_that_works_without_a_script_in_the_visitors_language(guarded: World) -> None:
+    page = await guarded.http.get("/forms/contact", headers={"Accept-Language": "fr, ar;q=0.8, en;q=0.5"})
+    assert '<html lang="ar" dir="rtl">' in page.text
+    assert "<script" not in page.text
+    assert (await guarded.http.get("/forms/contact?lang=ro")).text.startswith('<!DOCTYPE html><html lang="ro" dir="ltr">')
+    assert '<html lang="he" dir="rtl">' in (await guarded.http.get("/forms/contact")).text
+    assert (await guarded.http.get("/forms/shop")).status_code == 404
+    sent = await guarded.http.post("/v1/forms/contact?lang=he", data={**FORM, "token": token(guarded, "contact")}, headers=HTML)
+    assert sent.status_code == 303
+
+
+async def test_a_browser_is_told_in_words_what_is_wrong(guarded: World) -> None:
+    refused = await guarded.http.post("/v1/forms/contact?lang=he", data={**FORM, "email": "<b>"}, headers=HTML)
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "text/html; charset=utf-8")
+    assert '<html lang="he" dir="rtl">' in refused.text
+    assert 'דוא"ל תקינה' in refused.text.replace("&quot;", '"')
+    assert "<b>" not in refused.text
+
+
+async def test_a_server_signs_what_it_sends_and_may_repeat_it(guarded: World) -> None:
+    answers = [await send(guarded, body()) for _ in range(5)]
+    answers.append(await send(guarded, body(), secret=OLD))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert await guarded.count("message") == 1
+    assert (await send(guarded, body(text="other words"))).status_code == 422
+    assert (await send(guarded, body(), webhook_id="msg_2")).status_code == 201
+    assert await guarded.count("message") == 2
+
+
+async def test_what_is_not_signed_by_a_secret_of_the_form_is_refused(guarded: World) -> None:
+    good = {"webhook-id": "m", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
+    answers = [
+        await send(guarded, body(), secret=OTHER),
+        await send(guarded, body(), age_seconds=400),
+        await send(guarded, body(), age_seconds=-400),
+        await post(guarded, "shop"),
+        await post(guarded, "contact", good),
+        *[await post(guarded, "shop", {**good, "webhook-signature": text}) for text in ("", "v1", "v1,a,b", "v1,!", "v2,AAAA")],
+        await post(guarded, "shop", {**good, "webhook-timestamp": "nan"}),
+    ]
+    assert [answer.status_code for answer in answers] == [401] * len(answers)
+    assert answers[0].json()["code"] == "wrong-signature"
+    assert await guarded.count("message") == 0
+
+
+async def test_one_changed_byte_breaks_the_signature(guarded: World) -> None:
+    at = datetime.now(UTC)
+    signed = body()
+    signature = Webhook(SECRET).sign("m", at, signed.decode())
+    headers = {"webhook-id": "m", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+    for index in (0, len(signed) // 2, len(signed) - 1):
+        changed = signed[:index] + bytes([signed[index] ^ 1]) + signed[index + 1 :]
+        assert (await guarded.http.post("/v1/forms/shop", content=changed, headers=headers)).status_code == 401
+    latin = await guarded.http.post("/v1/forms/shop", content=b"\xff" + signed, headers=headers)
+    assert latin.status_code == 401
+
+
+async def test_one_person_cannot_flood_a_form_from_many_addresses(database: str) -> None:
+    async with process(database, intake_sender_per_minute=2) as world:
+        answers = [
+            await post(world, "contact", text=f"number {n}", email=mail)
+            for n, mail in enumerate(["A@x.example", "a@x.example "] * 2)
+        ]
+        assert [answer.status_code for answer in answers] == [201, 201, 429, 429]
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert (await post(world, "contact", email="b@x.example")).status_code == 201
+
+
+async def test_a_key_may_post_so_many_contacts_in_a_minute(database: str) -> None:
+    contact = {"channel": "chat", "inbox": "web", "text": "hello"}
+    async with process(database, intake_key_per_minute=2) as world:
+        key, other = await world.key("intake:write"), await world.key("intake:write")
+        sent = [(await world.http.post("/v1/contacts", json=contact, headers=key)).status_code for _ in range(3)]
+        assert sent == [201, 201, 429]
+        assert (await world.http.post("/v1/contacts", json=contact, headers=other)).status_code == 201
+
+
+@pytest.mark.parametrize("text", ["shop", "shop=", "shop=whsec_!", "shop=whsec_", "a=whsec_YQ==;=;"])
+def test_secrets_that_are_none_are_refused_at_the_start(text: str) -> None:
+    with pytest.raises(ValueError, match="whsec_"):
+        IntakeSettings.model_validate({"intake_webhook_secrets": text})
