@@ -186,6 +186,8 @@ def _count(contact: Contact, placement: Placement) -> None:
 
 
 def _fate(placement: Placement) -> str:
+    if placement.unknown:
+        return "unknown"
     if placement.reused:
         return "key_reused"
     if placement.conflict:

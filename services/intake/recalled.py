@@ -21,9 +21,12 @@ from shared.events.message import (
     ConfirmationSent,
     ConfirmationSkipped,
     DeliveryUncertain,
+    MessageBounced,
+    MessageComplained,
     MessageDelivered,
     MessageFailed,
     MessagePersonal,
+    MessageRead,
     MessageReceived,
     ReplyRequested,
 )
@@ -83,6 +86,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What a provider said of something sent, as intake told it."""
+
+    message_id: str
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What was sealed in the facts of a batch, by event; and which inboxes confirm (those that are set up)."""
 
@@ -101,6 +112,7 @@ class Recalled:
     confirmation: tuple[str, Written] | None = None
     replies: tuple[Event[ReplyRequested], ...] = ()
     ended: tuple[Ended, ...] = ()
+    heard: tuple[Heard, ...] = ()
     calls: Mapping[str, Call] = field(default_factory=dict)
     asked: tuple[Event[Fact], ...] = ()
     answered: tuple[str, ...] = ()
@@ -144,12 +156,27 @@ def requested(context: Context, state: Recalled, event: Event[ReplyRequested], n
 
 
 Outcome = MessageDelivered | MessageFailed | ConfirmationSent | ConfirmationSkipped | DeliveryUncertain
+Word = MessageDelivered | MessageFailed | MessageBounced | MessageRead | MessageComplained
 
 
 def ended(context: Context, state: Recalled, event: Event[Outcome], now: datetime) -> tuple[Recalled, Drafts]:
     """What became of something sent."""
     state, drafts = fold(context, state, event, now)
-    return replace(state, ended=(*state.ended, _ended(event.data, event.time))), drafts
+    state = replace(state, ended=(*state.ended, _ended(event.data, event.time)))
+    return (_with_word(state, event.data) if isinstance(event.data, MessageDelivered | MessageFailed) else state), drafts
+
+
+def heard(context: Context, state: Recalled, event: Event[Word], now: datetime) -> tuple[Recalled, Drafts]:
+    """What a provider said of something sent; so it had been sent."""
+    state, drafts = fold(context, state, event, now)
+    message_id = event.data.message_id
+    if not any(one.message_id == message_id and one.state != "uncertain" for one in state.ended):
+        state = replace(state, ended=(*state.ended, Ended(message_id, "delivered", 1, event.time)))
+    return _with_word(state, event.data), drafts
+
+
+def _with_word(state: Recalled, fact: Word) -> Recalled:
+    return replace(state, heard=(*state.heard, Heard(fact.message_id, fact)))
 
 
 def _ended(fact: Outcome, at: datetime) -> Ended:
@@ -221,6 +248,9 @@ HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     ReplyRequested: requested,
     MessageDelivered: ended,
     MessageFailed: ended,
+    MessageBounced: heard,
+    MessageRead: heard,
+    MessageComplained: heard,
     ConfirmationSent: ended,
     ConfirmationSkipped: ended,
     DeliveryUncertain: ended,

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake import handlers
 from services.intake.domain import closing
-from services.intake.recalled import HANDLERS, Context, Ended, Recalled, Written
+from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written
 from services.intake.store import config, deliveries, erasure, tickets
 from services.intake.store import recalling as rows
 from shared.clock import clock
@@ -163,6 +163,8 @@ class TicketsRecalled:
         await rows.confirmations(conn, confirmations)
         await deliveries.insert(conn, replies)
         await rows.outcomes(conn, ended)
+        heard: list[Heard] = [one for _, s in ordered for one in s.heard]
+        await rows.told(conn, heard)
         self._keep_asked(states.values())
 
     def _keep_asked(self, states: Collection[Recalled]) -> None:

@@ -15,6 +15,7 @@ from services.intake.domain import confirmation, delivery
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
+from services.intake.domain.words import still_news
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
 from services.intake.store import deliveries
@@ -124,9 +125,9 @@ class Sender:
             now = await clock(conn)
             verdict = delivery.judge(claimed.delivery, outcome, now)
             ref = outcome.ref if isinstance(outcome, Accepted) else None
-            ours = await deliveries.record(conn, claimed.delivery, verdict, ref, uncertain=isinstance(outcome, Unknown))
-            if ours:
-                await self.outbox.publish(conn, delivery.drafts(claimed.delivery, verdict.facts), now)
+            told = await deliveries.record(conn, claimed.delivery, verdict, ref, uncertain=isinstance(outcome, Unknown))
+            if told is not None:
+                await self.outbox.publish(conn, delivery.drafts(claimed.delivery, still_news(told, verdict.facts)), now)
         self.outbox.wake.set()
         if verdict.state == "failed":
             log().warning("delivery given up", message_id=claimed.delivery.message_id, outcome=type(outcome).__name__)

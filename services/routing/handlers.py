@@ -195,6 +195,7 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     t.RequestRefused: _handler(_told),
     message.MessageFailed: _handler(_told),
     message.MessageBounced: _handler(_told),
+    message.MessageComplained: _handler(_told),
     message.MessageEdited: _handler(_told),
     call.CallAnswered: _handler(_noted),
     call.CallHeld: _handler(_noted),

@@ -1,7 +1,7 @@
 """Facts about what is written: by the customer, to the customer, among agents; and about surveys. Topic `tickets`.
 
-Intake says: received, edited, deleted, reacted, confirmation, delivered, failed, uncertain, bounced, read, survey sent and
-answered. Routing says: reply requested, note added.
+Intake says: received, edited, deleted, reacted, confirmation, delivered, failed, uncertain, bounced, read, complained, survey
+sent and answered. Routing says: reply requested, note added.
 """
 
 from __future__ import annotations
@@ -198,6 +198,15 @@ class MessageRead(Fact, frozen=True, kw_only=True, omit_defaults=True):
     provider_time: Moment | None = None
 
 
+class MessageComplained(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The customer told their mail provider that the message is spam. `code` is the kind of complaint, where one is given."""
+
+    TYPE: ClassVar[str] = "message.complained.v1"
+    message_id: str
+    code: str = ""
+    provider_time: Moment | None = None
+
+
 class SurveySent(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """A question after a resolution was asked."""
 
@@ -245,6 +254,7 @@ MessageFacts = (
     | DeliveryUncertain
     | MessageBounced
     | MessageRead
+    | MessageComplained
     | SurveySent
     | SurveyAnswered
 )

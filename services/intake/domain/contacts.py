@@ -1,4 +1,4 @@
-"""What reaches us from outside, already parsed: messages and what a provider says about calls."""
+"""What reaches us from outside, already parsed: messages, and what a provider says about calls and about what we sent."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ class RequestName(msgspec.Struct, frozen=True):
 class InboundMessage(msgspec.Struct, frozen=True):
     """One message of a person.
 
-    `dedup_key` names it at its provider; `conflict_key` is its second name, used when another message was there first
-    under the same one. `reply_refs` are Message-IDs it answers, newest first; `tokens` the tickets named by our own
-    signed addresses and Message-IDs. `confirm`: a confirmation goes to the handle when it opens a ticket.
+    `dedup_key` names it at its provider, or within `names` where several ways bring the same messages (mail);
+    `conflict_key` is its second name, used when another message was there first under the same one. `reply_refs` are
+    Message-IDs it answers, newest first; `tokens` the tickets named by our own signed addresses and Message-IDs. `confirm`:
+    a confirmation goes to the handle when it opens a ticket.
     """
 
     provider: str
@@ -90,6 +91,12 @@ class InboundMessage(msgspec.Struct, frozen=True):
     raw: bytes = b""
     media_type: str = "application/json"
     traceparent: str | None = None
+    names: str | None = None
+
+    @property
+    def namespace(self) -> str:
+        """Within what its keys are names."""
+        return self.names or self.provider
 
 
 CallPhase = Literal["ringing", "answered", "ended"]
@@ -126,4 +133,39 @@ class InboundCall(msgspec.Struct, frozen=True):
         return self.handle is None
 
 
-Contact = InboundMessage | InboundCall
+SentWord = Literal["delivered", "bounced", "failed", "read", "complained"]
+
+
+class DeliveryWord(msgspec.Struct, frozen=True):
+    """What a provider, or a mail server in its report, says about a message of ours that went out.
+
+    The message is named by our own id (`message_id`), or by the provider's name for it (`provider_ref`). `hard`: a bounce
+    that is for good. `code` is the provider's or the mail server's, without anybody's words.
+    """
+
+    provider: str
+    dedup_key: str
+    kind: SentWord
+    message_id: str | None = None
+    provider_ref: str | None = None
+    channel: Channel = "email"
+    hard: bool = True
+    code: str = ""
+    provider_time: datetime | None = None
+    raw: bytes = b""
+    media_type: str = "application/json"
+    traceparent: str | None = None
+
+    @property
+    def handle(self) -> None:
+        """Nobody writes: a provider speaks."""
+        return None
+
+    @property
+    def cause(self) -> str:
+        """The name of this word among all."""
+        return f"{self.provider}:{self.dedup_key}"
+
+
+FromPerson = InboundMessage | InboundCall
+Contact = FromPerson | DeliveryWord

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from services.intake.domain import calls
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage
+from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
-from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Placement, Plan
+from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Placement, Plan, SentTold
+from services.intake.domain.words import hear
 from shared.events.base import Channel, derived_id
 
 # Where each message stands for itself and only its headers tie it to a ticket; everywhere else people go on talking.
@@ -33,8 +34,10 @@ def decide(contacts: Sequence[Contact], known: Known) -> Plan:
         contact = contacts[index]
         if isinstance(contact, InboundMessage):
             plan.placements[index] = _message(contact, work, plan)
-        else:
+        elif isinstance(contact, InboundCall):
             plan.placements[index] = _call(contact, work, plan)
+        else:
+            plan.placements[index] = _word(contact, work, plan)
     return plan
 
 
@@ -42,9 +45,9 @@ _UNPLACED = Placement("", "", "")
 
 
 @lru_cache(maxsize=4096)
-def message_id_of(provider: str, dedup_key: str) -> str:
+def message_id_of(namespace: str, dedup_key: str) -> str:
     """The id of the message that a provider gives this name: the same name is the same message, for ever."""
-    return derived_id("message", provider, dedup_key)
+    return derived_id("message", namespace, dedup_key)
 
 
 def conversation_of(contact: Contact) -> str | None:
@@ -100,7 +103,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
             repeated=True,
             conflict=not earlier.repeats(contact.content_hash),
         )
-    cause = f"{contact.provider}:{dedup_key}"
+    cause = f"{contact.namespace}:{dedup_key}"
     customer = _customer(contact, contact.handle, cause, work, plan)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan)
     for ref in refs_of(contact):
@@ -130,14 +133,14 @@ def _is_reused(contact: InboundMessage, work: Known) -> bool:
 
 def _named(contact: InboundMessage, work: Known) -> tuple[str, str]:
     """The id of the message, and the name at its provider from which it is made: the second one where another has the first."""
-    message_id = message_id_of(contact.provider, contact.dedup_key)
+    message_id = message_id_of(contact.namespace, contact.dedup_key)
     earlier = work.received.get(message_id)
     if earlier is None or contact.conflict_key is None or earlier.repeats(contact.content_hash):
         return message_id, contact.dedup_key
-    return message_id_of(contact.provider, contact.conflict_key), contact.conflict_key
+    return message_id_of(contact.namespace, contact.conflict_key), contact.conflict_key
 
 
-def _customer(contact: Contact, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:
+def _customer(contact: FromPerson, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:
     known = work.customers.get(handle) if handle is not None else None
     if known is not None:
         return known
@@ -150,7 +153,7 @@ def _customer(contact: Contact, handle: Handle | None, cause: str, work: Known, 
 
 
 def _ticket(
-    contact: Contact, customer: KnownCustomer, cause: str, item_id: str, work: Known, plan: Plan
+    contact: FromPerson, customer: KnownCustomer, cause: str, item_id: str, work: Known, plan: Plan
 ) -> tuple[KnownTicket, bool]:
     found = _found(contact, work)
     conversation = conversation_of(contact)
@@ -178,7 +181,7 @@ def _ticket(
     return ticket, True
 
 
-def _found(contact: Contact, work: Known) -> KnownTicket | None:
+def _found(contact: FromPerson, work: Known) -> KnownTicket | None:
     """The ticket that the contact belongs to, which may be closed."""
     if isinstance(contact, InboundMessage):
         for ticket_id in contact.tokens:
@@ -224,6 +227,27 @@ def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan) -> tuple[C
         agent_before=ticket.agent_id,
     )
     return call, opened
+
+
+def word_id_of(word: DeliveryWord) -> str:
+    """The id of a word about a message of ours: the same word is told once, for ever."""
+    return derived_id("word", word.cause)
+
+
+def _word(contact: DeliveryWord, work: Known, plan: Plan) -> Placement:
+    sent = work.sent.get(contact.message_id or contact.provider_ref or "")
+    if sent is None:
+        return Placement("", "", "", unknown=True)
+    sent = work.sent[sent.message_id]  # under its own id it stands as the words before left it
+    ticket = work.tickets.get(sent.ticket_id)
+    placement = Placement(sent.ticket_id, sent.customer_id, sent.message_id, ticket.number if ticket else 0)
+    if word_id_of(contact) in work.words:
+        return replace(placement, repeated=True)
+    work.words.add(word_id_of(contact))
+    told, fact = hear(sent, contact)
+    work.sent[sent.message_id] = sent = replace(sent, told=told)
+    plan.steps.append(SentTold(sent, contact, fact))
+    return placement
 
 
 def numbered(plan: Plan, numbers: Sequence[int]) -> Plan:

@@ -9,6 +9,7 @@ import msgspec
 
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Handle
+from services.intake.domain.words import Sent
 
 REDIRECTS_CAP = 10  # merged into merged into …; a chain longer than this is a defect and ends where it stands
 
@@ -74,6 +75,8 @@ class Known:
     conversations: dict[str, str] = field(default_factory=dict)
     calls: dict[Name, Call] = field(default_factory=dict)
     requests: dict[str, bytes] = field(default_factory=dict)
+    sent: dict[str, Sent] = field(default_factory=dict)
+    words: set[str] = field(default_factory=set)
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""
@@ -85,6 +88,8 @@ class Known:
             dict(self.conversations),
             dict(self.calls),
             dict(self.requests),
+            dict(self.sent),
+            set(self.words),
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:

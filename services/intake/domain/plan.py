@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import Contact, InboundCall, InboundMessage
+from services.intake.domain.contacts import DeliveryWord, FromPerson, InboundCall, InboundMessage
 from services.intake.domain.known import KnownCustomer, KnownTicket
+from services.intake.domain.words import Sent
 from shared.events.base import Fact
 
 
@@ -16,7 +17,7 @@ class NewCustomer(msgspec.Struct, frozen=True):
     """A person seen for the first time."""
 
     customer: KnownCustomer
-    contact: Contact
+    contact: FromPerson
     cause: str
     handle_id: str
 
@@ -26,7 +27,7 @@ class NewTicket(msgspec.Struct, frozen=True):
 
     ticket_id: str
     customer: KnownCustomer
-    contact: Contact
+    contact: FromPerson
     cause: str
     conversation: str | None = None
     follow_up_of: KnownTicket | None = None
@@ -55,14 +56,23 @@ class CallWord(msgspec.Struct, frozen=True):
     begun: bool
 
 
-Step = NewCustomer | NewTicket | NewMessage | CallWord
+class SentTold(msgspec.Struct, frozen=True):
+    """A word about a message of ours that was taken: the message as it stands after it, and what is said, if it is news."""
+
+    sent: Sent
+    contact: DeliveryWord
+    fact: Fact | None
+
+
+Step = NewCustomer | NewTicket | NewMessage | CallWord | SentTold
 
 
 class Placement(msgspec.Struct, frozen=True):
     """Where a contact came to be. `number` is 0 while the ticket waits for its number.
 
     `conflict`: the provider had given the same name to something else before, and that one was kept. `reused`: the caller
-    gave its Idempotency-Key to another request before, and this one was not taken.
+    gave its Idempotency-Key to another request before, and this one was not taken. `unknown`: it speaks of a message that
+    never went out from here, and was not taken.
     """
 
     ticket_id: str
@@ -73,6 +83,7 @@ class Placement(msgspec.Struct, frozen=True):
     repeated: bool = False
     conflict: bool = False
     reused: bool = False
+    unknown: bool = False
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage
-from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, Step
+from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Step
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
 from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
@@ -24,7 +24,7 @@ def tell(plan: Plan) -> list[Draft[Fact]]:
 
 def channel_of(contact: Contact) -> Channel:
     """The channel a contact came by."""
-    return contact.channel if isinstance(contact, InboundMessage) else "phone"
+    return "phone" if isinstance(contact, InboundCall) else contact.channel
 
 
 def attachments_of(message_id: str, contact: InboundMessage) -> tuple[Attachment, ...]:
@@ -50,6 +50,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return [_message(step)]
         case CallWord():
             return _call(step)
+        case SentTold():
+            return _sent(step)
 
 
 def _customer(step: NewCustomer) -> list[Draft[Fact]]:
@@ -167,6 +169,12 @@ def _message(step: NewMessage) -> Draft[Fact]:
             request_digest=contact.request.digest.hex() if contact.request else "",
         ),
     )
+
+
+def _sent(step: SentTold) -> list[Draft[Fact]]:
+    if step.fact is None:
+        return []
+    return [Draft(key=step.sent.ticket_id, data=step.fact, cause=step.contact.cause, traceparent=step.contact.traceparent)]
 
 
 def _call(step: CallWord) -> list[Draft[Fact]]:

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain import delivery
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import InboundMessage
-from services.intake.domain.decide import refs_of
-from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan
+from services.intake.domain.decide import refs_of, word_id_of
+from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, SentTold
 from services.intake.domain.tell import attachments_of
 from shared import db
 from shared.events.base import derived_id
@@ -60,9 +60,12 @@ CALLS = """
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
     ON CONFLICT (provider, ref) DO UPDATE SET state = excluded.state
     """
-CALL_WORDS = """
+WORDS = """
     INSERT INTO intake.word (id, customer_id, media_type, body, received_at)
     SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
+    """
+TOLD = """
+    UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
     """
 
 Columns = list[tuple[object, ...]]
@@ -83,6 +86,13 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
 
 async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
     """Everything of a plan. `stories` are those of the tickets it opens."""
+    if not all(isinstance(step, SentTold) for step in plan.steps):
+        await _place(conn, plan, stories, now)
+    await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
+    await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
+
+
+async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
     messages = [step for step in plan.steps if isinstance(step, NewMessage)]
     opened = plan.opened()
     customers = [step for step in plan.steps if isinstance(step, NewCustomer)]
@@ -100,7 +110,6 @@ async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket],
     )
     await _follow(conn, opened)
     await _save_attachments(conn, messages)
-    await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
 
 
 def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> Columns:
@@ -179,4 +188,13 @@ async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: dat
     states = [(c.provider, c.call_ref, c.call_id, c.ticket_id, msgspec.json.encode(c)) for c in calls]
     await db.fetch(conn, CALLS, *_columns(5, states))
     said = [(derived_id("word", w.cause), w.call.customer_id, w.contact.media_type, w.contact.raw) for w in words]
-    await db.fetch(conn, CALL_WORDS, now, *_columns(4, said))
+    await db.fetch(conn, WORDS, now, *_columns(4, said))
+
+
+async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: datetime) -> None:
+    if not words:
+        return
+    last = {word.sent.message_id: word.sent.told for word in words}
+    await db.fetch(conn, TOLD, *_columns(2, [(key, msgspec.json.encode(told)) for key, told in sorted(last.items())]))
+    said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    await db.fetch(conn, WORDS, now, *_columns(4, said))

@@ -10,11 +10,13 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON, LOOP_WINDOW, Delivery, Verdict
+from services.intake.domain.words import Told
 from shared import db
 from shared.events.base import Event, Sealed
 from shared.events.message import ReplyRequested
 
 _sealed = msgspec.json.Decoder(Sealed)
+_told = msgspec.json.Decoder(Told)
 
 INSERT = """
     INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at, event_id,
@@ -64,7 +66,7 @@ RECORD = """
         uncertain = uncertain OR $6::boolean, provider_ref = coalesce($5::text, provider_ref),
         ended_at = CASE WHEN $4::timestamptz IS NULL THEN clock_timestamp() END,
         sealed = CASE WHEN $4::timestamptz IS NULL THEN NULL ELSE sealed END
-    WHERE message_id = $1 AND attempts = $2::integer AND state = 'sending' RETURNING 1
+    WHERE message_id = $1 AND attempts = $2::integer AND state = 'sending' RETURNING told
     """
 
 
@@ -146,7 +148,13 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
     return claimed
 
 
-async def record(conn: AsyncConnection, delivery: Delivery, verdict: Verdict, ref: str | None, *, uncertain: bool) -> bool:
-    """Write what an attempt came to. False when another process has taken the delivery over in the meantime."""
+async def record(conn: AsyncConnection, delivery: Delivery, verdict: Verdict, ref: str | None, *, uncertain: bool) -> Told | None:
+    """Write what an attempt came to. Returns what a provider said of the message already; None when another process has taken
+    the delivery over in the meantime.
+    """
     values = (delivery.message_id, delivery.attempts, verdict.state, verdict.due_at, ref, uncertain)
-    return len(await db.fetch(conn, RECORD, *values)) == 1
+    rows = await db.fetch(conn, RECORD, *values)
+    if not rows:
+        return None
+    told = rows[0]["told"]
+    return _told.decode(told) if told is not None else Told()

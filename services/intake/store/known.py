@@ -11,14 +11,16 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage
-from services.intake.domain.decide import conversation_of, message_id_of, refs_of
+from services.intake.domain.contacts import Contact, DeliveryWord, Handle, InboundCall, InboundMessage
+from services.intake.domain.decide import conversation_of, message_id_of, refs_of, word_id_of
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
+from services.intake.domain.words import Sent, Told
 from shared import db
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
 _stories = msgspec.json.Decoder(Ticket)
+_told = msgspec.json.Decoder(Told)
 
 LOCK = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) k"
 # A row of each kind: what it is, up to six texts, a number, a truth, bytes. A statement more for each kind would cost a group of
@@ -60,6 +62,11 @@ TICKETS = """
     SELECT id, number, customer_id, closed, merged_into, followed_up_by, story FROM intake.ticket
     WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
+SENT = """
+    SELECT message_id, ticket_id, customer_id, channel, attempts, provider_ref, told FROM intake.delivery
+    WHERE message_id = ANY($1::text[]) OR provider_ref = ANY($2::text[]) ORDER BY message_id FOR UPDATE
+    """
+WORDS = "SELECT id FROM intake.word WHERE id = ANY($1::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,12 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     """Lock whatever two groups could decide differently at the same time, then load."""
     await lock(conn, [name for contact in contacts for name in _contended(contact)])
     known = await _facts(conn, contacts)
+    words = [contact for contact in contacts if isinstance(contact, DeliveryWord)]
+    if words:
+        await _sent(conn, words, known)
     wanted = {ticket_id for c in contacts if isinstance(c, InboundMessage) for ticket_id in c.tokens}
     wanted.update(known.refs.values(), known.conversations.values(), (call.ticket_id for call in known.calls.values()))
+    wanted.update(sent.ticket_id for sent in known.sent.values())
     return Situation(known, await _tickets(conn, wanted, known) if wanted else {})
 
 
@@ -93,8 +104,10 @@ def _contended(contact: Contact) -> Iterable[str]:
     """The names under which another group could meet this contact: its person, what it answers; its own name where nobody is."""
     if isinstance(contact, InboundCall):
         yield f"call\n{contact.provider}\n{contact.call_ref}"
+    elif isinstance(contact, DeliveryWord):
+        return  # what it speaks of is locked as a row
     elif contact.handle is None:
-        yield f"name\n{contact.provider}\n{contact.dedup_key}"
+        yield f"name\n{contact.namespace}\n{contact.dedup_key}"
     if contact.handle is not None:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
@@ -119,7 +132,7 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
     rows = await db.fetch(
         conn,
         FACTS,
-        list({message_id_of(m.provider, key) for m in messages for key in (m.dedup_key, m.conflict_key) if key is not None}),
+        list({message_id_of(m.namespace, key) for m in messages for key in (m.dedup_key, m.conflict_key) if key is not None}),
         [handle.kind for handle in handles],
         [handle.scope for handle in handles],
         [handle.value for handle in handles],
@@ -170,6 +183,21 @@ _NOTE: Mapping[str, Callable[[Known, asyncpg.Record], None]] = {
     "call": _call,
     "request": _request,
 }
+
+
+async def _sent(conn: AsyncConnection, words: Sequence[DeliveryWord], known: Known) -> None:
+    """What the words speak of, locked, under both of its names; and which of them were heard before."""
+    named = list({word.message_id for word in words if word.message_id is not None})
+    referred = list({word.provider_ref for word in words if word.message_id is None and word.provider_ref is not None})
+    for row in await db.fetch(conn, SENT, named, referred):
+        message_id, ticket_id, customer_id, channel, attempts, ref, told = row
+        heard = _told.decode(told) if told is not None else Told()
+        sent = Sent(message_id, ticket_id, customer_id, channel, attempts, ref, heard)
+        known.sent[sent.message_id] = sent
+        if ref in referred:
+            known.sent[ref] = sent
+    if known.sent:
+        known.words.update(row["id"] for row in await db.fetch(conn, WORDS, [word_id_of(word) for word in words]))
 
 
 async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -> dict[str, Ticket]:

@@ -12,12 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
 from services.intake.domain.decide import LETTERS
-from services.intake.recalled import Ended, Opened, Written
+from services.intake.domain.words import Told, recalled
+from services.intake.recalled import Ended, Heard, Opened, Written
 from shared.db import execute_many
 from shared.events.base import derived_id
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
+_told = msgspec.json.Decoder(Told)
 # Numbers that were told to customers in the last instants before the loss, and did not reach the log, must not be told again.
 NUMBERS_LEFT_OUT = 1000
 
@@ -97,6 +99,13 @@ ENDED = sa.text(
           ORDER BY coalesce(message, ticket), (state = 'uncertain'), n DESC) w
     WHERE d.due_at IS NOT NULL
       AND (d.message_id = w.message OR (w.message IS NULL AND d.ticket_id = w.ticket AND d.kind = 'confirmation'))
+    """
+)
+TOLD_OF = sa.text("SELECT message_id, told FROM intake.delivery WHERE message_id = ANY(:ids) ORDER BY message_id FOR UPDATE")
+TOLD = sa.text(
+    """
+    UPDATE intake.delivery d SET told = w.told FROM unnest(CAST(:ids AS text[]), CAST(:tolds AS bytea[])) AS w(id, told)
+    WHERE d.message_id = w.id
     """
 )
 CALLS = sa.text(
@@ -277,6 +286,20 @@ async def outcomes(conn: AsyncConnection, ended: Sequence[tuple[str, Ended]]) ->
             times=[one.at for _, one in ended],
             refs=[one.ref for _, one in ended],
         )
+
+
+async def told(conn: AsyncConnection, words: Sequence[Heard]) -> None:
+    """What providers said of what went out, so that a word which comes again is no news."""
+    if not words:
+        return
+    stored = await conn.execute(TOLD_OF, {"ids": sorted({word.message_id for word in words})})
+    known = {row.message_id: _told.decode(row.told) if row.told is not None else Told() for row in stored}
+    for word in words:
+        if word.message_id in known:
+            known[word.message_id] = recalled(known[word.message_id], word.fact)
+    if known:
+        encoded = [msgspec.json.encode(one) for one in known.values()]
+        await execute_many(conn, TOLD, ids=list(known), tolds=encoded)
 
 
 async def calls(conn: AsyncConnection, told: Sequence[Call]) -> None:
