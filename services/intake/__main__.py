@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI
 
 from services.intake.acceptor import Acceptor
-from services.intake.api import admin, contacts, forms, status, twilio
+from services.intake.api import admin, contacts, forms, status, twilio, word_lists
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
@@ -21,6 +21,7 @@ from services.intake.sending import Sender, ToSend
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import MailHandler, MailListener
 from services.intake.store.projections import PromiseProjection, TicketProjection
+from services.intake.word_lists import WordBook
 from shared.consumer import Consumer
 from shared.http import create_app, make_server
 from shared.recalling import come_back
@@ -28,6 +29,7 @@ from shared.service import Resources, main, resources, run_until_stopped
 
 # So long may an agent's reply lie on the log before it goes out.
 LINGER_MS = 25
+PARTS = (contacts, twilio, forms, status, word_lists, admin)
 
 
 def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
@@ -35,7 +37,7 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy)
     app.state.authenticator = intake.parts.authenticator
     app.state.intake = intake
-    for part in (contacts, twilio, forms, status, admin):
+    for part in PARTS:
         app.include_router(part.router)
     shorten(app, (contacts.router, twilio.router), (contacts.post_contacts, *twilio.WEBHOOKS))
     return app
@@ -47,7 +49,9 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     signer = Signer(settings.signing_secret())
     inboxes = InboxBook(parts.engine)
     await inboxes.refresh()
-    acceptor = Acceptor(parts.engine, parts.outbox, to_send)
+    words = WordBook(parts.engine)
+    await words.refresh()
+    acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
     intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
     consumed = ToSend(to_send)
     projections = TicketProjection(consumed.note), PromiseProjection(consumed.note)
@@ -66,6 +70,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
             "accept": acceptor.run,
             "send": Sender(settings, parts.engine, parts.outbox, inboxes, signer, http, to_send).run,
             "inboxes": inboxes.run,
+            "words": words.run,
             "consume": consumer.run,
             "relay": parts.relay().run,
             "measure": parts.measure,

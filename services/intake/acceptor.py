@@ -21,6 +21,7 @@ from services.intake.domain.tell import channel_of, tell
 from services.intake.store import contacts as rows
 from services.intake.store import known as facts
 from services.intake.store import tickets
+from services.intake.word_lists import WordBook
 from shared import db
 from shared.events.base import Event, Fact
 from shared.events.topics import TICKETS, TOPIC_OF
@@ -59,6 +60,7 @@ class Acceptor:
     engine: AsyncEngine
     outbox: Outbox
     opened: asyncio.Event
+    words: WordBook
     wait_seconds: float = WAIT_SECONDS
     queue: deque[_Waiting] = field(default_factory=deque)
     _bytes: int = 0
@@ -158,7 +160,7 @@ class Acceptor:
         if not plan.steps:
             return plan
         drawn = await rows.draw(conn, len(plan.opened()))
-        plan = decisions.numbered(plan, drawn.numbers)
+        plan = self.words.current.label(decisions.numbered(plan, drawn.numbers))
         events = await self.outbox.publish(conn, tell(plan), drawn.now)
         stories = folded(situation.stories, events)
         new = {ticket.ticket_id for ticket in plan.opened()}

@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake import handlers
 from services.intake.domain import closing
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written
-from services.intake.store import config, deliveries, erasure, tickets
+from services.intake.store import config, deliveries, erasure, tickets, word_lists
 from services.intake.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
-from shared.events.config import InboxConfigured
+from shared.events.config import ConfigRemoved, InboxConfigured, WordListConfigured
 from shared.events.message import ReplyRequested
 from shared.events.people import CustomerCreated, CustomerErased, CustomerHandleAdded, CustomerPersonal
 from shared.events.ticket import TicketCloseRequested
@@ -37,7 +37,7 @@ ANSWERS_AT_ONCE = 200
 async def recall(back: Recall) -> None:
     """Read back all that intake said since the backup, then leave it as a process that was killed leaves it."""
     keys = back.parts.outbox.keys
-    await back.fold(InboxesRecalled())
+    await back.fold(ConfigRecalled())
     await back.fold(CustomersRecalled(keys))
     told = TicketsRecalled(keys)
     await back.fold(told)
@@ -70,11 +70,13 @@ def _note(_context: None, told: Told, event: Event[Fact], _now: datetime) -> tup
     return (*told, event), ()
 
 
-class InboxesRecalled:
-    """The inboxes that were made or changed."""
+class ConfigRecalled:
+    """The inboxes and word lists that were made, changed or removed."""
 
     topic = CONFIG
-    handlers: Mapping[type[Fact], Handler[None, Told]] = {InboxConfigured: _note}
+    handlers: Mapping[type[Fact], Handler[None, Told]] = dict.fromkeys(
+        (InboxConfigured, WordListConfigured, ConfigRemoved), _note
+    )
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
         """Nothing needs to be known."""
@@ -82,10 +84,12 @@ class InboxesRecalled:
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Told], _now: datetime) -> None:
         """The newest version of each."""
-        for told in states.values():
+        for key, told in states.items():
             newest = told[-1].data
             if isinstance(newest, InboxConfigured):
                 await config.put_inbox(conn, newest)
+            elif isinstance(newest, WordListConfigured | ConfigRemoved):
+                await word_lists.put(conn, key.partition(":")[2], newest)
 
 
 @dataclass(slots=True)

@@ -201,6 +201,21 @@ class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     guard: FormGuard = "open"
 
 
+class WordListConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """Words by language (`*`: any) that tell a new ticket's topic, product and tags, and raise its priority to at least this.
+
+    A word that ends in `*` stands for all that begin with it. The list of which most is found says the topic, then the first.
+    """
+
+    TYPE: ClassVar[str] = "word_list.configured.v1"
+    position: int
+    words: dict[str, tuple[str, ...]]
+    topic: str | None = None
+    product: str | None = None
+    priority: Priority | None = None
+    tags: tuple[str, ...] = ()
+
+
 class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """No longer in force from `effective_from` on; the key says what."""
 
@@ -222,5 +237,6 @@ ConfigFacts = (
     | TemplateConfigured
     | RuleConfigured
     | InboxConfigured
+    | WordListConfigured
     | ConfigRemoved
 )

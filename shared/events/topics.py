@@ -169,6 +169,7 @@ CONFIG_OWNERS: dict[str, Writer] = {
     "rate": "metrics",
     "template": "intake",
     "inbox": "intake",
+    "word_list": "intake",
 }
 
 

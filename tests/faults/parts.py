@@ -35,6 +35,7 @@ from services.intake.inboxes import InboxBook
 from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
 from services.intake.store.projections import PromiseProjection, TicketProjection
+from services.intake.word_lists import WordBook
 from services.metrics.settings import MetricsSettings
 from services.metrics.store import projections as metrics_projections
 from services.routing import __main__ as routing_process
@@ -126,7 +127,7 @@ class Part:
 
 async def _accept(parts: Resources, _settings: IntakeSettings, job: Job) -> None:
     """Contacts come in together, in one group, and are answered."""
-    acceptor = Acceptor(parts.engine, parts.outbox, asyncio.Event())
+    acceptor = Acceptor(parts.engine, parts.outbox, asyncio.Event(), WordBook(parts.engine))
     async with _running(acceptor.run):
         for contact, placed in zip(job.contacts, await acceptor.accept(job.contacts), strict=True):
             if isinstance(placed, Placement):
@@ -205,7 +206,7 @@ async def _app(parts: Resources, settings: Settings) -> FastAPI:
     if isinstance(settings, IntakeSettings):
         inboxes = InboxBook(parts.engine)
         signer = Signer(settings.signing_secret())
-        acceptor = Acceptor(parts.engine, parts.outbox, asyncio.Event())
+        acceptor = Acceptor(parts.engine, parts.outbox, asyncio.Event(), WordBook(parts.engine))
         intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
         return intake_process.make_app(intake, parts.consumer(()))
     app = create_app("sla", "Patchbay sla", parts.database_ready, alive)

@@ -8,6 +8,7 @@ import pytest
 
 from services.intake.acceptor import GROUP, QUEUE, QUEUE_BYTES, Acceptor, Overloaded
 from services.intake.domain.contacts import InboundMessage
+from services.intake.word_lists import WordBook
 from tests.services.intake.world import World
 
 
@@ -18,7 +19,7 @@ def contact(name: str, size: int = 0) -> InboundMessage:
 
 async def left_waiting(world: World, contacts: list[InboundMessage]) -> tuple[Acceptor, asyncio.Task[object]]:
     """An acceptor that takes nothing, and who waits for it."""
-    acceptor = Acceptor(world.parts.engine, world.parts.outbox, asyncio.Event())
+    acceptor = Acceptor(world.parts.engine, world.parts.outbox, asyncio.Event(), WordBook(world.parts.engine))
     waiting: asyncio.Task[object] = asyncio.create_task(acceptor.accept(contacts))
     await asyncio.sleep(0)
     return acceptor, waiting

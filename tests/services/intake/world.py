@@ -27,6 +27,7 @@ from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import CONVERSATIONS, MailHandler, MailListener
 from services.intake.store.projections import PromiseProjection, TicketProjection
+from services.intake.word_lists import WordBook
 from shared import auth, db
 from shared.auth import Authenticator
 from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, FactT, PersonalFact, Position, derived_id, event_id
@@ -184,7 +185,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
     signer = Signer(settings.signing_secret())
     inboxes = InboxBook(engine)
     await inboxes.refresh()
-    acceptor = Acceptor(engine, outbox, to_send)
+    acceptor = Acceptor(engine, outbox, to_send, WordBook(engine))
     intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
     app = make_app(intake, NoConsumer())  # type: ignore[arg-type]
     accepting = asyncio.create_task(acceptor.run())

@@ -1,0 +1,73 @@
+"""Word lists through the API, and the tickets that they label."""
+
+from __future__ import annotations
+
+from services.intake.recalling import ConfigRecalled
+from shared import db
+from shared.events.config import ConfigRemoved, WordListConfigured
+from shared.events.ticket import TicketOpened
+from tests.services.intake.world import World
+
+REFUNDS = {"position": 1, "words": {"he": ["החזר כספי"], "en": ["refund*"]}, "topic": "refund", "priority": 3, "tags": ["money"]}
+CONTACT = {"channel": "chat", "inbox": "web"}
+
+
+async def opened(world: World, text: str, **more: object) -> TicketOpened:
+    handle = {"kind": "visitor", "value": text}
+    answer = await world.http.post(
+        "/v1/contacts", json={**CONTACT, "handle": handle, "text": text, **more}, headers=await world.key("intake:write")
+    )
+    assert answer.status_code == 201, answer.text
+    return (await world.events(TicketOpened))[-1].data
+
+
+async def test_a_new_ticket_is_labelled_by_the_lists_in_force(world: World) -> None:
+    admin = await world.key("admin")
+    before = await opened(world, "I would like to be refunded for it")
+    made = await world.http.put("/v1/word-lists/refunds", json=REFUNDS, headers=admin)
+    assert (made.status_code, made.headers["etag"]) == (200, '"1"')
+    during = await opened(world, "ברצוני לקבל החזר כספי על המוצר")
+    said = await opened(world, "Please refund me for this thing", topic="billing", priority=4)
+    assert (await world.http.delete("/v1/word-lists/refunds", headers={**admin, "If-Match": '"1"'})).status_code == 204
+    after = await opened(world, "Again: please refund me for this thing")
+    told = [(one.topic, one.priority, one.tags) for one in (before, during, said, after)]
+    assert told == [(None, 2, ()), ("refund", 3, ("money",)), ("billing", 4, ("money",)), (None, 2, ())]
+
+
+async def test_lists_are_versioned_also_over_their_removal(world: World) -> None:
+    admin = await world.key("admin")
+    await world.http.put("/v1/word-lists/refunds", json=REFUNDS, headers=admin)
+    assert (await world.http.put("/v1/word-lists/refunds", json=REFUNDS, headers=admin)).status_code == 428
+    assert (await world.http.delete("/v1/word-lists/refunds", headers={**admin, "If-Match": '"9"'})).status_code == 412
+    assert (await world.http.delete("/v1/word-lists/refunds", headers={**admin, "If-Match": '"1"'})).status_code == 204
+    assert (await world.http.get("/v1/word-lists/refunds", headers=admin)).status_code == 404
+    assert (await world.http.delete("/v1/word-lists/refunds", headers={**admin, "If-Match": '"2"'})).status_code == 404
+    again = await world.http.put("/v1/word-lists/refunds", json=REFUNDS, headers=admin)
+    assert (again.json()["version"], again.json()["words"]) == (3, REFUNDS["words"])
+    listed = await world.http.get("/v1/word-lists", headers=admin)
+    assert [one["id"] for one in listed.json()["word_lists"]] == ["refunds"]
+    said = [event.data for event in await world.log() if isinstance(event.data, WordListConfigured | ConfigRemoved)]
+    assert [fact.version for fact in said] == [1, 2, 3]
+
+
+async def test_a_list_that_cannot_be_used_is_refused_with_its_field(world: World) -> None:
+    admin = await world.key("admin")
+    for words in ({}, {"en": ["!!!"]}, {"English": ["refund"]}, {"en": [""]}, {"en": ["x"] * 501}):
+        answer = await world.http.put("/v1/word-lists/refunds", json={**REFUNDS, "words": words}, headers=admin)
+        assert (answer.status_code, answer.json()["errors"][0]["field"][:10]) == (422, "body.words"), words
+    assert (await world.http.put("/v1/word-lists/x", json=REFUNDS, headers=await world.key("supervisor"))).status_code == 403
+
+
+async def test_lists_are_read_back_from_the_log(world: World) -> None:
+    admin = await world.key("admin")
+    for name in ("refunds", "removed"):
+        await world.http.put(f"/v1/word-lists/{name}", json=REFUNDS, headers=admin)
+    await world.http.delete("/v1/word-lists/removed", headers={**admin, "If-Match": '"1"'})
+    told = await world.log()
+    await world.execute("DELETE FROM intake.word_list")
+    async with db.transaction(world.parts.engine) as conn:
+        await ConfigRecalled().save(conn, {event.key: (event,) for event in told}, told[-1].time)
+    await world.intake.acceptor.words.refresh()
+    assert (await opened(world, "Please refund me for this thing")).topic == "refund"
+    again = await world.http.put("/v1/word-lists/removed", json=REFUNDS, headers=admin)
+    assert again.json()["version"] == 3
