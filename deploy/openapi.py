@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, FastAPI
 
-from services.intake.__main__ import PARTS as intake_parts
+from services.intake.__main__ import PARTS as INTAKE_PARTS
 from services.metrics.api import make_router as metrics_router
 from services.metrics.live import Live
 from services.routing.api import agents, configuring, reading, tickets
@@ -30,7 +30,7 @@ def documents() -> dict[str, str]:
     engine = db.make_engine(Settings(), "openapi")
     outbox = Outbox(schema="sla", incarnation=1, keys=KeyRing(bytes(32)), wake=asyncio.Event())
     routers: Mapping[str, tuple[APIRouter, ...]] = {
-        "intake": tuple(module.router for module in intake_parts),
+        "intake": tuple(module.router for module in INTAKE_PARTS),
         "routing": tuple(module.router for module in (configuring, agents, reading, tickets)),
         "sla": (sla_router(engine, outbox),),
         "metrics": (metrics_router(engine, Live(engine), ZoneInfo("UTC")),),

@@ -19,6 +19,7 @@ from shared.events import topics
 from shared.events.base import Event
 from shared.events.codec import decode
 from shared.events.topics import TOPIC_OF
+from tests.contract.examples import type_of
 from tests.services.metrics.conftest import Metrics
 from tests.unit.metrics import random_log
 from tests.unit.metrics.teller import Teller, booked
@@ -115,7 +116,7 @@ def an_example(path: Path, key: str, seq: int) -> Event[Any]:
     return decode(json.dumps({**json.loads(path.read_text()), "seq": seq, "subject": key}).encode())
 
 
-@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem in CONSUMED], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if type_of(path.name) in CONSUMED], ids=lambda path: path.stem)
 async def test_the_example_of_each_fact_is_taken(module_metrics: Metrics, path: Path) -> None:
     events = []
     if path.stem in TICKET_FACTS and path.stem != OPENED.stem:

@@ -25,10 +25,11 @@ from shared.events.codec import decode
 from shared.events.ticket import TicketOpened
 from shared.events.topics import FACT_BY_TYPE
 from shared.ticket import IllegalFact
+from tests.contract.examples import type_of
 from tests.unit.routing.story import a_queue, an_agent, at, by_intake, waiting
 
 FOLDER = Path(__file__).parents[3] / "shared" / "events" / "examples"
-TAKEN = sorted(path for path in FOLDER.glob("*.json") if FACT_BY_TYPE[path.stem] in HANDLERS)
+TAKEN = sorted(path for path in FOLDER.glob("*.json") if FACT_BY_TYPE[type_of(path.name)] in HANDLERS)
 READ = (topics.TICKETS, topics.CUSTOMERS, topics.SLA_CLOCKS, topics.SLA_WARNINGS, topics.SLA_BREACHES)
 
 
