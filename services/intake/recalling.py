@@ -22,7 +22,13 @@ from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
 from shared.events.config import ConfigRemoved, InboxConfigured, WordListConfigured
 from shared.events.message import ReplyRequested
-from shared.events.people import CustomerCreated, CustomerErased, CustomerHandleAdded, CustomerPersonal
+from shared.events.people import (
+    CustomerCreated,
+    CustomerErased,
+    CustomerHandleAdded,
+    CustomerPersonal,
+    CustomerProfileChanged,
+)
 from shared.events.ticket import TicketCloseRequested
 from shared.events.topics import CONFIG, CUSTOMERS, TICKETS
 from shared.folding import Handler, Loaded
@@ -32,6 +38,7 @@ from shared.telemetry import log
 
 Told = tuple[Event[Fact], ...]
 ANSWERS_AT_ONCE = 200
+OF_CUSTOMERS: tuple[type[Fact], ...] = (CustomerCreated, CustomerHandleAdded, CustomerProfileChanged, CustomerErased)
 
 
 async def recall(back: Recall) -> None:
@@ -99,7 +106,9 @@ class CustomersRecalled:
     keys: KeyRing
     topic = CUSTOMERS
     handlers: Mapping[type[Fact], Handler[None, Told]] = field(
-        default_factory=lambda: {CustomerCreated: _note, CustomerHandleAdded: _note, CustomerErased: _note}
+        default_factory=lambda: dict.fromkeys(
+            (CustomerCreated, CustomerHandleAdded, CustomerProfileChanged, CustomerErased), _note
+        )
     )
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
@@ -118,10 +127,21 @@ class CustomersRecalled:
             for value in personal.handles
         ]
         await rows.people(conn, persons, handles)
+        await rows.consents(conn, _consents(events, sealed))
         for event in events:
             if isinstance(event.data, CustomerErased):
                 await self.keys.destroy(conn, event.data.customer_ids)
                 await erasure.scrub(conn, list(event.data.customer_ids))
+
+
+def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[rows.Consent]:
+    return [
+        rows.Consent(event.key, personal.handle_scope, value, channel, given)
+        for event in events
+        if isinstance(event.data, CustomerProfileChanged) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
+        for value in personal.handles
+        for channel, given in event.data.consents.items()
+    ]
 
 
 @dataclass(slots=True)

@@ -62,6 +62,8 @@ class Replayer:
         try:
             contact = await asyncio.to_thread(contact_of, arrival, self.inboxes.current, self.signer)
             placement = await self.acceptor.accept_one(contact)
+            if placement.unknown:
+                raise NotReplayable("it speaks of a message that did not go out from here")
         except (db.DatabaseAway, Overloaded, TimeoutError):
             return  # the mark stays
         except Exception as error:  # noqa: BLE001 - what is kept stays kept, whatever is wrong with it
@@ -93,6 +95,11 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> Contact:
             return mail
         case "twilio_sms":
             return twilio_sms.parse(body, twilio.form(body), inboxes)
+        case "twilio_sms_status":
+            word = twilio_sms.parse_status(body, twilio.form(body), None)
+            if word is None:
+                raise NotReplayable("it says nothing that was not known")
+            return word
         case "twilio_voice" | "twilio_status":
             return twilio_voice.parse(body, twilio.form(body), inboxes, incoming=arrival.way == "twilio_voice")
         case _:

@@ -14,6 +14,7 @@ from services.intake.channels.language import direction_of
 from services.intake.domain import confirmation, delivery
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.inboxes import Inbox
+from services.intake.domain.short_texts import write_short
 from services.intake.domain.tokens import Signer
 from services.intake.domain.words import still_news
 from services.intake.inboxes import InboxBook
@@ -141,7 +142,7 @@ class Sender:
         if claimed.delivery.channel in MAIL_CHANNELS:
             return await self._mail(claimed, text)
         if claimed.delivery.channel in TEXT_CHANNELS:
-            return await self._message(claimed, text)
+            return await self._message(claimed, text.text)
         return Refused("channel-cannot-send", f"nothing is set up to send on channel {claimed.delivery.channel}")
 
     async def _text(self, claimed: Claimed) -> ReplyPersonal | Refused:
@@ -157,6 +158,8 @@ class Sender:
     async def _confirm(self, claimed: Claimed) -> Outcome:
         if claimed.looping:
             return Refused("loop-cap", "too many confirmations to one person")
+        if claimed.delivery.channel in TEXT_CHANNELS:
+            return await self._confirm_shortly(claimed)
         if claimed.handle is None or claimed.handle_kind != "email":
             return Refused("no-address", "no e-mail address")
         inbox = self._inbox(claimed)
@@ -167,6 +170,12 @@ class Sender:
         mail = self._outgoing(claimed, inbox, claimed.handle, written.subject, written.text, automatic=True)
         return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))
 
+    async def _confirm_shortly(self, claimed: Claimed) -> Outcome:
+        inbox = self.inboxes.current.by_id.get(claimed.inbox)
+        language = confirmation.language_for(claimed.delivery.language, inbox.language if inbox else "en")
+        promised_by = claimed.delivery.promised_by
+        return await self._message(claimed, write_short(claimed.number, language, promised_by, self.settings.intake_zone))
+
     async def _mail(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
         if claimed.handle is None or claimed.handle_kind != "email":
             return Refused("no-address", "no e-mail address of the customer is known on this ticket")
@@ -174,7 +183,9 @@ class Sender:
         mail = self._outgoing(claimed, self._inbox(claimed), claimed.handle, subject, reply.text, automatic=False)
         return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))
 
-    async def _message(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
+    async def _message(self, claimed: Claimed, text: str) -> Outcome:
+        if claimed.opted_out:
+            return Refused(twilio_sms.OPTED_OUT, "the customer wants no more messages on this channel")
         account = self.settings.twilio_account
         inbox = self.inboxes.current.by_id.get(claimed.inbox)
         if account is None:
@@ -186,9 +197,10 @@ class Sender:
             account,
             inbox.address,
             claimed.handle,
-            reply.text,
+            text,
             channel=claimed.delivery.channel,
             tried_since=claimed.created_at if claimed.uncertain else None,
+            callback=f"{self.settings.public_url}/v1/providers/twilio/sms/status?message={claimed.delivery.message_id}",
         )
 
     def _inbox(self, claimed: Claimed) -> Inbox:

@@ -29,6 +29,22 @@ async def twilio_sms_received(request: Request) -> Response:
     return Response(twilio.EMPTY_RESPONSE, media_type=TWIML)
 
 
+@router.post("/v1/providers/twilio/sms/status", status_code=204)
+async def twilio_sms_status(request: Request) -> Response:
+    """What became of a message of ours, in any order and any number of times."""
+    intake = parts_of(request)
+    raw, pairs = await _signed(request, intake)
+    try:
+        word = twilio_sms.parse_status(raw, pairs, request.query_params.get("message"))
+        unknown = word is not None and (await intake.take(word)).unknown
+    except (twilio_sms.Unreadable, NotTaken) as error:
+        await intake.park("twilio_sms_status", str(error), FORM, raw)
+    else:
+        if unknown:
+            await intake.park("twilio_sms_status", "it speaks of a message that did not go out from here", FORM, raw)
+    return Response(status_code=204)
+
+
 @router.post("/v1/providers/twilio/voice", response_class=Response, responses={200: {"content": {TWIML: {}}}})
 async def twilio_call_received(request: Request) -> Response:
     """A call comes in. Answered with TwiML that greets the caller and lets them wait."""
@@ -49,7 +65,7 @@ async def twilio_call_status(request: Request) -> Response:
     return Response(status_code=204)
 
 
-WEBHOOKS = (twilio_sms_received, twilio_call_received, twilio_call_status)
+WEBHOOKS = (twilio_sms_received, twilio_sms_status, twilio_call_received, twilio_call_status)
 
 
 async def _word(intake: Intake, raw: bytes, pairs: twilio.Pairs, *, incoming: bool) -> None:

@@ -14,7 +14,8 @@ from services.intake.channels import twilio
 from services.intake.channels.clean import clean_line, clean_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
-from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.consent import consent_in
+from services.intake.domain.contacts import DeliveryWord, Handle, InboundMessage, SentWord
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.inboxes import Inboxes
 from shared.events.base import Channel, cut_text
@@ -24,7 +25,18 @@ SEND_SECONDS = 15.0
 CLOCKS_APART = timedelta(seconds=5)  # Twilio tells whole seconds, by its own clock
 LOOK_BACK = 50  # messages to the same number that are looked through for one whose fate is not known
 NO_LOOKUP = frozenset({404, 405, 501})
+OPTED_OUT = "opted-out"
+_UNSUBSCRIBED = "21610"  # https://www.twilio.com/docs/api/errors/21610: the recipient wrote STOP to this number
 _WHATSAPP = "whatsapp:"
+# https://www.twilio.com/docs/messaging/api/message-resource#message-status-values
+_ON_ITS_WAY = frozenset({"accepted", "scheduled", "queued", "sending", "sent", "partially_delivered"})
+_FATES: dict[str, SentWord] = {
+    "delivered": "delivered",
+    "read": "read",
+    "undelivered": "failed",
+    "failed": "failed",
+    "canceled": "failed",
+}
 
 
 class Unreadable(ValueError):
@@ -39,6 +51,7 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
         raise Unreadable("MessageSid, From or To is missing")
     channel: Channel = "whatsapp" if sender.startswith(_WHATSAPP) else "sms"
     inbox = inboxes.at_or_default(channel, recipient.removeprefix(_WHATSAPP))
+    sent_from = _handle(sender.removeprefix(_WHATSAPP), inbox.region)
     text, cut = cut_text(clean_text("\n".join([values.get("Body", ""), *_media(values)]).strip()))
     language = language_of(text)
     return InboundMessage(
@@ -47,17 +60,52 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
         content_hash=twilio.content_hash({name: values.get(name, "") for name in ("From", "To", "Body", "NumMedia")}),
         channel=channel,
         inbox=inbox.id,
-        handle=_handle(sender.removeprefix(_WHATSAPP), inbox.region),
+        handle=sent_from,
         name=clean_line(values.get("ProfileName", "")),
         text=text,
         text_cut=cut,
         language=language,
         direction=direction_of(text, language),
         provider_time=twilio.timestamp(values),
+        confirm=channel == "sms" and sent_from is not None and inbox.confirm and inbox.id in inboxes.by_id,
         partner_id=inbox.partner_id,
         raw=raw,
         media_type="application/x-www-form-urlencoded",
+        consent=consent_in(values.get("Body", ""), values.get("OptOutType", "")),
     )
+
+
+def parse_status(raw: bytes, pairs: twilio.Pairs, message_id: str | None) -> DeliveryWord | None:
+    """A signed status callback as a word about a message of ours, which its URL names; None for the states before it arrived,
+    which say nothing that was not known. Raises Unreadable.
+    """
+    values = twilio.single(pairs)
+    sid, status = values.get("MessageSid") or values.get("SmsSid"), values.get("MessageStatus") or values.get("SmsStatus", "")
+    if not sid:
+        raise Unreadable("MessageSid is missing")
+    if status in _ON_ITS_WAY:
+        return None
+    kind = _FATES.get(status)
+    if kind is None:
+        raise Unreadable("MessageStatus is missing or not known")
+    return DeliveryWord(
+        provider=twilio.PROVIDER,
+        dedup_key=f"{clean_line(sid)}:{status}",
+        kind=kind,
+        message_id=message_id,
+        provider_ref=clean_line(sid),
+        channel="whatsapp" if values.get("To", "").startswith(_WHATSAPP) else "sms",
+        code=_code(values.get("ErrorCode") or status) if kind == "failed" else "",
+        provider_time=twilio.timestamp(values),
+        raw=raw,
+        media_type="application/x-www-form-urlencoded",
+    )
+
+
+def _code(said: str) -> str:
+    """Twilio's error as a code of ours."""
+    known = clean_line(said)[:20]
+    return OPTED_OUT if known == _UNSUBSCRIBED else f"twilio-{known}"
 
 
 def _handle(sender: str, region: str | None) -> Handle | None:
@@ -92,8 +140,11 @@ async def send(
     *,
     channel: Channel,
     tried_since: datetime | None,
+    callback: str,
 ) -> Outcome:
-    """Send one message. With `tried_since`, first ask Twilio whether an attempt made since then got through. Never raises."""
+    """Send one message; Twilio says to `callback` what becomes of it. With `tried_since`, first ask Twilio whether an
+    attempt made since then got through. Never raises.
+    """
     if channel == "whatsapp":
         sender, recipient = _WHATSAPP + sender, _WHATSAPP + recipient
     url = f"{account.base_url.rstrip('/')}/2010-04-01/Accounts/{account.account_sid}/Messages.json"
@@ -103,7 +154,7 @@ async def send(
         if found is not None:
             return found
     try:
-        form = {"To": recipient, "From": sender, "Body": body}
+        form = {"To": recipient, "From": sender, "Body": body, "StatusCallback": callback}
         response = await client.post(url, data=form, headers=headers, timeout=SEND_SECONDS)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
         return NotNow("twilio-away")
@@ -122,7 +173,7 @@ def _outcome(response: httpx.Response) -> Outcome:
         return NotNow(f"twilio-{status}")
     if status >= 500:
         return Unknown(f"twilio-{status}")
-    return Refused(f"twilio-{said.get('code', status)}", "Twilio refused the message")
+    return Refused(_code(str(said.get("code", status))), "Twilio refused the message")
 
 
 async def _find(

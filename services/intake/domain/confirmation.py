@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from shared.events.base import Direction
+from shared.events.base import Channel, Direction
 
 Language = Literal["he", "ar", "ro", "en"]
 LANGUAGES: tuple[Language, ...] = ("he", "ar", "ro", "en")
+TEXTS: frozenset[Channel] = frozenset({"sms", "whatsapp"})  # confirmed by a short text
 FSI, PDI = "\u2068", "\u2069"
 
 
@@ -99,6 +100,11 @@ class Confirmation:
     text: str
     language: Language
     direction: Direction
+
+
+def confirmed_on(channel: Channel) -> Channel:
+    """The channel on which a contact of this one is confirmed: the same, but a form by e-mail."""
+    return channel if channel in TEXTS else "email"
 
 
 def language_for(detected: str, inbox_language: str) -> Language:

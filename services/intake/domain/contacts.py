@@ -62,7 +62,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     `dedup_key` names it at its provider, or within `names` where several ways bring the same messages (mail);
     `conflict_key` is its second name, used when another message was there first under the same one. `reply_refs` are
     Message-IDs it answers, newest first; `tokens` the tickets named by our own signed addresses and Message-IDs. `confirm`:
-    a confirmation goes to the handle when it opens a ticket.
+    a confirmation goes to the handle when it opens a ticket. `consent`: the person says that no more messages shall come to
+    the handle on this channel (False), or that they may again (True).
     """
 
     provider: str
@@ -92,6 +93,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     media_type: str = "application/json"
     traceparent: str | None = None
     names: str | None = None
+    consent: bool | None = None
 
     @property
     def namespace(self) -> str:

@@ -16,7 +16,7 @@ from services.intake.domain import calls
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
-from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Placement, Plan, SentTold
+from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Placement, Plan, SentTold
 from services.intake.domain.words import hear
 from shared.events.base import Channel, derived_id
 
@@ -104,6 +104,8 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
             conflict=not earlier.repeats(contact.content_hash),
         )
     cause = f"{contact.namespace}:{dedup_key}"
+    if contact.consent is not None and (heard := _consent(contact, cause, work, plan)) is not None:
+        return heard
     customer = _customer(contact, contact.handle, cause, work, plan)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan)
     for ref in refs_of(contact):
@@ -123,6 +125,25 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
         message_id, ticket.ticket_id, ticket.number, customer.customer_id, contact.content_hash, opened
     )
     return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opened)
+
+
+def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan) -> Placement | None:
+    """STOP or START is heard. None where it is a message too: in a conversation that is open, or because a "yes" of somebody
+    who refused nothing is an answer.
+    """
+    word_id, handle = derived_id("word", cause), contact.handle
+    if word_id in work.words:
+        return Placement("", "", "", repeated=True)
+    refused = handle is not None and (handle, contact.channel) in work.refusing
+    if handle is None or (contact.consent and not refused):
+        return None
+    customer = _customer(contact, handle, cause, work, plan)
+    given = bool(contact.consent)
+    plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed=given == refused))
+    work.words.add(word_id)
+    (work.refusing.discard if given else work.refusing.add)((handle, contact.channel))
+    found = _found(contact, work)
+    return None if found is not None and not found.closed else Placement("", customer.customer_id, "")
 
 
 def _is_reused(contact: InboundMessage, work: Known) -> bool:

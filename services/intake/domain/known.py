@@ -10,6 +10,7 @@ import msgspec
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Handle
 from services.intake.domain.words import Sent
+from shared.events.base import Channel
 
 REDIRECTS_CAP = 10  # merged into merged into …; a chain longer than this is a defect and ends where it stands
 
@@ -77,6 +78,7 @@ class Known:
     requests: dict[str, bytes] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
+    refusing: set[tuple[Handle, Channel]] = field(default_factory=set)
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""
@@ -90,6 +92,7 @@ class Known:
             dict(self.requests),
             dict(self.sent),
             set(self.words),
+            set(self.refusing),
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import DeliveryWord, FromPerson, InboundCall, InboundMessage
+from services.intake.domain.contacts import DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
 from services.intake.domain.known import KnownCustomer, KnownTicket
 from services.intake.domain.words import Sent
 from shared.events.base import Fact
@@ -64,7 +64,18 @@ class SentTold(msgspec.Struct, frozen=True):
     fact: Fact | None
 
 
-Step = NewCustomer | NewTicket | NewMessage | CallWord | SentTold
+class ConsentSaid(msgspec.Struct, frozen=True):
+    """A person said whether messages may come to a handle of theirs. `changed`: it had been otherwise before."""
+
+    customer_id: str
+    handle: Handle
+    contact: InboundMessage
+    cause: str
+    given: bool
+    changed: bool
+
+
+Step = NewCustomer | NewTicket | NewMessage | CallWord | SentTold | ConsentSaid
 
 
 class Placement(msgspec.Struct, frozen=True):

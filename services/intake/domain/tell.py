@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage
-from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Step
+from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Step
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
 from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
-from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal
+from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged
 from shared.events.ticket import TicketLinked, TicketOpened, TicketPersonal
 
 # On these a customer waits for a written confirmation; elsewhere the conversation itself, or the page, is one.
@@ -52,6 +52,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _call(step)
         case SentTold():
             return _sent(step)
+        case ConsentSaid():
+            return _consent(step)
 
 
 def _customer(step: NewCustomer) -> list[Draft[Fact]]:
@@ -175,6 +177,21 @@ def _sent(step: SentTold) -> list[Draft[Fact]]:
     if step.fact is None:
         return []
     return [Draft(key=step.sent.ticket_id, data=step.fact, cause=step.contact.cause, traceparent=step.contact.traceparent)]
+
+
+def _consent(step: ConsentSaid) -> list[Draft[Fact]]:
+    if not step.changed:
+        return []
+    return [
+        Draft(
+            key=step.customer_id,
+            data=CustomerProfileChanged(consents={step.contact.channel: step.given}),
+            cause=step.cause,
+            traceparent=step.contact.traceparent,
+            person=step.customer_id,
+            personal=CustomerPersonal(handles=(step.handle.value,), handle_scope=step.handle.scope),
+        )
+    ]
 
 
 def _call(step: CallWord) -> list[Draft[Fact]]:

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import delivery
 from services.intake.domain.calls import Call
+from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.decide import refs_of, word_id_of
-from services.intake.domain.plan import CallWord, NewCustomer, NewMessage, NewTicket, Plan, SentTold
-from services.intake.domain.tell import attachments_of
+from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold
+from services.intake.domain.tell import attachments_of, channel_of
 from shared import db
 from shared.events.base import derived_id
 from shared.ticket import Ticket
@@ -37,15 +38,15 @@ PLACE = """
         INSERT INTO intake.ref (inbox, value, ticket_id)
         SELECT * FROM unnest($19::text[], $20::text[], $21::text[]) ON CONFLICT DO NOTHING
     ), confirmations AS (
-        INSERT INTO intake.delivery (message_id, ticket_id, customer_id, language, kind, channel, due_at, created_at)
-        SELECT *, 'confirmation', 'email', $22::timestamptz, $1::timestamptz
-        FROM unnest($23::text[], $24::text[], $25::text[], $26::text[])
+        INSERT INTO intake.delivery (message_id, ticket_id, customer_id, language, channel, kind, due_at, created_at)
+        SELECT *, 'confirmation', $22::timestamptz, $1::timestamptz
+        FROM unnest($23::text[], $24::text[], $25::text[], $26::text[], $27::text[])
     )
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
                                 request, request_hash, human, opened, participant, media_type, body, received_at)
     SELECT *, $1::timestamptz FROM unnest(
-        $27::text[], $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::bytea[],
-        $36::boolean[], $37::boolean[], $38::boolean[], $39::text[], $40::bytea[])
+        $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::bytea[],
+        $37::boolean[], $38::boolean[], $39::boolean[], $40::text[], $41::bytea[])
     """
 FOLLOW = """
     UPDATE intake.ticket t SET followed_up_by = w.new_id
@@ -63,6 +64,11 @@ CALLS = """
 WORDS = """
     INSERT INTO intake.word (id, customer_id, media_type, body, received_at)
     SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
+    """
+REFUSES = """
+    UPDATE intake.handle h SET refuses = array_remove(h.refuses, $1::text) || CASE WHEN w.given THEN '{}' ELSE ARRAY[$1::text] END
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::boolean[]) AS w(kind, scope, value, given)
+    WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
     """
 TOLD = """
     UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
@@ -86,10 +92,11 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
 
 async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
     """Everything of a plan. `stories` are those of the tickets it opens."""
-    if not all(isinstance(step, SentTold) for step in plan.steps):
+    if not all(isinstance(step, SentTold | ConsentSaid) for step in plan.steps):
         await _place(conn, plan, stories, now)
     await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
     await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
+    await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
 
 
 async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
@@ -105,7 +112,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         *_columns(5, [handle for step in customers for handle in _handle(step)]),
         *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
         now + delivery.PROMISE_WAIT,
-        *_columns(4, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
+        *_columns(5, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
         *_columns(14, [_message(step) for step in messages]),
     )
     await _follow(conn, opened)
@@ -140,7 +147,8 @@ def _handle(step: NewCustomer) -> list[tuple[object, ...]]:
 
 def _confirmation(ticket: NewTicket) -> tuple[object, ...]:
     """Due when the promised time is known or PROMISE_WAIT is over."""
-    return (ticket.confirmation_id, ticket.ticket_id, ticket.customer.customer_id, ticket.contact.language)
+    channel = confirmed_on(channel_of(ticket.contact))
+    return (ticket.confirmation_id, ticket.ticket_id, ticket.customer.customer_id, ticket.contact.language, channel)
 
 
 def _message(step: NewMessage) -> tuple[object, ...]:
@@ -197,4 +205,15 @@ async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: date
     last = {word.sent.message_id: word.sent.told for word in words}
     await db.fetch(conn, TOLD, *_columns(2, [(key, msgspec.json.encode(told)) for key, told in sorted(last.items())]))
     said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    await db.fetch(conn, WORDS, now, *_columns(4, said))
+
+
+async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], now: datetime) -> None:
+    if not words:
+        return
+    for channel in sorted({word.contact.channel for word in words}):
+        last = {word.handle: word.given for word in words if word.contact.channel == channel}
+        rows = [(handle.kind, handle.scope, handle.value, given) for handle, given in last.items()]
+        await db.fetch(conn, REFUSES, channel, *_columns(4, rows))
+    said = [(derived_id("word", w.cause), w.customer_id, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))

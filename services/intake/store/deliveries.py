@@ -47,6 +47,8 @@ CLAIM = """
     """
 DETAILS = """
     SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs,
+           EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.value = m.handle
+                   AND d.channel = ANY(h.refuses)) AS opted_out,
            (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
               -- Those on their way before it count too: a burst is claimed together.
               AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
@@ -86,6 +88,7 @@ class Claimed:
     inbox: str
     handle_kind: str | None
     handle: str | None
+    opted_out: bool
     refs: tuple[str, ...]
     looping: bool
 
@@ -141,6 +144,7 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
                 inbox=more["inbox"],
                 handle_kind=more["handle_kind"],
                 handle=more["handle"],
+                opted_out=more["opted_out"],
                 refs=tuple(more["refs"] or ()),
                 looping=row["kind"] == "confirmation" and more["confirmations"] >= CONFIRMATIONS_PER_PERSON,
             )

@@ -16,6 +16,7 @@ from services.intake.domain.decide import conversation_of, message_id_of, refs_o
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
 from services.intake.domain.words import Sent, Told
 from shared import db
+from shared.events.base import derived_id
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
@@ -66,6 +67,10 @@ SENT = """
     SELECT message_id, ticket_id, customer_id, channel, attempts, provider_ref, told FROM intake.delivery
     WHERE message_id = ANY($1::text[]) OR provider_ref = ANY($2::text[]) ORDER BY message_id FOR UPDATE
     """
+REFUSING = """
+    SELECT h.kind, h.scope, h.value, unnest(h.refuses) FROM unnest($1::text[], $2::text[], $3::text[]) AS w(kind, scope, value)
+    JOIN intake.handle h USING (kind, scope, value)
+    """
 WORDS = "SELECT id FROM intake.word WHERE id = ANY($1::text[])"
 
 
@@ -94,6 +99,9 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     words = [contact for contact in contacts if isinstance(contact, DeliveryWord)]
     if words:
         await _sent(conn, words, known)
+    asking = [contact for contact in contacts if isinstance(contact, InboundMessage) and contact.consent is not None]
+    if asking:
+        await _consents(conn, asking, known)
     wanted = {ticket_id for c in contacts if isinstance(c, InboundMessage) for ticket_id in c.tokens}
     wanted.update(known.refs.values(), known.conversations.values(), (call.ticket_id for call in known.calls.values()))
     wanted.update(sent.ticket_id for sent in known.sent.values())
@@ -198,6 +206,16 @@ async def _sent(conn: AsyncConnection, words: Sequence[DeliveryWord], known: Kno
             known.sent[ref] = sent
     if known.sent:
         known.words.update(row["id"] for row in await db.fetch(conn, WORDS, [word_id_of(word) for word in words]))
+
+
+async def _consents(conn: AsyncConnection, asking: Sequence[InboundMessage], known: Known) -> None:
+    """Who of those that speak of it refuses messages, on which channel; and which of their words were heard before."""
+    handles = list({one.handle for one in asking if one.handle is not None})
+    columns = [h.kind for h in handles], [h.scope for h in handles], [h.value for h in handles]
+    for kind, scope, value, channel in await db.fetch(conn, REFUSING, *columns):
+        known.refusing.add((Handle(kind, value, scope), channel))
+    names = [derived_id("word", f"{one.namespace}:{one.dedup_key}") for one in asking]
+    known.words.update(row["id"] for row in await db.fetch(conn, WORDS, names))
 
 
 async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -> dict[str, Ticket]:

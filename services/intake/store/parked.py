@@ -11,8 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db
 from shared.events.base import Channel
 
-Way = Literal["smtp", "twilio_sms", "twilio_voice", "twilio_status"]
-CHANNELS: dict[str, Channel] = {"smtp": "email", "twilio_sms": "sms", "twilio_voice": "phone", "twilio_status": "phone"}
+Way = Literal["smtp", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status"]
+CHANNELS: dict[str, Channel] = {
+    "smtp": "email",
+    "twilio_sms": "sms",
+    "twilio_sms_status": "sms",
+    "twilio_voice": "phone",
+    "twilio_status": "phone",
+}
 
 PARK = """
     INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body)

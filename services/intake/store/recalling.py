@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
+from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.decide import LETTERS
 from services.intake.domain.words import Told, recalled
 from services.intake.recalled import Ended, Heard, Opened, Written
@@ -34,6 +35,14 @@ HANDLES = sa.text(
     INSERT INTO intake.handle (kind, scope, value, id, customer_id)
     SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
                          CAST(:owners AS text[])) ON CONFLICT DO NOTHING
+    """
+)
+REFUSES = sa.text(
+    """
+    UPDATE intake.handle h
+    SET refuses = array_remove(h.refuses, CAST(:channel AS text))
+        || CASE WHEN :given THEN '{}' ELSE ARRAY[CAST(:channel AS text)] END
+    WHERE h.customer_id = :customer_id AND h.scope = :scope AND h.value = :value
     """
 )
 TICKETS = sa.text(
@@ -76,9 +85,9 @@ REFS = sa.text(
 CONFIRMATIONS = sa.text(
     """
     INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)
-    SELECT id, ticket, customer, 'confirmation', 'email', language, at, at
-    FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:languages AS text[]),
-                CAST(:times AS timestamptz[])) AS c(id, ticket, customer, language, at)
+    SELECT id, ticket, customer, 'confirmation', channel, language, at, at
+    FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
+                CAST(:languages AS text[]), CAST(:times AS timestamptz[])) AS c(id, ticket, customer, channel, language, at)
     ON CONFLICT DO NOTHING
     """
 )
@@ -158,6 +167,16 @@ class NewTicket(NamedTuple):
     story: Ticket
 
 
+class Consent(NamedTuple):
+    """Whether messages may come to an address or number of a customer on a channel."""
+
+    customer_id: str
+    scope: str
+    value: str
+    channel: str
+    given: bool
+
+
 class Person(NamedTuple):
     """A customer to write, where there is none of this id."""
 
@@ -190,6 +209,12 @@ async def people(conn: AsyncConnection, persons: Sequence[Person], handles: Sequ
         columns = zip(*handles, strict=True)
         names = ("kinds", "scopes", "values", "handle_ids", "owners")
         await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))
+
+
+async def consents(conn: AsyncConnection, told: Sequence[Consent]) -> None:
+    """Which handles of a person refuse messages, in the order in which it was said."""
+    for one in told:
+        await conn.execute(REFUSES, one._asdict())
 
 
 async def insert(conn: AsyncConnection, tickets: Sequence[NewTicket], rested: Sequence[datetime | None], now: datetime) -> None:
@@ -268,6 +293,7 @@ async def confirmations(conn: AsyncConnection, wanted: Sequence[tuple[str, str, 
             ids=[confirmation_id for confirmation_id, _, _ in wanted],
             tickets=[ticket_id for _, ticket_id, _ in wanted],
             customers=[one.fact.customer_id for _, _, one in wanted],
+            channels=[confirmed_on(one.fact.channel) for _, _, one in wanted],
             languages=[one.fact.language for _, _, one in wanted],
             times=[one.at for _, _, one in wanted],
         )

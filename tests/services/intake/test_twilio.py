@@ -185,7 +185,7 @@ async def rest_api() -> AsyncIterator[tuple[Rest, str]]:
 
 
 async def _answered_sms(world: World) -> None:
-    await world.inbox("sms", channel="sms", address="+40312295500", region="RO")
+    await world.inbox("sms", channel="sms", address="+40312295500", region="RO", confirm=False)
     await sms(world)
     [received] = await world.events(MessageReceived)
     await world.reply(received.key, received.data.customer_id, "Coletul ajunge mâine.", "sms")
@@ -195,7 +195,10 @@ async def test_a_reply_goes_out_as_sms_from_the_number_that_was_written_to(datab
     async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
         await _answered_sms(world)
         assert await world.sender.send_due() == 1
-        assert rest.posted == [{"To": "+40721234567", "From": "+40312295500", "Body": "Coletul ajunge mâine."}]
+        [reply] = await world.reply_ids()
+        callback = f"{PUBLIC}/v1/providers/twilio/sms/status?message={reply}"
+        sent = {"To": "+40721234567", "From": "+40312295500", "Body": "Coletul ajunge mâine.", "StatusCallback": callback}
+        assert rest.posted == [sent]
         assert (await world.events(MessageDelivered))[0].data.provider_ref == "SM99"
 
 

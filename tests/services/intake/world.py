@@ -150,6 +150,12 @@ class World:
         assert await self.say(ticket_id, fact, start=seq, seen=Position(1, 99)) == []
         return message_id
 
+    async def reply_ids(self) -> list[str]:
+        """The replies that were asked for."""
+        async with db.transaction(self.parts.engine) as conn:
+            found = await conn.execute(sa.text("SELECT message_id FROM intake.delivery WHERE kind = 'reply' ORDER BY n"))
+            return list(found.scalars())
+
     def ticker(self) -> Ticker:
         return Ticker(self.settings, self.parts.engine, self.parts.outbox)
 

@@ -29,7 +29,9 @@ class Twilio:
 
     async def deliver(self, tried_since: datetime | None) -> object:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self.answer)) as client:
-            return await send(client, ACCOUNT, "+1", "+2", "We are on it.", channel="sms", tried_since=tried_since)
+            return await send(
+                client, ACCOUNT, "+1", "+2", "We are on it.", channel="sms", tried_since=tried_since, callback="https://us/"
+            )
 
 
 async def test_an_attempt_that_got_through_is_not_made_again() -> None:

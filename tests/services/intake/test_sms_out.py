@@ -1,0 +1,142 @@
+"""What becomes of text messages that go out: Twilio's word on each, STOP and START, and the short confirmation."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
+from shared import db
+from shared.events.message import ConfirmationSent, MessageDelivered, MessageFailed, MessageRead, MessageReceived
+from shared.events.people import CustomerCreated, CustomerPersonal, CustomerProfileChanged
+from shared.events.ticket import TicketOpened
+from tests.services.intake.test_twilio import _answered_sms, post, rest_api, sms
+from tests.services.intake.world import World, process
+
+STATUS = "/v1/providers/twilio/sms/status"
+NUMBER = "+40312295500"
+
+
+async def told(world: World, message_id: str, status: str, **more: str) -> int:
+    """Twilio says what became of a message."""
+    fields = {"MessageSid": "SM99", "MessageStatus": status, "To": "+40721234567", "From": NUMBER, **more}
+    return (await post(world, f"{STATUS}?message={message_id}", fields)).status_code
+
+
+async def answers(world: World, text: str = "Revenim.", seq: int = 1) -> str:
+    """An agent answers the only ticket by SMS."""
+    received = (await world.events(MessageReceived))[0]
+    return await world.reply(received.key, received.data.customer_id, text, "sms", seq)
+
+
+async def test_words_of_twilio_come_in_any_order_and_often_and_a_late_one_takes_nothing_back(database: str) -> None:
+    async with rest_api() as (_, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        await world.sender.send_due()
+        [message_id] = await world.reply_ids()
+        for order in list(permutations(("queued", "sending", "sent", "delivered", "read")))[::24]:
+            for status in order:
+                assert await told(world, message_id, status) == 204
+        finals = [event.data.provider_ref for event in await world.events(MessageDelivered) if event.data.final]
+        assert finals == ["SM99"]
+        assert len(await world.events(MessageRead)) == 1
+        assert await world.count("parked_contact") == 0
+
+
+async def test_a_message_that_did_not_arrive_is_told_with_twilios_code_once(database: str) -> None:
+    async with rest_api() as (_, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        await world.sender.send_due()
+        [message_id] = await world.reply_ids()
+        for status in ("sent", "undelivered", "undelivered", "sent", "failed"):
+            assert await told(world, message_id, status, ErrorCode="30003") == 204
+        assert [event.data.code for event in await world.events(MessageFailed)] == ["twilio-30003"]
+
+
+async def test_a_status_is_believed_only_with_its_signature_and_kept_when_it_says_nothing_we_know(world: World) -> None:
+    forged = await post(world, f"{STATUS}?message=m", {"MessageSid": "SM1", "MessageStatus": "read"}, token="forged")
+    assert forged.status_code == 403
+    moved = await world.http.post(f"{STATUS}?message=other", content=b"MessageSid=SM1", headers={"X-Twilio-Signature": "AAAA"})
+    assert moved.status_code == 403
+    assert await told(world, "m", "teleported") == 204
+    assert await told(world, "of-nobody", "delivered") == 204
+    assert await world.count("parked_contact", "way = 'twilio_sms_status'") == 2
+
+
+async def test_who_writes_stop_gets_no_more_messages_until_start(database: str) -> None:
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await world.inbox("sms", channel="sms", address=NUMBER, confirm=False)
+        await sms(world)
+        for _ in range(2):
+            await sms(world, MessageSid="SM2", Body="Stop.")
+        await answers(world, "Revenim.", seq=1)
+        assert await world.sender.send_due() == 1
+        assert (rest.posted, [event.data.code for event in await world.events(MessageFailed)]) == ([], ["opted-out"])
+        await sms(world, MessageSid="SM3", Body="START")
+        await answers(world, "Aici suntem.", seq=2)
+        assert await world.sender.send_due() == 1
+        assert [sent["Body"] for sent in rest.posted] == ["Aici suntem."]
+        consents = await world.events(CustomerProfileChanged)
+        assert [event.data.consents for event in consents] == [{"sms": False}, {"sms": True}]
+        assert await world.opened(consents[0], CustomerPersonal) == CustomerPersonal(handles=("+40721234567",))
+        bodies = len(await world.events(MessageReceived))
+        assert bodies == 3, "in an open conversation it is a message too: the agent sees why nothing goes out"
+
+
+@pytest.mark.parametrize(("word", "said"), [("UNSUBSCRIBE", {}), ("הסר", {}), ("إلغاء", {}), ("x", {"OptOutType": "STOP"})])
+async def test_stop_of_a_stranger_is_heard_and_opens_no_ticket(world: World, word: str, said: dict[str, str]) -> None:
+    await sms(world, Body=word, **said)
+    await sms(world, Body=word, **said)
+    assert [event.data.consents for event in await world.events(CustomerProfileChanged)] == [{"sms": False}]
+    assert (len(await world.events(CustomerCreated)), await world.events(TicketOpened)) == (1, [])
+    assert await world.count("word", "body IS NOT NULL") == 1
+
+
+async def test_yes_and_help_are_messages_of_those_who_refused_nothing(world: World) -> None:
+    for sid, body in (("SM1", "Yes"), ("SM2", "HELP"), ("SM3", "start the return, please"), ("SM4", "Stop sending it to Ion")):
+        await sms(world, MessageSid=sid, Body=body, **({"OptOutType": "HELP"} if body == "HELP" else {}))
+    assert len(await world.events(MessageReceived)) == 4
+    assert await world.events(CustomerProfileChanged) == []
+
+
+async def test_who_refused_is_known_again_after_a_restore(world: World) -> None:
+    await sms(world, Body="STOP")
+    facts = [event for event in await world.log() if isinstance(event.data, OF_CUSTOMERS)]
+    await world.execute("DELETE FROM intake.handle")
+    await world.execute("DELETE FROM intake.customer")
+    async with db.transaction(world.parts.engine) as conn:
+        told = {facts[0].key: tuple(facts)}
+        await CustomersRecalled(world.parts.keys).save(conn, told, facts[0].time)
+    assert await world.count("handle", "refuses = '{sms}'") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("Where is my order? I ordered it two weeks ago", "Your ticket number is #100001."),
+        ("Unde este coletul meu? L-am comandat acum două săptămâni", "Tichetul are nr. #100001."),
+        ("איפה ההזמנה שלי? הזמנתי לפני שבועיים", "מספרה \u2068#100001\u2069."),
+        ("أين طلبي؟ لقد طلبته قبل أسبوعين", "رقمها \u2068#100001\u2069."),
+    ],
+)
+async def test_a_new_ticket_is_confirmed_by_a_short_text_in_the_language_of_its_first_message(
+    database: str, body: str, said: str
+) -> None:
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await world.inbox("sms", channel="sms", address=NUMBER, region="RO")
+        await sms(world, Body=body)
+        await sms(world, MessageSid="SM2", Body=body)
+        await world.execute("UPDATE intake.delivery SET due_at = now()")
+        assert await world.sender.send_due() == 1
+        [sent] = rest.posted
+        assert said in sent["Body"]
+        assert len(sent["Body"]) <= (160 if sent["Body"].isascii() else 70)
+        assert [event.data.channel for event in await world.events(ConfirmationSent)] == ["sms"]
+
+
+async def test_an_inbox_that_does_not_confirm_and_one_that_nobody_set_up_send_nothing(world: World) -> None:
+    await sms(world)
+    await world.inbox("sms", channel="sms", address=NUMBER, confirm=False)
+    await sms(world, MessageSid="SM2", From="+40721234568")
+    assert await world.count("delivery") == 0
