@@ -30,11 +30,12 @@ from shared.service import Resources, main, resources, run_until_stopped
 # So long may an agent's reply lie on the log before it goes out.
 LINGER_MS = 25
 PARTS = (contacts, twilio, forms, status, word_lists, admin)
+BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
 
 
 def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     """The HTTP application."""
-    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy)
+    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, BODY_BYTES)
     app.state.authenticator = intake.parts.authenticator
     app.state.intake = intake
     for part in PARTS:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.intake.channels import email, twilio_sms
-from services.intake.channels.language import direction_of
-from services.intake.domain import confirmation, delivery
-from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
-from services.intake.domain.inboxes import Inbox
-from services.intake.domain.short_texts import write_short
+from services.intake.carrying import Carrier
+from services.intake.domain import delivery
+from services.intake.domain.delivery import Accepted, NotNow, Outcome, Unknown
 from services.intake.domain.tokens import Signer
 from services.intake.domain.words import still_news
 from services.intake.inboxes import InboxBook
@@ -23,16 +19,12 @@ from services.intake.store import deliveries
 from services.intake.store.deliveries import Claimed
 from shared import db, telemetry
 from shared.clock import clock
-from shared.events.message import ReplyPersonal
 from shared.outbox import Outbox
-from shared.personal import Erased
 from shared.telemetry import log
 
 AT_ONCE = 20
 IDLE_SECONDS = 0.5
 BACK_OFF_SECONDS = 1.0
-MAIL_CHANNELS = frozenset({"email", "form"})
-TEXT_CHANNELS = frozenset({"sms", "whatsapp"})
 
 
 @dataclass(slots=True)
@@ -65,6 +57,10 @@ class Sender:
     http: httpx.AsyncClient
     wake: asyncio.Event
     _pause: float = field(default=IDLE_SECONDS)
+    _carrier: Carrier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._carrier = Carrier(self.settings, self.engine, self.outbox.keys, self.inboxes, self.signer, self.http)
 
     @property
     def _lease_seconds(self) -> float:
@@ -104,7 +100,7 @@ class Sender:
         with telemetry.span(f"deliver {claimed.delivery.kind}"):
             try:
                 async with asyncio.timeout(self.settings.intake_attempt_seconds):
-                    outcome = await self._send(claimed)
+                    outcome = await self._carrier.carry(claimed)
             except TimeoutError:
                 outcome = Unknown("attempt-timed-out")
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one delivery, it must not stop the others
@@ -132,108 +128,3 @@ class Sender:
         self.outbox.wake.set()
         if verdict.state == "failed":
             log().warning("delivery given up", message_id=claimed.delivery.message_id, outcome=type(outcome).__name__)
-
-    async def _send(self, claimed: Claimed) -> Outcome:
-        if claimed.delivery.kind == "confirmation":
-            return await self._confirm(claimed)
-        text = await self._text(claimed)
-        if isinstance(text, Refused):
-            return text
-        if claimed.delivery.channel in MAIL_CHANNELS:
-            return await self._mail(claimed, text)
-        if claimed.delivery.channel in TEXT_CHANNELS:
-            return await self._message(claimed, text.text)
-        return Refused("channel-cannot-send", f"nothing is set up to send on channel {claimed.delivery.channel}")
-
-    async def _text(self, claimed: Claimed) -> ReplyPersonal | Refused:
-        if claimed.sealed is None or claimed.event_id is None:
-            return Refused("empty", "the reply has no text")
-        async with db.transaction(self.engine) as conn:
-            await self.outbox.keys.load(conn, [claimed.sealed.customer_id])
-            opened = self.outbox.keys.open(claimed.sealed, ReplyPersonal, claimed.event_id)
-        if isinstance(opened, Erased):
-            return Refused("erased", "the customer's data was erased")
-        return opened if opened.text else Refused("empty", "the reply has no text")
-
-    async def _confirm(self, claimed: Claimed) -> Outcome:
-        if claimed.looping:
-            return Refused("loop-cap", "too many confirmations to one person")
-        if claimed.delivery.channel in TEXT_CHANNELS:
-            return await self._confirm_shortly(claimed)
-        if claimed.handle is None or claimed.handle_kind != "email":
-            return Refused("no-address", "no e-mail address")
-        inbox = self._inbox(claimed)
-        language = confirmation.language_for(claimed.delivery.language, inbox.language)
-        link = f"{self.settings.public_url}/status/{self.signer.status_token(claimed.delivery.ticket_id)}"
-        promised_by = claimed.delivery.promised_by
-        written = confirmation.write(claimed.number, link, language, promised_by, self.settings.intake_zone)
-        mail = self._outgoing(claimed, inbox, claimed.handle, written.subject, written.text, automatic=True)
-        return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))
-
-    async def _confirm_shortly(self, claimed: Claimed) -> Outcome:
-        inbox = self.inboxes.current.by_id.get(claimed.inbox)
-        language = confirmation.language_for(claimed.delivery.language, inbox.language if inbox else "en")
-        promised_by = claimed.delivery.promised_by
-        return await self._message(claimed, write_short(claimed.number, language, promised_by, self.settings.intake_zone))
-
-    async def _mail(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
-        if claimed.handle is None or claimed.handle_kind != "email":
-            return Refused("no-address", "no e-mail address of the customer is known on this ticket")
-        subject = email.reply_subject(reply.subject or claimed.subject or f"#{claimed.number}")
-        mail = self._outgoing(claimed, self._inbox(claimed), claimed.handle, subject, reply.text, automatic=False)
-        return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))
-
-    async def _message(self, claimed: Claimed, text: str) -> Outcome:
-        if claimed.opted_out:
-            return Refused(twilio_sms.OPTED_OUT, "the customer wants no more messages on this channel")
-        account = self.settings.twilio_account
-        inbox = self.inboxes.current.by_id.get(claimed.inbox)
-        if account is None:
-            return Refused("not-set-up", "set PATCHBAY_INTAKE_TWILIO_ACCOUNT and its tokens to send messages")
-        if inbox is None or claimed.handle is None:
-            return Refused("no-number", "configure the inbox with its number, and answer somebody who has one")
-        return await twilio_sms.send(
-            self.http,
-            account,
-            inbox.address,
-            claimed.handle,
-            text,
-            channel=claimed.delivery.channel,
-            tried_since=claimed.created_at if claimed.uncertain else None,
-            callback=f"{self.settings.public_url}/v1/providers/twilio/sms/status?message={claimed.delivery.message_id}",
-        )
-
-    def _inbox(self, claimed: Claimed) -> Inbox:
-        """The e-mail inbox to write from: the ticket's own, else the first one."""
-        book = self.inboxes.current
-        own = book.by_id.get(claimed.inbox)
-        language = own.language if own else "en"
-        mail = [inbox for inbox in (own, *book.by_id.values()) if inbox is not None and inbox.channel == "email"]
-        chosen = mail[0] if mail else Inbox("email", "email", self.settings.intake_mail_from)
-        return Inbox(chosen.id, "email", chosen.address, language)
-
-    def _outgoing(
-        self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str, *, automatic: bool
-    ) -> email.Outgoing:
-        one = claimed.delivery
-        written = confirmation.language_for(one.language, inbox.language) if automatic else one.language
-        return email.Outgoing(
-            message_ref=self.signer.message_ref(one.message_id, one.ticket_id, inbox.address.rpartition("@")[2]),
-            sender=inbox.address,
-            recipient=recipient,
-            reply_to=self.signer.reply_address(one.ticket_id, inbox.address),
-            subject=subject,
-            text=text,
-            language=written,
-            direction=direction_of(text, written),
-            at=_sent_at(),
-            loop_mark=self.signer.loop_mark(),
-            refs=claimed.refs,
-            sender_name=self.settings.intake_sender_name,
-            automatic=automatic,
-        )
-
-
-def _sent_at() -> datetime:
-    """For the Date header, which decides nothing."""
-    return datetime.now(UTC)

@@ -49,7 +49,8 @@ class IntakeSettings(Settings):
     intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute; 0: as many as come")
     intake_webhook_secrets: SecretStr = Field(
         SecretStr(""),
-        description="secrets of signed forms by inbox: contact=whsec_…,whsec_…;shop=whsec_… (any of several verifies)",
+        description="secrets by inbox, of signed forms and of webhooks that replies are posted to:"
+        " contact=whsec_…,whsec_…;shop=whsec_… (any of several verifies, all of them sign)",
     )
     intake_webhook_secrets_file: Path | None = Field(None, description="file with them, an inbox a line, instead of the variable")
     intake_parked_days: int = Field(30, ge=1, description="how long what could not be read is kept")

@@ -187,7 +187,8 @@ class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     """One of our own addresses, numbers or forms, and how it is confirmed.
 
     Of forms: `origins` are the web sites that may post it from a browser (none: any), `guard` is what a submission must bring:
-    nothing, a token of ours, or the signature of a server.
+    nothing, a token of ours, or the signature of a server. `webhook`: where replies to its customers are posted, for a
+    connector to carry on.
     """
 
     TYPE: ClassVar[str] = "inbox.configured.v1"
@@ -199,6 +200,7 @@ class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     partner_id: str | None = None
     origins: tuple[str, ...] = ()
     guard: FormGuard = "open"
+    webhook: str | None = None
 
 
 class WordListConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):

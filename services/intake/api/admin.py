@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -10,8 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.api.edge import Intake, Parts
-from services.intake.channels import mime
+from services.intake.channels import generic, mime
 from services.intake.store import config, erasure, known, payloads
+from services.intake.store.payloads import Payload
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
@@ -33,6 +35,8 @@ class InboxBody(BaseModel):
     Of forms: `origins` are the web sites that may post it from a browser, such as `https://www.example.com` (none: any);
     `guard` is what a submission must bring: nothing (`open`), a token of `GET /v1/forms/{form}/token`, or the `signature` of a
     server (Standard Webhooks, with a secret of PATCHBAY_INTAKE_WEBHOOK_SECRETS).
+
+    `webhook`: replies to customers of this inbox are posted there, signed in the same way, for a connector to carry on.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +50,7 @@ class InboxBody(BaseModel):
     effective_from: AwareDatetime | None = None
     origins: Annotated[tuple[Origin, ...], Field(max_length=50)] = ()
     guard: FormGuard = "open"
+    webhook: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=2000)] | None = None
 
 
 class InboxShown(InboxBody):
@@ -120,6 +125,7 @@ def _configured(inbox_id: str, body: InboxBody, version: int, effective_from: da
         partner_id=body.partner_id,
         origins=body.origins,
         guard=body.guard,
+        webhook=body.webhook,
     )
 
 
@@ -136,6 +142,7 @@ def _shown(stored: InboxConfigured) -> InboxShown:
         partner_id=stored.partner_id,
         origins=stored.origins,
         guard=stored.guard,
+        webhook=stored.webhook,
     )
 
 
@@ -158,9 +165,18 @@ async def get_attachment(
     if not caller.may("supervisor") and (holder is None or holder != caller.agent_id):
         detail = "You have no ticket with such a file. If you just accepted it, try again in a second. A supervisor may see all."
         raise Problem(403, "forbidden", detail)
-    if found is None or found.body is None:
+    if found is None:
         return _download(None, "")
-    return _download(mime.file_content(found.body, found.part), found.media_type)
+    return _download(await asyncio.to_thread(_content, found), found.media_type)
+
+
+def _content(found: Payload) -> bytes | None:
+    """The file within what came in. Raises LookupError when it is not there."""
+    if found.body is None:
+        return None
+    if found.carrier_type == generic.MEDIA_TYPE:
+        return generic.file_content(found.body, found.part)
+    return mime.file_content(found.body, found.part)
 
 
 def _download(body: bytes | None, media_type: str) -> Response:

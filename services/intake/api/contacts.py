@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -24,6 +27,8 @@ from shared.idempotency import MAX_KEY, check_key, request_hash
 
 router = APIRouter()
 LIST_CAP = 500
+LARGE_BYTES = 256 * 1024
+Read = TypeVar("Read")
 _BODY = TypeAdapter(ContactBody)
 _connector = requires("intake:write")
 _SCHEMA = {
@@ -64,7 +69,7 @@ async def post_contacts(request: Request) -> Response:
         check_key(idempotency_key)
     if body.lstrip()[:1] == b"[":
         return await _several(intake, caller, idempotency_key, body)
-    contact = _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), "")
+    contact = await _apart(body, lambda: _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), ""))
     try:
         placement = await intake.take(contact)
     except NotTaken:
@@ -79,16 +84,13 @@ def _answer(placement: Placement, idempotency_key: str | None) -> Response:
     return Response(msgspec.json.encode(accepted(placement)), 201, headers, "application/json")
 
 
+async def _apart(body: bytes, read: Callable[[], Read]) -> Read:
+    """Read a large body off the event loop."""
+    return await asyncio.to_thread(read) if len(body) > LARGE_BYTES else read()
+
+
 async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
-    items = _items(body)
-    digest = request_hash("contacts", body)
-    taken: list[InboundMessage | Problem] = []
-    for index, item in enumerate(items):
-        try:
-            raw = json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
-            taken.append(_contact(intake, caller, key, raw, digest, f"[{index}]"))
-        except Problem as problem:
-            taken.append(problem)
+    taken = await _apart(body, lambda: _listed(intake, caller, key, body))
     traceparent = telemetry.current_traceparent()
     contacts = [replace(one, traceparent=traceparent) for one in taken if isinstance(one, InboundMessage)]
     try:
@@ -103,6 +105,18 @@ async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes)
     return Response(
         json.dumps({"results": [_as_json(result) for result in results]}, ensure_ascii=False), 200, None, "application/json"
     )
+
+
+def _listed(intake: Intake, caller: Caller, key: str | None, body: bytes) -> list[InboundMessage | Problem]:
+    items, digest = _items(body), request_hash("contacts", body)
+    taken: list[InboundMessage | Problem] = []
+    for index, item in enumerate(items):
+        try:
+            raw = json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
+            taken.append(_contact(intake, caller, key, raw, digest, f"[{index}]"))
+        except Problem as problem:
+            taken.append(problem)
+    return taken
 
 
 def _fate(placed: Placement | BaseException, key: str | None) -> Placement | Problem:

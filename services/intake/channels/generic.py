@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, EncodedBytes, Field
+from pydantic_core import PydanticCustomError
 
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
-from services.intake.domain.contacts import NO_LABELS, REFS_CAP, Handle, InboundMessage, Labels, RequestName
+from services.intake.domain.contacts import NO_LABELS, REFS_CAP, Handle, InboundFile, InboundMessage, Labels, RequestName
 from services.intake.domain.decide import LETTERS
 from services.intake.domain.inboxes import Inboxes
 from shared.events.base import Channel, Priority, cut_text
@@ -18,6 +21,9 @@ from shared.events.message import Origin
 from shared.events.people import HandleKind
 
 PROVIDER = "generic"
+MEDIA_TYPE = "application/json"
+FILES_CAP = 20
+FILE_BYTES = 10 * 2**20
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -30,6 +36,38 @@ class HandleBody(BaseModel):
     kind: HandleKind
     value: Annotated[str, Field(min_length=1, max_length=handles.HANDLE_LIMIT)]
     scope: Annotated[str, Field(max_length=200)] = ""
+
+
+class StrictBase64:
+    """Base64 as pydantic's own reads it, but what is none is refused rather than read as something else."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> bytes:
+        """Raises PydanticCustomError."""
+        try:
+            return base64.b64decode(data, validate=True)
+        except ValueError:
+            raise PydanticCustomError("base64_decode", "is no base64") from None
+
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        """The other way."""
+        return base64.b64encode(value)
+
+    @classmethod
+    def get_json_format(cls) -> Literal["base64"]:
+        """For the contract."""
+        return "base64"
+
+
+class AttachmentBody(BaseModel):
+    """A file: its name, its type and its content as base64 (RFC 4648, 4)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(max_length=1000)] = ""
+    media_type: Annotated[str, Field(pattern=r"^[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}$")] = "application/octet-stream"
+    content: Annotated[bytes, EncodedBytes(encoder=StrictBase64), Field(max_length=FILE_BYTES)]
 
 
 class ContactBody(BaseModel):
@@ -52,6 +90,15 @@ class ContactBody(BaseModel):
     topic: Label | None = None
     product: Label | None = None
     tags: Annotated[tuple[Label, ...], Field(max_length=20)] = ()
+    attachments: Annotated[tuple[AttachmentBody, ...], Field(max_length=FILES_CAP)] = ()
+
+
+def file_content(raw: bytes, index: int) -> bytes:
+    """The content of the file at `index` of a posted contact. Raises LookupError when there is none."""
+    posted = json.loads(raw).get("attachments", [])
+    if index >= len(posted):
+        raise LookupError(f"no attachment {index}")
+    return base64.b64decode(posted[index]["content"])
 
 
 class UnusableHandle(ValueError):
@@ -68,7 +115,8 @@ def parse(
     handle = _handle(body.handle, inbox.region if inbox else None)
     priority: Priority = body.priority
     plain = priority == 2 and body.topic is None and body.product is None and not body.tags
-    content = [body.channel, body.inbox, handle.key if handle else "", body.subject, body.text]
+    files = _files(body) if body.attachments else ()
+    content = [body.channel, body.inbox, handle.key if handle else "", body.subject, body.text, *(f.sha256 for f in files)]
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=f"{body.inbox}:{clean_line(body.id)}" if body.id is not None else f"{caller}/{unnamed}",
@@ -83,6 +131,7 @@ def parse(
         language=language,
         direction=direction_of(text, language),
         origin=body.origin,
+        files=files,
         provider_time=body.sent_at,
         reply_refs=tuple(clean_line(ref) for ref in body.in_reply_to),
         message_ref=clean_line(body.id) if body.id is not None and body.channel in LETTERS else None,
@@ -91,6 +140,14 @@ def parse(
         labels=NO_LABELS if plain else Labels(priority, body.topic, body.product, body.tags),
         partner_id=inbox.partner_id if inbox else None,
         raw=raw,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _files(body: ContactBody) -> tuple[InboundFile, ...]:
+    return tuple(
+        InboundFile(part, clean_line(one.name), one.media_type, len(one.content), hashlib.sha256(one.content).hexdigest())
+        for part, one in enumerate(body.attachments)
     )
 
 

@@ -23,6 +23,7 @@ Kind = Literal["reply", "confirmation"]
 
 # Seconds to wait after the first, second, … attempt that did not succeed; after the last of them it has failed.
 BACK_OFF_SECONDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800)
+LONGEST_WAIT_SECONDS = 86_400  # whatever a provider says
 PROMISE_WAIT = timedelta(seconds=1)  # how long a confirmation waits for the promised time
 CONFIRMATIONS_PER_PERSON = 5  # in LOOP_WINDOW; two machines that confirm each other stop here
 LOOP_WINDOW = timedelta(minutes=10)
@@ -52,9 +53,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """It was certainly not taken, but may be later."""
+    """It was certainly not taken, but may be later; not sooner than `after_seconds`, if they said so."""
 
     code: str
+    after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
         case NotNow(code) | Unknown(code):
             if delivery.attempts > len(BACK_OFF_SECONDS):
                 return Verdict("failed", None, (_failed(delivery, code, "gave up after many attempts"),))
-            wait = timedelta(seconds=BACK_OFF_SECONDS[delivery.attempts - 1])
+            told = min(outcome.after_seconds, LONGEST_WAIT_SECONDS) if isinstance(outcome, NotNow) else 0.0
+            wait = timedelta(seconds=max(BACK_OFF_SECONDS[delivery.attempts - 1], told))
             facts = (_uncertain(delivery, delivery.attempts),) if isinstance(outcome, Unknown) else ()
             return Verdict("waiting", now + wait, facts)
 

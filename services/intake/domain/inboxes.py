@@ -15,6 +15,7 @@ class Inbox:
     """One of ours. `region` reads telephone numbers written without `+`; `confirm`: new tickets are confirmed by e-mail.
 
     Of forms: `origins` may post it from a browser (none: any), and a submission must bring what `guard` says.
+    `webhook`: replies are posted there, for a connector to carry on.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Inbox:
     partner_id: str | None = None
     origins: tuple[str, ...] = ()
     guard: FormGuard = "open"
+    webhook: str | None = None
 
 
 def address_key(channel: Channel, address: str) -> str:

@@ -39,6 +39,7 @@ async def inboxes(conn: AsyncConnection) -> Inboxes:
             partner_id=config.partner_id,
             origins=config.origins,
             guard=config.guard,
+            webhook=config.webhook,
         )
         for config in configs
     )

@@ -46,9 +46,12 @@ CLAIM = """
               d.sealed, d.has_files, d.created_at, due.state = 'sending' AS interrupted
     """
 DETAILS = """
-    SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs,
-           EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.value = m.handle
+    SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs, l.last_ref,
+           -- Only numbers are refused, and they have no scope.
+           EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle
                    AND d.channel = ANY(h.refuses)) AS opted_out,
+           (SELECT min(h.scope) FROM intake.handle h
+            WHERE h.customer_id = d.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
            (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
               -- Those on their way before it count too: a burst is claimed together.
               AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
@@ -61,6 +64,8 @@ DETAILS = """
                        FROM (SELECT message_ref, received_at FROM intake.message m
                              WHERE m.ticket_id = d.ticket_id AND m.message_ref LIKE '<%'
                              ORDER BY received_at DESC LIMIT 10) m) r ON true
+    LEFT JOIN LATERAL (SELECT message_ref AS last_ref FROM intake.message m WHERE m.ticket_id = d.ticket_id
+                       ORDER BY received_at DESC LIMIT 1) l ON true
     WHERE d.message_id = ANY($1::text[])
     """
 RECORD = """
@@ -88,6 +93,8 @@ class Claimed:
     inbox: str
     handle_kind: str | None
     handle: str | None
+    handle_scope: str
+    last_ref: str | None
     opted_out: bool
     refs: tuple[str, ...]
     looping: bool
@@ -144,6 +151,8 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
                 inbox=more["inbox"],
                 handle_kind=more["handle_kind"],
                 handle=more["handle"],
+                handle_scope=more["scope"] or "",
+                last_ref=more["last_ref"],
                 opted_out=more["opted_out"],
                 refs=tuple(more["refs"] or ()),
                 looping=row["kind"] == "confirmation" and more["confirmations"] >= CONFIRMATIONS_PER_PERSON,

@@ -12,7 +12,8 @@ from shared.ticket import Ticket
 
 RAW = sa.text("SELECT media_type, body FROM intake.message WHERE id = :id")
 ATTACHMENT = sa.text(
-    "SELECT a.part, a.media_type, m.body, t.story FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id"
+    "SELECT a.part, a.media_type, m.media_type AS carrier_type, m.body, t.story"
+    " FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id"
     " JOIN intake.ticket t ON t.id = m.ticket_id WHERE a.id = :id"
 )
 _stories = msgspec.json.Decoder(Ticket)
@@ -22,13 +23,14 @@ FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now
 @dataclass(frozen=True, slots=True)
 class Payload:
     """A payload; its body is None after the person was erased. `part` is where in it a file stands; `agent_id` is who has its
-    ticket, as far as intake has heard.
+    ticket, as far as intake has heard; `carrier_type` is the type of the payload, where `media_type` is that of the file.
     """
 
     media_type: str
     body: bytes | None
     part: int = 0
     agent_id: str | None = None
+    carrier_type: str = ""
 
 
 async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
@@ -40,7 +42,9 @@ async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
 async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | None:
     """The mail in which a file stands."""
     row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
-    return Payload(row.media_type, row.body, row.part, _stories.decode(row.story).routing.agent_id) if row else None
+    if row is None:
+        return None
+    return Payload(row.media_type, row.body, row.part, _stories.decode(row.story).routing.agent_id, row.carrier_type)
 
 
 async def forget_parked(conn: AsyncConnection, days: int) -> None:

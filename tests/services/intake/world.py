@@ -75,6 +75,13 @@ class World:
         answer = await self.http.put(f"/v1/inboxes/{inbox_id}", json=config, headers=await self.key("admin"))
         assert answer.status_code == 200, answer.text
 
+    async def inbox_changed(self, inbox_id: str, **config: object) -> None:
+        """Change an inbox through the API."""
+        headers = await self.key("admin")
+        etag = (await self.http.get(f"/v1/inboxes/{inbox_id}", headers=headers)).headers["etag"]
+        answer = await self.http.put(f"/v1/inboxes/{inbox_id}", json=config, headers={**headers, "If-Match": etag})
+        assert answer.status_code == 200, answer.text
+
     async def log(self) -> list[Event[Fact]]:
         """What was published, in order."""
         async with db.transaction(self.parts.engine) as conn:

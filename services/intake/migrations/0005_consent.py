@@ -4,8 +4,8 @@ from alembic import op
 
 from shared.db import run_script
 
-revision = "intake_0004"
-down_revision = "intake_0003"
+revision = "intake_0005"
+down_revision = "intake_0004"
 
 
 def upgrade() -> None:
