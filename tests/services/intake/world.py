@@ -5,7 +5,7 @@ import base64
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -59,6 +59,7 @@ class World:
     sender: Sender
     to_send: asyncio.Event
     offset: int = 0
+    connector: dict[str, str] = field(default_factory=dict)
 
     @property
     def signer(self) -> Signer:
