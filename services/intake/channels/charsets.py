@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
 
 from charset_normalizer import from_bytes
 
@@ -64,7 +65,7 @@ def text_from(data: bytes, charset: str, spent: Spent | None = None) -> str:
     name = charset.strip("\"' ").lower()
     for candidate in (CHARSETS.get(name, name), "utf-8"):
         try:
-            if normalize_encoding(candidate) in _CODECS:
+            if _is_charset(candidate):
                 return data.decode(candidate)
         except (LookupError, UnicodeError, ValueError):
             continue
@@ -74,6 +75,11 @@ def text_from(data: bytes, charset: str, spent: Spent | None = None) -> str:
     # Few letters beyond ASCII are accents of a western text, and too few to guess from; many are another script.
     guess = from_bytes(data[:LOOK_AT]).best() if high * 4 > len(data[:LOOK_AT]) and spent.may_guess() else None
     return data.decode(guess.encoding if guess else "cp1252", "replace")
+
+
+@lru_cache(maxsize=256)
+def _is_charset(name: str) -> bool:
+    return normalize_encoding(name) in _CODECS
 
 
 def decoded(value: str) -> str:

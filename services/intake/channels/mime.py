@@ -55,6 +55,7 @@ class Part(Message):
         self._kind: tuple[int, str] | None = None
         self._by_name: dict[str, list[str]] | None = None
         self._read: dict[str, list[str]] = {}
+        self._decoded: dict[str, str] = {}
 
     def values_of(self, name: str) -> list[str]:
         """The values of a header as they stand in the mail, the first VALUES_CAP; raw 8-bit bytes in the charset they look like.
@@ -71,6 +72,15 @@ class Part(Message):
         if name not in self._read:
             self._read[name] = [self._rescued(value) for value in raw[:VALUES_CAP]]
         return self._read[name]
+
+    def decoded(self, name: str) -> str:
+        """The first header of a name, decoded and kept; empty when missing. To be asked when the mail is parsed."""
+        values = self.values_of(name)
+        if not values:
+            return ""
+        if name not in self._decoded:
+            self._decoded[name] = decoded(values[0])
+        return self._decoded[name]
 
     def _rescued(self, value: str) -> str:
         return value if value.isascii() else text_from(value.encode("utf-8", "surrogateescape"), "utf-8", self.spent)
@@ -158,8 +168,7 @@ def parse(raw: bytes) -> Part:
 
 def header(mail: Part, name: str) -> str:
     """One header, decoded, unfolded; empty when missing."""
-    values = mail.values_of(name)
-    return decoded(values[0]) if values else ""
+    return mail.decoded(name)
 
 
 def raw_header(mail: Part, name: str) -> str:
