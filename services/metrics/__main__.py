@@ -24,7 +24,7 @@ from shared.service import main, resources, run_until_stopped
 from shared.settings import SettingsError
 
 # Figures are to be a second old at most.
-LINGER_MS = 200
+LINGER_MS = 100
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Figures from the log.")
 
 
