@@ -122,6 +122,10 @@ class KeyRing:
         """Have the keys of these customers at hand for `open` (one statement for those not cached). Raises WrongMasterKey."""
         await self._look_up(conn, customer_ids)
 
+    async def knows(self, conn: AsyncConnection, customer_id: str) -> bool:
+        """Whether there is such a customer who was not erased: everybody who ever came has a key."""
+        return (await self._look_up(conn, [customer_id])).get(customer_id) is not None
+
     async def seals(self, conn: AsyncConnection, customer_ids: Iterable[str]) -> Seals:
         """The keys to seal with in this transaction, made now for customers who never had one. Raises WrongMasterKey."""
         wanted = sorted(set(customer_ids))

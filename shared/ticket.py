@@ -17,12 +17,14 @@ from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, Position, Pri
 from shared.events.call import CallAnswered, CallReceived
 from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.ticket import (
+    RequestRefused,
     SpamMarked,
     SpamUnmarked,
     TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
     TicketCustomerChanged,
+    TicketExpelled,
     TicketMergedInto,
     TicketOpened,
     TicketPended,
@@ -32,22 +34,29 @@ from shared.events.ticket import (
     TicketReleased,
     TicketReopened,
     TicketResolved,
+    TicketSplit,
     TicketUnmerged,
     TicketWithdrawn,
 )
 
 Status = Literal["new", "open", "pending", "on_hold", "resolved", "closed"]
-Command = Literal["reply", "note", "resolve", "pend", "put_on_hold", "reopen", "assign", "queue", "prioritise", "close", "merge"]
+Command = Literal[
+    "reply", "note", "resolve", "pend", "put_on_hold", "reopen", "assign", "queue", "prioritise", "close", "merge", "split"
+]
 
 RESTING: dict[type[Fact], Status] = {TicketResolved: "resolved", TicketPended: "pending", TicketPutOnHold: "on_hold"}
 
 # Which commands a ticket takes in which status. A fact is never refused for its status: it was true for its writer.
 ALLOWED: dict[Status, frozenset[Command]] = {
-    "new": frozenset({"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}),
-    "open": frozenset({"reply", "note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge"}),
-    "pending": frozenset({"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge"}),
-    "on_hold": frozenset({"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge"}),
-    "resolved": frozenset({"reply", "note", "reopen", "close", "merge"}),
+    "new": frozenset({"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge", "split"}),
+    "open": frozenset(
+        {"reply", "note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge", "split"}
+    ),
+    "pending": frozenset(
+        {"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge", "split"}
+    ),
+    "on_hold": frozenset({"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge", "split"}),
+    "resolved": frozenset({"reply", "note", "reopen", "close", "merge", "split"}),
     "closed": frozenset({"note"}),
 }
 
@@ -65,11 +74,12 @@ class CommandRefused(ValueError):
         self.status = status
 
 
-class Waiting(msgspec.Struct, frozen=True):
-    """A customer's message that nothing has answered yet."""
+class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A customer's message that nothing has answered yet. `of` is its id, or that of the ticket it came with in a merge."""
 
     position: Position
     at: datetime
+    of: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -198,28 +208,25 @@ def _settle(ticket: Ticket) -> Ticket:
 def _intake(state: Intake, event: Event[Fact]) -> Intake:
     fact = event.data
     if isinstance(fact, TicketOpened):
-        return _opened(state, fact, event.time)
+        return _opened(state, fact, event)
     if not state.opened:
+        if isinstance(fact, RequestRefused):
+            return state  # it was asked to be opened, and is not
         raise IllegalFact(f"{event.type} before ticket.opened")
     if awaits_answer(fact):
         return msgspec.structs.replace(
             state,
             last_message=event.position,
-            waiting=(*state.waiting, Waiting(event.position, event.time)),
+            waiting=(*state.waiting, Waiting(event.position, event.time, _asked_in(fact))),
             messages=state.messages + 1,
         )
     match fact:
         case CallAnswered(agent_id=str()):
             return msgspec.structs.replace(state, waiting=())
-        case TicketAbsorbed(unanswered_since=datetime() as since):
-            waiting = (*state.waiting, Waiting(event.position, since))
-            return msgspec.structs.replace(state, last_message=event.position, waiting=waiting)
+        case TicketAbsorbed() | TicketExpelled() | TicketSplit() | TicketMergedInto() | TicketUnmerged():
+            return _joined(state, fact, event.position)
         case TicketClosed():
             return msgspec.structs.replace(state, closed=True)
-        case TicketMergedInto(into_ticket_id=into):
-            return msgspec.structs.replace(state, merged_into=into)
-        case TicketUnmerged():
-            return msgspec.structs.replace(state, merged_into=None)
         case TicketCustomerChanged(customer_id=customer_id):
             return msgspec.structs.replace(state, customer_id=customer_id)
         case TicketWithdrawn():
@@ -230,13 +237,47 @@ def _intake(state: Intake, event: Event[Fact]) -> Intake:
             return state
 
 
-def _opened(state: Intake, fact: TicketOpened, at: datetime) -> Intake:
+def _joined(
+    state: Intake,
+    fact: TicketAbsorbed | TicketExpelled | TicketSplit | TicketMergedInto | TicketUnmerged,
+    position: Position,
+) -> Intake:
+    """What becomes of two tickets said on one of them."""
+    match fact:
+        case TicketAbsorbed(unanswered_since=datetime() as since, ticket_id=of):
+            waiting = (*state.waiting, Waiting(position, since, of))
+            return msgspec.structs.replace(state, last_message=position, waiting=waiting)
+        case TicketExpelled(ticket_id=gone):
+            return _without(state, (gone,))
+        case TicketSplit(message_ids=moved):
+            return _without(state, moved)
+        case TicketMergedInto(into_ticket_id=into):
+            return msgspec.structs.replace(state, merged_into=into)
+        case TicketUnmerged():
+            return msgspec.structs.replace(state, merged_into=None)
+        case _:
+            return state
+
+
+def _asked_in(fact: Fact) -> str:
+    return fact.message_id if isinstance(fact, MessageReceived) else ""
+
+
+def _without(state: Intake, gone: tuple[str, ...]) -> Intake:
+    """What went away with a ticket or to another one waits there now. What it reopened stays open: somebody looks again."""
+    return msgspec.structs.replace(state, waiting=tuple(one for one in state.waiting if one.of not in gone))
+
+
+def _opened(state: Intake, fact: TicketOpened, event: Event[Fact]) -> Intake:
     if state.opened:
         raise IllegalFact("a ticket is opened once")
+    since = fact.unanswered_since
     return Intake(
         opened=True,
+        last_message=event.position if since is not None else NOTHING_SEEN,
+        waiting=(Waiting(event.position, since),) if since is not None else (),
         number=fact.number,
-        opened_at=at,
+        opened_at=event.time,
         customer_id=fact.customer_id,
         channel=fact.channel,
         inbox=fact.inbox,

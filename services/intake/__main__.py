@@ -8,6 +8,7 @@ import httpx
 from fastapi import FastAPI
 
 from services.intake.acceptor import Acceptor
+from services.intake.answering import Answerer
 from services.intake.api import admin, contacts, forms, status, twilio, word_lists
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
@@ -55,7 +56,8 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
     intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
     consumed = ToSend(to_send)
-    projections = TicketProjection(consumed.note), PromiseProjection(consumed.note)
+    answerer = Answerer(parts.outbox)
+    projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
     mail = MailListener(settings, MailHandler(acceptor, inboxes, signer))

@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.intake.domain import closing
 from services.intake.domain.closing import Resting
-from services.intake.handlers import closed
 from services.intake.settings import IntakeSettings
 from services.intake.store import payloads, tickets
 from shared import db
 from shared.clock import clock
 from shared.idempotency import forget_old
 from shared.outbox import Outbox
+from shared.ticket import apply
 
 AT_ONCE = 200
 EVERY_SECONDS = 30.0
@@ -56,7 +56,7 @@ class Ticker:
             now = await clock(conn)
             drafts = [closing.by_age(Resting(ticket_id, story)) for ticket_id, story in stories.items()]
             told = [draft for draft in drafts if draft is not None]
-            await self.outbox.publish(conn, told, now)
-            await tickets.update(conn, {draft.key: closed(stories[draft.key]) for draft in told}, now)
+            events = await self.outbox.publish(conn, told, now)
+            await tickets.update(conn, {event.key: apply(stories[event.key], event) for event in events}, now)
         self.outbox.wake.set()
         return len(stories)

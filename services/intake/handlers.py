@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import msgspec
-
-from services.intake.domain import closing
 from shared.events.base import Draft, Event, Fact
 from shared.events.message import ReplyRequested
 from shared.events.sla import ClockResumed, ClockStarted
@@ -16,7 +13,6 @@ from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
     TicketAssigned,
-    TicketClosed,
     TicketCloseRequested,
     TicketLinkRequested,
     TicketMergeRequested,
@@ -43,10 +39,11 @@ class UnknownTicket(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class TicketState:
-    """A ticket, and the replies to carry out for it. `story` is None where there is no such ticket."""
+    """A ticket, the replies to carry out for it, and what agents ask of intake. `story` is None where there is no such ticket."""
 
     story: Ticket | None = None
     replies: tuple[Event[ReplyRequested], ...] = ()
+    asked: tuple[Event[Fact], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +60,14 @@ def fold(_context: None, state: TicketState, event: Event[Fact], _now: datetime)
 
 def carry_out(_context: None, state: TicketState, event: Event[ReplyRequested], _now: datetime) -> tuple[TicketState, Drafts]:
     """An agent answered: the reply has to go out."""
-    return TicketState(apply(_known(state, event), event), (*state.replies, event)), ()
+    return replace(state, story=apply(_known(state, event), event), replies=(*state.replies, event)), ()
 
 
-def close(_context: None, state: TicketState, event: Event[TicketCloseRequested], _now: datetime) -> tuple[TicketState, Drafts]:
-    """An agent asks to close."""
-    story = _known(state, event)
-    answer = closing.on_request(story, event)
-    if isinstance(answer.data, TicketClosed):
-        state = replace(state, story=closed(story))
-    return state, (answer,)
-
-
-def refuse(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
-    """An agent asks for what is not offered."""
-    return state, (closing.refusal(event),)
+def ask(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
+    """An agent asks for what intake alone does; decided when all tickets that it concerns are at hand (`answering`)."""
+    if not isinstance(event.data, TicketOpenRequested):
+        _known(state, event)
+    return replace(state, asked=(*state.asked, event)), ()
 
 
 def promise(
@@ -89,9 +79,9 @@ def promise(
     return PromiseState(event.data.deadline), ()
 
 
-def closed(story: Ticket) -> Ticket:
-    """The story after our own word that the ticket is closed."""
-    return msgspec.structs.replace(story, intake=msgspec.structs.replace(story.intake, closed=True))
+def asks(event: Event[Fact]) -> bool:
+    """Whether an agent asks for something by it."""
+    return HANDLERS.get(type(event.data)) is ask
 
 
 def _known(state: TicketState, event: Event[Fact]) -> Ticket:
@@ -102,12 +92,12 @@ def _known(state: TicketState, event: Event[Fact]) -> Ticket:
 
 HANDLERS: Mapping[type[Fact], Handler[None, TicketState]] = {
     ReplyRequested: carry_out,
-    TicketCloseRequested: close,
-    TicketMergeRequested: refuse,
-    TicketUnmergeRequested: refuse,
-    TicketSplitRequested: refuse,
-    TicketLinkRequested: refuse,
-    TicketOpenRequested: refuse,
+    TicketCloseRequested: ask,
+    TicketMergeRequested: ask,
+    TicketUnmergeRequested: ask,
+    TicketSplitRequested: ask,
+    TicketLinkRequested: ask,
+    TicketOpenRequested: ask,
     TicketQueued: fold,
     TicketAssigned: fold,
     TicketReleased: fold,

@@ -6,7 +6,7 @@ Nothing is decided here. What was accepted, opened, closed and sent stands as it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -15,7 +15,7 @@ import msgspec
 
 from services.intake.domain.calls import Call
 from services.intake.domain.tell import CONFIRMED
-from shared.events.base import Draft, Event, Fact, derived_id
+from shared.events.base import Draft, Event, Fact, derived_id, event_id
 from shared.events.call import CallAnswered, CallEnded, CallReceived
 from shared.events.message import (
     ConfirmationSent,
@@ -34,12 +34,17 @@ from shared.events.ticket import (
     RequestRefused,
     TicketClosed,
     TicketCloseRequested,
+    TicketLinked,
     TicketLinkRequested,
+    TicketMergedInto,
     TicketMergeRequested,
     TicketOpened,
     TicketOpenRequested,
     TicketPersonal,
+    TicketSplit,
     TicketSplitRequested,
+    TicketUnlinked,
+    TicketUnmerged,
     TicketUnmergeRequested,
 )
 from shared.events.topics import TICKETS
@@ -117,6 +122,7 @@ class Recalled:
     calls: Mapping[str, Call] = field(default_factory=dict)
     asked: tuple[Event[Fact], ...] = ()
     answered: tuple[str, ...] = ()
+    splits: tuple[TicketSplit, ...] = ()
 
 
 def fold(_context: Context, state: Recalled, event: Event[Fact], _now: datetime) -> tuple[Recalled, Drafts]:
@@ -130,7 +136,8 @@ def opened(context: Context, state: Recalled, event: Event[TicketOpened], _now: 
     """A ticket that the backup does not know."""
     told = context.opened.get(event.id)
     subject = told.subject if isinstance(told, TicketPersonal) else ""
-    return replace(state, story=apply(Ticket(), event), opening=Opened(event.data, event.time, subject)), ()
+    opening = Opened(event.data, event.time, subject)
+    return replace(state, story=apply(Ticket(), event), opening=opening, answered=(*state.answered, event.id)), ()
 
 
 def received(context: Context, state: Recalled, event: Event[MessageReceived], now: datetime) -> tuple[Recalled, Drafts]:
@@ -227,23 +234,39 @@ def talked(context: Context, state: Recalled, event: Event[CallAnswered | CallEn
 
 
 def asked(context: Context, state: Recalled, event: Event[Fact], now: datetime) -> tuple[Recalled, Drafts]:
-    """An agent asked for something; the answer may come next."""
+    """An agent asked for something; the answer may come next. Of a ticket to be opened it is the first that is told."""
+    if not isinstance(event.data, TicketOpenRequested):
+        state, _ = fold(context, state, event, now)
+    return replace(state, asked=(*state.asked, event)), ()
+
+
+def granted(context: Context, state: Recalled, event: Event[Fact], now: datetime) -> tuple[Recalled, Drafts]:
+    """What intake says when it does what was asked, or does not: by its id whoever asked is known to be answered."""
     state, drafts = fold(context, state, event, now)
-    return replace(state, asked=(*state.asked, event)), drafts
+    return replace(state, answered=(*state.answered, event.id)), drafts
 
 
-def refused(context: Context, state: Recalled, event: Event[RequestRefused], now: datetime) -> tuple[Recalled, Drafts]:
-    """The answer was no."""
-    state, drafts = fold(context, state, event, now)
-    return replace(state, answered=(*state.answered, event.data.request_event_id)), drafts
+def split(context: Context, state: Recalled, event: Event[TicketSplit], now: datetime) -> tuple[Recalled, Drafts]:
+    """Messages went to another ticket."""
+    state, drafts = granted(context, state, event, now)
+    return replace(state, splits=(*state.splits, event.data)), drafts
 
 
-def closed(context: Context, state: Recalled, event: Event[TicketClosed], now: datetime) -> tuple[Recalled, Drafts]:
-    """Closed: whoever asked for it knows by this."""
-    state, drafts = fold(context, state, event, now)
-    return replace(state, answered=(*state.answered, event.key)), drafts
+def is_answered(request: Event[Fact], answers: Container[str]) -> bool:
+    """Whether one of the facts with these ids is the answer to an agent's request."""
+    kinds: tuple[type[Fact], ...] = (RequestRefused, *ANSWERS[type(request.data)])
+    return any(event_id(request.id, kind.TYPE, request.key) in answers for kind in kinds)
 
 
+# By what each request is answered on its own ticket, besides a refusal.
+ANSWERS: Mapping[type[Fact], tuple[type[Fact], ...]] = {
+    TicketCloseRequested: (TicketClosed,),
+    TicketMergeRequested: (TicketMergedInto,),
+    TicketUnmergeRequested: (TicketUnmerged,),
+    TicketSplitRequested: (TicketSplit,),
+    TicketLinkRequested: (TicketLinked, TicketUnlinked),
+    TicketOpenRequested: (TicketOpened,),
+}
 HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     **dict.fromkeys(TICKETS.facts, fold),
     TicketOpened: opened,
@@ -266,6 +289,6 @@ HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     TicketSplitRequested: asked,
     TicketLinkRequested: asked,
     TicketOpenRequested: asked,
-    RequestRefused: refused,
-    TicketClosed: closed,
+    **dict.fromkeys((RequestRefused, TicketClosed, TicketMergedInto, TicketUnmerged, TicketLinked, TicketUnlinked), granted),
+    TicketSplit: split,
 }

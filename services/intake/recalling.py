@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake import handlers
-from services.intake.domain import closing
-from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written
-from services.intake.store import config, deliveries, erasure, tickets, word_lists
+from services.intake.answering import Answerer
+from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
+from services.intake.store import config, deliveries, erasure, requests, tickets, word_lists
 from services.intake.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
@@ -29,7 +27,6 @@ from shared.events.people import (
     CustomerPersonal,
     CustomerProfileChanged,
 )
-from shared.events.ticket import TicketCloseRequested
 from shared.events.topics import CONFIG, CUSTOMERS, TICKETS
 from shared.folding import Handler, Loaded
 from shared.personal import Erased, KeyRing
@@ -48,29 +45,12 @@ async def recall(back: Recall) -> None:
     await back.fold(CustomersRecalled(keys))
     told = TicketsRecalled(keys)
     await back.fold(told)
-    waiting = list(told.asked.values())
+    waiting, answerer = list(told.asked.values()), Answerer(back.parts.outbox)
     for start in range(0, len(waiting), ANSWERS_AT_ONCE):
         async with back.transaction() as conn:
-            await _answer(conn, back, waiting[start : start + ANSWERS_AT_ONCE])
+            await answerer.answer(conn, waiting[start : start + ANSWERS_AT_ONCE], await clock(conn))
     async with back.transaction() as conn:
         await rows.leave_open(conn)
-
-
-async def _answer(conn: AsyncConnection, back: Recall, waiting: Sequence[Event[Fact]]) -> None:
-    """Answer what agents asked for and were not told: nobody else will."""
-    stories = await tickets.locked(conn, [event.key for event in waiting])
-    now = await clock(conn)
-    drafts: list[Draft[Fact]] = []
-    for event in waiting:
-        if isinstance(event.data, TicketCloseRequested) and event.key in stories:
-            state = handlers.TicketState(stories[event.key])
-            after, said = handlers.close(None, state, cast(Event[TicketCloseRequested], event), now)
-            drafts += said
-            stories[event.key] = after.story or stories[event.key]
-        else:
-            drafts.append(closing.refusal(event))
-    await back.parts.outbox.publish(conn, drafts, now)
-    await tickets.update(conn, stories, now)
 
 
 def _note(_context: None, told: Told, event: Event[Fact], _now: datetime) -> tuple[Told, Sequence[Draft[Fact]]]:
@@ -183,6 +163,9 @@ class TicketsRecalled:
         await rows.follow(conn, new)
         await rows.people(conn, persons, reached)
         await rows.messages(conn, messages)
+        for key, state in ordered:
+            for split in state.splits:
+                await requests.move(conn, key, split.into_ticket_id, split.message_ids)
         await rows.calls(conn, [call for _, s in ordered for call in s.calls.values()])
         await rows.confirmations(conn, confirmations)
         await deliveries.insert(conn, replies)
@@ -195,7 +178,7 @@ class TicketsRecalled:
         self.asked.update((event.id, event) for state in states for event in state.asked)
         answers = {answer for state in states for answer in state.answered}
         for event in list(self.asked.values()):
-            if event.id in answers or (event.key in answers and isinstance(event.data, TicketCloseRequested)):
+            if is_answered(event, answers):
                 del self.asked[event.id]
 
 

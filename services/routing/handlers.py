@@ -19,6 +19,7 @@ from shared.events.config import QueueConfigured
 from shared.folding import Handler
 from shared.ticket import awaits_answer
 
+Granted = t.TicketMergedInto | t.TicketUnmerged | t.TicketSplit | t.TicketLinked | t.TicketUnlinked
 Decide = Callable[["Context", Turn, Event[Any]], None]
 
 
@@ -69,7 +70,9 @@ def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
     fact = event.data
     turn.set(labels=labels_of(fact), direction=fact.direction, opening=Opening.of(event))
     if not turn.work.ticket.spam:
-        lifecycle.place(turn, context.queues, "opened", event.time)
+        lifecycle.place(turn, context.queues, "opened", fact.unanswered_since or event.time, fact.opened_by)
+    if fact.opened_by is not None:
+        turn.tell(fact.opened_by, "ticket.opened")
 
 
 def _written(context: Context, turn: Turn, event: Event[Fact]) -> None:
@@ -95,8 +98,9 @@ def _closed(_context: Context, turn: Turn, event: Event[t.TicketClosed]) -> None
     lifecycle.take_out(turn, CLOSED[event.data.reason])
 
 
-def _merged(_context: Context, turn: Turn, _event: Event[t.TicketMergedInto]) -> None:
+def _merged(_context: Context, turn: Turn, event: Event[t.TicketMergedInto]) -> None:
     lifecycle.take_out(turn, "merged")
+    _granted(_context, turn, event)
 
 
 def _spam(_context: Context, turn: Turn, _event: Event[t.SpamMarked]) -> None:
@@ -107,6 +111,37 @@ def _spam(_context: Context, turn: Turn, _event: Event[t.SpamMarked]) -> None:
 def _came_back(context: Context, turn: Turn, event: Event[Fact]) -> None:
     since = turn.work.ticket.waiting_since or event.time
     lifecycle.came_back(turn, context.queues, since)
+
+
+def _unmerged(context: Context, turn: Turn, event: Event[t.TicketUnmerged]) -> None:
+    _came_back(context, turn, event)
+    _granted(context, turn, event)
+
+
+def _granted(_context: Context, turn: Turn, event: Event[Granted]) -> None:
+    """Whoever asked has to know that it was done."""
+    asker = event.data.requested_by
+    if asker is not None:
+        turn.tell(asker, event.type.rsplit(".", 1)[0], other_ticket_id=_other(event.data))
+
+
+def _other(fact: Granted) -> str:
+    match fact:
+        case t.TicketMergedInto() | t.TicketSplit():
+            return fact.into_ticket_id
+        case t.TicketUnmerged():
+            return fact.from_ticket_id
+        case _:
+            return fact.ticket_id
+
+
+def _refused(_context: Context, turn: Turn, event: Event[t.RequestRefused]) -> None:
+    """Whoever asked has to know why not; else the owner."""
+    fact = event.data
+    asker = fact.requested_by or turn.work.owner
+    if asker is not None:
+        told = {"request_event_id": fact.request_event_id, "code": fact.code, "detail": fact.detail}
+        turn.tell(asker, "request.refused", **told)
 
 
 def _labelled(_context: Context, turn: Turn, event: Event[t.TicketLabelled]) -> None:
@@ -188,11 +223,11 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     t.TicketWithdrawn: _handler(_withdrawn),
     t.TicketClosed: _handler(_closed),
     t.TicketMergedInto: _handler(_merged),
-    t.TicketUnmerged: _handler(_came_back),
+    t.TicketUnmerged: _handler(_unmerged),
     t.SpamMarked: _handler(_spam),
     t.SpamUnmarked: _handler(_came_back),
     t.TicketLabelled: _handler(_labelled),
-    t.RequestRefused: _handler(_told),
+    t.RequestRefused: _handler(_refused),
     message.MessageFailed: _handler(_told),
     message.MessageBounced: _handler(_told),
     message.MessageComplained: _handler(_told),
@@ -204,9 +239,9 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     call.CallbackRequested: _handler(_noted),
     t.TicketCustomerChanged: _handler(_noted),
     t.TicketExpelled: _handler(_noted),
-    t.TicketSplit: _handler(_noted),
-    t.TicketLinked: _handler(_noted),
-    t.TicketUnlinked: _handler(_noted),
+    t.TicketSplit: _handler(_granted),
+    t.TicketLinked: _handler(_granted),
+    t.TicketUnlinked: _handler(_granted),
     message.MessageDeleted: _handler(_noted),
     message.MessageReacted: _handler(_noted),
     message.MessageDelivered: _handler(_noted),

@@ -48,10 +48,12 @@ class TicketProjection:
         changes = Changes()
         for key in sorted(states):
             case = states[key]
+            changes.notices.extend(case.notices)
+            if not case.work.ticket.exists:
+                continue  # it was asked to be opened, and is not: whoever asked is told, and nothing is kept
             changes.works[key] = case.work
             changes.agents.update(case.crew.of(case.agents))
             changes.ended.extend(case.ended)
-            changes.notices.extend(case.notices)
             changes.entries.extend(case.entries)
         if changes.worth_matching and self._note is not None:
             self._note()

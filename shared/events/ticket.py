@@ -20,7 +20,11 @@ class TicketPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class TicketOpened(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """A ticket exists and has its number. The dimensions are those decided at this time."""
+    """A ticket exists and has its number. The dimensions are those decided at this time.
+
+    `split_from`: its first messages were written to another ticket; `unanswered_since` is when the oldest of them came that
+    nothing has answered.
+    """
 
     TYPE: ClassVar[str] = "ticket.opened.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = TicketPersonal
@@ -40,6 +44,8 @@ class TicketOpened(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
     follow_up_of: str | None = None
     opened_by: str | None = None
     partner_id: str | None = None
+    split_from: str | None = None
+    unanswered_since: Moment | None = None
 
 
 class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -272,6 +278,7 @@ class TicketLinked(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "ticket.linked.v1"
     ticket_id: str
     relation: Literal["follow_up_of", "followed_up_by", "related", "split_from", "duplicate_of"]
+    requested_by: str | None = None
 
 
 class TicketUnlinked(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -279,6 +286,7 @@ class TicketUnlinked(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
     TYPE: ClassVar[str] = "ticket.unlinked.v1"
     ticket_id: str
+    requested_by: str | None = None
 
 
 class TicketOpenRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
@@ -339,6 +347,7 @@ class RequestRefused(Fact, frozen=True, kw_only=True, omit_defaults=True):
     request_event_id: str
     code: str
     detail: str
+    requested_by: str | None = None
 
 
 TicketFacts = (

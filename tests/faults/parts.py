@@ -26,6 +26,7 @@ from fastapi import FastAPI
 
 from services.intake import __main__ as intake_process
 from services.intake.acceptor import Acceptor
+from services.intake.answering import Answerer
 from services.intake.api.edge import Intake
 from services.intake.closing import Ticker as IntakeTicker
 from services.intake.domain.contacts import Contact
@@ -248,7 +249,7 @@ def _consumer(parts: Resources, settings: Settings) -> Consumer:
     if isinstance(settings, RoutingSettings):
         return routing_process.consumer_of(parts, Matcher(parts, settings))
     if isinstance(settings, IntakeSettings):
-        return parts.consumer((TicketProjection(), PromiseProjection()))
+        return parts.consumer((TicketProjection(Answerer(parts.outbox).answer), PromiseProjection()))
     if isinstance(settings, SlaSettings):
         return parts.consumer((Tickets(settings.partitions),))
     return parts.consumer(metrics_projections())

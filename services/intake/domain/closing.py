@@ -21,27 +21,23 @@ class Resting:
     story: Ticket
 
 
-def on_request(story: Ticket, event: Event[TicketCloseRequested]) -> Draft[Fact]:
+def on_request(story: Ticket, event: Event[Fact], wish: TicketCloseRequested) -> Draft[Fact]:
     """The answer to an agent who asks to close."""
     try:
         tickets.check(story, "close")
     except CommandRefused as refused:
-        refusal = RequestRefused(request_event_id=event.id, code="not-allowed-now", detail=str(refused))
+        refusal = RequestRefused(
+            request_event_id=event.id, code="not-allowed-now", detail=str(refused), requested_by=wish.agent_id
+        )
         return Draft(key=event.key, data=refusal, cause=event.id)
     if event.seen < story.intake.last_message:
         detail = "The customer wrote something that you had not seen when you asked. Read it, then ask again."
-        unseen = RequestRefused(request_event_id=event.id, code="customer-wrote-meanwhile", detail=detail)
+        unseen = RequestRefused(
+            request_event_id=event.id, code="customer-wrote-meanwhile", detail=detail, requested_by=wish.agent_id
+        )
         return Draft(key=event.key, data=unseen, cause=event.id)
-    closed = TicketClosed(reason="requested", requested_by=event.data.agent_id)
+    closed = TicketClosed(reason="requested", requested_by=wish.agent_id)
     return Draft(key=event.key, data=closed, cause=event.id)
-
-
-def refusal(event: Event[Fact]) -> Draft[Fact]:
-    """The answer to a request that this deployment does not carry out, so that the agent is not left waiting."""
-    fact = RequestRefused(
-        request_event_id=event.id, code="not-offered", detail=f"{event.type} is not offered by this version of intake"
-    )
-    return Draft(key=event.key, data=fact, cause=event.id)
 
 
 def by_age(resting: Resting) -> Draft[Fact] | None:

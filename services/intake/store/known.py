@@ -41,9 +41,11 @@ FACTS = """
     SELECT 'conversation', w.conversation, t.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM unnest($7::text[]) AS w(conversation)
     CROSS JOIN LATERAL (
-        (SELECT id, 0 AS rank FROM intake.ticket t WHERE t.conversation = w.conversation AND NOT t.closed)
+        (SELECT id, 0 AS rank FROM intake.ticket t
+         WHERE t.conversation = w.conversation AND NOT t.closed AND t.merged_into IS NULL)
         UNION ALL
-        (SELECT id, 1 FROM intake.ticket t WHERE t.conversation = w.conversation AND t.closed ORDER BY number DESC LIMIT 1)
+        (SELECT id, 1 FROM intake.ticket t WHERE t.conversation = w.conversation AND (t.closed OR t.merged_into IS NOT NULL)
+         ORDER BY number DESC LIMIT 1)
         ORDER BY rank LIMIT 1
     ) t
     UNION ALL
@@ -219,10 +221,20 @@ async def _consents(conn: AsyncConnection, asking: Sequence[InboundMessage], kno
 
 
 async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -> dict[str, Ticket]:
-    stories = {}
+    stories: dict[str, Ticket] = {}
+    while missing := set(wanted) - stories.keys():
+        wanted = await _more_tickets(conn, missing, known, stories)
+    return stories
+
+
+async def _more_tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known, stories: dict[str, Ticket]) -> set[str]:
+    """Lock and note these. Returns where the merged ones go on: of one merged while its row was waited for that was not seen."""
+    onward = set()
     for row in await db.fetch(conn, TICKETS, list(wanted)):
         ticket_id, number, customer_id, closed, merged_into, followed_up_by, story = row
         stories[ticket_id] = _stories.decode(story)
         agent_id = stories[ticket_id].routing.agent_id
         known.tickets[ticket_id] = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, agent_id)
-    return stories
+        if merged_into is not None:
+            onward.add(merged_into)
+    return onward

@@ -11,10 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.ticket import Ticket
 
 RAW = sa.text("SELECT media_type, body FROM intake.message WHERE id = :id")
+# Of a merged ticket, who has the one that it went on as has its files.
 ATTACHMENT = sa.text(
-    "SELECT a.part, a.media_type, m.media_type AS carrier_type, m.body, t.story"
-    " FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id"
-    " JOIN intake.ticket t ON t.id = m.ticket_id WHERE a.id = :id"
+    """
+    WITH RECURSIVE chain(id, merged_into, story, depth) AS (
+        SELECT t.id, t.merged_into, t.story, 0 FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id
+        JOIN intake.ticket t ON t.id = m.ticket_id WHERE a.id = :id
+        UNION ALL
+        SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
+        WHERE depth < 10
+    )
+    SELECT a.part, a.media_type, m.media_type AS carrier_type, m.body,
+        (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
+    FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id WHERE a.id = :id
+    """
 )
 _stories = msgspec.json.Decoder(Ticket)
 FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake import handlers
+from services.intake.domain import requests
 from services.intake.handlers import HANDLERS, PROMISE_HANDLERS, PromiseState, TicketState
 from services.intake.store import deliveries, tickets
 from shared.events.base import Event, Fact
 from shared.events.topics import SLA_CLOCKS, TICKETS
 from shared.folding import Handler, Loaded
+
+Answering = Callable[[AsyncConnection, Sequence[Event[Fact]], datetime], Awaitable[None]]
 
 
 def _nobody() -> None:
@@ -19,19 +23,28 @@ def _nobody() -> None:
 
 
 class TicketProjection:
-    """The tickets, for what routing says about them. `to_send` is called when a batch holds replies to carry out."""
+    """The tickets, for what routing says about them. `to_send` is called when a batch holds replies to carry out, `answer`
+    with what agents ask for, once the stories are saved.
+    """
 
     topic = TICKETS
     handlers: Mapping[type[Fact], Handler[None, TicketState]] = HANDLERS
 
-    def __init__(self, to_send: Callable[[], None] = _nobody) -> None:
+    def __init__(self, answer: Answering, to_send: Callable[[], None] = _nobody) -> None:
+        self._answer = answer
         self._to_send = to_send
 
     async def load(self, conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, TicketState]:
-        """The stories, locked. What intake says itself needs no story: it is in there already."""
+        """The stories, locked, with those of the tickets that agents' requests name. What intake says itself needs no story: it
+        is in there already.
+        """
         keys = {event.key for event in events}
         told = {event.key for event in events if type(event.data) in HANDLERS}
-        stories = await tickets.locked(conn, sorted(told)) if told else {}
+        asked = {ticket_id for event in events if handlers.asks(event) for ticket_id in requests.named(event)}
+        if asked:
+            stories = await tickets.locked_onward(conn, told | asked)
+        else:
+            stories = await tickets.locked(conn, sorted(told)) if told else {}
         return Loaded({key: TicketState(stories.get(key)) for key in keys}, None)
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, TicketState], now: datetime) -> None:
@@ -41,6 +54,9 @@ class TicketProjection:
         if replies:
             await deliveries.insert(conn, replies)
             self._to_send()
+        asked = [event for key in sorted(states) for event in states[key].asked]
+        if asked:
+            await self._answer(conn, asked, now)
 
 
 class PromiseProjection:

@@ -145,16 +145,17 @@ NUMBERS = sa.text(
 CONVERSATIONS = sa.text(
     """
     WITH told AS (
-        SELECT t.id, t.number, t.closed, concat_ws(E'\\x1f', t.channel, t.inbox, h.kind, h.scope, h.value) AS conversation
+        SELECT t.id, t.number, t.closed OR t.merged_into IS NOT NULL AS ended,
+            concat_ws(E'\\x1f', t.channel, t.inbox, h.kind, h.scope, h.value) AS conversation
         FROM intake.ticket t
         JOIN LATERAL (SELECT * FROM intake.handle h WHERE h.customer_id = t.customer_id ORDER BY h.id LIMIT 1) h ON true
-        WHERE t.conversation IS NULL AND NOT t.channel = ANY(:letters)
+        WHERE t.conversation IS NULL AND NOT t.channel = ANY(:letters) AND t.inbox <> 'by_hand'
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY conversation, closed ORDER BY number DESC) AS place FROM told
+        SELECT *, row_number() OVER (PARTITION BY conversation, ended ORDER BY number DESC) AS place FROM told
     )
     UPDATE intake.ticket t SET conversation = r.conversation FROM ranked r
-    WHERE t.id = r.id AND (r.closed OR (r.place = 1 AND NOT EXISTS (
-        SELECT 1 FROM intake.ticket o WHERE o.conversation = r.conversation AND NOT o.closed)))
+    WHERE t.id = r.id AND (r.ended OR (r.place = 1 AND NOT EXISTS (
+        SELECT 1 FROM intake.ticket o WHERE o.conversation = r.conversation AND NOT o.closed AND o.merged_into IS NULL)))
     """
 )
 

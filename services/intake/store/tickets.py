@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,22 @@ UPDATE = """
     WHERE t.id = w.id
     """
 LOCKED = "SELECT id, story FROM intake.ticket WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE"
+ONWARD = """
+    WITH RECURSIVE chain(id, depth) AS (
+        SELECT unnest($1::text[]), 0
+        UNION
+        SELECT t.merged_into, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.id
+        WHERE t.merged_into IS NOT NULL AND depth < 10
+    )
+    SELECT id, story FROM intake.ticket WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
+    """
+# A ticket that comes back while another one goes on with its conversation goes on without.
+YIELD = """
+    UPDATE intake.ticket t SET conversation = NULL
+    WHERE t.id = ANY($1::text[]) AND t.conversation IS NOT NULL AND EXISTS (
+        SELECT 1 FROM intake.ticket o
+        WHERE o.conversation = t.conversation AND o.id <> t.id AND NOT o.closed AND o.merged_into IS NULL)
+    """
 RESTING = """
     SELECT id, story FROM intake.ticket WHERE rested_at < $1::timestamptz ORDER BY id LIMIT $2::integer FOR UPDATE SKIP LOCKED
     """
@@ -72,6 +88,23 @@ async def update(conn: AsyncConnection, stories: Mapping[str, Ticket], now: date
 async def locked(conn: AsyncConnection, ids: Sequence[str]) -> dict[str, Ticket]:
     """The stories of these tickets, their rows locked in order."""
     return {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, LOCKED, sorted(set(ids)))}
+
+
+async def locked_onward(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Ticket]:
+    """The stories of these tickets and of those into which they were merged, their rows locked in order."""
+    wanted = set(ids)
+    while True:
+        stories = {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, ONWARD, sorted(wanted))}
+        onward = {story.intake.merged_into for story in stories.values() if story.intake.merged_into is not None}
+        # One that was merged while its row was waited for: where it goes on was not seen before.
+        if onward <= stories.keys() | wanted:
+            return stories
+        wanted |= onward
+
+
+async def yield_conversations(conn: AsyncConnection, ids: Sequence[str]) -> None:
+    """These tickets come back from a merge; a conversation that another one has by now stays with that one."""
+    await db.fetch(conn, YIELD, list(ids))
 
 
 async def resting(conn: AsyncConnection, before: datetime, limit: int) -> dict[str, Ticket]:

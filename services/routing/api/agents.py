@@ -196,6 +196,7 @@ def ticket_line(work: Work) -> dict[str, object]:
         "queue_id": work.visit.queue_id if work.visit else ticket.routing.queue_id,
         "opened_at": ticket.intake.opened_at,
         "waiting_since": ticket.waiting_since,
+        "merged_into": ticket.intake.merged_into,
     }
 
 

@@ -45,7 +45,7 @@ async def get_ticket(
         work = await reading.ticket(conn, ticket_id)
         if work is None:
             raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-        _check_theirs(caller, work)
+        await _check_theirs(conn, caller, work)
         opened = await _subject(conn, room, work)
         rows = await reading.history(conn, ticket_id, after, limit)
         timeline = await _open(conn, room, rows)
@@ -123,8 +123,14 @@ def _number(last_event_id: str) -> int:
     return int(last_event_id)
 
 
-def _check_theirs(caller: Caller, work: Work) -> None:
-    theirs = {work.owner, work.last_agent_id, work.offer.agent_id if work.offer else None}
+async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:
+    """For those who have it, had it last or are offered it; of a merged one also those of the ticket that it went on as."""
+    theirs: set[str | None] = set()
+    following: Work | None = work
+    while following is not None and not theirs >= {caller.agent_id}:
+        theirs |= {following.owner, following.last_agent_id, following.offer.agent_id if following.offer else None}
+        into = following.ticket.intake.merged_into
+        following = await reading.ticket(conn, into) if into is not None else None
     if not caller.may("supervisor") and caller.agent_id not in theirs:
         raise Problem(403, "forbidden", "The ticket is another agent's. A supervisor may see it.")
 

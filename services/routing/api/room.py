@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain.commands import Actor, NotYours, TextTooLong
+from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
 from services.routing.domain.work import Turn
 from services.routing.hub import Hub
@@ -144,6 +144,8 @@ def refusals() -> Iterator[None]:
     except NotYours as refused:
         more: dict[str, str | int | None] = {"held_by": refused.holder, "queue_id": refused.queue_id}
         raise Problem(409, "not-yours", f"Only who holds the ticket may do this: {refused}.", more=more) from None
+    except NotMerged:
+        raise Problem(409, "not-merged", "The ticket was not merged; there is nothing to undo.") from None
     except OfferGone as gone:
         raise Problem(409, "offer-expired", f"The offer cannot be answered any more: {gone}.") from None
     except TextTooLong as long:

@@ -13,11 +13,15 @@ from shared.events.config import QueueConfigured
 from shared.events.message import NoteAdded, NotePersonal, ReplyPersonal, ReplyRequested
 from shared.events.ticket import (
     TicketCloseRequested,
+    TicketLinkRequested,
+    TicketMergeRequested,
     TicketPended,
     TicketPrioritised,
     TicketPutOnHold,
     TicketReopened,
     TicketResolved,
+    TicketSplitRequested,
+    TicketUnmergeRequested,
 )
 from shared.ticket import Command, check
 
@@ -40,6 +44,10 @@ class NotYours(ValueError):
         super().__init__(f"agent '{holder}' holds it" if holder else where)
         self.holder = holder
         self.queue_id = queue_id
+
+
+class NotMerged(ValueError):
+    """There is no merge to undo."""
 
 
 class TextTooLong(ValueError):
@@ -144,6 +152,38 @@ def ask_to_close(turn: Turn, actor: Actor) -> None:
     """Ask intake to close it. Raises CommandRefused, NotYours."""
     _permit(turn, actor, "close")
     turn.say(TicketCloseRequested(agent_id=actor.agent_id))
+
+
+def ask_to_merge(turn: Turn, actor: Actor, into_ticket_id: str) -> None:
+    """Ask intake to merge it into another. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "merge")
+    turn.say(TicketMergeRequested(agent_id=actor.agent_id, into_ticket_id=into_ticket_id))
+
+
+def ask_to_unmerge(turn: Turn, actor: Actor) -> None:
+    """Ask intake to undo its merge. Raises NotMerged, NotYours."""
+    if turn.work.ticket.intake.merged_into is None:
+        raise NotMerged
+    _theirs(turn, actor)
+    turn.say(TicketUnmergeRequested(agent_id=actor.agent_id))
+
+
+def ask_to_split(turn: Turn, actor: Actor, message_ids: tuple[str, ...]) -> None:
+    """Ask intake to put messages of it on a ticket of their own. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "split")
+    turn.say(TicketSplitRequested(agent_id=actor.agent_id, message_ids=message_ids))
+
+
+def ask_to_link(turn: Turn, actor: Actor, ticket_id: str, *, undo: bool) -> None:
+    """Ask intake to link it with another, or to undo that; whatever its status. Raises NotYours."""
+    _theirs(turn, actor)
+    turn.say(TicketLinkRequested(agent_id=actor.agent_id, ticket_id=ticket_id, undo=undo))
+
+
+def _theirs(turn: Turn, actor: Actor) -> None:
+    held_by = holder(turn.work)
+    if held_by != actor.agent_id and not actor.supervisor:
+        raise NotYours(held_by, turn.work.visit.queue_id if turn.work.visit else None)
 
 
 def _permit(turn: Turn, actor: Actor, command: Command, *, owned: bool = False) -> None:

@@ -14,7 +14,6 @@ from shared.events.ticket import (
     TicketAssigned,
     TicketClosed,
     TicketCloseRequested,
-    TicketMergeRequested,
     TicketOpened,
     TicketReleased,
     TicketResolved,
@@ -216,13 +215,6 @@ async def test_a_ticket_resolved_long_enough_ago_is_closed_unless_the_customer_w
     assert await world.ticker().close_rested() == 1
     assert [event.key for event in await world.events(TicketClosed)] == [first]
     assert await world.count("ticket", f"id = '{third}' AND status = 'new'") == 1
-
-
-async def test_a_request_that_is_not_offered_is_answered_and_not_left_waiting(world: World) -> None:
-    await submit(world)
-    ticket_id = (await world.events(TicketOpened))[0].key
-    assert await world.say(ticket_id, TicketMergeRequested(agent_id="dana", into_ticket_id="x")) == []
-    assert (await world.events(RequestRefused))[0].data.code == "not-offered"
 
 
 async def test_a_fact_about_a_ticket_that_is_not_known_is_parked(world: World) -> None:

@@ -19,6 +19,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.intake.__main__ import make_app
 from services.intake.acceptor import Acceptor
+from services.intake.answering import Answerer
 from services.intake.api.edge import Intake
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
@@ -140,7 +141,7 @@ class World:
             )
             for n, fact in enumerate(facts)
         ]
-        return await self.fold(TicketProjection(), events)
+        return await self.fold(TicketProjection(Answerer(self.parts.outbox).answer), events)
 
     async def reply(self, ticket_id: str, customer_id: str, text: str, channel: Channel, seq: int = 1) -> str:
         """Let an agent's reply come in. Returns its id."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from shared.events.ticket import (
     TicketAssigned,
     TicketClosed,
     TicketCustomerChanged,
+    TicketExpelled,
     TicketMergedInto,
     TicketOpened,
     TicketPended,
@@ -30,6 +32,7 @@ from shared.events.ticket import (
     TicketReleased,
     TicketReopened,
     TicketResolved,
+    TicketSplit,
     TicketUnmerged,
     TicketWithdrawn,
 )
@@ -165,6 +168,8 @@ FACTS: list[tuple[str, Writer, Fact, tuple[str, str, str, str, str, str]]] = [
     ("closed", "intake", TicketClosed(reason="requested"), ("closed",) * 6),
     ("merged", "intake", TicketMergedInto(into_ticket_id="t2"), ("closed",) * 6),
     ("unmerged", "intake", TicketUnmerged(from_ticket_id="t2"), (SAME,) * 6),
+    ("gave an absorbed ticket back", "intake", TicketExpelled(ticket_id="other"), (SAME,) * 6),
+    ("messages split off", "intake", TicketSplit(into_ticket_id="t2", message_ids=("m",)), (SAME,) * 6),
     ("withdrawn", "intake", TicketWithdrawn(reason="cancelled"), (SAME,) * 6),
     ("marked as spam by a rule", "intake", SpamMarked(by="rule"), (SAME,) * 6),
     (
@@ -216,6 +221,7 @@ TAKEN: dict[Command, str] = {
     "prioritise": "new open pending on_hold",
     "close": "new open pending on_hold resolved",
     "merge": "new open pending on_hold resolved",
+    "split": "new open pending on_hold resolved",
 }
 
 
@@ -371,6 +377,9 @@ INTAKE_SAYS: tuple[Fact, ...] = (
     call(),
     CallAnswered(call_id="k", agent_id="dana"),
     absorbed(START),
+    absorbed(None),
+    TicketExpelled(ticket_id="other"),
+    TicketSplit(into_ticket_id="t2", message_ids=("m",)),
     TicketClosed(reason="requested"),
     TicketMergedInto(into_ticket_id="t2"),
     TicketUnmerged(from_ticket_id="t2"),
@@ -449,9 +458,41 @@ def told(log: tuple[Event[Fact], ...]) -> Ticket:
 
 def uncovered(log: tuple[Event[Fact], ...]) -> bool:
     """From the log alone: a customer who waits for an answer said something that the last decision had not seen."""
-    asked = [e.position for e in log if awaits_answer(e.data) or isinstance(e.data, TicketAbsorbed)]
+    asked = [e.position for e in log if awaits_answer(e.data) or _waits(e.data)]
     decisions = [e.seen for e in log if type(e.data) in RESTING]
     return bool(asked) and bool(decisions) and decisions[-1] < asked[-1]
+
+
+def _waits(fact: Fact) -> bool:
+    return isinstance(fact, TicketAbsorbed) and fact.unanswered_since is not None
+
+
+def test_what_came_with_a_merge_waits_until_it_is_answered_or_goes_away_again() -> None:
+    log = Log().intake(opened(), message(), absorbed(START))
+    assert log.ticket.waiting_since == START
+    log.intake(TicketExpelled(ticket_id="other"))
+    assert log.ticket.waiting_since == START + timedelta(seconds=2), "what came before the merge waits on"
+    log.intake(absorbed(START)).routing(reply())
+    assert log.ticket.waiting_since is None
+
+
+def test_messages_that_were_split_off_wait_where_they_went() -> None:
+    log = Log().intake(opened(), message(), call(), TicketSplit(into_ticket_id="t2", message_ids=("m",)))
+    assert log.ticket.waiting_since == START + timedelta(seconds=3)
+    since = msgspec.structs.replace(opened(), split_from="t1", unanswered_since=START)
+    new = Log().intake(since)
+    assert (new.ticket.waiting_since, new.now()) == (START, "new")
+    new.routing(TicketResolved(), seen=NOTHING_SEEN)
+    assert new.now() == "open", "a resolution that had not seen what it was opened with covers nothing"
+
+
+@given(streams())
+@settings(max_examples=examples(300), deadline=None)
+def test_a_message_that_nothing_answered_is_never_in_a_resolved_ticket(both: Streams) -> None:
+    for log in interleavings(both):
+        ticket = told(log)
+        if ticket.waiting_since is not None:
+            assert ticket.status != "resolved"
 
 
 @given(streams())

@@ -1,0 +1,248 @@
+"""What agents ask of intake: merge, unmerge, split, link, open; said on both tickets, and nothing lost on the way."""
+
+import asyncio
+
+import pytest
+
+from shared.events.base import Position
+from shared.events.message import MessageReceived
+from shared.events.ticket import (
+    RequestRefused,
+    TicketAbsorbed,
+    TicketCloseRequested,
+    TicketExpelled,
+    TicketLinked,
+    TicketLinkRequested,
+    TicketMergedInto,
+    TicketMergeRequested,
+    TicketOpened,
+    TicketOpenRequested,
+    TicketPersonal,
+    TicketResolved,
+    TicketSplit,
+    TicketSplitRequested,
+    TicketUnlinked,
+    TicketUnmerged,
+    TicketUnmergeRequested,
+)
+from tests.services.intake.test_mail import deliver, mail
+from tests.services.intake.world import MailServer, World, mail_port, mail_server, process
+
+ALL = Position(1, 99)
+
+
+async def write(world: World, text: str, channel: str = "email", who: str = "dan@customers.example", **more: object) -> str:
+    """A customer writes. Returns the ticket."""
+    kind = "email" if "@" in who else "visitor"
+    body = {"channel": channel, "inbox": "web", "handle": {"kind": kind, "value": who}, "text": text, **more}
+    answer = await world.http.post("/v1/contacts", json=body, headers=await world.key("intake:write"))
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["ticket_id"])
+
+
+async def merge(world: World, one: str, into: str, start: int = 1) -> None:
+    assert await world.say(one, TicketMergeRequested(agent_id="dana", into_ticket_id=into), seen=ALL, start=start) == []
+
+
+async def refused(world: World) -> list[str]:
+    return [event.data.code for event in await world.events(RequestRefused)]
+
+
+async def test_a_merge_is_said_on_both_with_what_the_customer_still_waits_for(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    asked = (await world.events(MessageReceived))[1]
+    await merge(world, second, first)
+    [merged], [absorbed] = await world.events(TicketMergedInto), await world.events(TicketAbsorbed)
+    assert (merged.key, merged.data.into_ticket_id, merged.data.requested_by) == (second, first, "dana")
+    assert (absorbed.key, absorbed.data.ticket_id, absorbed.data.unanswered_since) == (first, second, asked.time)
+    assert (absorbed.data.interactions, absorbed.data.replies, absorbed.data.first_responded_at) == (1, 0, None)
+    assert (str(merged.seen), str(absorbed.seen)) == ("1:1", "0:0"), "a fact says what its writer had seen"
+    assert await world.count("ticket", f"id = '{second}' AND status = 'closed' AND merged_into = '{first}'") == 1
+
+
+async def test_what_answers_the_merged_ticket_comes_to_the_one_that_goes_on_and_stays_there(world: World) -> None:
+    async with mail_port(world) as port:
+        await deliver(port, mail(message_id="<1@c>"))
+        await deliver(port, mail(message_id="<2@c>"))
+        first, second = [event.key for event in await world.events(TicketOpened)]
+        await merge(world, second, first)
+        await deliver(port, mail(message_id="<3@c>", in_reply_to="<2@c>"))
+        assert (await world.events(MessageReceived))[-1].key == first
+        assert await world.say(second, TicketUnmergeRequested(agent_id="dana"), start=2) == []
+        await deliver(port, mail(message_id="<4@c>", in_reply_to="<2@c>"))
+        await deliver(port, mail(message_id="<5@c>", in_reply_to="<3@c>"))
+    assert [event.key for event in await world.events(MessageReceived)][-2:] == [second, first]
+    [unmerged], [expelled] = await world.events(TicketUnmerged), await world.events(TicketExpelled)
+    assert (unmerged.key, expelled.key, expelled.data.ticket_id) == (second, first, second)
+    assert await world.count("message", f"ticket_id = '{second}'") == 2, "what came before the merge, and after its end"
+
+
+async def test_a_conversation_goes_on_in_the_ticket_it_was_merged_into_and_after_that_one_is_closed_in_a_new_one(
+    world: World,
+) -> None:
+    chat = await write(world, "hello", "chat", "v-1")
+    other = await write(world, "again", "chat", "v-1", inbox="other")
+    await merge(world, chat, other)
+    assert await write(world, "more", "chat", "v-1") == other
+    await world.close(other)
+    follow_up = await write(world, "still there?", "chat", "v-1")
+    assert follow_up not in (chat, other)
+    assert await write(world, "hello?", "chat", "v-1") == follow_up
+    assert await world.say(chat, TicketUnmergeRequested(agent_id="dana"), start=2) == []
+    assert await world.count("ticket", f"id = '{chat}' AND merged_into IS NULL") == 1
+    assert await write(world, "yes", "chat", "v-1") == follow_up
+
+
+@pytest.mark.parametrize("case", ["itself", "unknown", "a circle", "twice", "another customer", "closed", "closed target"])
+async def test_a_merge_that_cannot_be_is_refused_with_its_reason(world: World, case: str) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    if case == "itself":
+        await merge(world, first, first)
+    elif case == "unknown":
+        await merge(world, first, "nothing")
+    elif case == "a circle":
+        await merge(world, first, second)
+        await merge(world, second, first)
+    elif case == "twice":
+        await merge(world, first, second)
+        await merge(world, first, second, start=2)
+    elif case == "another customer":
+        await merge(world, first, await write(world, "c", who="ana@customers.example"))
+    elif case == "closed":
+        await world.close(first)
+        await merge(world, first, second, start=2)
+    else:
+        await world.close(second)
+        await merge(world, first, second)
+    codes = {
+        "itself": "same-ticket",
+        "unknown": "unknown-ticket",
+        "a circle": "same-ticket",
+        "twice": "merged-already",
+        "another customer": "different-customers",
+        "closed": "not-allowed-now",
+        "closed target": "target-closed",
+    }
+    assert await refused(world) == [codes[case]]
+    assert (await world.events(RequestRefused))[0].data.requested_by == "dana"
+
+
+async def test_merges_follow_each_other_and_are_undone_from_the_last(world: World) -> None:
+    one, two, three = [await write(world, text) for text in "abc"]
+    await merge(world, one, two)
+    await merge(world, two, three)
+    absorbed = await world.events(TicketAbsorbed)
+    assert [event.data.unanswered_since for event in absorbed][1] == (await world.events(MessageReceived))[0].time
+    assert await world.say(one, TicketUnmergeRequested(agent_id="dana"), start=2) == []
+    assert await refused(world) == ["merged-onward"]
+    assert await world.say(two, TicketUnmergeRequested(agent_id="dana"), start=2) == []
+    assert await world.say(one, TicketUnmergeRequested(agent_id="dana"), start=3) == []
+    assert len(await world.events(TicketUnmerged)) == 2
+    assert await world.count("ticket", "merged_into IS NOT NULL") == 0
+
+
+async def test_a_merge_that_crosses_a_close_of_the_other_ticket_leaves_nobody_in_a_closed_one(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    wish = TicketCloseRequested(agent_id="noa")
+    seen = Position(1, 2)  # as far as routing had come before it asked: it knew nothing of the merge
+    await merge(world, second, first)
+    assert await world.say(first, wish, seen=seen) == []
+    assert await refused(world) == ["customer-wrote-meanwhile"]
+
+
+async def test_a_resolution_that_crossed_the_merge_does_not_cover_what_came_with_it(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    await merge(world, second, first)
+    assert await world.say(first, TicketResolved(agent_id="noa"), seen=Position(1, 2)) == []
+    assert await world.count("ticket", f"id = '{first}' AND status IN ('new', 'open')") == 1
+
+
+async def test_a_reply_on_its_way_from_the_merged_ticket_goes_out(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
+        first, second = await write(world, "a"), await write(world, "b")
+        customer_id = (await world.events(TicketOpened))[0].data.customer_id
+        await merge(world, second, first)
+        await world.reply(second, customer_id, "An answer that crossed the merge", "email", seq=2)
+        await _sent(world, server, "An answer that crossed the merge")
+
+
+async def _sent(world: World, server: MailServer, text: str) -> None:
+    async with asyncio.timeout(10):
+        while not any(text in str(one.get_body()) for one in server.mails):
+            await world.sender.send_due()
+            await asyncio.sleep(0.01)
+
+
+async def test_messages_split_off_are_on_one_ticket_of_their_own_and_wait_there_since_they_came(world: World) -> None:
+    async with mail_port(world) as port:
+        await deliver(port, mail(message_id="<1@c>"))
+        await deliver(port, mail(message_id="<2@c>", in_reply_to="<1@c>", subject="Re: something else"))
+        first, second = await world.events(MessageReceived)
+        wish = TicketSplitRequested(agent_id="dana", message_ids=(second.data.message_id,))
+        assert await world.say(first.key, wish, seen=ALL) == []
+        [split] = await world.events(TicketSplit)
+        opened = (await world.events(TicketOpened))[-1]
+        assert (split.key, split.data.into_ticket_id, split.data.message_ids) == (first.key, opened.key, wish.message_ids)
+        assert (opened.data.split_from, opened.data.unanswered_since) == (first.key, second.time)
+        assert opened.data.number == (await world.events(TicketOpened))[0].data.number + 1
+        links = {(event.key, event.data.ticket_id, event.data.relation) for event in await world.events(TicketLinked)}
+        assert links == {(opened.key, first.key, "split_from"), (first.key, opened.key, "related")}
+        await deliver(port, mail(message_id="<3@c>", in_reply_to="<2@c>"))
+        await deliver(port, mail(message_id="<4@c>", in_reply_to="<1@c>"))
+    assert [event.key for event in await world.events(MessageReceived)][-2:] == [opened.key, first.key]
+    assert await world.count("message", f"ticket_id = '{opened.key}'") == 2
+
+
+async def test_a_split_of_everything_or_of_what_is_elsewhere_is_refused(world: World) -> None:
+    ticket_id = await write(world, "a")
+    await write(world, "b")
+    mine, others = [event.data.message_id for event in await world.events(MessageReceived)]
+    for start, ids in enumerate(((mine,), (others,), ("nothing",)), start=1):
+        assert await world.say(ticket_id, TicketSplitRequested(agent_id="dana", message_ids=ids), start=start) == []
+    assert await refused(world) == ["whole-ticket", "unknown-message", "unknown-message"]
+    assert await world.count("ticket") == 2
+
+
+async def test_a_link_is_said_on_both_tickets_and_taken_away_on_both(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b", who="ana@customers.example")
+    assert await world.say(first, TicketLinkRequested(agent_id="dana", ticket_id=second)) == []
+    assert {(e.key, e.data.ticket_id) for e in await world.events(TicketLinked)} == {(first, second), (second, first)}
+    assert await world.say(first, TicketLinkRequested(agent_id="dana", ticket_id=second, undo=True), start=2) == []
+    assert {e.key for e in await world.events(TicketUnlinked)} == {first, second}
+    assert await world.say(first, TicketLinkRequested(agent_id="dana", ticket_id="nothing"), start=3) == []
+    assert await refused(world) == ["unknown-ticket"]
+
+
+async def test_an_agent_opens_a_ticket_for_a_customer(world: World) -> None:
+    await write(world, "a")
+    customer_id = (await world.events(TicketOpened))[0].data.customer_id
+    wish = TicketOpenRequested(agent_id="dana", customer_id=customer_id, channel="in_person", priority=3)
+    assert await world.say("t-new", wish) == []
+    opened = (await world.events(TicketOpened))[-1]
+    assert (opened.key, opened.data.customer_id, opened.data.channel) == ("t-new", customer_id, "in_person")
+    assert (opened.data.opened_by, opened.data.priority, opened.data.number) == ("dana", 3, 100002)
+    assert await world.opened(opened, TicketPersonal) == TicketPersonal()
+    assert await world.say("t-other", TicketOpenRequested(agent_id="dana", customer_id="nobody", channel="phone")) == []
+    assert await refused(world) == ["unknown-customer"]
+    assert await world.count("ticket") == 2
+
+
+async def test_a_request_that_comes_twice_is_answered_once(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    await merge(world, second, first)
+    await merge(world, second, first)
+    assert (len(await world.events(TicketMergedInto)), await refused(world)) == (1, [])
+
+
+async def test_a_message_that_crosses_a_merge_is_never_left_on_the_merged_ticket(database: str) -> None:
+    async with process(database) as world, process(database) as other:
+        for n in range(6):
+            who = f"v-{n}"
+            chat, survivor = await write(world, "a", "chat", who), await write(world, "b", "chat", who, inbox="other")
+            start = asyncio.gather(*(write(other, f"m{k}", "chat", who) for k in range(4)))
+            await merge(world, chat, survivor)
+            await start
+            merged = next(e for e in await world.events(TicketMergedInto) if e.key == chat)
+            late = [e for e in await world.events(MessageReceived) if e.key == chat and e.position > merged.position]
+            assert late == []
+            assert await world.count("message", f"ticket_id IN ('{chat}', '{survivor}')") == 6
