@@ -15,6 +15,7 @@ from bench.world import BenchFailed
 from services.intake.channels import email
 from services.intake.channels.email import Envelope
 from services.intake.channels.language import warm_up
+from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 
@@ -40,7 +41,7 @@ async def run() -> list[Line]:
 
     def ours(raw: bytes) -> None:
         contact = email.parse(raw, around, inbox, signer)
-        if contact is None or not contact.text:
+        if not isinstance(contact, InboundMessage) or not contact.text:
             raise BenchFailed("a mail of the bench was not read")
 
     async def product() -> Repeat:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.intake.channels import email, outgoing_webhook, twilio_sms
 from services.intake.channels.language import direction_of
 from services.intake.channels.outgoing_webhook import Hook, OutgoingMessage, Recipient
-from services.intake.domain import confirmation
+from services.intake.domain import confirmation, delivery
 from services.intake.domain.delivery import Outcome, Refused
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.short_texts import write_short
@@ -65,8 +65,10 @@ class Carrier:
         return opened if opened.text else Refused("empty", "the reply has no text")
 
     async def _confirm(self, claimed: Claimed) -> Outcome:
-        if claimed.looping:
-            return Refused("loop-cap", "too many confirmations to one person")
+        if claimed.automatic.repeats:
+            return Refused(delivery.ALIKE, "the sender says the same again and again")
+        if claimed.automatic.capped:
+            return Refused(delivery.LOOP_CAP, "too much automatic mail to one person")
         if claimed.delivery.channel in TEXT_CHANNELS:
             return await self._confirm_shortly(claimed)
         if claimed.handle is None or claimed.handle_kind != "email":
@@ -88,6 +90,8 @@ class Carrier:
     async def _mail(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
         if claimed.handle is None or claimed.handle_kind != "email":
             return Refused("no-address", "no e-mail address of the customer is known on this ticket")
+        if claimed.returned:
+            return Refused("address-returned", "mail to this address came back for good, and nobody wrote from it since")
         subject = email.reply_subject(reply.subject or claimed.subject or f"#{claimed.number}")
         mail = self._outgoing(claimed, self._mail_inbox(claimed), claimed.handle, subject, reply.text, automatic=False)
         return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))

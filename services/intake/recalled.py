@@ -97,6 +97,7 @@ class Heard:
 
     message_id: str
     fact: Fact
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,9 @@ def ended(context: Context, state: Recalled, event: Event[Outcome], now: datetim
     """What became of something sent."""
     state, drafts = fold(context, state, event, now)
     state = replace(state, ended=(*state.ended, _ended(event.data, event.time)))
-    return (_with_word(state, event.data) if isinstance(event.data, MessageDelivered | MessageFailed) else state), drafts
+    if isinstance(event.data, MessageDelivered | MessageFailed):
+        state = _with_word(state, event.data, event.time)
+    return state, drafts
 
 
 def heard(context: Context, state: Recalled, event: Event[Word], now: datetime) -> tuple[Recalled, Drafts]:
@@ -182,11 +185,11 @@ def heard(context: Context, state: Recalled, event: Event[Word], now: datetime) 
     message_id = event.data.message_id
     if not any(one.message_id == message_id and one.state != "uncertain" for one in state.ended):
         state = replace(state, ended=(*state.ended, Ended(message_id, "delivered", 1, event.time)))
-    return _with_word(state, event.data), drafts
+    return _with_word(state, event.data, event.time), drafts
 
 
-def _with_word(state: Recalled, fact: Word) -> Recalled:
-    return replace(state, heard=(*state.heard, Heard(fact.message_id, fact)))
+def _with_word(state: Recalled, fact: Word, at: datetime) -> Recalled:
+    return replace(state, heard=(*state.heard, Heard(fact.message_id, fact, at)))
 
 
 def _ended(fact: Outcome, at: datetime) -> Ended:

@@ -28,6 +28,7 @@ CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest siz
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
 LATER = "451 4.3.0 Cannot store mail just now, try again later"
 OWN_LOOP = "own mail came back"
+NONE_OF_OURS = "it reports on a mail that did not go out from here"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
 
@@ -72,6 +73,8 @@ class MailHandler:
                 return await self._park(content, around, NotTaken(OWN_LOOP))
             contact = email.traced(contact, telemetry.current_traceparent())
             placement = await self.acceptor.accept_one(contact)
+            if placement.unknown:
+                return await self._park(content, around, NotTaken(NONE_OF_OURS))
         except (db.DatabaseAway, Overloaded, TimeoutError):
             return LATER
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it

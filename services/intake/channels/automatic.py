@@ -9,18 +9,26 @@ from services.intake.channels.mime import Part
 from services.intake.domain.tokens import Signer
 from shared.events.message import Origin
 
+# What mail programs put before the subject when they answer by themselves, in the languages that they speak.
 _SUBJECTS = re.compile(
-    r"^\s*(?:auto(?:matic)?[ -]?(?:reply|response)|auto:|automatische antwort|automatisch antwoord|abwesenheitsnotiz"
-    r"|réponse automatique|respuesta automática|risposta automatica|autosvar|automatiskt svar|resposta automática"
-    r"|תשובה אוטומטית|מענה אוטומטי|رد تلقائي|الرد التلقائي|răspuns automat|raspuns automat)",
+    r"^\s*(?:auto(?:matic|matically generated)?[ -]?(?:reply|response)|auto(?:reply|-antwort)?:|automatische antwort"
+    r"|automatisch antwoord|abwesenheitsnotiz|réponse automatique|auto[- ]?répondeur"
+    r"|respuesta automática|autorespuesta|resposta automática"
+    r"|risposta automatica|risposta non al computer|autosvar|automatiskt? svar|automaattinen vastaus"
+    r"|odpowiedź automatyczna|automatyczna odpowiedź|автоматический ответ|автоответ|автоматична відповідь"
+    r"|automatická odpověď|automatikus válasz|otomatik yanıt|αυτόματη απάντηση|自动答复|自動応答"
+    r"|תשובה אוטומטית|מענה אוטומטי|رد تلقائي|الرد التلقائي|رد آلي|răspuns automat|raspuns automat)",
     re.IGNORECASE,
 )
 _AWAY = re.compile(
-    r"^\s*(?:out of (?:the )?office|abwesenheit|fuori sede|frånvaro|absence|absență de la birou|absenta de la birou"
-    r"|היעדרות|מחוץ למשרד|خارج المكتب|vacation)",
+    r"^\s*(?:out of (?:the )?office|away from (?:the )?office|abwesenheit(?!snotiz)|nicht im büro|fuori (?:sede|ufficio)"
+    r"|assente dall'ufficio|frånvaro|absence du bureau|absence\s*[::]|absent\(?e?\)? du bureau|absență|absenta de la birou"
+    r"|în concediu|afwezig|niet aanwezig|fuera de (?:la )?oficina|ausente|fora do escritório|ausência|poza biurem"
+    r"|nieobecność|отсутствие|вне офиса|нет на месте|ofis dışında|היעדרות|מחוץ למשרד|לא במשרד|خارج المكتب|vacation)",
     re.IGNORECASE,
 )
 _ROBOTS = re.compile(r"^(?:mailer[-_]?daemon|post[-_]?master|no[-_]?reply|do[-_]?not[-_]?reply)(?:[-+.].*)?@", re.IGNORECASE)
+_POSTMASTERS = re.compile(r"^(?:mailer[-_]?daemon|post[-_]?master)(?:[-+.].*)?@", re.IGNORECASE)
 LOOP_HEADER = "X-Patchbay-Loop"
 
 
@@ -43,6 +51,11 @@ def origin_of(mail: Part, sender: str, envelope_from: str | None) -> Origin:
     ):
         return "bulk"
     return "human"
+
+
+def is_postmaster(sender: str) -> bool:
+    """A mail server itself."""
+    return bool(_POSTMASTERS.match(sender))
 
 
 def is_report(mail: Part) -> bool:

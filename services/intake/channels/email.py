@@ -15,13 +15,13 @@ from html import escape
 import aiosmtplib
 from msgspec.structs import replace
 
-from services.intake.channels import mime
+from services.intake.channels import mime, reports
 from services.intake.channels.automatic import LOOP_HEADER, is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.html_text import html_to_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
-from services.intake.domain.contacts import REFS_CAP, Handle, InboundMessage
+from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
@@ -37,6 +37,7 @@ _REF = re.compile(r"<[^<>\s\x00-\x1f\x7f]{3,990}>")  # no control characters: Po
 _REPLY_PREFIX = re.compile(
     r"^(?:(?:re|fw|fwd|aw|wg|sv|vs|antw|odp|tr|rv|r|ynt|رد|תגובה|השב|răsp|răspuns)(?:\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
 )
+_COUNTED = re.compile(r"[\d\s:.,/-]+")
 _OWN_REF_IN_REPORT = re.compile(rb"<[a-z2-7]{26}\.[a-z2-7]{26}\.[a-z2-7]{13}@[^>\s]{1,255}>", re.IGNORECASE)
 
 
@@ -48,14 +49,20 @@ class Envelope:
     recipients: tuple[str, ...]
 
 
-def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> InboundMessage | None:
-    """A mail as a contact; None when it is one of ours come back. Reads damaged mail as far as it goes; never raises."""
+def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> InboundMessage | DeliveryWord | None:
+    """A mail as a contact, or as a word about a mail of ours, where it reports what became of one; None when it is one of ours
+    come round. Reads damaged mail as far as it goes; never raises.
+    """
     mail = mime.parse(raw)
     if is_own_loop(mail, signer):
         return None
     name, sender = _sender(mail, envelope)
     body = mime.body(mail)
-    text, cut = cut_text(clean_text(body.plain.strip() or html_to_text(body.html)))
+    whole = clean_text(body.plain.strip() or html_to_text(body.html))
+    word = reports.word_of(mail, whole, raw=raw, sender=sender, envelope_from=envelope.sender, signer=signer)
+    if word is not None:
+        return word
+    text, cut = cut_text(whole)
     subject = clean_line(mime.header(mail, "Subject"), SUBJECT_LIMIT)
     written = _unquoted(text)
     language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{written}")
@@ -85,13 +92,14 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
         tokens=_tokens(mail, raw, envelope, refs, signer),
         message_ref=message_ref,
         confirm=inbox.confirm and origin == "human" and handle is not None,
+        text_hash=_text_hash(written),
         partner_id=inbox.partner_id,
         raw=raw,
         media_type="message/rfc822",
     )
 
 
-def traced(message: InboundMessage, traceparent: str | None) -> InboundMessage:
+def traced(message: InboundMessage | DeliveryWord, traceparent: str | None) -> InboundMessage | DeliveryWord:
     """The message as part of a trace."""
     return replace(message, traceparent=traceparent) if traceparent else message
 
@@ -140,6 +148,12 @@ def _tokens(mail: mime.Part, raw: bytes, envelope: Envelope, refs: Sequence[str]
 
 def _unquoted(text: str) -> str:
     return "\n".join(line for line in text.split("\n") if not line.startswith(">"))
+
+
+def _text_hash(written: str) -> bytes | None:
+    """The same for the same words, whatever is counted or timed in them."""
+    words = _COUNTED.sub(" ", written.casefold()).strip()
+    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest() if words else None
 
 
 def _date(mail: mime.Part) -> datetime | None:

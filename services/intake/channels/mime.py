@@ -196,7 +196,7 @@ def addresses(mail: Part, *names: str) -> list[tuple[str, str]]:
 def body(mail: Part) -> Body:
     """Text and files of a mail. The first text of each kind is the message; later ones are added to it."""
     plain, html, files = [], [], []
-    for index, part in enumerate(_leaves(mail)):
+    for index, part in enumerate(leaves(mail)):
         kind = part.get_content_type()
         name = _file_name(part)
         attached = name or "attachment" in raw_header(part, "Content-Disposition").lower()
@@ -211,10 +211,15 @@ def body(mail: Part) -> Body:
 
 def file_content(raw: bytes, index: int) -> bytes:
     """The content of the file at `part` of a mail. Raises LookupError when there is none."""
-    for at, part in enumerate(_leaves(parse(raw))):
+    for at, part in enumerate(leaves(parse(raw))):
         if at == index:
             return _payload(part)
     raise LookupError(f"no part {index}")
+
+
+def content_of(part: Part) -> bytes:
+    """What a part holds, its transfer encoding undone."""
+    return _payload(part)
 
 
 def text_of(part: Part) -> str:
@@ -237,7 +242,7 @@ def _split_addresses(value: str) -> list[tuple[str, str]]:
 _STRICT = "strict" in getaddresses.__code__.co_varnames  # Pythons since 3.11.9 reject some real-life addresses otherwise
 
 
-def _leaves(mail: Part) -> Iterator[Part]:
+def leaves(mail: Part) -> Iterator[Part]:
     """The parts that hold something, in order. A mail within a mail is one leaf, a file."""
     seen = 0
     stack: list[tuple[Part, int]] = [(mail, 0)]

@@ -63,7 +63,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     `conflict_key` is its second name, used when another message was there first under the same one. `reply_refs` are
     Message-IDs it answers, newest first; `tokens` the tickets named by our own signed addresses and Message-IDs. `confirm`:
     a confirmation goes to the handle when it opens a ticket. `consent`: the person says that no more messages shall come to
-    the handle on this channel (False), or that they may again (True).
+    the handle on this channel (False), or that they may again (True). `text_hash` is the same for the
+    same words, where machines may write them again and again.
     """
 
     provider: str
@@ -94,6 +95,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     traceparent: str | None = None
     names: str | None = None
     consent: bool | None = None
+    text_hash: bytes | None = None
 
     @property
     def namespace(self) -> str:

@@ -6,9 +6,10 @@ name and said so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.events.base import Channel, Draft, Fact
 from shared.events.message import (
@@ -18,15 +19,58 @@ from shared.events.message import (
     MessageDelivered,
     MessageFailed,
 )
+from shared.events.ticket import TicketLabelled
 
 Kind = Literal["reply", "confirmation"]
+LOOP_CAP, ALIKE = "loop-cap", "possible-loop"
+POSSIBLE_LOOP = "possible_loop"  # the tag of a ticket whose opening says what others of the sender say
 
 # Seconds to wait after the first, second, … attempt that did not succeed; after the last of them it has failed.
 BACK_OFF_SECONDS = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800)
 LONGEST_WAIT_SECONDS = 86_400  # whatever a provider says
 PROMISE_WAIT = timedelta(seconds=1)  # how long a confirmation waits for the promised time
-CONFIRMATIONS_PER_PERSON = 5  # in LOOP_WINDOW; two machines that confirm each other stop here
-LOOP_WINDOW = timedelta(minutes=10)
+ALIKE_AT_MOST = 5  # messages of one sender with the same words in ALIKE_WINDOW; who writes more is a machine
+ALIKE_WINDOW = timedelta(minutes=10)
+
+
+class Cap(NamedTuple):
+    """How much automatic mail one person gets within a span: on one ticket, and in all."""
+
+    span: timedelta
+    on_ticket: int
+    in_all: int
+
+
+# As much as Zammad lets out (`app/models/ticket.rb`): two machines that answer each other stop here.
+CAPS = (
+    Cap(timedelta(minutes=10), 10, 30),
+    Cap(timedelta(minutes=30), 15, 60),
+    Cap(timedelta(minutes=60), 25, 120),
+    Cap(timedelta(minutes=180), 50, 240),
+    Cap(timedelta(minutes=600), 100, 360),
+)
+
+
+class Automatic(NamedTuple):
+    """What went out by itself to a person before, for each of CAPS: in all, and on this ticket. `alike`: how many messages of
+    theirs say what the one says that is to be confirmed, itself included.
+    """
+
+    in_all: Sequence[int] = ()
+    on_ticket: Sequence[int] = ()
+    alike: int = 0
+
+    @property
+    def repeats(self) -> bool:
+        """The sender says the same again and again."""
+        return self.alike > ALIKE_AT_MOST
+
+    @property
+    def capped(self) -> bool:
+        """So much went out that no more may."""
+        return any(n >= cap.in_all for n, cap in zip(self.in_all, CAPS, strict=False)) or any(
+            n >= cap.on_ticket for n, cap in zip(self.on_ticket, CAPS, strict=False)
+        )
 
 
 def lease_seconds(attempt_seconds: float) -> float:
@@ -98,7 +142,8 @@ def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
         case Accepted(ref):
             return Verdict("delivered", None, (_delivered(delivery, ref),))
         case Refused(code, detail):
-            return Verdict("failed", None, (_failed(delivery, code, detail),))
+            tagged = (TicketLabelled(tags=(POSSIBLE_LOOP,)),) if code == ALIKE else ()
+            return Verdict("failed", None, (_failed(delivery, code, detail), *tagged))
         case NotNow(code) | Unknown(code):
             if delivery.attempts > len(BACK_OFF_SECONDS):
                 return Verdict("failed", None, (_failed(delivery, code, "gave up after many attempts"),))
@@ -139,7 +184,7 @@ def _delivered(delivery: Delivery, ref: str | None) -> Fact:
 
 def _failed(delivery: Delivery, code: str, detail: str) -> Fact:
     if delivery.kind == "confirmation":
-        return ConfirmationSkipped(reason="loop_cap" if code == "loop-cap" else "failed")
+        return ConfirmationSkipped(reason="loop_cap" if code in (LOOP_CAP, ALIKE) else "failed")
     return MessageFailed(
         message_id=delivery.message_id,
         channel=delivery.channel,

@@ -18,6 +18,7 @@ from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewM
 from services.intake.domain.tell import attachments_of, channel_of
 from shared import db
 from shared.events.base import derived_id
+from shared.events.message import MessageBounced
 from shared.ticket import Ticket
 
 NUMBERS = "SELECT clock_timestamp(), ARRAY(SELECT nextval('intake.ticket_number') FROM generate_series(1, $1::integer))"
@@ -43,10 +44,11 @@ PLACE = """
         FROM unnest($23::text[], $24::text[], $25::text[], $26::text[], $27::text[])
     )
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
-                                request, request_hash, human, opened, participant, media_type, body, received_at)
+                                request, request_hash, human, opened, participant, media_type, body, text_hash,
+                                received_at)
     SELECT *, $1::timestamptz FROM unnest(
         $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::bytea[],
-        $37::boolean[], $38::boolean[], $39::boolean[], $40::text[], $41::bytea[])
+        $37::boolean[], $38::boolean[], $39::boolean[], $40::text[], $41::bytea[], $42::bytea[])
     """
 FOLLOW = """
     UPDATE intake.ticket t SET followed_up_by = w.new_id
@@ -72,6 +74,16 @@ REFUSES = """
     """
 TOLD = """
     UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
+    """
+
+# The address that a mail went to is that of whom the ticket's answers went to then (`deliveries.DETAILS`).
+RETURNED = """
+    UPDATE intake.handle h SET returned_at = w.at
+    FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
+    CROSS JOIN LATERAL (SELECT handle FROM intake.message m
+                        WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle_kind = 'email'
+                          AND m.received_at <= d.created_at ORDER BY human DESC, received_at DESC LIMIT 1) m
+    WHERE d.channel IN ('email', 'form') AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
     """
 
 Columns = list[tuple[object, ...]]
@@ -113,7 +125,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
         now + delivery.PROMISE_WAIT,
         *_columns(5, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
-        *_columns(14, [_message(step) for step in messages]),
+        *_columns(15, [_message(step) for step in messages]),
     )
     await _follow(conn, opened)
     await _save_attachments(conn, messages)
@@ -168,6 +180,7 @@ def _message(step: NewMessage) -> tuple[object, ...]:
         step.participant,
         contact.media_type,
         contact.raw,
+        contact.text_hash,
     )
 
 
@@ -204,6 +217,9 @@ async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: date
         return
     last = {word.sent.message_id: word.sent.told for word in words}
     await db.fetch(conn, TOLD, *_columns(2, [(key, msgspec.json.encode(told)) for key, told in sorted(last.items())]))
+    returned = sorted({w.sent.message_id for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard})
+    if returned:
+        await note_returned(conn, [(message_id, now) for message_id in returned])
     said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
@@ -217,3 +233,8 @@ async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], no
         await db.fetch(conn, REFUSES, channel, *_columns(4, rows))
     said = [(derived_id("word", w.cause), w.customer_id, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
+
+
+async def note_returned(conn: AsyncConnection, returned: Sequence[tuple[str, datetime]]) -> None:
+    """The addresses to which these messages went take no mail, since then."""
+    await db.fetch(conn, RETURNED, *_columns(2, returned))

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON, LOOP_WINDOW, Delivery, Verdict
+from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, Automatic, Delivery, Verdict
 from services.intake.domain.words import Told
 from shared import db
 from shared.events.base import Event, Sealed
@@ -52,10 +52,30 @@ DETAILS = """
                    AND d.channel = ANY(h.refuses)) AS opted_out,
            (SELECT min(h.scope) FROM intake.handle h
             WHERE h.customer_id = d.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
-           (SELECT count(*) FROM intake.delivery c WHERE c.customer_id = d.customer_id AND c.kind = 'confirmation'
-              -- Those on their way before it count too: a burst is claimed together.
-              AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
-              AND c.created_at > d.created_at - $2::interval) AS confirmations
+           -- A mail to this address came back for good, and nobody wrote from it since.
+           EXISTS (SELECT 1 FROM intake.handle h
+                   WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle AND h.returned_at IS NOT NULL
+                     AND NOT EXISTS (SELECT 1 FROM intake.ticket o JOIN intake.message w ON w.ticket_id = o.id
+                                     WHERE o.customer_id = d.customer_id AND w.handle = m.handle AND w.human
+                                       AND w.received_at > h.returned_at)) AS returned,
+           CASE WHEN d.kind <> 'reply' THEN ARRAY(
+               SELECT count(c.n) FROM unnest($2::interval[]) WITH ORDINALITY AS l(span, place)
+               LEFT JOIN intake.delivery c ON c.customer_id = d.customer_id AND c.kind <> 'reply'
+                 -- Those on their way before it count too: a burst is claimed together.
+                 AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
+                 AND c.created_at > d.created_at - l.span
+               GROUP BY place ORDER BY place) END AS automatic,
+           CASE WHEN d.kind <> 'reply' THEN ARRAY(
+               SELECT count(c.n) FROM unnest($2::interval[]) WITH ORDINALITY AS l(span, place)
+               LEFT JOIN intake.delivery c ON c.ticket_id = d.ticket_id AND c.customer_id = d.customer_id AND c.kind <> 'reply'
+                 AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
+                 AND c.created_at > d.created_at - l.span
+               GROUP BY place ORDER BY place) END AS automatic_on_ticket,
+           (SELECT count(*) FROM intake.message opening
+            JOIN intake.delivery c ON c.customer_id = d.customer_id AND c.kind = 'confirmation' AND c.n <= d.n
+              AND c.created_at > d.created_at - $3::interval
+            JOIN intake.message same ON same.ticket_id = c.ticket_id AND same.opened AND same.text_hash = opening.text_hash
+            WHERE d.kind = 'confirmation' AND opening.ticket_id = d.ticket_id AND opening.opened) AS alike
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
     LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
                        WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL
@@ -97,7 +117,8 @@ class Claimed:
     last_ref: str | None
     opted_out: bool
     refs: tuple[str, ...]
-    looping: bool
+    returned: bool
+    automatic: Automatic
 
 
 async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]) -> None:
@@ -125,7 +146,7 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
     if not rows:
         return []
     claimed = []
-    for more in await db.fetch(conn, DETAILS, list(rows), LOOP_WINDOW):
+    for more in await db.fetch(conn, DETAILS, list(rows), [cap.span for cap in CAPS], ALIKE_WINDOW):
         row = rows[more["message_id"]]
         delivery = Delivery(
             message_id=row["message_id"],
@@ -155,7 +176,8 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
                 last_ref=more["last_ref"],
                 opted_out=more["opted_out"],
                 refs=tuple(more["refs"] or ()),
-                looping=row["kind"] == "confirmation" and more["confirmations"] >= CONFIRMATIONS_PER_PERSON,
+                returned=more["returned"],
+                automatic=Automatic(more["automatic"] or (), more["automatic_on_ticket"] or (), more["alike"]),
             )
         )
     return claimed

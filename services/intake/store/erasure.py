@@ -33,7 +33,7 @@ SCRUBS = tuple(
         """
         WITH scrubbed AS (
             UPDATE intake.message SET handle_kind = NULL, handle = NULL, message_ref = NULL, request = NULL, content_hash = '',
-                body = NULL
+                body = NULL, text_hash = NULL
             WHERE customer_id = ANY(:customers) AND (ticket_id = ANY(:tickets) OR NOT participant) RETURNING id
         )
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)

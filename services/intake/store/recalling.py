@@ -15,8 +15,10 @@ from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.decide import LETTERS
 from services.intake.domain.words import Told, recalled
 from services.intake.recalled import Ended, Heard, Opened, Written
+from services.intake.store.contacts import note_returned
 from shared.db import execute_many
 from shared.events.base import derived_id
+from shared.events.message import MessageBounced
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
@@ -324,6 +326,9 @@ async def told(conn: AsyncConnection, words: Sequence[Heard]) -> None:
     for word in words:
         if word.message_id in known:
             known[word.message_id] = recalled(known[word.message_id], word.fact)
+    returned = [(w.message_id, w.at) for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard]
+    if returned:
+        await note_returned(conn, list(dict(returned).items()))
     if known:
         encoded = [msgspec.json.encode(one) for one in known.values()]
         await execute_many(conn, TOLD, ids=list(known), tolds=encoded)

@@ -9,8 +9,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.intake.domain.delivery import CONFIRMATIONS_PER_PERSON
+from services.intake.domain.delivery import ALIKE_AT_MOST, CAPS
 from services.intake.domain.tokens import Signer
+from services.intake.sending import AT_ONCE
 from shared import db
 from shared.events.base import NOTHING_SEEN, Event, Position, derived_id, event_id
 from shared.events.message import (
@@ -23,7 +24,7 @@ from shared.events.message import (
     MessageReceived,
 )
 from shared.events.sla import ClockStarted
-from shared.events.ticket import TicketOpened
+from shared.events.ticket import TicketLabelled, TicketOpened
 from tests.services.intake.world import World, mail_port, mail_server, process
 
 SUPPORT = "support@patchbay.example"
@@ -151,13 +152,29 @@ async def test_a_burst_in_one_persons_name_is_confirmed_as_often_as_the_cap_says
     async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
         await world.inbox("support", channel="email", address=SUPPORT)
         async with mail_port(world) as smtp:
-            for n in range(CONFIRMATIONS_PER_PERSON + 4):
-                await deliver(smtp, mail(Message_ID=f"<{n}@customers.example>"))
-        assert await world.count("delivery", "kind = 'confirmation'") == CONFIRMATIONS_PER_PERSON + 4
+            for n in range(CAPS[0].in_all + 4):
+                await deliver(smtp, mail(text=f"This is about parcel {'abc'[n % 3] * n}", Message_ID=f"<{n}@customers.example>"))
+        assert await world.count("delivery", "kind = 'confirmation'") == CAPS[0].in_all + 4
         await world.execute("UPDATE intake.delivery SET due_at = clock_timestamp()")
-        assert await world.sender.send_due() == CONFIRMATIONS_PER_PERSON + 4
-        assert len(server.mails) == CONFIRMATIONS_PER_PERSON
-        assert {event.data.reason for event in await world.events(ConfirmationSkipped)} == {"loop_cap"}
+        assert [await world.sender.send_due(), await world.sender.send_due()] == [AT_ONCE, CAPS[0].in_all + 4 - AT_ONCE]
+        assert len(server.mails) == CAPS[0].in_all
+        assert [event.data.reason for event in await world.events(ConfirmationSkipped)] == ["loop_cap"] * 4
+
+
+async def test_who_writes_the_same_again_and_again_is_confirmed_a_few_times_and_tagged(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        async with mail_port(world) as smtp:
+            for n in range(ALIKE_AT_MOST + 2):
+                await deliver(smtp, mail(text=f"I am away.\nNotice  {n} of 12:{n}0", Message_ID=f"<{n}@customers.example>"))
+            await deliver(smtp, mail(text="And something else.", Message_ID="<other@customers.example>"))
+        await world.execute("UPDATE intake.delivery SET due_at = clock_timestamp()")
+        assert await world.sender.send_due() == ALIKE_AT_MOST + 3
+        assert len(server.mails) == ALIKE_AT_MOST + 1
+        opened = [event.key for event in await world.events(TicketOpened)]
+        tagged = [(event.key, event.data.tags) for event in await world.events(TicketLabelled)]
+        assert sorted(tagged) == sorted((key, ("possible_loop",)) for key in opened[ALIKE_AT_MOST:-1])
+        assert [event.data.reason for event in await world.events(ConfirmationSkipped)] == ["loop_cap"] * 2
 
 
 async def test_an_agents_reply_reaches_the_customer_and_the_answer_to_it_comes_back(database: str) -> None:

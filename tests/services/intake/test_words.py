@@ -69,6 +69,6 @@ async def test_a_database_read_back_from_the_log_is_not_told_twice(database: str
         await world.execute("UPDATE intake.delivery SET told = NULL")
         await world.execute("DELETE FROM intake.word")
         async with db.transaction(world.parts.engine) as conn:
-            await recalling.told(conn, [Heard(message_id, event.data) for event in events])
+            await recalling.told(conn, [Heard(message_id, event.data, event.time) for event in events])
         await hear(world, bounced)
         assert len(await world.events(MessageBounced)) == 1

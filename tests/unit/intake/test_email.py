@@ -29,7 +29,7 @@ FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 
 def read(raw: bytes | str, envelope: Envelope = ENVELOPE) -> InboundMessage:
     message = email.parse(raw.encode() if isinstance(raw, str) else raw, envelope, INBOX, SIGNER)
-    assert message is not None
+    assert isinstance(message, InboundMessage)
     return message
 
 
@@ -286,7 +286,7 @@ def test_no_damaged_mail_makes_the_parser_fail(headers: list[tuple[str, bytes]],
     head = b"".join(name.encode() + b": " + value.replace(b"\n", b" ") + b"\n" for name, value in headers)
     content = b"--b\n\n" + body + b"\n--b\nContent-Type: text/html\n\n<p" + body + b"\n--b--" if parted else body
     message = email.parse(head + b"\n" + content, ENVELOPE, INBOX, SIGNER)
-    if message is not None:
+    if isinstance(message, InboundMessage):
         message.text.encode()
         assert "\x00" not in message.text + message.subject + message.name
         assert "\n" not in message.subject + message.name

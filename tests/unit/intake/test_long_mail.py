@@ -88,6 +88,12 @@ HEADERS: dict[str, bytes] = {
     "mails in mails": b"|Content-Type: message/rfc822\n\n|",
     "parts in parts": b"|Content-Type: multipart/mixed; boundary=b\n\n--b\n|",
     "a report": b"Content-Type: message/delivery-status\n\n|a: b\n\n|",
+    "recipients in a report": b"Content-Type: message/delivery-status\n\n|Action: failed\n\n|",
+    "statuses in a report": b"Content-Type: message/delivery-status\n\nAction: failed\nStatus: |5.1.|",
+    "names of mails in a letter": b"X-Failed-Recipients: a@b.example\n\n|Message-ID: <aaa|",
+    "spaces in a letter": b"X-Failed-Recipients: a@b.example\n\nMessage-ID:| |",
+    "copies in a report": b"Content-Type: multipart/report; boundary=b\n\n|--b\nContent-Type: message/rfc822\n\na: b\n|",
+    "headers in a report": b"Content-Type: multipart/report; boundary=b\n\n|--b\nContent-Type: text/rfc822-headers\n\n\xe9\n|",
     "ids in a report": b"Content-Type: multipart/report\n\n|<aaaaaaaaaaaaaaaaaaaaaaaaaa.|",
 }
 

@@ -7,6 +7,7 @@ import pytest
 
 from services.intake.channels import email
 from services.intake.channels.email import Envelope
+from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 from simulator.mail import Mail, compose, quoted
@@ -31,7 +32,7 @@ AT = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
 def test_every_style_of_every_language_is_read_as_it_was_meant(language: str, style: int) -> None:
     sent = mail(language)
     read = email.parse(compose(sent, style), Envelope(sent.sender, (sent.to,)), INBOX, SIGNER)
-    assert read is not None
+    assert isinstance(read, InboundMessage)
     assert (read.text, read.subject, read.name) == (sent.text, sent.subject, sent.name)
     assert read.handle is not None
     assert read.handle.value == sent.sender
@@ -42,7 +43,7 @@ def test_an_answer_names_what_it_answers_newest_first_and_quotes_it() -> None:
     above = quoted("first\nsecond", "Earlier message:")
     sent = replace(mail("en"), refs=("<a@x.example>", "<b@x.example>"), quoted=above)
     read = email.parse(compose(sent, 0), Envelope(sent.sender, (sent.to,)), INBOX, SIGNER)
-    assert read is not None
+    assert isinstance(read, InboundMessage)
     assert read.reply_refs == ("<b@x.example>", "<a@x.example>")
     assert read.text.endswith("> first\n> second")
 
