@@ -78,7 +78,8 @@ METRICS: tuple[Metric, ...] = (
         id="ticket_volume",
         names={"he": "מספר פניות", "ar": "حجم التذاكر", "ro": "Volumul de tichete", "en": "Ticket volume"},
         unit="tickets",
-        formula="Tickets opened in the period, without spam. Queue, team and agent are the first that took the ticket; topic "
+        formula="Tickets opened in the period, without spam and those merged into another. "
+        "Queue, team and agent are the first that took the ticket; topic "
         "and product are its present labels.",
         made_of=Count(("opened",)),
         dimensions=(*TICKET_DIMENSIONS, "topic", "product"),

@@ -136,7 +136,8 @@ def standing(story: Story) -> list[Measured]:
     if opened_at is None or story.ticket.spam:
         return measured
     volume, opened_hour = volume_dims(story), hour_of(microseconds(opened_at))
-    measured.append(Measured("opened", opened_hour, volume))
+    if story.ticket.intake.merged_into is None:  # it goes on as another one, which is counted
+        measured.append(Measured("opened", opened_hour, volume))
     if story.interactions:
         measured.append(Measured("interaction", opened_hour, volume, story.interactions))
     resolver = ""

@@ -185,6 +185,16 @@ def retarget(clock: Clock, counting: Counting, at: datetime, seconds: int) -> Cl
     return _run(changed, counting, at) if running else changed
 
 
+def bring_forward(clock: Clock, counting: Counting, at: datetime, by_us: int) -> Clock:
+    """So much more is used at `at`, for an older promise came in; a promise that is broken stays as it was."""
+    if clock.breach is not None:
+        return clock
+    running = clock.state == "running"
+    used = clock.used_us + by_us + (counting.used(clock.since, at) if running else 0)
+    changed = msgspec.structs.replace(clock, used_us=used, since=at, passed=(), begun="retargeted")
+    return _run(changed, counting, at) if running else changed
+
+
 def _run(clock: Clock, counting: Counting, at: datetime) -> Clock:
     gone_by = {mark.percent for mark in clock.passed}
     percents = [percent for percent in sorted(counting.warn_at_percent) if percent not in gone_by]

@@ -84,12 +84,22 @@ def _hear(standing: Standing, ticket: Ticket, elapsed: tuple[Clock, ...], event:
         waiting = Waiting(event.position, event.time)
         asked, unanswered = asked or waiting, (*unanswered, waiting)
     elif isinstance(fact, TicketAbsorbed) and fact.unanswered_since is not None:
-        unanswered = (*unanswered, Waiting(event.position, event.time))
+        asked = _older(asked, fact, event) if not responded else asked
+        unanswered = (*unanswered, Waiting(event.position, fact.unanswered_since))
     elif (covered := _covered(fact, event)) is not None:
         unanswered = tuple(waiting for waiting in unanswered if waiting.position > covered)
         answered = asked is not None and asked.position <= covered
         responded = responded or (answered and not isinstance(fact, TicketResolved))
     return Standing(ticket, _whose(standing.whose, ticket, fact), asked, responded, unanswered, elapsed)
+
+
+def _older(asked: Waiting | None, fact: TicketAbsorbed, event: Event[Fact]) -> Waiting | None:
+    """The first question, when a ticket comes in whose customer asked and was never answered: the older of the two."""
+    if fact.unanswered_since is None or fact.first_responded_at is not None:
+        return asked
+    if asked is None:
+        return Waiting(event.position, fact.unanswered_since)
+    return msgspec.structs.replace(asked, at=min(asked.at, fact.unanswered_since))
 
 
 def _covered(fact: Fact, event: Event[Fact]) -> Position | None:
@@ -201,6 +211,9 @@ class _Turn:
             return clocks.cancel(clock, self.counting, self.at, "retargeted")
         if self.seconds * 1_000_000 != clock.target_us:
             clock = clocks.retarget(clock, self.counting, self.at, self.seconds)
+        asked, before = self.after.asked, self.before.asked
+        if self.target.kind == "first_response" and asked and before and asked.at < before.at:
+            clock = clocks.bring_forward(clock, self.counting, self.at, self.counting.used(asked.at, before.at))
         if wanted.state == "paused":
             return self._pause(clock, wanted)
         if clock.state == "paused":

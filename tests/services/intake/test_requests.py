@@ -246,3 +246,20 @@ async def test_a_message_that_crosses_a_merge_is_never_left_on_the_merged_ticket
             late = [e for e in await world.events(MessageReceived) if e.key == chat and e.position > merged.position]
             assert late == []
             assert await world.count("message", f"ticket_id IN ('{chat}', '{survivor}')") == 6
+
+
+async def test_many_first_messages_of_one_sender_at_once_over_four_processes_are_one_ticket(database: str) -> None:
+    async with process(database) as one, process(database) as two, process(database) as three, process(database) as four:
+        key = await one.key("intake:write")
+
+        async def first(world: World, n: int) -> None:
+            handle = {"kind": "visitor", "value": "v-1"}
+            body = {"channel": "chat", "inbox": "web", "handle": handle, "text": f"first {n}"}
+            answer = await world.http.post("/v1/contacts", json=body, headers=key)
+            assert answer.status_code == 201, answer.text
+
+        await asyncio.gather(*(first((one, two, three, four)[n % 4], n) for n in range(100)))
+        assert (await one.count("ticket"), await one.count("customer"), await one.count("message")) == (1, 1, 100)
+        assert {event.key for event in await one.events(MessageReceived)} == {
+            event.key for event in await one.events(TicketOpened)
+        }

@@ -16,6 +16,7 @@ from shared.events.ticket import (
     TicketMergedInto,
     TicketPended,
     TicketReopened,
+    TicketUnmerged,
 )
 from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, TicketOffered
 from shared.ticket import IllegalFact
@@ -293,11 +294,13 @@ def test_what_an_absorbed_ticket_waits_for_is_answered_by_the_one_that_goes_on()
     assert seconds(cells, "resolution") == 200
 
 
-def test_a_merged_ticket_leaves_the_backlog() -> None:
+def test_a_merged_ticket_leaves_the_backlog_and_the_volume_until_it_comes_back() -> None:
     told = Teller()
     told.opened()
     told.wrote(0)
     told.say("intake", TicketMergedInto(into_ticket_id="t2"), 5)
     cells = booked(told.events)
-    assert count(cells, "backlog_now") == 0
-    assert count(cells, "opened") == 1
+    assert (count(cells, "backlog_now"), count(cells, "opened")) == (0, 0)
+    told.say("intake", TicketUnmerged(from_ticket_id="t2"), 6)
+    cells = booked(told.events)
+    assert (count(cells, "backlog_now"), count(cells, "opened")) == (1, 1)

@@ -13,6 +13,7 @@ from shared.events.sla import SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
+    TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
     TicketMergedInto,
@@ -53,6 +54,21 @@ def told_of(case: Case) -> list[str]:
         else:
             desk.routing(str(when), *facts)  # type: ignore[arg-type]
     return desk.told()
+
+
+def absorbed(since: str) -> TicketAbsorbed:
+    return TicketAbsorbed(
+        ticket_id="t0",
+        number=1,
+        opened_at=at(since),
+        unanswered_since=at(since),
+        first_responded_at=None,
+        first_response_us=None,
+        interactions=1,
+        replies=0,
+        reply_us_sum=0,
+        reply_us_count=0,
+    )
 
 
 ASKED = ("I", "09:00", opened(), message())
@@ -263,6 +279,12 @@ CASES = [
         (HOUR,),
         (ASKED, ("I", "09:10", SpamMarked(by="rule")), ("R", "11:00", SpamUnmarked(by="agent")), ("R", "11:30", reply())),
         (FIRST, "cancelled first_response.1 spam", "started first_response.2 12:00", "met first_response.2 30m"),
+    ),
+    Case(
+        "an older promise that comes in with a merge is kept",
+        (HOUR,),
+        (ASKED, ("I", "09:10", absorbed("08:30")), ("T", "09:40")),
+        (FIRST, "resumed first_response.1 09:30", "breached first_response.1 09:30"),
     ),
     Case(
         "what is unmerged is promised anew",
