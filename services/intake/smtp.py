@@ -13,6 +13,7 @@ from aiosmtpd.smtp import Envelope as SmtpEnvelope
 from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
 from services.intake.channels import email
 from services.intake.channels.email import Envelope
+from services.intake.domain.contacts import DeliveryWord, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
@@ -22,6 +23,7 @@ from services.intake.store.parked import Arrival
 from shared import db, telemetry
 from shared.telemetry import log
 
+PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
 PARSERS = 2  # mails parsed at the same time, off the event loop
 RECIPIENTS_CAP = 100
 CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest size
@@ -41,6 +43,7 @@ class MailHandler:
     acceptor: Acceptor
     inboxes: InboxBook
     signer: Signer
+    parse_seconds: float = PARSE_SECONDS
     parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
@@ -67,7 +70,7 @@ class MailHandler:
     async def _take(self, content: bytes, around: Envelope, inbox: Inbox) -> str:
         try:
             async with self.parsers:
-                contact = await asyncio.to_thread(email.parse, content, around, inbox, self.signer)
+                contact = await self._read(content, around, inbox)
             if contact is None:
                 CONTACTS.labels("email", "own_loop").inc()
                 return await self._park(content, around, NotTaken(OWN_LOOP))
@@ -80,6 +83,14 @@ class MailHandler:
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
             return await self._park(content, around, error)
         return f"250 2.0.0 OK, ticket #{placement.number}"
+
+    async def _read(self, content: bytes, around: Envelope, inbox: Inbox) -> InboundMessage | DeliveryWord | None:
+        """Off the event loop. Raises NotTaken when it takes too long: sent again it would take as long."""
+        try:
+            async with asyncio.timeout(self.parse_seconds):
+                return await asyncio.to_thread(email.parse, content, around, inbox, self.signer)
+        except TimeoutError:
+            raise NotTaken("it took too long to read") from None
 
     async def _park(self, content: bytes, around: Envelope, error: BaseException) -> str:
         """Keep a mail that cannot be read or stored as it is."""

@@ -150,12 +150,16 @@ def _uuid5(name: str) -> str:
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A file kept in intake's store, fetched by `id`. Its name is personal data and is not here."""
+    """A file kept in intake's store, fetched by `id`. Its name is personal data and is not here. `dangerous`: it does more than
+    show itself when it is opened. `inline`: it is shown inside the text.
+    """
 
     id: str
     media_type: str
     size_bytes: int
     sha256: str
+    dangerous: bool = False
+    inline: bool = False
 
 
 def cut_text(text: str, limit_bytes: int = TEXT_LIMIT_BYTES) -> tuple[str, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -11,9 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.api.edge import Intake, Parts
-from services.intake.channels import generic, mime
+from services.intake.api.files import download
 from services.intake.store import config, erasure, known, payloads
-from services.intake.store.payloads import Payload
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
@@ -26,7 +24,6 @@ router = APIRouter()
 Admin = Annotated[Caller, Depends(requires("admin"))]
 InboxId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?$", max_length=300)]
-PLAIN = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox", "Cache-Control": "no-store"}
 
 
 class InboxBody(BaseModel):
@@ -151,38 +148,7 @@ async def get_raw_message(message_id: str, intake: Parts, _caller: Admin) -> Res
     """A message as it came, byte for byte."""
     async with db.transaction(intake.parts.engine) as conn:
         payload = await payloads.raw(conn, message_id)
-    return _download(payload.body if payload else None, payload.media_type if payload else "")
-
-
-@router.get("/v1/attachments/{attachment_id}", response_class=Response)
-async def get_attachment(
-    attachment_id: str, intake: Parts, caller: Annotated[Caller, Depends(requires("agent", "supervisor"))]
-) -> Response:
-    """The content of a file that came with a message. For the agent who has the ticket, or a supervisor."""
-    async with db.transaction(intake.parts.engine) as conn:
-        found = await payloads.attachment(conn, attachment_id)
-    holder = found.agent_id if found is not None else None
-    if not caller.may("supervisor") and (holder is None or holder != caller.agent_id):
-        detail = "You have no ticket with such a file. If you just accepted it, try again in a second. A supervisor may see all."
-        raise Problem(403, "forbidden", detail)
-    if found is None:
-        return _download(None, "")
-    return _download(await asyncio.to_thread(_content, found), found.media_type)
-
-
-def _content(found: Payload) -> bytes | None:
-    """The file within what came in. Raises LookupError when it is not there."""
-    if found.body is None:
-        return None
-    if found.carrier_type == generic.MEDIA_TYPE:
-        return generic.file_content(found.body, found.part)
-    return mime.file_content(found.body, found.part)
-
-
-def _download(body: bytes | None, media_type: str) -> Response:
-    if body is None:
-        raise Problem(404, "not-found", "There is no such content, or it was erased.")
-    return Response(body, headers={**PLAIN, "Content-Disposition": "attachment"}, media_type=media_type)
+    return download(payload.body if payload else None, payload.media_type if payload else "")
 
 
 @router.post("/v1/customers/{customer_id}/erase", response_model=Erased)

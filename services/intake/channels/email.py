@@ -15,7 +15,7 @@ from html import escape
 import aiosmtplib
 from msgspec.structs import replace
 
-from services.intake.channels import mime, reports
+from services.intake.channels import content, mime, reports
 from services.intake.channels.automatic import LOOP_HEADER, is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.html_text import html_to_text
@@ -57,7 +57,7 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
     if is_own_loop(mail, signer):
         return None
     name, sender = _sender(mail, envelope)
-    body = mime.body(mail)
+    body = content.body(mail)
     whole = clean_text(body.plain.strip() or html_to_text(body.html))
     word = reports.word_of(mail, whole, raw=raw, sender=sender, envelope_from=envelope.sender, signer=signer)
     if word is not None:
@@ -67,15 +67,15 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
     written = _unquoted(text)
     language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{written}")
     message_ref = _message_ref(mail)
-    content = hashlib.sha256("\n".join([sender, mime.raw_header(mail, "Date"), subject, text]).encode()).hexdigest()
+    content_hash = hashlib.sha256("\n".join([sender, mime.raw_header(mail, "Date"), subject, text]).encode()).hexdigest()
     origin = origin_of(mail, sender, envelope.sender)
     refs = _reply_refs(mail)
     handle = _handle(sender)
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=message_ref or f"sha256:{hashlib.sha256(raw).hexdigest()}",
-        content_hash=content,
-        conflict_key=f"sha256:{content}" if message_ref else None,
+        content_hash=content_hash,
+        conflict_key=f"sha256:{content_hash}" if message_ref else None,
         channel="email",
         inbox=inbox.id,
         handle=handle,

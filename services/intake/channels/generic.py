@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, EncodedBytes, Field
 from pydantic_core import PydanticCustomError
 
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
+from services.intake.channels.dangerous import is_dangerous
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import NO_LABELS, REFS_CAP, Handle, InboundFile, InboundMessage, Labels, RequestName
@@ -146,7 +147,14 @@ def parse(
 
 def _files(body: ContactBody) -> tuple[InboundFile, ...]:
     return tuple(
-        InboundFile(part, clean_line(one.name), one.media_type, len(one.content), hashlib.sha256(one.content).hexdigest())
+        InboundFile(
+            part=part,
+            name=clean_line(one.name),
+            media_type=one.media_type,
+            size_bytes=len(one.content),
+            sha256=hashlib.sha256(one.content).hexdigest(),
+            dangerous=is_dangerous(one.name, one.media_type, one.content),
+        )
         for part, one in enumerate(body.attachments)
     )
 

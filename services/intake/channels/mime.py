@@ -7,10 +7,8 @@ nesting are cut while it reads, and the time for a mail grows with its length.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from email import policy
 from email.feedparser import BytesFeedParser
 from email.message import Message
@@ -19,7 +17,6 @@ from typing import Any
 
 from services.intake.channels.charsets import Spent, decoded, text_from, unfolded
 from services.intake.channels.clean import NAME_LIMIT, clean_line
-from services.intake.domain.contacts import InboundFile
 
 PARTS_CAP = 200  # what comes after so many is not read
 DEPTH_CAP = 20  # what is nested deeper is one file
@@ -136,15 +133,6 @@ class Part(Message):
             return failobj
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What of a mail is to be read: plain text and HTML, either may be empty; and the files."""
-
-    plain: str
-    html: str
-    files: tuple[InboundFile, ...]
-
-
 def parse(raw: bytes) -> Part:
     """The mail's structure."""
     start = raw.lstrip(b"\r\n\t ")
@@ -191,30 +179,6 @@ def addresses(mail: Part, *names: str) -> list[tuple[str, str]]:
                 if "@" in address:
                     found.append((clean_line(decoded(display)), address.strip()))
     return found
-
-
-def body(mail: Part) -> Body:
-    """Text and files of a mail. The first text of each kind is the message; later ones are added to it."""
-    plain, html, files = [], [], []
-    for index, part in enumerate(leaves(mail)):
-        kind = part.get_content_type()
-        name = _file_name(part)
-        attached = name or "attachment" in raw_header(part, "Content-Disposition").lower()
-        if (kind == "text/plain" or kind.startswith("multipart/")) and not attached:  # one without its boundary is text
-            plain.append(text_of(part))
-        elif kind == "text/html" and not attached:
-            html.append(text_of(part))
-        else:
-            files.append(_file(index, part, kind, name))
-    return Body("\n".join(filter(None, plain)), "\n".join(filter(None, html)), tuple(files))
-
-
-def file_content(raw: bytes, index: int) -> bytes:
-    """The content of the file at `part` of a mail. Raises LookupError when there is none."""
-    for at, part in enumerate(leaves(parse(raw))):
-        if at == index:
-            return _payload(part)
-    raise LookupError(f"no part {index}")
 
 
 def content_of(part: Part) -> bytes:
@@ -297,7 +261,8 @@ def _inner(part: Part) -> bytes:
         return b""
 
 
-def _file_name(part: Part) -> str:
+def file_name(part: Part) -> str:
+    """What the part is called as a file, empty where it is not."""
     said = (*part.values_of("Content-Disposition"), *part.values_of("Content-Type"))
     if not any("name" in value.lower() for value in said):
         return ""
@@ -309,8 +274,3 @@ def _file_name(part: Part) -> str:
     except Exception:  # noqa: BLE001 - damaged parameters raise several kinds; the file then has no name
         return ""
     return ""
-
-
-def _file(index: int, part: Part, kind: str, name: str) -> InboundFile:
-    data = _payload(part)
-    return InboundFile(index, name, kind, len(data), hashlib.sha256(data).hexdigest())

@@ -28,13 +28,15 @@ class Handle(msgspec.Struct, frozen=True):
 
 
 class InboundFile(msgspec.Struct, frozen=True):
-    """An attachment: where in the raw payload it stands (`part`), and what it is."""
+    """An attachment: where in the raw payload it stands (`part`), and what it is. `inline`: it is shown inside the text."""
 
     part: int
     name: str
     media_type: str
     size_bytes: int
     sha256: str
+    dangerous: bool = False
+    inline: bool = False
 
 
 class Labels(msgspec.Struct, frozen=True):

@@ -35,6 +35,8 @@ def attachments_of(message_id: str, contact: InboundMessage) -> tuple[Attachment
             media_type=file.media_type,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
+            dangerous=file.dangerous,
+            inline=file.inline,
         )
         for file in contact.files
     )

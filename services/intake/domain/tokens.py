@@ -17,6 +17,7 @@ _SIGNATURE = r"([a-z2-7]{13})"
 _REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _FORM = re.compile(rf"^([a-z2-7]{{21}}){_SIGNATURE}$")
+_FILE = re.compile(rf"^{_ID}([a-z2-7]{{8}}){_SIGNATURE}$")
 _STATUS = re.compile(rf"^{_ID}{_SIGNATURE}$")
 
 
@@ -34,6 +35,14 @@ class FormToken:
 
     issued_at_seconds: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileToken:
+    """A link to a file, read back: which, and until when it is good (seconds of the Unix epoch)."""
+
+    attachment_id: str
+    until_seconds: int
 
 
 class Signer:
@@ -92,6 +101,20 @@ class Signer:
             return None
         issued = base64.b32decode(found[1].upper() + "===")[:5]
         return FormToken(int.from_bytes(issued), found[1])
+
+    def file_token(self, attachment_id: str, until_seconds: int) -> str:
+        """The secret part of a link to a file, good until then."""
+        name = _short(attachment_id) + base64.b32encode(until_seconds.to_bytes(5)).decode().lower()
+        return name + self._sign("file", name)
+
+    def read_file_token(self, token: str) -> FileToken | None:
+        """What a link to a file names, None when the signature is not ours."""
+        found = _FILE.match(token)
+        if found is None or not self._holds("file", found[1] + found[2], found[3]):
+            return None
+        attachment_id = _long(found[1])
+        until = int.from_bytes(base64.b32decode(found[2].upper()))
+        return FileToken(attachment_id, until) if attachment_id else None
 
     def loop_mark(self) -> str:
         """What our mails carry to be known when they come back to us: nobody else's is the same."""

@@ -21,9 +21,21 @@ ATTACHMENT = sa.text(
         SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
         WHERE depth < 10
     )
-    SELECT a.part, a.media_type, m.media_type AS carrier_type, m.body,
+    SELECT a.part, a.media_type, a.name, m.media_type AS carrier_type, m.body,
         (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
     FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id WHERE a.id = :id
+    """
+)
+MESSAGE = sa.text(
+    """
+    WITH RECURSIVE chain(id, merged_into, story, depth) AS (
+        SELECT t.id, t.merged_into, t.story, 0 FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = :id
+        UNION ALL
+        SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
+        WHERE depth < 10
+    )
+    SELECT m.media_type, m.body, (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
+    FROM intake.message m WHERE m.id = :id
     """
 )
 _stories = msgspec.json.Decoder(Ticket)
@@ -41,6 +53,7 @@ class Payload:
     part: int = 0
     agent_id: str | None = None
     carrier_type: str = ""
+    name: str = ""
 
 
 async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
@@ -54,7 +67,13 @@ async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | Non
     row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
     if row is None:
         return None
-    return Payload(row.media_type, row.body, row.part, _stories.decode(row.story).routing.agent_id, row.carrier_type)
+    return Payload(row.media_type, row.body, row.part, _stories.decode(row.story).routing.agent_id, row.carrier_type, row.name)
+
+
+async def message(conn: AsyncConnection, message_id: str) -> Payload | None:
+    """A message's payload, and who has its ticket."""
+    row = (await conn.execute(MESSAGE, {"id": message_id})).one_or_none()
+    return Payload(row.media_type, row.body, agent_id=_stories.decode(row.story).routing.agent_id) if row else None
 
 
 async def forget_parked(conn: AsyncConnection, days: int) -> None:

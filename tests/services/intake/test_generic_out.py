@@ -124,7 +124,8 @@ async def test_files_of_a_contact_are_told_kept_and_given_to_its_agent(world: Wo
     assert personal.attachment_names == ("receipt.pdf", "a b")
     await world.say(received.key, TicketAssigned(agent_id="dana", how="accepted"))
     fetched = await world.http.get(f"/v1/attachments/{second.id}", headers=await world.key("agent:dana"))
-    assert (fetched.status_code, fetched.content, fetched.headers["content-disposition"]) == (200, b"%PDF-1", "attachment")
+    named = "attachment; filename=\"a b\"; filename*=UTF-8''a%20b"
+    assert (fetched.status_code, fetched.content, fetched.headers["content-disposition"]) == (200, b"%PDF-1", named)
 
 
 async def test_each_contact_of_a_list_has_its_own_files_and_its_own_faults(world: World) -> None:

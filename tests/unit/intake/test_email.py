@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.intake.channels import email, mime
+from services.intake.channels import content, email
 from services.intake.channels.clean import clean_line, clean_text
 from services.intake.channels.email import Envelope, Outgoing
 from services.intake.domain.contacts import Handle, InboundMessage
@@ -120,7 +120,7 @@ def test_files_are_known_by_place_kind_size_and_hash_and_can_be_fetched_again() 
     message = read(mail.as_bytes())
     first, second = message.files
     assert (message.text, first.name, first.media_type, first.size_bytes) == ("see the file", "חשבונית.pdf", "application/pdf", 8)
-    assert mime.file_content(message.raw, first.part) == "תוכן".encode()
+    assert content.file_content(message.raw, first.part) == "תוכן".encode()
     assert second.media_type == "message/rfc822"
 
 

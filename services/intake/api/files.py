@@ -1,0 +1,151 @@
+"""What came with messages: files, and the HTML of mails made safe. Nothing here sets or asks for a cookie."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import AwareDatetime, BaseModel
+
+from services.intake.api.edge import Intake, Parts
+from services.intake.channels import content, generic
+from services.intake.channels.safe_html import safe_html
+from services.intake.store import payloads
+from services.intake.store.payloads import Payload
+from shared import db
+from shared.auth import Caller, requires
+from shared.clock import clock
+from shared.events.base import derived_id
+from shared.http import Problem
+
+router = APIRouter()
+Reader = Annotated[Caller, Depends(requires("agent", "supervisor"))]
+LINK_LIVES = timedelta(hours=1)
+PLAIN = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox", "Cache-Control": "no-store"}
+MAIL = "message/rfc822"
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}", re.IGNORECASE)
+
+
+class FileLink(BaseModel):
+    """Where a file can be fetched without a key, until `expires_at`."""
+
+    url: str
+    expires_at: AwareDatetime
+
+
+@router.get("/v1/attachments/{attachment_id}", response_class=Response)
+async def get_attachment(attachment_id: str, intake: Parts, caller: Reader) -> Response:
+    """The content of a file that came with a message. For the agent who has the ticket, or a supervisor."""
+    found = await _attachment(intake, attachment_id)
+    _check(found, caller)
+    return await _served(found)
+
+
+@router.post("/v1/attachments/{attachment_id}/link", response_model=FileLink)
+async def link_attachment(attachment_id: str, intake: Parts, caller: Reader) -> FileLink:
+    """A signed link to the file for a browser, which brings no key. For those who may fetch the file; it lives an hour."""
+    found = await _attachment(intake, attachment_id)
+    _check(found, caller)
+    if found is None or found.body is None:
+        raise _nothing()
+    async with db.transaction(intake.parts.engine) as conn:
+        until = await clock(conn) + LINK_LIVES
+    return FileLink(url=_link(intake, attachment_id, int(until.timestamp())), expires_at=until)
+
+
+@router.get("/files/{token}", response_class=Response)
+async def get_file(token: str, intake: Parts) -> Response:
+    """A file by its signed link."""
+    named = intake.signer.read_file_token(token)
+    async with db.transaction(intake.parts.engine) as conn:
+        now = await clock(conn)
+    if named is None or named.until_seconds < now.timestamp():
+        raise Problem(404, "no-such-link", "This link is not good, or no longer. Ask for the message again.")
+    return await _served(await _attachment(intake, named.attachment_id))
+
+
+@router.get("/v1/messages/{message_id}/html", response_class=Response)
+async def get_message_html(message_id: str, intake: Parts, caller: Reader) -> Response:
+    """The HTML of a mail, made safe: no scripts, nothing loaded but the mail's own pictures. For the agent who has the ticket,
+    or a supervisor.
+    """
+    async with db.transaction(intake.parts.engine) as conn:
+        found = await payloads.message(conn, message_id)
+        until = int((await clock(conn) + LINK_LIVES).timestamp())
+    _check(found, caller)
+    if found is None or found.body is None or found.media_type != MAIL:
+        raise _nothing()
+    html = await asyncio.to_thread(_safe, intake, message_id, found.body, until)
+    policy = f"default-src 'none'; img-src {intake.settings.public_url}; style-src 'unsafe-inline'; sandbox allow-popups"
+    headers = {**PLAIN, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    return Response(html, headers=headers, media_type="text/html; charset=utf-8")
+
+
+def _safe(intake: Intake, message_id: str, raw: bytes, until: int) -> str:
+    shown = content.shown(raw)
+    if not shown.html:
+        raise _nothing()
+
+    def link_of(content_id: str) -> str | None:
+        number = shown.files.get(content_id)
+        return _link(intake, derived_id("attachment", message_id, str(number)), until) if number is not None else None
+
+    return safe_html(shown.html, link_of)
+
+
+def _link(intake: Intake, attachment_id: str, until: int) -> str:
+    return f"{intake.settings.public_url}/files/{intake.signer.file_token(attachment_id, until)}"
+
+
+async def _attachment(intake: Intake, attachment_id: str) -> Payload | None:
+    async with db.transaction(intake.parts.engine) as conn:
+        return await payloads.attachment(conn, attachment_id)
+
+
+def _check(found: Payload | None, caller: Caller) -> None:
+    """Raises Problem 403: who may not see it is not told whether it is there."""
+    holder = found.agent_id if found is not None else None
+    if not caller.may("supervisor") and (holder is None or holder != caller.agent_id):
+        detail = "You have no ticket with such a file. If you just accepted it, try again in a second. A supervisor may see all."
+        raise Problem(403, "forbidden", detail)
+
+
+async def _served(found: Payload | None) -> Response:
+    if found is None:
+        raise _nothing()
+    return download(await asyncio.to_thread(_content, found), found.media_type, found.name)
+
+
+def _content(found: Payload) -> bytes | None:
+    """The file within what came in. Raises LookupError when it is not there."""
+    if found.body is None:
+        return None
+    if found.carrier_type == generic.MEDIA_TYPE:
+        return generic.file_content(found.body, found.part)
+    return content.file_content(found.body, found.part)
+
+
+def download(body: bytes | None, media_type: str, name: str = "") -> Response:
+    """Bytes of somebody else as a download, never as a page. Raises Problem 404."""
+    if body is None:
+        raise _nothing()
+    known = media_type if _MEDIA_TYPE.fullmatch(media_type) else "application/octet-stream"
+    response = Response(body, headers={**PLAIN, "Content-Disposition": _disposition(name)})
+    response.headers["Content-Type"] = known  # as it is: Starlette would add a charset to text
+    return response
+
+
+def _disposition(name: str) -> str:
+    """With the name twice (RFC 6266): in ASCII, and as RFC 5987 has it."""
+    if not name:
+        return "attachment"
+    plain = re.sub(r"[^A-Za-z0-9 ._()-]", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"
+
+
+def _nothing() -> Problem:
+    return Problem(404, "not-found", "There is no such content, or it was erased.")

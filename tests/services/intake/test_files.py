@@ -1,0 +1,84 @@
+"""Files and HTML of mails over HTTP: for whom they are, as what they are served, links that end."""
+
+import re
+from email.message import EmailMessage
+
+from services.intake.channels.email import Envelope
+from services.intake.domain.inboxes import Inbox
+from services.intake.smtp import MailHandler
+from shared.events.message import MessageReceived
+from shared.events.ticket import TicketAssigned
+from tests.services.intake.test_mail import SUPPORT, deliver, mail
+from tests.services.intake.world import PUBLIC, World, mail_port
+from tests.unit.intake.test_files_of_mail import PDF
+
+
+def letter() -> EmailMessage:
+    message = mail()
+    message.add_alternative(
+        '<p dir="rtl">see <img src="cid:logo@c"><img src="https://spy.example/1.gif"></p><script>x()</script>', subtype="html"
+    )
+    message.get_payload()[1].add_related(b"\x89PNG", "image", "png", cid="<logo@c>")  # type: ignore[union-attr,index]
+    message.add_attachment(PDF, "application", "pdf", filename='חשבון "7".pdf')
+    message.add_attachment(b"MZ", "application", "octet-stream", filename="run.exe")
+    return message
+
+
+async def came(world: World) -> MessageReceived:
+    async with mail_port(world) as port:
+        await deliver(port, letter())
+    [received] = await world.events(MessageReceived)
+    await world.say(received.key, TicketAssigned(agent_id="dana", how="accepted"))
+    return received.data
+
+
+async def test_files_are_named_by_what_they_are_and_marked(world: World) -> None:
+    message = await came(world)
+    told = [(file.media_type, file.inline, file.dangerous) for file in message.attachments]
+    assert told == [("image/png", True, False), ("application/pdf", False, False), ("application/octet-stream", False, True)]
+
+
+async def test_a_file_is_a_download_by_a_signed_link_that_ends(world: World) -> None:
+    message = await came(world)
+    path = f"/v1/attachments/{message.attachments[1].id}"
+    assert (await world.http.post(f"{path}/link", headers=await world.key("agent:eli"))).status_code == 403
+    link = await world.http.post(f"{path}/link", headers=await world.key("agent:dana"))
+    assert link.status_code == 200, link.text
+    url = link.json()["url"]
+    got = await world.http.get(url)
+    assert (got.content, got.headers["content-type"]) == (PDF, "application/pdf")
+    named = "attachment; filename=\"_____ _7_.pdf\"; filename*=UTF-8''%D7%97%D7%A9%D7%91%D7%95%D7%9F%20%227%22.pdf"
+    assert got.headers["content-disposition"] == named
+    assert (got.headers["x-content-type-options"], got.headers["content-security-policy"]) == ("nosniff", "sandbox")
+    assert "set-cookie" not in got.headers
+    at = PUBLIC + "/files/"
+    changed = url[:-1] + ("a" if url[-1] != "a" else "b")
+    ended = at + world.signer.file_token(message.attachments[1].id, 1)
+    for wrong in (changed, ended, at + "x", at + world.signer.status_token(message.attachments[1].id)):
+        assert (await world.http.get(wrong)).status_code == 404
+
+
+async def test_the_html_of_a_mail_is_safe_and_shows_its_own_pictures_only(world: World) -> None:
+    message = await came(world)
+    path = f"/v1/messages/{message.message_id}/html"
+    assert (await world.http.get(path, headers=await world.key("agent:eli"))).status_code == 403
+    assert (await world.http.get(path)).status_code == 401
+    got = await world.http.get(path, headers=await world.key("agent:dana"))
+    assert "default-src 'none'" in got.headers["content-security-policy"]
+    assert '<p dir="rtl">see ' in got.text
+    assert "script" not in got.text
+    assert "spy.example" not in got.text
+    [picture] = re.findall(r'src="([^"]+)"', got.text)
+    assert (await world.http.get(picture)).content == b"\x89PNG"
+
+
+async def test_a_mail_that_takes_too_long_to_read_is_kept(world: World) -> None:
+    handler = MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer, parse_seconds=0.0)
+    answer = await handler._take(b"From: a@b.example\n\nx", _around(), Inbox("email", "email", SUPPORT))
+    assert "kept for a person" in answer
+    assert await world.count("parked_contact", "reason = 'it took too long to read'") == 1
+    assert await world.log() == []
+
+
+def _around() -> Envelope:
+    return Envelope("a@b.example", (SUPPORT,))
