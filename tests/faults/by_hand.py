@@ -243,6 +243,11 @@ class Story:
     def confirms(self, ticket_id: str) -> None:
         """The confirmation is sent, and arrives."""
         item = derived_id("confirmation", ticket_id)
+        if self.channels[ticket_id] == "sms":
+            self.tell("intake", ticket_id, ConfirmationSent(message_id=item, channel="sms", language="en"))
+            to = next(iter(self.phones[self.conversations[ticket_id]]))
+            self.texts.append(Text(to, f"Your ticket number is \u2068#{self.numbers[ticket_id]}\u2069."))
+            return
         self.tell("intake", ticket_id, ConfirmationSent(message_id=item, channel="email", language="en"))
         self.mails.append(Mail(ref_of(item), f"{self.conversations[ticket_id]}@customers.example", "Got it", "Thanks", True))
 

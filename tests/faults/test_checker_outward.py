@@ -54,6 +54,18 @@ def test_an_sms_that_did_not_arrive_or_came_twice_is_found() -> None:
     assert found(story.history()) == {"text-arrived"}
 
 
+def test_a_confirmation_by_sms_that_did_not_arrive_or_came_twice_is_found() -> None:
+    for times, broken_ones in ((1, set()), (0, {"text-arrived"}), (2, {"text-arrived"})):
+        story = whole()
+        story.confirms("texted")
+        story.texts += [story.texts.pop()] * times
+        assert found(story.history()) == broken_ones
+    story = whole()
+    story.confirms("texted")
+    story.texts.append(Text(story.texts[-1].to, "Your ticket number is #1."))
+    assert found(story.history()) == {"text-arrived"}
+
+
 def test_what_comes_twice_and_is_counted_as_uncertain_is_whole() -> None:
     story = whole()
     story.texts *= 2

@@ -3,7 +3,7 @@
 import asyncio
 import smtplib
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,10 @@ STATE: Mapping[str, str] = {
 }
 
 
+def _hashable(row: Iterable[object]) -> tuple[object, ...]:
+    return tuple(tuple(value) if isinstance(value, list) else value for value in row)
+
+
 @dataclass(slots=True)
 class Drill:
     """A system, and all that was sent to it."""
@@ -112,7 +116,7 @@ class Drill:
 
     async def state(self) -> dict[str, set[tuple[object, ...]]]:
         """What the services hold."""
-        return {name: {tuple(row) for row in await self.system.rows(statement)} for name, statement in STATE.items()}
+        return {name: {_hashable(row) for row in await self.system.rows(statement)} for name, statement in STATE.items()}
 
     async def lose(self) -> None:
         """kill -9 of every service."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
@@ -23,6 +24,9 @@ from tests.faults.index import Index
 
 BY_MAIL = frozenset({"email", "form"})
 BY_TEXT = frozenset({"sms"})
+NUMBER = re.compile(r"#[0-9]+")
+Text = tuple[str, str]
+"""To whom, and what."""
 
 
 def arrived(index: Index) -> Iterator[str]:
@@ -55,6 +59,7 @@ def texts_arrived(index: Index) -> Iterator[str]:
     sent = Counter((text.to, text.body) for text in index.history.texts)
     wanted: Counter[tuple[str, str]] = Counter()
     spare: Counter[tuple[str, str]] = Counter()
+    sent = _by_ticket(index, sent, wanted, spare)
     for reply in index.said(ReplyRequested):
         text = index.history.replies.get(reply.fact.message_id)
         numbers = index.tables.phones.get(reply.fact.customer_id, frozenset())
@@ -71,6 +76,28 @@ def texts_arrived(index: Index) -> Iterator[str]:
                 f"an SMS to {place[0]} came {sent[place]} times; {wanted[place]} were delivered, "
                 f"{spare[place]} more may have been sent"
             )
+
+
+def _by_ticket(index: Index, sent: Counter[Text], wanted: Counter[Text], spare: Counter[Text]) -> Counter[Text]:
+    """Texts that confirm a ticket to its customer, counted as `#number` whatever else they say; and how many there should be."""
+    confirmations = {said.key: said.fact.message_id for said in index.said(ConfirmationSent) if said.fact.channel in BY_TEXT}
+    requested = {said.fact.message_id for said in index.said(ReplyRequested)}
+    tried = Counter(said.key for said in index.said(DeliveryUncertain) if said.fact.message_id not in requested)
+    places: set[Text] = set()
+    for opened in index.said(TicketOpened):
+        numbers = index.tables.phones.get(opened.fact.customer_id, frozenset())
+        if opened.fact.channel in BY_TEXT and len(numbers) == 1:
+            place = (next(iter(numbers)), f"#{opened.fact.number}")
+            places.add(place)
+            wanted[place] += opened.key in confirmations
+            spare[place] += tried[opened.key] + (opened.key not in confirmations)
+    counted: Counter[Text] = Counter()
+    replies = set(index.history.replies.values())
+    for (to, body), times in sent.items():
+        number = NUMBER.search(body)
+        confirms = (to, number[0]) if number is not None and body not in replies else None
+        counted[confirms if confirms is not None and confirms in places else (to, body)] += times
+    return counted
 
 
 def in_order(index: Index) -> Iterator[str]:
@@ -132,7 +159,7 @@ def confirmed(index: Index) -> Iterator[str]:
             yield f"ticket {opened.key} was neither confirmed nor is it said why not"
     mails = mails_of(index)
     for sent in index.said(ConfirmationSent):
-        if not mails.get(sent.fact.message_id):
+        if sent.fact.channel not in BY_TEXT and not mails.get(sent.fact.message_id):
             yield f"ticket {sent.key}: confirmation {sent.fact.message_id} was sent, and no mail of it came"
 
 
