@@ -15,7 +15,9 @@ from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
+from services.intake.imap import ImapReader
 from services.intake.inboxes import InboxBook
+from services.intake.mail import MailTaker
 from services.intake.recalling import recall
 from services.intake.replaying import Replayer
 from services.intake.sending import Sender, ToSend
@@ -60,7 +62,8 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
-    mail = MailListener(settings, MailHandler(acceptor, inboxes, signer))
+    taker = MailTaker(acceptor, signer)
+    mail = MailListener(settings, MailHandler(taker, inboxes))
 
     def drain() -> None:
         server.should_exit = True
@@ -70,6 +73,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
         {
             "serve": server.serve,
             "serve-mail": mail.run,
+            "read-mail": ImapReader(settings.mailboxes, taker, inboxes, settings.smtp_max_bytes).run,
             "accept": acceptor.run,
             "send": Sender(settings, parts.engine, parts.outbox, inboxes, signer, http, to_send).run,
             "inboxes": inboxes.run,

@@ -85,7 +85,7 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> Contact:
     """The contact as its channel reads it. Raises what the channel's parser raises, NotReplayable."""
     body = arrival.body
     match arrival.way:
-        case "smtp":
+        case "smtp" | "imap":
             inbox = inboxes.at("email", arrival.recipients[0])
             if inbox is None:
                 raise NotReplayable("no inbox has the address it was sent to")

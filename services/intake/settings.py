@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from services.intake.channels.email import MailServer
 from services.intake.channels.signed import secrets_of
 from services.intake.channels.twilio_sms import TwilioAccount
+from services.intake.imap_settings import Mailbox, mailboxes_of
 from shared.settings import Settings
 
 
@@ -25,6 +26,13 @@ class IntakeSettings(Settings):
     intake_public_url: str = Field(
         "", description="the URL under which customers and Twilio reach intake; http://127.0.0.1 and its port by default"
     )
+    intake_imap_mailboxes: SecretStr = Field(
+        SecretStr(""),
+        description="mailboxes that are read by IMAP, a JSON list of objects: `host`, `user`, `inbox` (id of the e-mail inbox),"
+        " `password` or `password_file`; where need be `port` (993), `tls` (`implicit`, `starttls`, `none`), `folder` (INBOX),"
+        " `seen` (true: mark what was taken as read), `move_to` (folder for what was taken). All mail of the folder is taken",
+    )
+    intake_imap_mailboxes_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_mail_host: str = Field("127.0.0.1", description="mail server that takes our mail on")
     intake_mail_port: int = Field(8126, ge=1, le=65535, description="its port")
     intake_mail_username: str | None = Field(None, description="login at the mail server")
@@ -58,7 +66,16 @@ class IntakeSettings(Settings):
     @model_validator(mode="after")
     def _secrets_are_secrets(self) -> IntakeSettings:
         secrets_of(self.intake_webhook_secrets.get_secret_value())
+        mailboxes_of(self.intake_imap_mailboxes.get_secret_value())
         return self
+
+    @property
+    def mailboxes(self) -> tuple[Mailbox, ...]:
+        """What is read by IMAP. Raises ValueError."""
+        text = self.intake_imap_mailboxes.get_secret_value()
+        if not text and self.intake_imap_mailboxes_file is not None:
+            text = self.intake_imap_mailboxes_file.read_text()
+        return mailboxes_of(text)
 
     @property
     def public_url(self) -> str:

@@ -10,27 +10,18 @@ from typing import Any, cast
 from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
-from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
-from services.intake.channels import email
-from services.intake.channels.email import Envelope
-from services.intake.domain.contacts import DeliveryWord, InboundMessage
-from services.intake.domain.inboxes import Inbox
-from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
+from services.intake.mail import LATER, MailTaker
 from services.intake.settings import IntakeSettings
-from services.intake.store import parked
 from services.intake.store.parked import Arrival
-from shared import db, telemetry
+from shared import telemetry
 from shared.telemetry import log
 
-PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
-PARSERS = 2  # mails parsed at the same time, off the event loop
 RECIPIENTS_CAP = 100
 CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest size
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
-LATER = "451 4.3.0 Cannot store mail just now, try again later"
-OWN_LOOP = "own mail came back"
-NONE_OF_OURS = "it reports on a mail that did not go out from here"
+NOT_NOW = "451 4.3.0 Cannot store mail just now, try again later"
+KEPT = "250 2.0.0 OK, kept for a person to look at"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
 
@@ -40,11 +31,8 @@ class MailHandler:
     attribute, of which `__weakref__` raises TypeError in a dataclass with slots of Python 3.11.2 (that of Debian 12).
     """
 
-    acceptor: Acceptor
+    taker: MailTaker
     inboxes: InboxBook
-    signer: Signer
-    parse_seconds: float = PARSE_SECONDS
-    parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: SmtpEnvelope, address: str, _options: list[str]
@@ -62,46 +50,14 @@ class MailHandler:
         content = envelope.content
         inbox = self.inboxes.current.at("email", envelope.rcpt_tos[0])
         if not isinstance(content, bytes) or inbox is None:
-            return LATER
-        around = Envelope(envelope.mail_from or "", tuple(envelope.rcpt_tos))
+            return NOT_NOW
+        arrival = Arrival("smtp", content, envelope.mail_from or "", tuple(envelope.rcpt_tos))
         with telemetry.span("smtp intake"):
-            return await self._take(content, around, inbox)
-
-    async def _take(self, content: bytes, around: Envelope, inbox: Inbox) -> str:
-        try:
-            async with self.parsers:
-                contact = await self._read(content, around, inbox)
-            if contact is None:
-                CONTACTS.labels("email", "own_loop").inc()
-                return await self._park(content, around, NotTaken(OWN_LOOP))
-            contact = email.traced(contact, telemetry.current_traceparent())
-            placement = await self.acceptor.accept_one(contact)
-            if placement.unknown:
-                return await self._park(content, around, NotTaken(NONE_OF_OURS))
-        except (db.DatabaseAway, Overloaded, TimeoutError):
-            return LATER
-        except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
-            return await self._park(content, around, error)
-        return f"250 2.0.0 OK, ticket #{placement.number}"
-
-    async def _read(self, content: bytes, around: Envelope, inbox: Inbox) -> InboundMessage | DeliveryWord | None:
-        """Off the event loop. Raises NotTaken when it takes too long: sent again it would take as long."""
-        try:
-            async with asyncio.timeout(self.parse_seconds):
-                return await asyncio.to_thread(email.parse, content, around, inbox, self.signer)
-        except TimeoutError:
-            raise NotTaken("it took too long to read") from None
-
-    async def _park(self, content: bytes, around: Envelope, error: BaseException) -> str:
-        """Keep a mail that cannot be read or stored as it is."""
-        reason = str(error) if isinstance(error, NotTaken) else type(error).__name__
-        log().error("mail parked", reason=reason, exc_info=not isinstance(error, NotTaken))
-        try:
-            async with db.transaction(self.acceptor.engine) as conn:
-                await parked.park(conn, Arrival("smtp", content, around.sender, around.recipients), reason, "message/rfc822")
-        except db.DatabaseAway:
-            return LATER
-        return "250 2.0.0 OK, kept for a person to look at"
+            try:
+                placement = await self.taker.take(arrival, inbox)
+            except LATER:
+                return NOT_NOW
+        return KEPT if placement is None else f"250 2.0.0 OK, ticket #{placement.number}"
 
 
 class Conversation(SMTP):

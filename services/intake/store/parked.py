@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db
 from shared.events.base import Channel
 
-Way = Literal["smtp", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status"]
+Way = Literal["smtp", "imap", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status"]
 CHANNELS: dict[str, Channel] = {
     "smtp": "email",
+    "imap": "email",
     "twilio_sms": "sms",
     "twilio_sms_status": "sms",
     "twilio_voice": "phone",
@@ -21,8 +22,8 @@ CHANNELS: dict[str, Channel] = {
 }
 
 PARK = """
-    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body)
-    VALUES ($1, $2, $3::text[], $4, $5, $6)
+    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
+    VALUES ($1, $2, $3::text[], $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING
     """
 LISTED = """
     SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
@@ -65,9 +66,9 @@ class ParkedContact:
         return CHANNELS.get(self.way, "other")
 
 
-async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str) -> None:
-    """Keep what is authentic but could not be taken, for people to look at."""
-    await db.fetch(conn, PARK, arrival.way, arrival.sender, list(arrival.recipients), reason, media_type, arrival.body)
+async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
+    """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
+    await db.fetch(conn, PARK, arrival.way, arrival.sender, list(arrival.recipients), reason, media_type, arrival.body, digest)
 
 
 async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = None) -> list[ParkedContact]:

@@ -3,9 +3,9 @@
 import re
 from email.message import EmailMessage
 
-from services.intake.channels.email import Envelope
 from services.intake.domain.inboxes import Inbox
-from services.intake.smtp import MailHandler
+from services.intake.mail import MailTaker
+from services.intake.store.parked import Arrival
 from shared.events.message import MessageReceived
 from shared.events.ticket import TicketAssigned
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
@@ -73,12 +73,8 @@ async def test_the_html_of_a_mail_is_safe_and_shows_its_own_pictures_only(world:
 
 
 async def test_a_mail_that_takes_too_long_to_read_is_kept(world: World) -> None:
-    handler = MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer, parse_seconds=0.0)
-    answer = await handler._take(b"From: a@b.example\n\nx", _around(), Inbox("email", "email", SUPPORT))
-    assert "kept for a person" in answer
+    taker = MailTaker(world.intake.acceptor, world.signer, parse_seconds=0.0)
+    arrival = Arrival("smtp", b"From: a@b.example\n\nx", "a@b.example", (SUPPORT,))
+    assert await taker.take(arrival, Inbox("email", "email", SUPPORT)) is None
     assert await world.count("parked_contact", "reason = 'it took too long to read'") == 1
     assert await world.log() == []
-
-
-def _around() -> Envelope:
-    return Envelope("a@b.example", (SUPPORT,))

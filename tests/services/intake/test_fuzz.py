@@ -17,6 +17,7 @@ from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
 from services.intake.channels import twilio
+from services.intake.mail import MailTaker
 from services.intake.smtp import MailHandler
 from shared import db
 from tests.counts import PROOF
@@ -88,7 +89,7 @@ async def by_mail(world: World, rng: random.Random, number: int) -> Answered:
     raw = mutated(rng, MAILS).replace(b"Message-ID: <", b"Message-ID: <%d." % number, 1)
     envelope = SmtpEnvelope()
     envelope.content, envelope.mail_from, envelope.rcpt_tos = raw, "ana@customers.example", ["support@patchbay.example"]
-    handler = MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer)
+    handler = MailHandler(MailTaker(world.intake.acceptor, world.signer), world.intake.inboxes)
     answer = await handler.handle_DATA(cast(SMTP, None), cast(Session, None), envelope)
     assert answer.startswith("250"), answer
     return Answered(raw, taken=True)

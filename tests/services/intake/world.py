@@ -24,6 +24,7 @@ from services.intake.api.edge import Intake
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
+from services.intake.mail import MailTaker
 from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import CONVERSATIONS, MailHandler, MailListener
@@ -222,7 +223,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
 async def mail_port(world: World, most: int = CONVERSATIONS) -> AsyncIterator[int]:
     """The process listens for mail on a free port, at most so many clients at a time."""
     settings = world.settings.model_copy(update={"smtp_port": 0})
-    listener = MailListener(settings, MailHandler(world.intake.acceptor, world.intake.inboxes, world.signer), most)
+    listener = MailListener(settings, MailHandler(MailTaker(world.intake.acceptor, world.signer), world.intake.inboxes), most)
     listening = asyncio.create_task(listener.run())
     async with asyncio.timeout(5):
         while listener.port == 0:

@@ -1,0 +1,72 @@
+"""Takes a mail, by whatever way it came: parsed off the event loop, accepted, or kept as it is for a person to look at."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+
+from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
+from services.intake.channels import email
+from services.intake.channels.email import Envelope
+from services.intake.domain.contacts import DeliveryWord, InboundMessage
+from services.intake.domain.inboxes import Inbox
+from services.intake.domain.plan import Placement
+from services.intake.domain.tokens import Signer
+from services.intake.store import parked
+from services.intake.store.parked import Arrival
+from shared import db, telemetry
+from shared.telemetry import log
+
+PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
+PARSERS = 2  # mails parsed at the same time, off the event loop
+OWN_LOOP = "own mail came back"
+NONE_OF_OURS = "it reports on a mail that did not go out from here"
+LATER = (db.DatabaseAway, Overloaded, TimeoutError)  # nothing was kept; the same mail may be taken later
+
+
+@dataclass(slots=True)
+class MailTaker:
+    """What all ways of mail share."""
+
+    acceptor: Acceptor
+    signer: Signer
+    parse_seconds: float = PARSE_SECONDS
+    parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
+
+    async def take(self, arrival: Arrival, inbox: Inbox) -> Placement | None:
+        """Where the mail came to be, after the commit; None when it was parked. Raises LATER."""
+        try:
+            async with self.parsers:
+                contact = await self._read(arrival, inbox)
+            if contact is None:
+                CONTACTS.labels("email", "own_loop").inc()
+                await self.park(arrival, NotTaken(OWN_LOOP))
+                return None
+            contact = email.traced(contact, telemetry.current_traceparent())
+            placement = await self.acceptor.accept_one(contact)
+            if not placement.unknown:
+                return placement
+            await self.park(arrival, NotTaken(NONE_OF_OURS))
+        except LATER:
+            raise
+        except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
+            await self.park(arrival, error)
+        return None
+
+    async def _read(self, arrival: Arrival, inbox: Inbox) -> InboundMessage | DeliveryWord | None:
+        """Off the event loop. Raises NotTaken when it takes too long: sent again it would take as long."""
+        around = Envelope(arrival.sender, arrival.recipients)
+        try:
+            async with asyncio.timeout(self.parse_seconds):
+                return await asyncio.to_thread(email.parse, arrival.body, around, inbox, self.signer)
+        except TimeoutError:
+            raise NotTaken("it took too long to read") from None
+
+    async def park(self, arrival: Arrival, error: BaseException) -> None:
+        """Keep a mail that cannot be read or stored as it is; once, where the way may bring it again. Raises DatabaseAway."""
+        reason = str(error) if isinstance(error, NotTaken) else type(error).__name__
+        log().error("mail parked", reason=reason, exc_info=error if not isinstance(error, NotTaken) else None)
+        digest = hashlib.sha256(reason.encode() + arrival.body).digest() if arrival.way == "imap" else None
+        async with db.transaction(self.acceptor.engine) as conn:
+            await parked.park(conn, arrival, reason, "message/rfc822", digest)
