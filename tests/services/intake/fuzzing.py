@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
+MESSAGE_ID = re.compile(rb"message-id:\s*<", re.IGNORECASE)
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
@@ -73,11 +75,11 @@ def _join(rng: random.Random, raw: bytes, others: Sequence[bytes]) -> bytes:
 MUTATIONS: tuple[Mutation, ...] = (_flip, _cut, _end, _repeat, _put, _put, _noise, _shuffle_lines, _join)
 
 
-def mutated(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """A damaged copy of one of the seeds, never empty."""
-    raw = rng.choice(seeds)
+def mutated(rng: random.Random, seed: bytes, others: Sequence[bytes] = ()) -> bytes:
+    """A damaged copy of the seed, never empty; `others` lend it parts."""
+    raw = seed
     for _ in range(rng.randrange(1, 6)):
-        raw = rng.choice(MUTATIONS)(rng, raw, seeds) or raw
+        raw = rng.choice(MUTATIONS)(rng, raw, others or (seed,)) or raw
     return raw
 
 
@@ -99,6 +101,11 @@ def _places(value: object) -> list[tuple[dict[object, object], object]]:
     return found
 
 
+def named(mail: bytes, number: int) -> bytes:
+    """The mail under a Message-ID that no other has: the same one would be a repeat."""
+    return MESSAGE_ID.sub(b"Message-ID: <%d." % number, mail, count=1)
+
+
 def as_json(value: object) -> bytes:
     """As a program would send it, half surrogates and all."""
     return json.dumps(value).encode()
@@ -113,4 +120,4 @@ def recorded_mails() -> list[bytes]:
 
 def _as_mail(raw: bytes) -> bytes:
     headers = b"From: Ana <ana@customers.example>\r\nTo: support@patchbay.example\r\nMessage-ID: <recorded@x.example>\r\n"
-    return raw if raw[:200].lower().find(b"\nfrom:") >= 0 else headers + b"Subject: Re: order\r\n\r\n" + raw
+    return raw if MESSAGE_ID.search(raw) else headers + b"Subject: Re: order\r\n\r\n" + raw

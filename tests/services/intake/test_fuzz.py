@@ -21,7 +21,7 @@ from services.intake.mail import MailTaker
 from services.intake.smtp import MailHandler
 from shared import db
 from tests.counts import PROOF
-from tests.services.intake.fuzzing import as_json, mutated, recorded_mails, revalued
+from tests.services.intake.fuzzing import as_json, mutated, named, recorded_mails, revalued
 from tests.services.intake.test_mail import mail
 from tests.services.intake.test_twilio import CALL, SMS
 from tests.services.intake.world import PUBLIC, TOKEN, World, process
@@ -86,7 +86,7 @@ MAILS = mails()
 
 
 async def by_mail(world: World, rng: random.Random, number: int) -> Answered:
-    raw = mutated(rng, MAILS).replace(b"Message-ID: <", b"Message-ID: <%d." % number, 1)
+    raw = mutated(rng, named(rng.choice(MAILS), number), MAILS)
     envelope = SmtpEnvelope()
     envelope.content, envelope.mail_from, envelope.rcpt_tos = raw, "ana@customers.example", ["support@patchbay.example"]
     handler = MailHandler(MailTaker(world.intake.acceptor, world.signer), world.intake.inboxes)
@@ -107,7 +107,7 @@ async def _signed(world: World, path: str, raw: bytes) -> Answered:
 def _twilio(path: str, fields: dict[str, str], name: str) -> Way:
     async def send(world: World, rng: random.Random, number: int) -> Answered:
         seed = urlencode({**fields, name: f"{fields[name]}{number}"}).encode()
-        return await _signed(world, path, mutated(rng, [seed]))
+        return await _signed(world, path, mutated(rng, seed))
 
     return send
 
@@ -116,9 +116,9 @@ async def by_form(world: World, rng: random.Random, number: int) -> Answered:
     body = {**FORM, "submission_id": f"s-{number}", "email": f"{number}@customers.example"}
     raw, kind = rng.choice(
         [
-            (mutated(rng, [urlencode(body).encode()]), FORM_TYPE),
+            (mutated(rng, urlencode(body).encode()), FORM_TYPE),
             (as_json(revalued(rng, body)), "application/json"),
-            (mutated(rng, [as_json(body)]), "application/json"),
+            (mutated(rng, as_json(body)), "application/json"),
         ]
     )
     answer = await world.http.post("/v1/forms/contact", content=raw, headers={"Content-Type": kind})
@@ -128,7 +128,7 @@ async def by_form(world: World, rng: random.Random, number: int) -> Answered:
 
 async def by_contact(world: World, rng: random.Random, number: int) -> Answered:
     body = {**CONTACT, "id": f"msg-{number}"}
-    raw = as_json(revalued(rng, body)) if rng.random() < 0.7 else mutated(rng, [as_json(body)])
+    raw = as_json(revalued(rng, body)) if rng.random() < 0.7 else mutated(rng, as_json(body))
     answer = await world.http.post("/v1/contacts", content=raw, headers=world.connector)
     assert answer.status_code in (200, 201, 400, 422), (answer.status_code, answer.text)
     repeated = answer.headers.get("idempotency-replayed") == "true"
