@@ -104,6 +104,7 @@ class Child:
         self._group = group
         self._process: subprocess.Popen[bytes] | None = None
         self._log_began = 0
+        self._emptied = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -125,6 +126,7 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         keep_small(self.log)
         self._log_began = self.log.stat().st_size if self.log.exists() else 0
+        self._emptied = emptied_at(self.log)
         if self._output is not None:
             self._output.unlink(missing_ok=True)
             self._output.touch(mode=0o600)
@@ -201,7 +203,10 @@ class Child:
 
     def last_line(self) -> str:
         """What it said last since its start, for a person; an empty string when it said nothing."""
-        return last_line(self.log, self._log_began)
+        line = last_line(self.log, self._log_began)
+        if not line and emptied_at(self.log) != self._emptied:
+            return last_line(older_part(self.log))
+        return line
 
     def _family(self) -> list[psutil.Process]:
         if self._process is None or not self.alive:
@@ -283,8 +288,21 @@ def keep_small(log: Path, at_most: int = LOG_BYTES) -> None:
     """
     with contextlib.suppress(OSError):  # no log yet, or no space to keep the older part: then it stays whole
         if log.stat().st_size > at_most:
-            shutil.copyfile(log, log.with_suffix(".log.1"))
+            shutil.copyfile(log, older_part(log))
             os.truncate(log, 0)
+
+
+def older_part(log: Path) -> Path:
+    """Where the beginning of a log is kept that became too long."""
+    return log.with_suffix(".log.1")
+
+
+def emptied_at(log: Path) -> float:
+    """When a log was emptied last, in the file system's time; 0 when it never was."""
+    try:
+        return older_part(log).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def last_line(log: Path, since: int = 0) -> str:
