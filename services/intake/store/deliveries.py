@@ -50,7 +50,7 @@ DETAILS = """
            -- Only numbers are refused, and they have no scope.
            EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle
                    AND d.channel = ANY(h.refuses)) AS opted_out,
-           (SELECT min(h.scope) FROM intake.handle h
+           (SELECT min(nullif(h.scope, 'claimed')) FROM intake.handle h
             WHERE h.customer_id = d.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
            -- A mail to this address came back for good, and nobody wrote from it since.
            EXISTS (SELECT 1 FROM intake.handle h
@@ -78,7 +78,9 @@ DETAILS = """
             WHERE d.kind = 'confirmation' AND opening.ticket_id = d.ticket_id AND opening.opened) AS alike
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
     LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
-                       WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL
+                       WHERE m.ticket_id = d.ticket_id AND m.handle IS NOT NULL
+                         -- Who wrote under an id that was merged since is the ticket's customer all the same.
+                         AND (m.customer_id = d.customer_id OR m.participant AND t.customer_id = d.customer_id)
                        ORDER BY human DESC, received_at DESC LIMIT 1) m ON true
     LEFT JOIN LATERAL (SELECT array_agg(message_ref ORDER BY received_at) AS refs
                        FROM (SELECT message_ref, received_at FROM intake.message m
