@@ -13,7 +13,7 @@ from services.intake.domain import closing, identity
 from services.intake.domain.closing import Resting
 from services.intake.domain.identity import MergeRefused
 from services.intake.settings import IntakeSettings
-from services.intake.store import customers, payloads, tickets
+from services.intake.store import customers, files, payloads, tickets
 from shared import db
 from shared.clock import clock
 from shared.idempotency import forget_old
@@ -40,12 +40,17 @@ class Ticker:
                 while await self.close_rested() == AT_ONCE:
                     continue
                 await self.merge_proven()
-                async with db.transaction(self.engine) as conn:
-                    await forget_old(conn, self.outbox.schema)
-                    await payloads.forget_parked(conn, self.settings.intake_parked_days)
+                await self.keep_house()
             except db.DatabaseAway:
                 pass
             await asyncio.sleep(EVERY_SECONDS)
+
+    async def keep_house(self) -> None:
+        """Forget what need not be kept any longer. Raises DatabaseAway."""
+        async with db.transaction(self.engine) as conn:
+            await forget_old(conn, self.outbox.schema)
+            await files.forget_unused(conn)
+            await payloads.forget_parked(conn, self.settings.intake_parked_days)
 
     async def merge_proven(self) -> int:
         """Merge customers who only claimed an address into those who answered from it. Returns how many were merged."""

@@ -41,6 +41,7 @@ SCRUBS = tuple(
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
         """,
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
+        "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers)",
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.customer_order WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.suggestion WHERE customer_id = ANY(:customers) OR other_id = ANY(:customers)",
