@@ -9,7 +9,19 @@ from fastapi import FastAPI
 
 from services.intake.acceptor import Acceptor
 from services.intake.answering import Answerer
-from services.intake.api import admin, contacts, files, forms, status, twilio, word_lists
+from services.intake.api import (
+    admin,
+    contacts,
+    customer_events,
+    customers,
+    files,
+    forms,
+    merges,
+    status,
+    twilio,
+    uploads,
+    word_lists,
+)
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
@@ -32,7 +44,7 @@ from shared.service import Resources, main, resources, run_until_stopped
 
 # So long may an agent's reply lie on the log before it goes out.
 LINGER_MS = 25
-PARTS = (contacts, twilio, forms, status, word_lists, files, admin)
+PARTS = (contacts, twilio, forms, status, word_lists, uploads, files, customers, customer_events, merges, admin)
 BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
 
 

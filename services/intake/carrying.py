@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import httpx
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.intake.channels import email, outgoing_webhook, twilio_sms
+from services.intake.channels import email, outgoing_mail, outgoing_webhook, twilio_sms
 from services.intake.channels.language import direction_of
-from services.intake.channels.outgoing_webhook import Hook, OutgoingMessage, Recipient
+from services.intake.channels.outgoing_mail import MailFile, Outgoing, Quote, compose
+from services.intake.channels.outgoing_webhook import Hook, OutgoingFile, OutgoingMessage, Recipient
+from services.intake.channels.quoting import quote
 from services.intake.domain import confirmation, delivery
 from services.intake.domain.delivery import Outcome, Refused
 from services.intake.domain.inboxes import Inbox
@@ -18,13 +21,16 @@ from services.intake.domain.short_texts import write_short
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
-from services.intake.store.deliveries import Claimed
+from services.intake.store import deliveries, files
+from services.intake.store.deliveries import Claimed, LastWritten
 from shared import db
+from shared.events.base import Channel
 from shared.events.message import ReplyPersonal
 from shared.personal import Erased, KeyRing
 
 MAIL_CHANNELS = frozenset({"email", "form"})
 TEXT_CHANNELS = frozenset({"sms", "whatsapp"})
+FILES_BYTES = 18 * 2**20  # as base64 within the 25 MB that mail servers take
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class Carrier:
         promised_by = claimed.delivery.promised_by
         written = confirmation.write(claimed.number, link, language, promised_by, self.settings.intake_zone)
         mail = self._outgoing(claimed, inbox, claimed.handle, written.subject, written.text, automatic=True)
-        return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))
+        return await self._hand_over(mail)
 
     async def _confirm_shortly(self, claimed: Claimed) -> Outcome:
         inbox = self.inboxes.current.by_id.get(claimed.inbox)
@@ -89,22 +95,51 @@ class Carrier:
 
     async def _mail(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
         if claimed.handle is None or claimed.handle_kind != "email":
-            return Refused("no-address", "no e-mail address of the customer is known on this ticket")
+            return Refused("no-address", "no e-mail address of the customer is known")
         if claimed.returned:
             return Refused("address-returned", "mail to this address came back for good, and nobody wrote from it since")
+        async with db.transaction(self.engine) as conn:
+            enclosed = await _enclosed(conn, claimed, reply)
+            copies = await deliveries.addresses(conn, claimed.cc) if claimed.cc else {}
+            written = await deliveries.last_written(conn, claimed)
+        if isinstance(enclosed, Refused):
+            return enclosed
+        if len(copies) < len(set(claimed.cc)):
+            return Refused("cc-no-address", "no e-mail address of somebody in copy is known")
+        inbox = self._mail_inbox(claimed)
         subject = email.reply_subject(reply.subject or claimed.subject or f"#{claimed.number}")
-        mail = self._outgoing(claimed, self._mail_inbox(claimed), claimed.handle, subject, reply.text, automatic=False)
-        return await email.send(self.settings.mail_server, mail.sender, mail.recipient, email.compose(mail))
+        mail = replace(
+            self._outgoing(claimed, inbox, claimed.handle, subject, reply.text, automatic=False),
+            cc=tuple(sorted(set(copies.values()) - {claimed.handle})),
+            signature=reply.signature,
+            quote=await self._quoted(claimed, inbox, written),
+            files=enclosed,
+        )
+        return await self._hand_over(mail)
+
+    async def _quoted(self, claimed: Claimed, inbox: Inbox, written: LastWritten | None) -> Quote | None:
+        """What is answered, read off the event loop: a mail may be large."""
+        if written is None:
+            return None
+        language = confirmation.language_for(claimed.delivery.language, inbox.language)
+        zone = self.settings.intake_zone
+        return await asyncio.to_thread(quote, written.media_type, written.body, written.received_at, language, zone)
+
+    async def _hand_over(self, mail: Outgoing) -> Outcome:
+        content = await asyncio.to_thread(compose, mail) if mail.files else compose(mail)
+        return await outgoing_mail.send(self.settings.mail_server, mail.sender, mail.recipients, content)
 
     async def _text(self, claimed: Claimed, text: str) -> Outcome:
         if claimed.opted_out:
             return Refused(twilio_sms.OPTED_OUT, "the customer wants no more messages on this channel")
         account = self.settings.twilio_account
-        inbox = self.inboxes.current.by_id.get(claimed.inbox)
+        inbox = self._inbox_of(claimed, claimed.delivery.channel)
         if account is None:
             return Refused("not-set-up", "set PATCHBAY_INTAKE_TWILIO_ACCOUNT and its tokens to send messages")
-        if inbox is None or claimed.handle is None:
-            return Refused("no-number", "configure the inbox with its number, and answer somebody who has one")
+        if claimed.files:
+            return Refused("attachments-not-possible", "files cannot go out on this channel")
+        if inbox is None or claimed.handle is None or claimed.handle_kind != "phone":
+            return Refused("no-number", "configure an inbox with its number, and answer somebody who has one")
         return await twilio_sms.send(
             self.http,
             account,
@@ -120,6 +155,10 @@ class Carrier:
         secrets = self.settings.webhook_secrets.get(inbox.id, ())
         if not secrets:
             return Refused("not-set-up", "set a secret of the inbox in PATCHBAY_INTAKE_WEBHOOK_SECRETS")
+        async with db.transaction(self.engine) as conn:
+            enclosed = await _enclosed(conn, claimed, reply)
+        if isinstance(enclosed, Refused):
+            return enclosed
         one = claimed.delivery
         known = claimed.handle_kind is not None and claimed.handle is not None
         message = OutgoingMessage(
@@ -135,24 +174,29 @@ class Carrier:
             language=one.language,
             direction=direction_of(reply.text, one.language),
             in_reply_to=claimed.last_ref,
+            attachments=tuple(OutgoingFile(f.name, f.media_type, len(f.content), f.content) for f in enclosed),
         )
         return await outgoing_webhook.send(self.http, Hook(url, secrets), message, claimed.created_at)
 
     def _mail_inbox(self, claimed: Claimed) -> Inbox:
         """The e-mail inbox to write from: the ticket's own, else the first one."""
+        own = self.inboxes.current.by_id.get(claimed.inbox)
+        chosen = self._inbox_of(claimed, "email") or Inbox("email", "email", self.settings.intake_mail_from)
+        return Inbox(chosen.id, "email", chosen.address, own.language if own else "en")
+
+    def _inbox_of(self, claimed: Claimed, channel: Channel) -> Inbox | None:
+        """The inbox of a channel to write from: the ticket's own, else the first one of the same partner."""
         book = self.inboxes.current
         own = book.by_id.get(claimed.inbox)
-        language = own.language if own else "en"
-        mail = [inbox for inbox in (own, *book.by_id.values()) if inbox is not None and inbox.channel == "email"]
-        chosen = mail[0] if mail else Inbox("email", "email", self.settings.intake_mail_from)
-        return Inbox(chosen.id, "email", chosen.address, language)
+        if own is not None and own.channel == channel:
+            return own
+        partner = own.partner_id if own is not None else None
+        return next((one for one in book.by_id.values() if one.channel == channel and one.partner_id == partner), None)
 
-    def _outgoing(
-        self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str, *, automatic: bool
-    ) -> email.Outgoing:
+    def _outgoing(self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str, *, automatic: bool) -> Outgoing:
         one = claimed.delivery
         written = confirmation.language_for(one.language, inbox.language) if automatic else one.language
-        return email.Outgoing(
+        return Outgoing(
             message_ref=self.signer.message_ref(one.message_id, one.ticket_id, inbox.address.rpartition("@")[2]),
             sender=inbox.address,
             recipient=recipient,
@@ -167,6 +211,20 @@ class Carrier:
             sender_name=self.settings.intake_sender_name,
             automatic=automatic,
         )
+
+
+async def _enclosed(conn: AsyncConnection, claimed: Claimed, reply: ReplyPersonal) -> tuple[MailFile, ...] | Refused:
+    """The files of a reply, in the order in which it names them."""
+    if not claimed.files:
+        return ()
+    kept = await files.of_message(conn, claimed.delivery.message_id)
+    if not kept.keys() >= set(claimed.files):
+        return Refused("attachment-unknown", "a file was never uploaded, was sent before, or is not kept any more")
+    names = (*reply.attachment_names, *[""] * len(claimed.files))
+    enclosed = [MailFile(name, kept[one].media_type, kept[one].content) for one, name in zip(claimed.files, names, strict=False)]
+    if sum(len(file.content) for file in enclosed) > FILES_BYTES:
+        return Refused("attachments-too-large", "the files are more than can go out at once")
+    return tuple(enclosed)
 
 
 def _sent_at() -> datetime:

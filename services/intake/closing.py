@@ -8,14 +8,17 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.intake.domain import closing
+from services.intake import merging
+from services.intake.domain import closing, identity
 from services.intake.domain.closing import Resting
+from services.intake.domain.identity import MergeRefused
 from services.intake.settings import IntakeSettings
-from services.intake.store import payloads, tickets
+from services.intake.store import customers, files, payloads, tickets
 from shared import db
 from shared.clock import clock
 from shared.idempotency import forget_old
 from shared.outbox import Outbox
+from shared.telemetry import log
 from shared.ticket import apply
 
 AT_ONCE = 200
@@ -36,12 +39,40 @@ class Ticker:
             try:
                 while await self.close_rested() == AT_ONCE:
                     continue
-                async with db.transaction(self.engine) as conn:
-                    await forget_old(conn, self.outbox.schema)
-                    await payloads.forget_parked(conn, self.settings.intake_parked_days)
+                await self.merge_proven()
+                await self.keep_house()
             except db.DatabaseAway:
                 pass
             await asyncio.sleep(EVERY_SECONDS)
+
+    async def keep_house(self) -> None:
+        """Forget what need not be kept any longer. Raises DatabaseAway."""
+        async with db.transaction(self.engine) as conn:
+            await forget_old(conn, self.outbox.schema)
+            await files.forget_unused(conn)
+            await payloads.forget_parked(conn, self.settings.intake_parked_days)
+
+    async def merge_proven(self) -> int:
+        """Merge customers who only claimed an address into those who answered from it. Returns how many were merged."""
+        async with db.transaction(self.engine) as conn:
+            pairs = await customers.proven(conn)
+        merged = [await db.retrying(lambda pair=pair: self._merge(*pair)) for pair in pairs]  # type: ignore[misc]
+        if any(merged):
+            self.outbox.wake.set()
+        return sum(merged)
+
+    async def _merge(self, one_id: str, other_id: str) -> bool:
+        """Merge a pair, under the ids they go on with now; what may not be merged is left to people."""
+        async with db.transaction(self.engine) as conn:
+            one, other = await customers.onward(conn, one_id), await customers.onward(conn, other_id)
+            try:
+                await merging.merge(conn, self.outbox, one, other, identity.ANSWERED)
+            except MergeRefused as refused:
+                log().info("customers were not merged", one=one, other=other, reason=refused.code)
+                await customers.doubt(conn, one_id, other_id)
+                return False
+            await customers.settle(conn, one_id, other_id, "accepted")
+            return True
 
     async def close_rested(self) -> int:
         """Close tickets that were resolved long enough ago. Returns how many were looked at."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import get_args
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.answering import Answerer
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
 from services.intake.store import config, deliveries, erasure, requests, tickets, word_lists
+from services.intake.store import recalled_customers as records
 from services.intake.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
@@ -23,6 +25,7 @@ from shared.events.message import ReplyRequested
 from shared.events.people import (
     CustomerCreated,
     CustomerErased,
+    CustomerFacts,
     CustomerHandleAdded,
     CustomerPersonal,
     CustomerProfileChanged,
@@ -35,7 +38,7 @@ from shared.telemetry import log
 
 Told = tuple[Event[Fact], ...]
 ANSWERS_AT_ONCE = 200
-OF_CUSTOMERS: tuple[type[Fact], ...] = (CustomerCreated, CustomerHandleAdded, CustomerProfileChanged, CustomerErased)
+OF_CUSTOMERS: tuple[type[Fact], ...] = get_args(CustomerFacts)
 
 
 async def recall(back: Recall) -> None:
@@ -85,11 +88,7 @@ class CustomersRecalled:
 
     keys: KeyRing
     topic = CUSTOMERS
-    handlers: Mapping[type[Fact], Handler[None, Told]] = field(
-        default_factory=lambda: dict.fromkeys(
-            (CustomerCreated, CustomerHandleAdded, CustomerProfileChanged, CustomerErased), _note
-        )
-    )
+    handlers: Mapping[type[Fact], Handler[None, Told]] = field(default_factory=lambda: dict.fromkeys(OF_CUSTOMERS, _note))
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
         """Nothing needs to be known."""
@@ -108,6 +107,7 @@ class CustomersRecalled:
         ]
         await rows.people(conn, persons, handles)
         await rows.consents(conn, _consents(events, sealed))
+        await records.write_back(conn, events, sealed)
         for event in events:
             if isinstance(event.data, CustomerErased):
                 await self.keys.destroy(conn, event.data.customer_ids)

@@ -122,7 +122,7 @@ class Sender:
             now = await clock(conn)
             verdict = delivery.judge(claimed.delivery, outcome, now)
             ref = outcome.ref if isinstance(outcome, Accepted) else None
-            told = await deliveries.record(conn, claimed.delivery, verdict, ref, uncertain=isinstance(outcome, Unknown))
+            told = await deliveries.record(conn, claimed, verdict, ref, uncertain=isinstance(outcome, Unknown))
             if told is not None:
                 await self.outbox.publish(conn, delivery.drafts(claimed.delivery, still_news(told, verdict.facts)), now)
         self.outbox.wake.set()

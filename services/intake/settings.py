@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.intake.channels.email import MailServer
+from services.intake.channels.outgoing_mail import MailServer
 from services.intake.channels.signed import secrets_of
 from services.intake.channels.twilio_sms import TwilioAccount
 from services.intake.imap_settings import Mailbox, mailboxes_of

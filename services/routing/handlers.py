@@ -160,7 +160,9 @@ def _noted(_context: Context, _turn: Turn, _event: Event[Fact]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CustomerCase:
-    """What a batch learned about a customer: entitlements that changed, and ids whose data is to be scrubbed."""
+    """What a batch learned about a customer: entitlements that changed ("": no longer any), and ids whose data is to be
+    scrubbed.
+    """
 
     vip: bool | None = None
     plan: str | None = None
@@ -172,10 +174,10 @@ def _profile(
     _context: None, case: CustomerCase, event: Event[people.CustomerProfileChanged], _now: datetime
 ) -> tuple[CustomerCase, Sequence[Draft[Fact]]]:
     fact = event.data
-    if fact.vip is None and fact.plan is None and fact.tier is None:
-        return case, ()
+    plan = "" if "plan" in fact.cleared else case.plan
+    tier = "" if "tier" in fact.cleared else case.tier
     vip = case.vip if fact.vip is None else fact.vip
-    return replace(case, vip=vip, plan=fact.plan or case.plan, tier=fact.tier or case.tier), ()
+    return replace(case, vip=vip, plan=fact.plan or plan, tier=fact.tier or tier), ()
 
 
 def _erased(

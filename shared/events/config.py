@@ -39,6 +39,7 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     partner_id: str | None = None
     service_level_seconds: int | None = None
     service_level_percent: int | None = None
+    signature: dict[str, str] = {}
 
 
 class TeamConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):

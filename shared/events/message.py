@@ -86,11 +86,12 @@ class MessageReacted(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReplyPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The text that an agent writes to a customer."""
+    """The text that an agent writes to a customer. `signature` is that of the agent or the queue, as it is at that moment."""
 
     text: str = ""
     subject: str = ""
     attachment_names: tuple[str, ...] = ()
+    signature: str = ""
 
 
 class ReplyRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):

@@ -86,7 +86,7 @@ class CustomerHandleRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class CustomerProfileChanged(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """Status and plan as they are now; what is None did not change."""
+    """Status and plan as they are now. What is None did not change; what is `cleared` (`plan`, `consents.sms`) is not set now."""
 
     TYPE: ClassVar[str] = "customer.profile_changed.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = CustomerPersonal
@@ -96,6 +96,7 @@ class CustomerProfileChanged(PersonalFact, frozen=True, kw_only=True, omit_defau
     language: str | None = None
     zone: str | None = None
     consents: dict[str, bool] = {}
+    cleared: tuple[str, ...] = ()
 
 
 class CustomerJoined(Fact, frozen=True, kw_only=True, omit_defaults=True):

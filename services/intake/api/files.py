@@ -124,6 +124,8 @@ def _content(found: Payload) -> bytes | None:
     """The file within what came in. Raises LookupError when it is not there."""
     if found.body is None:
         return None
+    if found.carrier_type == payloads.FILE_ITSELF:
+        return found.body
     if found.carrier_type == generic.MEDIA_TYPE:
         return generic.file_content(found.body, found.part)
     return content.file_content(found.body, found.part)

@@ -1,4 +1,4 @@
-"""E-mail: parsing what came by SMTP, composing what goes out, and sending it through a mail server."""
+"""E-mail: parsing what came by SMTP. What goes out is in `outgoing_mail.py`."""
 
 from __future__ import annotations
 
@@ -7,32 +7,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime, formataddr, parsedate_to_datetime
-from html import escape
+from email.utils import parsedate_to_datetime
 
-import aiosmtplib
 from msgspec.structs import replace
 
 from services.intake.channels import content, mime, reports
-from services.intake.channels.automatic import LOOP_HEADER, is_own_loop, is_report, origin_of
+from services.intake.channels.automatic import is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.html_text import html_to_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage
-from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
-from shared.events.base import Direction, cut_text
+from shared.events.base import cut_text
 
 PROVIDER = "smtp"
-SEND_SECONDS = 15.0
 DATE_LIMIT = 200
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
-# The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
-_POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
 _REF = re.compile(r"<[^<>\s\x00-\x1f\x7f]{3,990}>")  # no control characters: PostgreSQL takes no NUL
 _REPLY_PREFIX = re.compile(
     r"^(?:(?:re|fw|fwd|aw|wg|sv|vs|antw|odp|tr|rv|r|ynt|رد|תגובה|השב|răsp|răspuns)(?:\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
@@ -164,114 +156,6 @@ def _date(mail: mime.Part) -> datetime | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A mail to a customer. `automatic`: a confirmation, which nothing may answer by itself. `loop_mark`: the Signer's."""
-
-    message_ref: str
-    sender: str
-    recipient: str
-    reply_to: str
-    subject: str
-    text: str
-    language: str
-    direction: Direction
-    at: datetime
-    loop_mark: str
-    refs: tuple[str, ...] = ()
-    sender_name: str = ""
-    automatic: bool = False
-
-
 def reply_subject(subject: str) -> str:
     """The subject of an answer: one `Re:`, whatever stood before."""
     return f"Re: {_REPLY_PREFIX.sub('', clean_line(subject, SUBJECT_LIMIT))}".strip()
-
-
-def compose(mail: Outgoing) -> bytes:
-    """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
-    message = EmailMessage(policy=_POLICY)
-    message["From"] = formataddr((clean_line(mail.sender_name), mail.sender))
-    message["To"] = clean_line(mail.recipient, handles.HANDLE_LIMIT)
-    message["Subject"] = clean_line(mail.subject, SUBJECT_LIMIT)
-    message["Date"] = format_datetime(mail.at)
-    message["Message-ID"] = mail.message_ref
-    message["Reply-To"] = mail.reply_to
-    if mail.refs:
-        message["In-Reply-To"] = mail.refs[-1]
-        message["References"] = _fitting(mail.refs)
-    message[LOOP_HEADER] = mail.loop_mark
-    if mail.automatic:
-        message["Auto-Submitted"] = "auto-replied"  # RFC 3834
-        message["X-Auto-Response-Suppress"] = "All"
-    message.set_content(mail.text, cte="base64" if not mail.text.isascii() else None)
-    message.add_alternative(_as_html(mail), subtype="html", cte="base64" if not mail.text.isascii() else None)
-    if mail.language != "und":
-        message["Content-Language"] = mail.language  # last: setting the content drops all Content- headers
-    return message.as_bytes()
-
-
-def _fitting(refs: Sequence[str]) -> str:
-    """The newest of these Message-IDs that fit into one line."""
-    line = refs[-1]
-    for ref in reversed(refs[:-1]):
-        if len(ref) + 1 + len(line) > MESSAGE_REF_LIMIT - len("References: "):
-            break
-        line = f"{ref} {line}"
-    return line
-
-
-def _as_html(mail: Outgoing) -> str:
-    language = "" if mail.language == "und" else f' lang="{escape(mail.language)}"'
-    paragraphs = "".join(
-        f"<p>{'<br>'.join(escape(line) for line in paragraph.splitlines())}</p>" for paragraph in mail.text.split("\n\n")
-    )
-    return (
-        f'<!DOCTYPE html><html{language} dir="{mail.direction}"><head><meta charset="utf-8"></head>'
-        f'<body dir="{mail.direction}">{paragraphs}</body></html>\n'
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """The server that takes our mail on."""
-
-    host: str
-    port: int
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-    start_tls: bool | None = None
-
-
-async def send(server: MailServer, sender: str, recipient: str, content: bytes) -> Outcome:
-    """Hand a mail to the server. Never raises: what happened is the outcome."""
-    client = aiosmtplib.SMTP(
-        hostname=server.host,
-        port=server.port,
-        username=server.username,
-        password=server.password,
-        use_tls=server.tls,
-        start_tls=server.start_tls,
-        timeout=SEND_SECONDS,
-    )
-    try:
-        await client.connect()
-    except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError):
-        return NotNow("mail-server-away")
-    try:
-        _, answer = await client.sendmail(sender, [recipient], content)
-        return Accepted(clean_line(answer) or None)
-    except aiosmtplib.SMTPRecipientsRefused as error:
-        return _refusal(error.recipients[0].code)
-    except aiosmtplib.SMTPResponseException as error:
-        return _refusal(error.code)
-    except (aiosmtplib.SMTPException, OSError, TimeoutError):
-        return Unknown("mail-server-broke-off")
-    finally:
-        client.close()
-
-
-def _refusal(code: int) -> Outcome:
-    # 5xx is final, everything else may pass (RFC 5321, 4.2.1). The server's own words may hold addresses: only the code is kept.
-    return Refused(f"smtp-{code}", "the mail server refused it") if 500 <= code < 600 else NotNow(f"smtp-{code}")

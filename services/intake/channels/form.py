@@ -11,6 +11,7 @@ from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import Handle, InboundMessage, Labels
+from services.intake.domain.identity import claimed
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import FormToken
 from shared.events.base import cut_text
@@ -94,12 +95,13 @@ def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submissi
 def _handle(body: FormBody, inbox: Inbox) -> Handle | None:
     try:
         if body.email.strip():
-            return handles.email(body.email)
+            return claimed(handles.email(body.email))
     except handles.WrongHandle as error:
         raise Unusable("email", str(error)) from None
     try:
         if body.phone.strip():
-            return handles.phone(body.phone, inbox.region)
+            phone = handles.phone(body.phone, inbox.region)
+            return claimed(phone) if phone is not None else None
     except handles.WrongHandle as error:
         raise Unusable("phone", str(error)) from None
     raise Unusable("email", "is missing, and so is phone: give one of them, so that we can answer")

@@ -16,6 +16,7 @@ from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import NO_LABELS, REFS_CAP, Handle, InboundFile, InboundMessage, Labels, RequestName
 from services.intake.domain.decide import LETTERS
+from services.intake.domain.identity import TYPED, claimed
 from services.intake.domain.inboxes import Inboxes
 from shared.events.base import Channel, Priority, cut_text
 from shared.events.message import Origin
@@ -114,6 +115,8 @@ def parse(
     text, cut = cut_text(clean_text(body.text))
     language = body.language or language_of(text)
     handle = _handle(body.handle, inbox.region if inbox else None)
+    if handle is not None and body.channel in TYPED:
+        handle = claimed(handle)
     priority: Priority = body.priority
     plain = priority == 2 and body.topic is None and body.product is None and not body.tags
     files = _files(body) if body.attachments else ()

@@ -15,8 +15,19 @@ from msgspec.structs import replace
 from services.intake.domain import calls
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
+from services.intake.domain.identity import ANSWERED, CLAIM, CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
-from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Placement, Plan, SentTold
+from services.intake.domain.plan import (
+    CallWord,
+    ConsentSaid,
+    NewCustomer,
+    NewMessage,
+    NewTicket,
+    Placement,
+    Plan,
+    SentTold,
+    Suggestion,
+)
 from services.intake.domain.words import hear
 from shared.events.base import Channel, derived_id
 
@@ -107,7 +118,12 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
     if contact.consent is not None and (heard := _consent(contact, cause, work, plan)) is not None:
         return heard
     customer = _customer(contact, contact.handle, cause, work, plan)
+    if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
+        contact = replace(contact, language=customer.language)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan)
+    proves = _proves(contact, customer, ticket, work)
+    if proves:
+        plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
         work.refs.setdefault(ref, ticket.ticket_id)
     plan.steps.append(
@@ -118,7 +134,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
             contact=contact,
             cause=cause,
             opened=opened,
-            participant=ticket.customer_id == customer.customer_id,
+            participant=proves or ticket.customer_id == customer.customer_id,
         )
     )
     work.received[message_id] = Received(
@@ -170,7 +186,23 @@ def _customer(contact: FromPerson, handle: Handle | None, cause: str, work: Know
     plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause)))
     if handle is not None:
         work.customers[handle] = customer
+        if handle.scope == CLAIMED and (owner := work.customers.get(proven(handle))) is not None:
+            plan.steps.append(Suggestion(customer.customer_id, owner.customer_id, CLAIM, contact, cause))
     return customer
+
+
+def _proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:
+    """Whether this answer, sent from an address, shows that the ticket's customer, who only claimed the address, has it: what
+    it answers went to that address and nowhere else.
+    """
+    if not contact.tokens or contact.handle is None or ticket.ticket_id not in map(_id, map(work.standing, contact.tokens)):
+        return False
+    claimer = work.customers.get(claimed(contact.handle)) if contact.handle.scope != CLAIMED else None
+    return claimer is not None and claimer.customer_id == ticket.customer_id != customer.customer_id
+
+
+def _id(ticket: KnownTicket | None) -> str | None:
+    return ticket.ticket_id if ticket is not None else None
 
 
 def _ticket(

@@ -51,6 +51,7 @@ class KnownCustomer(msgspec.Struct, frozen=True):
     vip: bool = False
     plan: str | None = None
     tier: str | None = None
+    language: str = "und"
 
 
 class KnownTicket(msgspec.Struct, frozen=True):

@@ -75,7 +75,17 @@ class ConsentSaid(msgspec.Struct, frozen=True):
     changed: bool
 
 
-Step = NewCustomer | NewTicket | NewMessage | CallWord | SentTold | ConsentSaid
+class Suggestion(msgspec.Struct, frozen=True):
+    """Perhaps one person: a customer who only claimed an address, and the one who writes from it."""
+
+    customer_id: str
+    other_id: str
+    evidence: str
+    contact: FromPerson
+    cause: str
+
+
+Step = Suggestion | NewCustomer | NewTicket | NewMessage | CallWord | SentTold | ConsentSaid
 
 
 class Placement(msgspec.Struct, frozen=True):

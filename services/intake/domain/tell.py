@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage
-from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Step
+from services.intake.domain.identity import evidence_of
+from services.intake.domain.plan import (
+    CallWord,
+    ConsentSaid,
+    NewCustomer,
+    NewMessage,
+    NewTicket,
+    Plan,
+    SentTold,
+    Step,
+    Suggestion,
+)
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
 from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
-from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged
+from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged, MergeSuggested
 from shared.events.ticket import TicketLinked, TicketOpened, TicketPersonal
 
 # On these a customer waits for a written confirmation; elsewhere the conversation itself, or the page, is one.
@@ -56,6 +67,9 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _sent(step)
         case ConsentSaid():
             return _consent(step)
+        case Suggestion():
+            said = MergeSuggested(customer_id=step.other_id, evidence=step.evidence)
+            return [Draft(key=step.customer_id, data=said, cause=step.cause, traceparent=step.contact.traceparent)]
 
 
 def _customer(step: NewCustomer) -> list[Draft[Fact]]:
@@ -71,14 +85,13 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
         )
     ]
     if contact.handle is not None:
-        verified = isinstance(contact, InboundCall) or contact.channel not in ("form", "other", "in_person")
         drafts.append(
             Draft(
                 key=customer_id,
                 data=CustomerHandleAdded(
                     handle_id=step.handle_id,
                     kind=contact.handle.kind,
-                    verified_by="wrote_from_it" if verified else "not",
+                    verified_by=evidence_of(channel_of(contact), contact.handle),
                 ),
                 cause=step.cause,
                 traceparent=trace,

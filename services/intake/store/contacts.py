@@ -14,8 +14,9 @@ from services.intake.domain.calls import Call
 from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.decide import refs_of, word_id_of
-from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold
+from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Suggestion
 from services.intake.domain.tell import attachments_of, channel_of
+from services.intake.store import customers
 from shared import db
 from shared.events.base import derived_id
 from shared.events.message import MessageBounced
@@ -109,6 +110,8 @@ async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket],
     await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
     await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
+    pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
+    await customers.suggest(conn, pairs, now)
 
 
 async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:

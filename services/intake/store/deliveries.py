@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, Automatic, Delivery, Verdict
 from services.intake.domain.words import Told
+from services.intake.store import files
 from shared import db
 from shared.events.base import Event, Sealed
 from shared.events.message import ReplyRequested
@@ -20,11 +21,12 @@ _told = msgspec.json.Decoder(Told)
 
 INSERT = """
     INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at, event_id,
-                                 sealed, has_files)
-    SELECT message, ticket, customer, 'reply', channel, language, at, at, event, sealed, files
+                                 sealed, files, cc)
+    SELECT message, ticket, customer, 'reply', channel, language, at, at, event, sealed,
+           string_to_array(nullif(files, ''), ' '), string_to_array(nullif(cc, ''), ' ')
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::bytea[],
-                $9::boolean[])
-         WITH ORDINALITY AS r(message, ticket, customer, channel, language, at, event, sealed, files, n)
+                $9::text[], $10::text[])
+         WITH ORDINALITY AS r(message, ticket, customer, channel, language, at, event, sealed, files, cc, n)
     ORDER BY n ON CONFLICT (message_id) DO NOTHING
     """
 CLAIM = """
@@ -43,14 +45,14 @@ CLAIM = """
                            ELSE (SELECT t.promised_by FROM intake.ticket t WHERE t.id = d.ticket_id) END
     FROM due WHERE d.message_id = due.message_id
     RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
-              d.sealed, d.has_files, d.created_at, due.state = 'sending' AS interrupted
+              d.sealed, d.files, d.cc, d.created_at, due.state = 'sending' AS interrupted
     """
 DETAILS = """
     SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs, l.last_ref,
            -- Only numbers are refused, and they have no scope.
            EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle
                    AND d.channel = ANY(h.refuses)) AS opted_out,
-           (SELECT min(h.scope) FROM intake.handle h
+           (SELECT min(nullif(h.scope, 'claimed')) FROM intake.handle h
             WHERE h.customer_id = d.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
            -- A mail to this address came back for good, and nobody wrote from it since.
            EXISTS (SELECT 1 FROM intake.handle h
@@ -77,9 +79,20 @@ DETAILS = """
             JOIN intake.message same ON same.ticket_id = c.ticket_id AND same.opened AND same.text_hash = opening.text_hash
             WHERE d.kind = 'confirmation' AND opening.ticket_id = d.ticket_id AND opening.opened) AS alike
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
-    LEFT JOIN LATERAL (SELECT handle_kind, handle FROM intake.message m
-                       WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle IS NOT NULL
-                       ORDER BY human DESC, received_at DESC LIMIT 1) m ON true
+    CROSS JOIN LATERAL (SELECT CASE WHEN d.channel IN ('email', 'form') THEN 'email'
+                                    WHEN d.channel IN ('sms', 'whatsapp') THEN 'phone' END AS kind) k
+    -- Where the customer wrote from on this ticket; else another such way to reach them, which is known to be theirs.
+    LEFT JOIN LATERAL (
+        (SELECT handle_kind, handle, received_at AS at, 0 AS place FROM intake.message m
+         WHERE m.ticket_id = d.ticket_id AND m.handle IS NOT NULL
+           -- Who wrote under an id that was merged since is the ticket's customer all the same.
+           AND (m.customer_id = d.customer_id OR m.participant AND t.customer_id = d.customer_id)
+           AND (k.kind IS NULL OR m.handle_kind = k.kind)
+         ORDER BY human DESC, received_at DESC LIMIT 1)
+        UNION ALL
+        (SELECT o.kind, o.value, NULL, 1 FROM intake.handle o
+         WHERE o.customer_id = d.customer_id AND o.kind = k.kind AND o.scope = '' ORDER BY o.id LIMIT 1)
+        ORDER BY place LIMIT 1) m ON true
     LEFT JOIN LATERAL (SELECT array_agg(message_ref ORDER BY received_at) AS refs
                        FROM (SELECT message_ref, received_at FROM intake.message m
                              WHERE m.ticket_id = d.ticket_id AND m.message_ref LIKE '<%'
@@ -97,6 +110,26 @@ RECORD = """
     """
 
 
+ADDRESSES = """
+    SELECT DISTINCT ON (customer_id) customer_id, value FROM intake.handle
+    WHERE customer_id = ANY($1::text[]) AND kind = 'email' AND scope = '' ORDER BY customer_id, returned_at IS NOT NULL, id
+    """
+LAST_WRITTEN = """
+    SELECT m.media_type, m.body, m.received_at FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id
+    WHERE t.id = $1 AND (m.customer_id = $2 OR m.participant AND t.customer_id = $2) AND m.received_at <= $3::timestamptz
+      AND m.body IS NOT NULL ORDER BY human DESC, received_at DESC LIMIT 1
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class LastWritten:
+    """A message as it came, and when."""
+
+    media_type: str
+    body: bytes
+    received_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery that this process attempts now, and what it needs for it. `sealed` is the reply's text, for its event."""
@@ -106,7 +139,8 @@ class Claimed:
     uncertain: bool
     event_id: str | None
     sealed: Sealed | None
-    has_files: bool
+    files: tuple[str, ...]
+    cc: tuple[str, ...]
     created_at: datetime
     number: int
     subject: str
@@ -134,8 +168,16 @@ async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]
         [reply.time for reply in replies],
         [reply.id for reply in replies],
         [msgspec.json.encode(reply.data.personal) if reply.data.personal else None for reply in replies],
-        [bool(reply.data.attachments) for reply in replies],
+        [" ".join(file.id for file in reply.data.attachments) for reply in replies],
+        [" ".join(reply.data.cc_customer_ids) for reply in replies],
     )
+    used = [
+        (file.id, file.sha256, reply.data.message_id, reply.key, reply.data.customer_id)
+        for reply in replies
+        for file in reply.data.attachments
+    ]
+    if used:
+        await files.use(conn, used)
 
 
 async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list[Claimed]:
@@ -165,7 +207,8 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
                 uncertain=row["uncertain"],
                 event_id=row["event_id"],
                 sealed=_sealed.decode(row["sealed"]) if row["sealed"] else None,
-                has_files=row["has_files"],
+                files=tuple(row["files"] or ()),
+                cc=tuple(row["cc"] or ()),
                 created_at=row["created_at"],
                 number=more["number"],
                 subject=more["subject"] or "",
@@ -183,13 +226,26 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
     return claimed
 
 
-async def record(conn: AsyncConnection, delivery: Delivery, verdict: Verdict, ref: str | None, *, uncertain: bool) -> Told | None:
+async def record(conn: AsyncConnection, claimed: Claimed, verdict: Verdict, ref: str | None, *, uncertain: bool) -> Told | None:
     """Write what an attempt came to. Returns what a provider said of the message already; None when another process has taken
     the delivery over in the meantime.
     """
+    delivery = claimed.delivery
     values = (delivery.message_id, delivery.attempts, verdict.state, verdict.due_at, ref, uncertain)
     rows = await db.fetch(conn, RECORD, *values)
     if not rows:
         return None
     told = rows[0]["told"]
     return _told.decode(told) if told is not None else Told()
+
+
+async def addresses(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, str]:
+    """An e-mail address of each of these customers, those without one left out."""
+    rows = await db.fetch(conn, ADDRESSES, list(customer_ids))
+    return {row["customer_id"]: row["value"] for row in rows}
+
+
+async def last_written(conn: AsyncConnection, claimed: Claimed) -> LastWritten | None:
+    """What the customer had written last when the agent answered, the same at each attempt; None where nothing is kept."""
+    rows = await db.fetch(conn, LAST_WRITTEN, claimed.delivery.ticket_id, claimed.customer_id, claimed.created_at)
+    return LastWritten(*rows[0]) if rows else None

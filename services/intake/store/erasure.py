@@ -9,10 +9,12 @@ from services.intake.domain.contacts import Handle
 
 MERGE_SET = sa.text(
     """
-    WITH RECURSIVE root(id) AS (
-        SELECT coalesce(merged_into, id) FROM intake.customer WHERE id = :id
+    WITH RECURSIVE way(id, depth) AS (
+        SELECT id, 0 FROM intake.customer WHERE id = :id
+        UNION ALL SELECT c.merged_into, depth + 1 FROM way JOIN intake.customer c USING (id)
+        WHERE c.merged_into IS NOT NULL AND depth < 10
     ), family(id) AS (
-        SELECT id FROM root UNION SELECT c.id FROM family JOIN intake.customer c ON c.merged_into = family.id
+        SELECT id FROM way UNION SELECT c.id FROM family JOIN intake.customer c ON c.merged_into = family.id
     )
     SELECT c.id FROM intake.customer c WHERE c.id IN (SELECT id FROM family) ORDER BY c.id FOR UPDATE
     """
@@ -39,8 +41,13 @@ SCRUBS = tuple(
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
         """,
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
+        "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers)",
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
-        "UPDATE intake.customer SET erased_at = coalesce(erased_at, clock_timestamp()) WHERE id = ANY(:customers)",
+        "DELETE FROM intake.customer_order WHERE customer_id = ANY(:customers)",
+        "DELETE FROM intake.suggestion WHERE customer_id = ANY(:customers) OR other_id = ANY(:customers)",
+        """
+        UPDATE intake.customer SET erased_at = coalesce(erased_at, clock_timestamp()), profile = '{}' WHERE id = ANY(:customers)
+        """,
         "DELETE FROM intake.ref WHERE ticket_id = ANY(:tickets)",
         "UPDATE intake.ticket SET subject = NULL, conversation = NULL WHERE id = ANY(:tickets)",
     )

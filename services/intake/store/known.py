@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, Handle, InboundCall, InboundMessage
 from services.intake.domain.decide import conversation_of, message_id_of, refs_of, word_id_of
+from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
 from services.intake.domain.words import Sent, Told
 from shared import db
@@ -31,7 +32,7 @@ FACTS = """
            t.number AS n, m.opened AS yes, NULL::bytea AS bytes
     FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY($1::text[])
     UNION ALL
-    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, NULL, c.vip, NULL
+    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, NULL, c.vip, convert_to(c.language, 'UTF8')
     FROM unnest($2::text[], $3::text[], $4::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value) JOIN intake.customer c ON c.id = h.customer_id
     UNION ALL
@@ -135,7 +136,7 @@ def _lock(name: str) -> int:
 
 async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
     messages = [contact for contact in contacts if isinstance(contact, InboundMessage)]
-    handles = list({contact.handle for contact in contacts if contact.handle is not None})
+    handles = list({handle for contact in contacts for handle in _handles(contact)})
     refs = list({ref for message in messages for ref in refs_of(message)})
     calls = list({(c.provider, c.call_ref) for c in contacts if isinstance(c, InboundCall)})
     conversations = {conversation for contact in contacts if (conversation := conversation_of(contact)) is not None}
@@ -159,14 +160,25 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
     return known
 
 
+def _handles(contact: Contact) -> Iterable[Handle]:
+    """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer."""
+    if contact.handle is None:
+        return
+    yield contact.handle
+    if contact.handle.scope == CLAIMED:
+        yield proven(contact.handle)
+    elif isinstance(contact, InboundMessage) and contact.tokens:
+        yield claimed(contact.handle)
+
+
 def _received(known: Known, row: asyncpg.Record) -> None:
     _, message_id, ticket_id, customer_id, content_hash, _, _, number, opened, _ = row
     known.received[message_id] = Received(message_id, ticket_id, number, customer_id, content_hash, opened)
 
 
 def _customer(known: Known, row: asyncpg.Record) -> None:
-    _, kind, scope, value, customer_id, plan, tier, _, vip, _ = row
-    known.customers[Handle(kind, value, scope)] = KnownCustomer(customer_id, vip, plan, tier)
+    _, kind, scope, value, customer_id, plan, tier, _, vip, language = row
+    known.customers[Handle(kind, value, scope)] = KnownCustomer(customer_id, vip, plan, tier, language.decode())
 
 
 def _ref(known: Known, row: asyncpg.Record) -> None:

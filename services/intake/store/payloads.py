@@ -38,8 +38,24 @@ MESSAGE = sa.text(
     FROM intake.message m WHERE m.id = :id
     """
 )
+# Of a merged ticket, as above.
+UPLOADED = sa.text(
+    """
+    WITH RECURSIVE chain(id, merged_into, story, depth) AS (
+        SELECT t.id, t.merged_into, t.story, 0 FROM intake.file f JOIN intake.ticket t ON t.id = f.ticket_id WHERE f.id = :id
+        UNION ALL
+        SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
+        WHERE depth < 10
+    )
+    SELECT f.media_type, f.content, (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
+    FROM intake.file f WHERE f.id = :id AND f.ticket_id IS NOT NULL
+    """
+)
 _stories = msgspec.json.Decoder(Ticket)
 FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
+
+
+FILE_ITSELF = "file"  # in place of a payload's type: the body is the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +81,20 @@ async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
 async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | None:
     """The mail in which a file stands."""
     row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
-    if row is None:
-        return None
-    return Payload(row.media_type, row.body, row.part, _stories.decode(row.story).routing.agent_id, row.carrier_type, row.name)
+    if row is not None:
+        return Payload(row.media_type, row.body, row.part, _agent(row.story), row.carrier_type, row.name)
+    row = (await conn.execute(UPLOADED, {"id": attachment_id})).one_or_none()
+    return Payload(row.media_type, row.content, 0, _agent(row.story), FILE_ITSELF) if row is not None else None
 
 
 async def message(conn: AsyncConnection, message_id: str) -> Payload | None:
     """A message's payload, and who has its ticket."""
     row = (await conn.execute(MESSAGE, {"id": message_id})).one_or_none()
-    return Payload(row.media_type, row.body, agent_id=_stories.decode(row.story).routing.agent_id) if row else None
+    return Payload(row.media_type, row.body, agent_id=_agent(row.story)) if row else None
+
+
+def _agent(story: bytes) -> str | None:
+    return _stories.decode(story).routing.agent_id
 
 
 async def forget_parked(conn: AsyncConnection, days: int) -> None:

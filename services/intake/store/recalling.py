@@ -136,6 +136,14 @@ LEFT_OPEN = sa.text(
     WHERE due_at IS NOT NULL
     """
 )
+# The story says whose a ticket is; the column follows it.
+OWNERS = sa.text(
+    """
+    UPDATE intake.ticket t SET customer_id = s.customer_id
+    FROM (SELECT id, convert_from(story, 'UTF8')::jsonb #>> '{intake,customer_id}' AS customer_id FROM intake.ticket) s
+    WHERE t.id = s.id AND t.customer_id <> s.customer_id
+    """
+)
 NUMBERS = sa.text(
     """
     SELECT setval('intake.ticket_number', greatest((SELECT last_value FROM intake.ticket_number),
@@ -361,6 +369,7 @@ async def with_messages(conn: AsyncConnection, ticket_ids: Sequence[str]) -> set
 async def leave_open(conn: AsyncConnection) -> None:
     """When all was read: deliveries without an end are uncertain, numbers go on beyond what was given out, conversations."""
     await conn.execute(LEFT_OPEN)
+    await conn.execute(OWNERS)
     await conn.execute(NUMBERS, {"left_out": NUMBERS_LEFT_OUT})
     await conn.execute(CONVERSATIONS, {"letters": sorted(LETTERS)})
 

@@ -25,6 +25,8 @@ from shared.http import FieldError, IfMatch, Problem, check_match, etag
 router = APIRouter(tags=["configuration"])
 ConfigId = Annotated[str, Path(pattern=ID_PATTERN)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+# What stands below answers, by language.
+SignatureTexts = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2000)]], Field(max_length=50)]
 Ids = Annotated[list[Id], Field(max_length=200)]
 Names = Annotated[dict[str, Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(min_length=1, max_length=50)]
 Languages = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,35}$")]], Field(max_length=50)]
@@ -55,6 +57,7 @@ class Queue(Version):
     partner_id: Id | None = None
     service_level_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
     service_level_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    signature: SignatureTexts = Field(default_factory=dict)
 
 
 class Team(Version):
@@ -75,7 +78,7 @@ class AgentBody(Version):
     """An agent: the name customers see, and what routing has to know."""
 
     display_name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    signature: Annotated[dict[str, str], Field(max_length=50)] = Field(default_factory=dict)
+    signature: SignatureTexts = Field(default_factory=dict)
     team_ids: Ids = Field(default_factory=list)
     skills: Levels = Field(default_factory=dict)
     languages: Languages = Field(default_factory=list)

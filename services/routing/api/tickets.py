@@ -12,21 +12,55 @@ from services.routing.domain import commands
 from services.routing.domain.work import Turn
 from services.routing.store import config
 from shared import db
+from shared.events.base import Attachment
 from shared.events.config import QueueConfigured
+from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey
 
 router = APIRouter(tags=["tickets"])
 TicketId = Annotated[str, Path(max_length=64)]
 Text = Annotated[str, StringConstraints(min_length=1)]
+# Where written words can go; the others are spoken, or shown to everybody.
+WrittenChannel = Literal["email", "sms", "chat", "whatsapp", "telegram", "line", "messenger", "instagram", "other"]
+FILES_BYTES = 18 * 2**20  # as base64 within the 25 MB that mail servers take
 Mention = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 
+class ReplyFile(Body):
+    """A file to send along, as intake's `POST /v1/uploads` answered it."""
+
+    id: Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+    media_type: Annotated[str, StringConstraints(pattern=r"^[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}$")]
+    size_bytes: Annotated[int, Field(ge=1, le=10 * 2**20)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    name: Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]*$")] = ""
+
+    def told(self) -> tuple[Attachment, str]:
+        """As the log has it, and its name."""
+        return Attachment(id=self.id, media_type=self.media_type, size_bytes=self.size_bytes, sha256=self.sha256), self.name
+
+
 class Reply(Body):
-    """What goes to the customer. Without a language the ticket's own is taken."""
+    """What goes to the customer. Without a language the ticket's own is taken, without a channel the one they wrote on.
+
+    To another channel of the same customer, and with copies (by e-mail only), it goes where intake knows an address; where it
+    knows none, or the customer wants nothing there, `message.failed` says so with its code.
+    """
 
     text: Text
     subject: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")] = ""
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
+    channel: WrittenChannel | None = None
+    cc_customer_ids: Annotated[list[Mention], Field(max_length=20)] = Field(default_factory=list)
+    attachments: Annotated[list[ReplyFile], Field(max_length=20)] = Field(default_factory=list)
+
+    def answer(self) -> commands.Answer:
+        """As the domain has it. Raises Problem."""
+        if sum(file.size_bytes for file in self.attachments) > FILES_BYTES:
+            error = FieldError("body.attachments", f"hold more than {FILES_BYTES} bytes")
+            raise Problem(422, "attachments-too-large", "The files are more than can go out at once.", [error])
+        files = tuple(file.told() for file in self.attachments)
+        return commands.Answer(self.text, self.subject, self.language, self.channel, tuple(self.cc_customer_ids), files)
 
 
 class Note(Body):
@@ -69,11 +103,13 @@ async def _queues(room: TheRoom) -> tuple[QueueConfigured, ...]:
 async def reply_to_ticket(
     ticket_id: TicketId, body: Reply, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Answer the customer, on the channel on which they wrote."""
+    """Answer the customer, on the channel on which they wrote or on another of theirs."""
+    answer = body.answer()
+    async with db.transaction(room.parts.engine) as conn:
+        signatures = await config.signatures(conn, caller.agent_id or "")
 
     def decide(turn: Turn) -> dict[str, object]:
-        message_id = commands.reply(turn, actor(caller), body.text, body.subject, body.language)
-        return {"message_id": message_id}
+        return {"message_id": commands.reply(turn, actor(caller), answer, signatures)}
 
     return await ticket_command(room, caller, "reply_to_ticket", ticket_id, idempotency_key, body, decide, 201)
 

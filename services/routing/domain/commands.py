@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.routing.domain.lifecycle import leave, pick_up, place, put_down, release
 from services.routing.domain.work import Turn, Work
-from shared.events.base import TEXT_LIMIT_BYTES, Direction, Priority, derived_id
+from shared.events.base import TEXT_LIMIT_BYTES, Attachment, Channel, Direction, Priority, derived_id
 from shared.events.config import QueueConfigured
 from shared.events.message import NoteAdded, NotePersonal, ReplyPersonal, ReplyRequested
 from shared.events.ticket import (
@@ -61,26 +61,64 @@ def holder(work: Work) -> str | None:
     return work.owner
 
 
-def reply(turn: Turn, actor: Actor, text: str, subject: str, language: str | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an agent writes to a customer. Without `language` and `channel`: the ticket's. `files` with their names."""
+
+    text: str
+    subject: str = ""
+    language: str | None = None
+    channel: Channel | None = None
+    cc_customer_ids: tuple[str, ...] = ()
+    files: tuple[tuple[Attachment, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """What stands below answers, by language: the agent's own, and those of the queues."""
+
+    agent: Mapping[str, str] = field(default_factory=dict)
+    queues: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def below(self, queue_id: str | None, language: str) -> str:
+        """The agent's in this language, else the queue's, else nothing."""
+        for texts in (self.agent, self.queues.get(queue_id or "", {})):
+            for spoken in (language, language.partition("-")[0]):
+                if texts.get(spoken):
+                    return texts[spoken]
+        return ""
+
+
+NO_SIGNATURES = Signatures()
+
+
+def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_SIGNATURES) -> str:
     """Answer the customer; returns the message's id. Raises CommandRefused, NotYours, TextTooLong."""
     _permit(turn, actor, "reply")
-    _fits(text)
+    _fits(answer.text)
     intake, routing = turn.work.ticket.intake, turn.work.ticket.routing
-    spoken = language or intake.language
+    spoken = answer.language or intake.language
     message_id = derived_id("reply", turn.work.id, turn.cause)
     turn.say(
         ReplyRequested(
             message_id=message_id,
             agent_id=actor.agent_id,
             customer_id=intake.customer_id,
-            channel=intake.channel,
+            channel=answer.channel or intake.channel,
             language=spoken,
-            direction=_direction(spoken) if language else turn.work.direction,
+            direction=_direction(spoken) if answer.language else turn.work.direction,
+            cc_customer_ids=answer.cc_customer_ids,
+            attachments=tuple(file for file, _ in answer.files),
             queue_id=routing.queue_id,
             team_id=routing.team_id,
         ),
         person=intake.customer_id,
-        personal=ReplyPersonal(text=text, subject=subject),
+        personal=ReplyPersonal(
+            text=answer.text,
+            subject=answer.subject,
+            attachment_names=tuple(name for _, name in answer.files),
+            signature=signatures.below(routing.queue_id, spoken),
+        ),
     )
     return message_id
 

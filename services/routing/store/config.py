@@ -10,11 +10,16 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.routing.domain.commands import Signatures
 from services.routing.domain.queues import in_order
 from shared import db
 from shared.events.config import Configured, QueueConfigured
 
 # Rises with every change: versions count up, and a queue is never taken away.
+SIGNATURES = """
+    SELECT kind, id, CAST(data->'signature' AS text) FROM routing.config
+    WHERE (kind = 'queue' OR kind = 'agent' AND id = $1) AND data->'signature' IS NOT NULL
+    """
 QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config WHERE kind = 'queue')"
 
 
@@ -45,6 +50,14 @@ async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
     """All queues, in order of position."""
     rows = await db.fetch(conn, "SELECT CAST(data AS text) FROM routing.config WHERE kind = 'queue'")
     return in_order([msgspec.json.decode(data, type=QueueConfigured) for (data,) in rows])
+
+
+async def signatures(conn: AsyncConnection, agent_id: str) -> Signatures:
+    """What stands below the answers of this agent, and of every queue that has such a text."""
+    rows = await db.fetch(conn, SIGNATURES, agent_id)
+    found = {(kind, config_id): msgspec.json.decode(texts, type=dict[str, str]) for kind, config_id, texts in rows}
+    queues = {config_id: texts for (kind, config_id), texts in found.items() if kind == "queue"}
+    return Signatures(found.get(("agent", agent_id), {}), queues)
 
 
 async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool = False) -> Stored | None:

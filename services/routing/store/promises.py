@@ -55,7 +55,7 @@ async def save_customers(
     plans: Sequence[str | None],
     tiers: Sequence[str | None],
 ) -> None:
-    """Write entitlements; what is None stays as it is."""
+    """Write entitlements; what is None stays as it is, what is empty is no longer any."""
     if not ids:
         return
     await conn.execute(
@@ -64,7 +64,7 @@ async def save_customers(
             " SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:vips AS boolean[]),"
             " CAST(:plans AS text[]), CAST(:tiers AS text[]))"
             " ON CONFLICT (customer_id) DO UPDATE SET vip = coalesce(excluded.vip, c.vip),"
-            " plan = coalesce(excluded.plan, c.plan), tier = coalesce(excluded.tier, c.tier)"
+            " plan = nullif(coalesce(excluded.plan, c.plan), ''), tier = nullif(coalesce(excluded.tier, c.tier), '')"
         ),
         {"ids": list(ids), "vips": list(vips), "plans": list(plans), "tiers": list(tiers)},
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from shared.events.call import CallAnswered, CallEnded, CallReceived
 from shared.events.message import MessageReceived
-from shared.events.people import CustomerCreated
+from shared.events.people import CustomerCreated, MergeSuggested
 from shared.events.ticket import TicketOpened
 from simulator.truth import Answer
 from tests.faults.index import Index
@@ -93,11 +93,12 @@ def calls(index: Index) -> Iterator[str]:
 
 
 def customers(index: Index) -> Iterator[str]:
-    """One sender is one customer."""
+    """One sender is one customer; an address that was only typed in is another, which is told to be perhaps the same."""
     log = contacts_of(index)
+    owner = {said.key: said.fact.customer_id for said in index.said(MergeSuggested)}
     known: dict[str, set[str]] = defaultdict(set)
     for sending in index.truth.sendings.values():
-        known[sending.sender].update(place.customer_id for place in log.of(sending))
+        known[sending.sender].update(owner.get(place.customer_id, place.customer_id) for place in log.of(sending))
     for sender, found in known.items():
         if len(found) > 1:
             yield f"{sender} is {len(found)} customers: {sorted(found)}"
@@ -106,7 +107,8 @@ def customers(index: Index) -> Iterator[str]:
 def tables(index: Index) -> Iterator[str]:
     """What intake holds is what the log tells: the same tickets with the same numbers, messages, calls, customers."""
     rows = index.tables
-    opened = {said.key: (said.fact.number, said.fact.customer_id) for said in index.said(TicketOpened)}
+    told = index.tickets
+    opened = {said.key: (said.fact.number, told[said.key].intake.customer_id) for said in index.said(TicketOpened)}
     yield from _compared("ticket", opened, {row.ticket_id: (row.number, row.customer_id) for row in rows.tickets})
     yield from _compared("message", {s.fact.message_id: s.key for s in index.said(MessageReceived)}, rows.messages)
     yield from _compared("call", {s.fact.provider_ref: s.key for s in index.said(CallReceived)}, rows.calls)

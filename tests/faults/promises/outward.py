@@ -192,5 +192,6 @@ def _id(short: str) -> str:
 
 
 def _same(arrived_text: str, written: str) -> bool:
-    """Line ends are the mail's own."""
-    return arrived_text.split() == written.split()
+    """Line ends are the mail's own, and what is answered stands quoted below."""
+    words = written.split()
+    return arrived_text.split()[: len(words)] == words

@@ -209,7 +209,7 @@ async def test_replies_of_a_ticket_leave_in_order_and_a_refusal_for_now_is_tried
         assert await world.sender.send_due() == 0
         await world.execute("UPDATE intake.delivery SET due_at = now() WHERE due_at IS NOT NULL")
         assert [await world.sender.send_due(), await world.sender.send_due()] == [1, 1]
-        assert [_text(one) for one in server.mails] == ["one", "two"]
+        assert [_text(one).split()[0] for one in server.mails] == ["one", "two"]
         assert [event.data.attempts for event in await world.events(MessageDelivered)] == [2, 1]
 
 
@@ -221,7 +221,7 @@ async def test_a_final_refusal_is_told_and_does_not_hold_up_the_next_reply(datab
         await world.reply(received.key, received.data.customer_id, "two", "email", 2)
         assert [await world.sender.send_due(), await world.sender.send_due()] == [1, 1]
         assert (await world.events(MessageFailed))[0].data.code == "smtp-550"
-        assert [_text(one) for one in server.mails] == ["two"]
+        assert [_text(one).split()[0] for one in server.mails] == ["two"]
 
 
 async def test_a_process_that_died_in_an_attempt_leaves_it_to_another_which_says_so(database: str) -> None:

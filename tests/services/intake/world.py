@@ -32,7 +32,7 @@ from services.intake.store.projections import PromiseProjection, TicketProjectio
 from services.intake.word_lists import WordBook
 from shared import auth, db
 from shared.auth import Authenticator
-from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, FactT, PersonalFact, Position, derived_id, event_id
+from shared.events.base import NOTHING_SEEN, Attachment, Channel, Event, Fact, FactT, PersonalFact, Position, derived_id, event_id
 from shared.events.codec import decode, encode
 from shared.events.message import ReplyPersonal, ReplyRequested
 from shared.events.ticket import TicketCloseRequested
@@ -144,18 +144,36 @@ class World:
         ]
         return await self.fold(TicketProjection(Answerer(self.parts.outbox).answer), events)
 
-    async def reply(self, ticket_id: str, customer_id: str, text: str, channel: Channel, seq: int = 1) -> str:
+    async def reply(
+        self,
+        ticket_id: str,
+        customer_id: str,
+        text: str,
+        channel: Channel,
+        seq: int = 1,
+        *,
+        cc: tuple[str, ...] = (),
+        files: tuple[tuple[Attachment, str], ...] = (),
+        signature: str = "",
+        subject: str = "",
+        language: str = "und",
+    ) -> str:
         """Let an agent's reply come in. Returns its id."""
         message_id = derived_id("reply", ticket_id, str(seq))
         identity = event_id(f"routing {ticket_id} {seq}", ReplyRequested.TYPE, ticket_id)
         async with db.transaction(self.parts.engine) as conn:
             seals = await self.parts.keys.seals(conn, [customer_id])
+        names = tuple(name for _, name in files)
+        personal = ReplyPersonal(text=text, subject=subject, attachment_names=names, signature=signature)
         fact = ReplyRequested(
             message_id=message_id,
             agent_id="dana",
             customer_id=customer_id,
             channel=channel,
-            personal=seals.seal(customer_id, ReplyPersonal(text=text), identity),
+            language=language,
+            cc_customer_ids=cc,
+            attachments=tuple(file for file, _ in files),
+            personal=seals.seal(customer_id, personal, identity),
         )
         assert await self.say(ticket_id, fact, start=seq, seen=Position(1, 99)) == []
         return message_id
@@ -241,6 +259,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.recipients: list[list[str]] = []
         self.answers: list[str] = []
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
@@ -250,6 +269,7 @@ class MailServer:
             mail = BytesParser(policy=default).parsebytes(envelope.content)
             assert isinstance(mail, EmailMessage)
             self.mails.append(mail)
+            self.recipients.append(list(envelope.rcpt_tos))
         return answer
 
 

@@ -27,7 +27,7 @@ from shared import auth, db
 from shared.clock import clock
 from shared.events.base import Channel, Event, Fact, PersonalFact, Position, Priority, Writer, derived_id
 from shared.events.codec import decode, encode
-from shared.events.message import MessagePersonal, MessageReceived
+from shared.events.message import MessagePersonal, MessageReceived, ReplyPersonal, ReplyRequested
 from shared.events.ticket import TicketOpened, TicketPersonal
 from shared.events.topics import TOPIC_OF
 from shared.folding import AnyProjection
@@ -163,6 +163,25 @@ class House:
         await self.done("admin", "PUT", f"/v1/agents/{agent_id}", {"display_name": agent_id.title(), **changes})
         if available:
             await self.done("rina", "POST", f"/v1/agents/{agent_id}/state", {"state": "available"})
+
+    async def signs(self, agent_id: str = "dana", **signature: str) -> None:
+        """The agent signs so, by language, from the first change on."""
+        headers = {"If-Match": '"1"'}
+        body = {"display_name": agent_id.title(), "signature": signature}
+        answer = await self.ask("admin", "PUT", f"/v1/agents/{agent_id}", body, headers)
+        assert answer.status_code < 300, answer.text
+
+    async def signatures(self, ticket_id: str) -> list[str]:
+        """What stands below the answers on a ticket."""
+        signed = []
+        for event in await self.said(ticket_id):
+            if isinstance(event.data, ReplyRequested) and event.data.personal is not None:
+                async with db.transaction(self.parts.engine) as conn:
+                    await self.parts.keys.load(conn, [CUSTOMER])
+                inside = self.parts.keys.open(event.data.personal, ReplyPersonal, event.id)
+                assert isinstance(inside, ReplyPersonal)
+                signed.append(inside.signature)
+        return signed
 
     async def offered(self, agent_id: str = "dana") -> dict[str, Any]:
         """Match, and read the agent's one offer."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from shared.events.message import ReplyRequested
 from tests.services.routing.conftest import House
 
 pytestmark = pytest.mark.timeout(60)
@@ -146,3 +147,41 @@ async def test_what_stands_on_the_log_in_clear_takes_no_words_about_a_customer(h
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid-request")
     assert refused.json()["errors"][0]["field"].startswith(f"body.{field}")
     assert words not in refused.text
+
+
+FILE = {"id": "f-1", "media_type": "application/pdf", "size_bytes": 5, "sha256": "a" * 64, "name": "receipt.pdf"}
+
+
+async def test_an_answer_names_its_channel_copies_and_files_and_bears_the_signature_of_its_language(house: House) -> None:
+    await house.queue(signature={"he": "צוות ההזמנות", "en": "The orders team"})
+    await house.agent()
+    ticket_id = await house.owned()
+    path, body = f"/v1/tickets/{ticket_id}/reply", {"text": "Here.", "attachments": [FILE], "cc_customer_ids": ["c-2"]}
+    await house.done("dana", "POST", path, {**body, "channel": "sms", "language": "en-GB"})
+    await house.signs(en="Dana")
+    await house.done("dana", "POST", path, {**body, "language": "en"})
+    await house.done("dana", "POST", path, {**body, "language": "fr"})
+    first = next(event.data for event in await house.said(ticket_id) if isinstance(event.data, ReplyRequested))
+    assert (first.channel, first.cc_customer_ids, [file.id for file in first.attachments]) == ("sms", ("c-2",), ["f-1"])
+    assert await house.signatures(ticket_id) == ["The orders team", "Dana", ""]
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"channel": "phone"}, "body.channel"),
+        ({"channel": "review"}, "body.channel"),
+        ({"attachments": [{**FILE, "name": "a\r\nBcc: x"}]}, "body.attachments[0].name"),
+        ({"attachments": [{**FILE, "media_type": "text/html\r\nX: y"}]}, "body.attachments[0].media_type"),
+        ({"attachments": [{**FILE, "size_bytes": 10 * 2**20}] * 2}, "body.attachments"),
+        ({"attachments": [FILE] * 21}, "body.attachments"),
+        ({"subject": "a\nBcc: x"}, "body.subject"),
+        ({"cc_customer_ids": ["a b"]}, "body.cc_customer_ids[0]"),
+    ],
+)
+async def test_an_answer_that_could_not_go_out_is_refused_at_once(house: House, more: dict[str, object], field: str) -> None:
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.owned()
+    refused = await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/reply", {"text": "Here.", **more})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)

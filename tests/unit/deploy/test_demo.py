@@ -12,7 +12,7 @@ from rich.console import Console
 
 from deploy.demo.checks import RECEIVED, Expected, Figure, figure_of, is_answer, is_confirmation, not_moved
 from deploy.demo.story import Story
-from services.intake.channels.email import Outgoing, compose
+from services.intake.channels.outgoing_mail import Outgoing, compose
 from services.intake.domain import confirmation
 from services.intake.domain.confirmation import LANGUAGES, Language
 from shared.events.codec import decode

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from services.intake.channels import content, email
 from services.intake.channels.clean import clean_line, clean_text
-from services.intake.channels.email import Envelope, Outgoing
+from services.intake.channels.email import Envelope
+from services.intake.channels.outgoing_mail import Outgoing, compose
 from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
@@ -175,7 +176,7 @@ def test_tickets_are_named_by_our_signed_address_first_then_by_our_message_ids()
 
 
 def test_our_own_mail_come_back_is_no_contact() -> None:
-    assert email.parse(email.compose(outgoing()), ENVELOPE, INBOX, SIGNER) is None
+    assert email.parse(compose(outgoing()), ENVELOPE, INBOX, SIGNER) is None
 
 
 @pytest.mark.parametrize("mark", [Signer(b"another company").loop_mark(), "1", "", "\u017f", "é"])
@@ -331,14 +332,14 @@ def outgoing(**more: object) -> Outgoing:
 
 
 def composed(**more: object) -> EmailMessage:
-    mail = BytesParser(policy=default).parsebytes(email.compose(outgoing(**more)))
+    mail = BytesParser(policy=default).parsebytes(compose(outgoing(**more)))
     assert isinstance(mail, EmailMessage)
     return mail
 
 
 def test_a_reply_is_readable_from_right_to_left_and_names_what_it_answers() -> None:
     refs = tuple(SIGNER.message_ref(TICKET, f"00000000-0000-5000-8000-{n:012}", "patchbay.example") for n in range(30))
-    raw = email.compose(outgoing(refs=refs))
+    raw = compose(outgoing(refs=refs))
     mail = composed(refs=refs)
     assert f"In-Reply-To: {refs[-1]}\r\n".encode() in raw
     assert f"Message-ID: {outgoing().message_ref}\r\n".encode() in raw

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from services.routing.domain import commands, offers
-from services.routing.domain.commands import Actor, NotYours
+from services.routing.domain.commands import Actor, Answer, NotYours
 from services.routing.domain.work import Turn
 from shared.events.base import TEXT_LIMIT_BYTES
 from shared.events.message import ReplyPersonal, ReplyRequested
@@ -27,7 +27,7 @@ def owned(language: str = "he", cause: str = "key-1") -> Turn:
 
 
 COMMANDS: dict[str, Callable[[Turn, Actor], object]] = {
-    "reply": lambda turn, actor: commands.reply(turn, actor, "shalom", "", None),
+    "reply": lambda turn, actor: commands.reply(turn, actor, Answer("shalom")),
     "resolve": lambda turn, actor: commands.resolve(turn, actor, None),
     "pend": commands.pend,
     "hold": lambda turn, actor: commands.put_on_hold(turn, actor, None),
@@ -56,7 +56,7 @@ def test_a_ticket_that_waits_is_nobodys() -> None:
 
 def test_a_reply_is_sealed_for_its_customer_and_speaks_the_ticket_s_language() -> None:
     deciding = owned()
-    message_id = commands.reply(deciding, DANA, "שלום", "", None)
+    message_id = commands.reply(deciding, DANA, Answer("שלום"))
     requested = fact(deciding, ReplyRequested)
     assert isinstance(requested, ReplyRequested)
     assert (requested.message_id, requested.customer_id, requested.language) == (message_id, "c-1", "he")
@@ -67,15 +67,15 @@ def test_a_reply_is_sealed_for_its_customer_and_speaks_the_ticket_s_language() -
 
 
 def test_the_same_key_names_the_same_message_and_another_key_another() -> None:
-    ids = [commands.reply(owned(cause=key), DANA, "hi", "", None) for key in ("k1", "k1", "k2")]
+    ids = [commands.reply(owned(cause=key), DANA, Answer("hi")) for key in ("k1", "k1", "k2")]
     assert ids[0] == ids[1] != ids[2]
 
 
 def test_a_text_that_cannot_travel_whole_is_refused_and_not_cut() -> None:
-    commands.reply(owned(), DANA, "x" * TEXT_LIMIT_BYTES, "", None)
+    commands.reply(owned(), DANA, Answer("x" * TEXT_LIMIT_BYTES))
     too_long = "ש" * (TEXT_LIMIT_BYTES // 2 + 1)
     with pytest.raises(commands.TextTooLong):
-        commands.reply(owned(), DANA, too_long, "", None)
+        commands.reply(owned(), DANA, Answer(too_long))
     with pytest.raises(commands.TextTooLong):
         commands.note(owned(), NOA, too_long, ())
 
@@ -94,9 +94,9 @@ def test_resolving_frees_the_agent_and_the_ticket_can_still_be_answered_by_the_s
     assert isinstance(resolved, TicketResolved)
     assert resolved.code == "refunded"
     assert (deciding.work.owner, deciding.changed["dana"].used_units) == (None, 0)
-    commands.reply(deciding, DANA, "one more thing", "", None)
+    commands.reply(deciding, DANA, Answer("one more thing"))
     with pytest.raises(NotYours):
-        commands.reply(deciding, NOA, "me too", "", None)
+        commands.reply(deciding, NOA, Answer("me too"))
 
 
 def test_a_supervisor_may_resolve_what_waits_and_the_visit_ends() -> None:

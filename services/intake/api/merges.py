@@ -1,0 +1,135 @@
+"""Who is who: suggestions that two customers are one, merging them and undoing it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.intake import merging
+from services.intake.api.customers import Reader, Ref, found
+from services.intake.api.edge import Parts
+from services.intake.domain.identity import MergeRefused
+from services.intake.store import customers
+from shared import db
+from shared.auth import Caller, requires
+from shared.http import Problem
+
+router = APIRouter()
+Supervisor = Annotated[Caller, Depends(requires("supervisor"))]
+Worker = Annotated[Caller, Depends(requires("supervisor", "agent"))]
+Id = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class MergeBody(BaseModel):
+    """Into whom, by id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    into_customer_id: Id
+
+
+class AnswerBody(BaseModel):
+    """Whether they are one person."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    same: bool
+
+
+class Merged(BaseModel):
+    """Under which id the person goes on."""
+
+    customer_id: str
+
+
+class SuggestionShown(BaseModel):
+    """Perhaps the same person as this other customer."""
+
+    customer_id: str
+    evidence: str
+    suggested_at: datetime
+
+
+class SuggestionsShown(BaseModel):
+    """Those that nobody answered, oldest first."""
+
+    suggestions: list[SuggestionShown]
+
+
+@router.post("/v1/customers/{ref}/merge", response_model=Merged)
+async def merge_customer(ref: Ref, body: MergeBody, intake: Parts, caller: Supervisor) -> Merged:
+    """Let this customer go on as another: handles, tickets and orders with it. POST …/unmerge undoes it."""
+
+    async def work() -> str:
+        async with db.transaction(intake.parts.engine) as conn:
+            one = ref if await customers.one(conn, ref) is not None else (await found(conn, ref)).customer_id
+            await merging.merge(conn, intake.parts.outbox, one, body.into_customer_id, "by_hand", caller.agent_id)
+            return body.into_customer_id
+
+    customer_id = await _refused(work)
+    intake.parts.outbox.wake.set()
+    return Merged(customer_id=customer_id)
+
+
+@router.post("/v1/customers/{ref}/unmerge", response_model=Merged)
+async def unmerge_customer(ref: Ref, intake: Parts, caller: Supervisor) -> Merged:
+    """Undo the merge of this customer, named by its own id: what was its is its again, and what came from its handles since."""
+
+    async def work() -> str:
+        async with db.transaction(intake.parts.engine) as conn:
+            await merging.unmerge(conn, intake.parts.outbox, ref, caller.agent_id)
+            return ref
+
+    customer_id = await _refused(work)
+    intake.parts.outbox.wake.set()
+    return Merged(customer_id=customer_id)
+
+
+@router.get("/v1/customers/{ref}/suggestions", response_model=SuggestionsShown)
+async def list_suggestions(ref: Ref, intake: Parts, _caller: Reader) -> SuggestionsShown:
+    """Who may be the same person, on evidence that is not verified."""
+    async with db.transaction(intake.parts.engine) as conn:
+        customer = await found(conn, ref)
+        members = (await customers.family(conn, [customer.customer_id]))[customer.customer_id]
+        pairs = await customers.suggestions(conn, list(members))
+    return SuggestionsShown(
+        suggestions=[
+            SuggestionShown(
+                customer_id=pair.other_id if pair.customer_id in members else pair.customer_id,
+                evidence=pair.evidence,
+                suggested_at=pair.suggested_at,
+            )
+            for pair in pairs
+        ]
+    )
+
+
+@router.post("/v1/customers/{ref}/suggestions/{other_id}", response_model=Merged)
+async def answer_suggestion(ref: Ref, other_id: str, body: AnswerBody, intake: Parts, caller: Worker) -> Merged:
+    """Accept a suggestion, and the other goes on as this customer; or dismiss it, and it is not made again."""
+
+    async def work() -> str:
+        async with db.transaction(intake.parts.engine) as conn:
+            customer = await found(conn, ref)
+            if not await customers.settle(conn, customer.customer_id, other_id, "accepted" if body.same else "dismissed"):
+                raise Problem(404, "unknown-suggestion", "Nobody suggested that these are one, or it was answered.")
+            if body.same:
+                evidence = "agent" if caller.agent_id else "by_hand"
+                await merging.merge(conn, intake.parts.outbox, other_id, customer.customer_id, evidence, caller.agent_id)
+            return customer.customer_id
+
+    customer_id = await _refused(work)
+    intake.parts.outbox.wake.set()
+    return Merged(customer_id=customer_id)
+
+
+async def _refused(work: Callable[[], Awaitable[str]]) -> str:
+    try:
+        return await db.retrying(work)
+    except MergeRefused as error:
+        status = 404 if error.code == "unknown-customer" else 409
+        raise Problem(status, error.code, str(error)) from None

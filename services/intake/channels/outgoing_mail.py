@@ -1,0 +1,203 @@
+"""E-mail that goes out: composed, and handed to a mail server.
+
+The answer comes first, then the signature, then what it answers: in the text behind `>`, in HTML in a `blockquote` of the
+kind that mail programs fold away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime, formataddr
+from html import escape
+
+import aiosmtplib
+
+from services.intake.channels.automatic import LOOP_HEADER
+from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
+from services.intake.channels.email import MESSAGE_REF_LIMIT
+from services.intake.domain import handles
+from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
+from shared.events.base import Direction
+
+SEND_SECONDS = 15.0
+# The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
+_POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
+_QUOTE_STYLE = "margin:0;border-inline-start:2px solid #ccc;padding-inline-start:1ex"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What is answered, and the line that says when and by whom it was written."""
+
+    attribution: str
+    text: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class MailFile:
+    """A file to send along."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A mail to a customer. `automatic`: a confirmation, which nothing may answer by itself. `loop_mark`: the Signer's."""
+
+    message_ref: str
+    sender: str
+    recipient: str
+    reply_to: str
+    subject: str
+    text: str
+    language: str
+    direction: Direction
+    at: datetime
+    loop_mark: str
+    refs: tuple[str, ...] = ()
+    sender_name: str = ""
+    automatic: bool = False
+    cc: tuple[str, ...] = ()
+    signature: str = ""
+    quote: Quote | None = None
+    files: tuple[MailFile, ...] = ()
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Everybody to whom it goes."""
+        return (self.recipient, *self.cc)
+
+
+def compose(mail: Outgoing) -> bytes:
+    """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
+    message = EmailMessage(policy=_POLICY)
+    message["From"] = formataddr((clean_line(mail.sender_name), mail.sender))
+    message["To"] = clean_line(mail.recipient, handles.HANDLE_LIMIT)
+    if mail.cc:
+        message["Cc"] = ", ".join(clean_line(address, handles.HANDLE_LIMIT) for address in mail.cc)
+    message["Subject"] = clean_line(mail.subject, SUBJECT_LIMIT)
+    message["Date"] = format_datetime(mail.at)
+    message["Message-ID"] = mail.message_ref
+    message["Reply-To"] = mail.reply_to
+    if mail.refs:
+        message["In-Reply-To"] = mail.refs[-1]
+        message["References"] = _fitting(mail.refs)
+    message[LOOP_HEADER] = mail.loop_mark
+    if mail.automatic:
+        message["Auto-Submitted"] = "auto-replied"  # RFC 3834
+        message["X-Auto-Response-Suppress"] = "All"
+    _fill(message, mail)
+    if mail.language != "und":
+        # Setting the content drops all Content- headers, and the first part is what has a language.
+        message["Content-Language"] = mail.language
+    return message.as_bytes()
+
+
+def _fill(message: EmailMessage, mail: Outgoing) -> None:
+    text = _as_text(mail)
+    cte = "base64" if not text.isascii() else None
+    message.set_content(text, cte=cte)
+    message.add_alternative(_as_html(mail), subtype="html", cte=cte)
+    for file in mail.files:
+        kind, _, subtype = file.media_type.partition("/")
+        if kind in ("multipart", "message") or not subtype:
+            kind, subtype = "application", "octet-stream"  # a mail inside would be read as part of ours
+        message.add_attachment(file.content, maintype=kind, subtype=subtype, filename=clean_line(file.name) or "file")
+
+
+def _as_text(mail: Outgoing) -> str:
+    parts = [mail.text]
+    if mail.signature:
+        parts.append(f"-- \n{mail.signature}")  # RFC 3676, 4.3
+    if mail.quote is not None:
+        quoted = "\n".join(f"> {line}".rstrip() for line in mail.quote.text.split("\n"))
+        parts.append(f"{mail.quote.attribution}\n{quoted}")
+    return "\n\n".join(parts)
+
+
+def _fitting(refs: Sequence[str]) -> str:
+    """The newest of these Message-IDs that fit into one line."""
+    line = refs[-1]
+    for ref in reversed(refs[:-1]):
+        if len(ref) + 1 + len(line) > MESSAGE_REF_LIMIT - len("References: "):
+            break
+        line = f"{ref} {line}"
+    return line
+
+
+def _as_html(mail: Outgoing) -> str:
+    language = "" if mail.language == "und" else f' lang="{escape(mail.language)}"'
+    signature = f'<div class="signature">{_paragraphs(mail.signature)}</div>' if mail.signature else ""
+    return (
+        f'<!DOCTYPE html><html{language} dir="{mail.direction}"><head><meta charset="utf-8"></head>'
+        f'<body dir="{mail.direction}">{_paragraphs(mail.text)}{signature}{_quoted(mail.quote)}</body></html>\n'
+    )
+
+
+def _quoted(quote: Quote | None) -> str:
+    """In the elements by which the large mail programs know what to fold away."""
+    if quote is None:
+        return ""
+    return (
+        f'<div class="gmail_quote"><div class="gmail_attr">{escape(quote.attribution)}</div>'
+        f'<blockquote class="gmail_quote" type="cite" dir="{quote.direction}" style="{_QUOTE_STYLE}">'
+        f"{_paragraphs(quote.text)}</blockquote></div>"
+    )
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{'<br>'.join(escape(line) for line in paragraph.splitlines())}</p>" for paragraph in text.split("\n\n"))
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """The server that takes our mail on."""
+
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+    tls: bool = False
+    start_tls: bool | None = None
+
+
+async def send(server: MailServer, sender: str, recipients: Sequence[str], content: bytes) -> Outcome:
+    """Hand a mail to the server, for all of its recipients at once: it went out when one of them was taken. Never raises: what
+    happened is the outcome.
+    """
+    client = aiosmtplib.SMTP(
+        hostname=server.host,
+        port=server.port,
+        username=server.username,
+        password=server.password,
+        use_tls=server.tls,
+        start_tls=server.start_tls,
+        timeout=SEND_SECONDS,
+    )
+    try:
+        await client.connect()
+    except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError):
+        return NotNow("mail-server-away")
+    try:
+        _, answer = await client.sendmail(sender, list(recipients), content)
+        return Accepted(clean_line(answer) or None)
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        return _refusal(error.recipients[0].code)
+    except aiosmtplib.SMTPResponseException as error:
+        return _refusal(error.code)
+    except (aiosmtplib.SMTPException, OSError, TimeoutError):
+        return Unknown("mail-server-broke-off")
+    finally:
+        client.close()
+
+
+def _refusal(code: int) -> Outcome:
+    # 5xx is final, everything else may pass (RFC 5321, 4.2.1). The server's own words may hold addresses: only the code is kept.
+    return Refused(f"smtp-{code}", "the mail server refused it") if 500 <= code < 600 else NotNow(f"smtp-{code}")

@@ -1,0 +1,132 @@
+"""Two customers become one, or two again: rows, facts on both and on their tickets, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.domain import identity
+from services.intake.domain.identity import MergeRefused, Person, Profile
+from services.intake.store import customers, known, tickets
+from services.intake.store.customers import Written
+from shared.clock import clock
+from shared.events.base import Draft, Fact
+from shared.events.people import CustomerAbsorbed, CustomerHandleRemoved, CustomerMergedInto, CustomerPersonal, CustomerUnmerged
+from shared.events.ticket import TicketCustomerChanged
+from shared.outbox import Outbox
+from shared.ticket import Ticket, apply
+
+
+async def merge(
+    conn: AsyncConnection, outbox: Outbox, one_id: str, into_id: str, evidence: str, agent_id: str | None = None
+) -> int:
+    """Let one customer go on as another; the id stays as a tombstone. Returns how many tickets moved. Raises MergeRefused."""
+    await hold(conn, [one_id, into_id])
+    people = await customers.people(conn, [one_id, into_id])
+    one, into = _both(people, one_id, into_id)
+    identity.check_merge(one, into)
+    now = await clock(conn)
+    stories = await customers.merge(conn, one_id, into_id, now)
+    await customers.settle(conn, one_id, into_id, "accepted")
+    cause = f"merge:{one_id}:{into_id}:{now.isoformat()}"
+    said: list[Draft[Fact]] = [
+        Draft(
+            key=one_id, data=CustomerMergedInto(into_customer_id=into_id, evidence=evidence, by_agent_id=agent_id), cause=cause
+        ),
+        Draft(key=into_id, data=CustomerAbsorbed(customer_id=one_id, evidence=evidence, by_agent_id=agent_id), cause=cause),
+    ]
+    ended = [CustomerHandleRemoved(handle_id=one, reason="proven") for one in await customers.drop_claims(conn, into_id)]
+    said += [Draft(key=into_id, data=fact, cause=f"{cause}:{fact.handle_id}") for fact in ended]
+    said += await retold(conn, [into_id], cause)
+    moved = TicketCustomerChanged(customer_id=into_id, previous=one_id, reason="merged")
+    await _tell(conn, outbox, stories, said, moved, cause, now)
+    return len(stories)
+
+
+async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: str | None = None) -> str:
+    """Let a merged customer be one of its own again. Returns the id it was merged into. Raises MergeRefused."""
+    stored = await customers.one(conn, one_id)
+    from_id = stored.merged_into if stored is not None else None
+    ids = [one_id] if from_id is None else [one_id, from_id, await customers.onward(conn, from_id)]
+    await hold(conn, ids)
+    people = await customers.people(conn, ids)
+    if one_id not in people:
+        raise MergeRefused("unknown-customer", "There is no such customer.")
+    one = people[one_id]
+    identity.check_unmerge(one, people.get(from_id) if from_id is not None else None)
+    if from_id is None or one.merged_into != from_id:
+        raise MergeRefused("not-merged", "This customer's merge was changed just now. Look again.")
+    now = await clock(conn)
+    # What goes on further up holds the handles and tickets; each step down returns what is theirs.
+    holder = await customers.onward(conn, from_id)
+    stories = await customers.unmerge(conn, one_id, holder)
+    cause = f"unmerge:{one_id}:{from_id}:{now.isoformat()}"
+    said: list[Draft[Fact]] = [
+        Draft(key=one_id, data=CustomerUnmerged(customer_id=from_id, by_agent_id=agent_id), cause=cause),
+        Draft(key=from_id, data=CustomerUnmerged(customer_id=one_id, by_agent_id=agent_id), cause=cause),
+    ]
+    said += await retold(conn, [one_id, holder], cause)
+    moved = TicketCustomerChanged(customer_id=one_id, previous=holder, reason="unmerged")
+    await _tell(conn, outbox, stories, said, moved, cause, now)
+    return from_id
+
+
+async def hold(conn: AsyncConnection, customer_ids: list[str]) -> None:
+    """Let no contact of these people be placed until the transaction ends."""
+    await known.lock(conn, [known.handle_lock(owned.handle) for owned in await customers.handles_of(conn, customer_ids)])
+
+
+async def retold(conn: AsyncConnection, customer_ids: list[str], cause: str) -> list[Draft[Fact]]:
+    """Write what these customers' records come to with all that was merged into them, and say it: what was told before may
+    be of a person who came or went.
+    """
+    rows = await customers.locked(conn, customer_ids)
+    families = await customers.family(conn, customer_ids)
+    records, drafts = [], list[Draft[Fact]]()
+    for customer_id in customer_ids:
+        row, family = rows[customer_id], families[customer_id]
+        if all(profile == Profile() for profile in family.values()) and row.version == 0:
+            continue
+        whole = together(customer_id, family)
+        records.append(Written(customer_id, row.version + 1, row.profile, whole))
+        drafts.append(profile_draft(customer_id, Profile(vip=True, plan="", tier="", zone="", language=""), whole, cause))
+    await customers.write(conn, records)
+    return drafts
+
+
+def together(customer_id: str, family: Mapping[str, Profile]) -> Profile:
+    """What was said of a customer under all ids."""
+    return identity.together(family[customer_id], [profile for member, profile in family.items() if member != customer_id])
+
+
+def profile_draft(customer_id: str, before: Profile, after: Profile, cause: str) -> Draft[Fact]:
+    """What is said when a record became another."""
+    fact = identity.changed(before, after)
+    assert fact is not None
+    personal = CustomerPersonal(name=after.name, fields=after.fields)
+    return Draft(key=customer_id, data=fact, cause=cause, person=customer_id, personal=personal)
+
+
+def _both(people: Mapping[str, Person], one_id: str, into_id: str) -> tuple[Person, Person]:
+    if one_id not in people or into_id not in people:
+        raise MergeRefused("unknown-customer", "There is no such customer.")
+    return people[one_id], people[into_id]
+
+
+async def _tell(
+    conn: AsyncConnection,
+    outbox: Outbox,
+    stories: Mapping[str, Ticket],
+    said: list[Draft[Fact]],
+    fact: TicketCustomerChanged,
+    cause: str,
+    now: datetime,
+) -> None:
+    drafts = said + [Draft(key=ticket_id, data=fact, cause=cause) for ticket_id in sorted(stories)]
+    after = dict(stories)
+    for event in await outbox.publish(conn, drafts, now):
+        if isinstance(event.data, TicketCustomerChanged):
+            after[event.key] = apply(after[event.key], event)
+    await tickets.update(conn, after, now)

@@ -1,0 +1,65 @@
+"""Customers' records, merges and orders, written back from intake's own facts on the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.domain import identity
+from services.intake.store import customers
+from services.intake.store.customers import Written
+from shared.events.base import Event, Fact
+from shared.events.people import (
+    CustomerHandleRemoved,
+    CustomerMergedInto,
+    CustomerPersonal,
+    CustomerProfileChanged,
+    CustomerUnmerged,
+    MergeSuggested,
+    OrderRecorded,
+)
+
+
+async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> None:
+    """What these facts say, in the order in which they were decided: a merge is said on two keys.
+
+    What a record came to by a merge is taken for its own from then on: an unmerge after a restore leaves the filled blanks.
+    """
+    for event in sorted(events, key=lambda one: (one.time, one.position.seq)):
+        fact = event.data
+        match fact:
+            case CustomerProfileChanged():
+                personal = sealed.get(event.id)
+                if isinstance(personal, CustomerPersonal) and not personal.handles:
+                    await _profile(conn, event.key, fact, personal)
+            case CustomerMergedInto():
+                await customers.merge(conn, event.key, fact.into_customer_id, event.time)
+                await customers.settle(conn, event.key, fact.into_customer_id, "accepted")
+            case CustomerUnmerged():
+                await _unmerge(conn, event.key, fact.customer_id)
+            case CustomerHandleRemoved():
+                await customers.remove_handle(conn, event.key, fact.handle_id)
+            case MergeSuggested():
+                await customers.suggest(conn, [(event.key, fact.customer_id, fact.evidence)], event.time)
+            case OrderRecorded():
+                before = await customers.order(conn, event.key, fact.order_id)
+                if before is None or before[1] != fact:
+                    await customers.put_order(conn, event.key, before[0] + 1 if before is not None else 1, fact)
+            case _:
+                pass
+
+
+async def _profile(conn: AsyncConnection, customer_id: str, fact: CustomerProfileChanged, personal: CustomerPersonal) -> None:
+    row = (await customers.locked(conn, [customer_id])).get(customer_id)
+    if row is not None:
+        profile = identity.told(row.profile, fact, personal.name, personal.fields)
+        await customers.write(conn, [Written(customer_id, row.version + 1, profile, profile)])
+
+
+async def _unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> None:
+    """It is said on both: the one that had been merged is undone."""
+    row = await customers.one(conn, one_id)
+    if row is not None and row.merged_into == from_id:
+        await customers.unmerge(conn, one_id, await customers.onward(conn, from_id))

@@ -1,0 +1,126 @@
+"""Who is who: what proves a handle, what a record comes to, which merges may be."""
+
+import pytest
+
+from services.intake.domain import identity
+from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.decide import decide
+from services.intake.domain.identity import CLAIM, CLAIMED, MergeRefused, Person, Profile, claimed, proven
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket
+from services.intake.domain.plan import NewCustomer, NewMessage, Suggestion
+from shared.events.base import Channel
+
+ANA = Handle("email", "ana@example.com")
+PHONE = Handle("phone", "+40721123456")
+
+
+def letter(channel: Channel, handle: Handle, *tokens: str, language: str = "en") -> InboundMessage:
+    return InboundMessage("test", f"{channel}{handle.key}", "h", channel, "in", handle, "hi", tokens=tokens, language=language)
+
+
+@pytest.mark.parametrize(
+    ("channel", "handle", "by"),
+    [
+        ("email", ANA, "wrote_from_it"),
+        ("sms", PHONE, "wrote_from_it"),
+        ("phone", PHONE, "wrote_from_it"),
+        ("whatsapp", PHONE, "wrote_from_it"),
+        ("telegram", Handle("provider_id", "77", "bot"), "wrote_from_it"),
+        ("in_person", PHONE, "agent"),
+        ("form", ANA, "not"),
+        ("form", claimed(ANA), "not"),
+        ("review", ANA, "not"),
+        ("other", PHONE, "not"),
+        ("chat", claimed(ANA), "not"),
+    ],
+)
+def test_what_a_contact_proves_depends_on_its_channel(channel: Channel, handle: Handle, by: str) -> None:
+    assert identity.evidence_of(channel, handle) == by
+
+
+def test_only_addresses_and_numbers_are_claimed_and_a_claim_leads_back_to_them() -> None:
+    assert claimed(ANA) == Handle("email", "ana@example.com", CLAIMED)
+    assert proven(claimed(ANA)) == ANA
+    assert claimed(Handle("provider_id", "7", "bot")) == Handle("provider_id", "7", "bot")
+
+
+def test_the_record_that_stays_wins_blanks_are_filled_and_a_refusal_is_kept() -> None:
+    own = Profile(name="Ana", plan="gold", consents={"sms": True, "survey": True}, fields={"size": "M"})
+    other = Profile(
+        name="A. Pop", vip=True, plan="silver", tier="t1", zone="Europe/Bucharest", consents={"sms": False, "mail": True}
+    )
+    whole = identity.together(own, [other])
+    assert (whole.name, whole.vip, whole.plan, whole.tier, whole.zone) == ("Ana", True, "gold", "t1", "Europe/Bucharest")
+    assert whole.consents == {"sms": False, "survey": True, "mail": True}
+    assert whole.fields == {"size": "M"}
+
+
+def test_what_is_said_of_a_change_read_back_gives_the_same_record() -> None:
+    before = Profile(name="Ana", vip=True, plan="gold", zone="UTC", consents={"sms": True, "mail": True})
+    after = Profile(name="Ana P", vip=False, tier="t2", consents={"sms": False}, fields={"a": "b"})
+    fact = identity.changed(before, after)
+    assert fact is not None
+    assert fact.cleared == ("plan", "zone", "consents.mail")
+    assert identity.told(before, fact, after.name, after.fields) == after
+    assert identity.changed(after, after) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "into", "code"),
+    [
+        (Person("a"), Person("a"), "same-customer"),
+        (Person("a", erased=True), Person("b"), "customer-erased"),
+        (Person("a", merged_into="c"), Person("b"), "already-merged"),
+        (Person("a"), Person("b", merged_into="a"), "already-merged"),
+        (Person("a", external_ids=frozenset({"1"})), Person("b", external_ids=frozenset({"2"})), "external-ids-differ"),
+    ],
+)
+def test_two_who_may_not_be_merged_are_refused(one: Person, into: Person, code: str) -> None:
+    with pytest.raises(MergeRefused) as refused:
+        identity.check_merge(one, into)
+    assert refused.value.code == code
+
+
+def test_one_with_an_external_id_and_one_without_may_be_merged() -> None:
+    identity.check_merge(Person("a", external_ids=frozenset({"1"})), Person("b"))
+    identity.check_merge(Person("a", external_ids=frozenset({"1"})), Person("b", external_ids=frozenset({"1"})))
+
+
+def test_a_chain_of_merges_is_followed_and_a_circle_ends() -> None:
+    assert identity.survivor("a", {"a": "b", "b": "c"}) == "c"
+    assert identity.survivor("a", {"a": "b", "b": "a"}) in ("a", "b")
+
+
+def test_a_claim_on_a_known_address_is_another_customer_and_suggested_once() -> None:
+    known = Known(customers={ANA: KnownCustomer("c-ana", vip=True, plan="gold")})
+    plan = decide([letter("form", claimed(ANA)), letter("form", claimed(ANA))], known)
+    [new] = [step for step in plan.steps if isinstance(step, NewCustomer)]
+    [said] = [step for step in plan.steps if isinstance(step, Suggestion)]
+    assert new.customer.customer_id != "c-ana"
+    assert not new.customer.vip
+    assert (said.customer_id, said.other_id, said.evidence) == (new.customer.customer_id, "c-ana", CLAIM)
+
+
+def answered(writer: Handle, *tokens: str) -> list[str]:
+    tickets = {"t1": KnownTicket("t1", 1, "claimer"), "t2": KnownTicket("t2", 2, "stranger")}
+    customers = {claimed(ANA): KnownCustomer("claimer"), ANA: KnownCustomer("c-ana")}
+    plan = decide([letter("email", writer, *tokens)], Known(customers=customers, tickets=tickets))
+    [message] = [step for step in plan.steps if isinstance(step, NewMessage)]
+    said = [step.evidence for step in plan.steps if isinstance(step, Suggestion)]
+    assert message.participant == bool(said) or message.opened
+    return said
+
+
+def test_an_answer_from_the_address_to_what_went_only_there_proves_the_claim() -> None:
+    assert answered(ANA, "t1") == [identity.ANSWERED]
+
+
+@pytest.mark.parametrize(("writer", "tokens"), [(ANA, ()), (ANA, ("t2",)), (Handle("email", "bob@example.com"), ("t1",))])
+def test_no_other_answer_proves_it(writer: Handle, tokens: tuple[str, ...]) -> None:
+    assert answered(writer, *tokens) == []
+
+
+def test_a_text_too_short_to_tell_its_language_is_in_the_language_of_its_customer() -> None:
+    known = Known(customers={ANA: KnownCustomer("c-ana", language="ro")})
+    plan = decide([letter("email", ANA, language="und")], known)
+    assert [step.contact.language for step in plan.steps if isinstance(step, NewMessage)] == ["ro"]
