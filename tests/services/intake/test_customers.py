@@ -1,6 +1,5 @@
 """Customers' records, merges and suggestions over HTTP, on a real database."""
 
-from datetime import timedelta
 from email.message import EmailMessage
 
 import aiosmtplib
@@ -256,8 +255,8 @@ async def test_a_reply_to_a_merged_customer_reaches_them(world: World) -> None:
     await call(world, f"{sms['customer_id']}/merge", into_customer_id=mail["customer_id"])
     message_id = await world.reply(sms["ticket_id"], mail["customer_id"], "Hello", "sms")
     async with db.transaction(world.parts.engine) as conn:
-        rows = await db.fetch(conn, deliveries.DETAILS, [message_id], timedelta(hours=1))
-    assert [row["handle"] for row in rows] == ["+40721123456"]
+        claimed = await deliveries.claim(conn, 10, 30.0)
+    assert [one.handle for one in claimed if one.delivery.message_id == message_id] == ["+40721123456"]
 
 
 async def test_records_and_merges_are_read_back_from_the_log(world: World) -> None:
