@@ -9,10 +9,11 @@ from fastapi import FastAPI
 
 from services.intake.acceptor import Acceptor
 from services.intake.answering import Answerer
-from services.intake.api import admin, contacts, files, forms, status, twilio, word_lists
+from services.intake.api import admin, contacts, files, forms, mail_providers, status, twilio, word_lists
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
+from services.intake.channels.sns import Sns
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.imap import ImapReader
@@ -32,7 +33,7 @@ from shared.service import Resources, main, resources, run_until_stopped
 
 # So long may an agent's reply lie on the log before it goes out.
 LINGER_MS = 25
-PARTS = (contacts, twilio, forms, status, word_lists, files, admin)
+PARTS = (contacts, twilio, mail_providers, forms, status, word_lists, files, admin)
 BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
 
 
@@ -56,7 +57,8 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     words = WordBook(parts.engine)
     await words.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
-    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
+    secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
+    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http))
     consumed = ToSend(to_send)
     answerer = Answerer(parts.outbox)
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)

@@ -43,9 +43,9 @@ _OWN_REF_IN_REPORT = re.compile(rb"<[a-z2-7]{26}\.[a-z2-7]{26}\.[a-z2-7]{13}@[^>
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What SMTP said around a mail. `sender` is empty for the null sender of bounces."""
+    """What SMTP said around a mail. `sender` is empty for the null sender of bounces, None where nobody tells."""
 
-    sender: str
+    sender: str | None
     recipients: tuple[str, ...]
 
 
@@ -67,7 +67,9 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
     written = _unquoted(text)
     language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{written}")
     message_ref = _message_ref(mail)
-    content_hash = hashlib.sha256("\n".join([sender, mime.raw_header(mail, "Date"), subject, text]).encode()).hexdigest()
+    content_hash = hashlib.sha256(
+        "\n".join([sender, mime.raw_header(mail, "Date"), subject, " ".join(text.split())]).encode()
+    ).hexdigest()
     origin = origin_of(mail, sender, envelope.sender)
     refs = _reply_refs(mail)
     handle = _handle(sender)
@@ -188,6 +190,11 @@ def reply_subject(subject: str) -> str:
     return f"Re: {_REPLY_PREFIX.sub('', clean_line(subject, SUBJECT_LIMIT))}".strip()
 
 
+def postmark_headers(message_ref: str) -> tuple[tuple[str, str], ...]:
+    """What makes Postmark keep our Message-ID and tell it in its webhooks. It takes them off; others do not mind."""
+    return ("X-PM-KeepID", "true"), ("X-PM-Metadata-patchbay", message_ref.strip("<>").partition("@")[0] + "@")
+
+
 def compose(mail: Outgoing) -> bytes:
     """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
     message = EmailMessage(policy=_POLICY)
@@ -196,6 +203,8 @@ def compose(mail: Outgoing) -> bytes:
     message["Subject"] = clean_line(mail.subject, SUBJECT_LIMIT)
     message["Date"] = format_datetime(mail.at)
     message["Message-ID"] = mail.message_ref
+    for name, value in postmark_headers(mail.message_ref):
+        message[name] = value
     message["Reply-To"] = mail.reply_to
     if mail.refs:
         message["In-Reply-To"] = mail.refs[-1]

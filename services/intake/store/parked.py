@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db
 from shared.events.base import Channel
 
-Way = Literal["smtp", "imap", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status"]
+Way = Literal[
+    "smtp", "imap", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status", "mailgun", "sendgrid", "postmark", "ses"
+]
 CHANNELS: dict[str, Channel] = {
     "smtp": "email",
     "imap": "email",
@@ -19,6 +21,10 @@ CHANNELS: dict[str, Channel] = {
     "twilio_sms_status": "sms",
     "twilio_voice": "phone",
     "twilio_status": "phone",
+    "mailgun": "email",
+    "sendgrid": "email",
+    "postmark": "email",
+    "ses": "email",
 }
 
 PARK = """
@@ -29,7 +35,7 @@ LISTED = """
     SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
-KEPT = "SELECT way, sender, recipients, body FROM intake.parked_contact WHERE id = $1"
+KEPT = "SELECT way, sender, recipients, body, media_type FROM intake.parked_contact WHERE id = $1"
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
 ASKED = "SELECT id FROM intake.parked_contact WHERE replay ORDER BY id LIMIT $1"
 FAILED = "UPDATE intake.parked_contact SET replay = false, attempts = attempts + 1, reason = $2 WHERE id = $1"
@@ -45,6 +51,7 @@ class Arrival:
     body: bytes
     sender: str = ""
     recipients: tuple[str, ...] = ()
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,11 @@ async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = N
 async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
     """A parked contact as it came."""
     rows = await db.fetch(conn, KEPT, contact_id)
-    return Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"])) if rows else None
+    return (
+        Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"]), rows[0]["media_type"])
+        if rows
+        else None
+    )
 
 
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:
