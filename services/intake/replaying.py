@@ -43,34 +43,37 @@ class Replayer:
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
         while True:
+            settled = 0
             with suppress(db.DatabaseAway):
-                await self.once()
-            await asyncio.sleep(LOOK_SECONDS)
+                settled = await self.once()
+            if settled < AT_ONCE:  # else there may be more
+                await asyncio.sleep(LOOK_SECONDS)
 
-    async def once(self) -> None:
-        """Try all that were asked for, once. Raises DatabaseAway."""
+    async def once(self) -> int:
+        """Try those that were asked for, up to AT_ONCE. Returns how many were settled. Raises DatabaseAway."""
         async with db.transaction(self.acceptor.engine) as conn:
             wanted = await parked.asked(conn, AT_ONCE)
             PARKED_CONTACTS.set(await parked.count(conn))
-        for contact_id in wanted:
-            await self._replay(contact_id)
+        return sum([await self._replay(contact_id) for contact_id in wanted])
 
-    async def _replay(self, contact_id: int) -> None:
+    async def _replay(self, contact_id: int) -> bool:
+        """Whether it is settled, one way or the other."""
         async with db.transaction(self.acceptor.engine) as conn:
             arrival = await parked.kept(conn, contact_id)
         if arrival is None:
-            return
+            return True
         try:
             contacts = await asyncio.to_thread(contacts_of, arrival, self.inboxes.current, self.signer)
             numbers = [await self._taken(contact) for contact in contacts]
         except (db.DatabaseAway, Overloaded, TimeoutError):
-            return  # the mark stays
+            return False  # the mark stays
         except Exception as error:  # noqa: BLE001 - what is kept stays kept, whatever is wrong with it
             await self._failed(contact_id, error)
-            return
+            return True
         async with db.transaction(self.acceptor.engine) as conn:
             await parked.drop(conn, contact_id)
         log().info("parked contact replayed", parked_contact=contact_id, tickets=numbers)
+        return True
 
     async def _taken(self, contact: Contact) -> int:
         """The number of its ticket. What was taken of the same arrival before is taken no second time."""

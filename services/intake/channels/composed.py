@@ -85,5 +85,7 @@ def _file(file: File) -> bytes:
 
 
 def _name(name: str) -> str:
-    shown = clean_line(name, NAME_LIMIT)
+    """Without folders, which some clients send; a name of dots only is none."""
+    last = clean_line(name.replace("\\", "/").rpartition("/")[2], NAME_LIMIT)
+    shown = last if last.strip(".") else ""
     return f"; filename*=utf-8''{quote(shown, safe='', errors='replace')}" if shown else ""

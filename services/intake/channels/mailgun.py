@@ -44,6 +44,7 @@ KINDS: Mapping[str, SentWord | None] = {
     "stored": None,
     "unsubscribed": None,
 }
+OF_A_MAIL = frozenset({"body-mime", "body-plain", "body-html", "message-headers", "attachment-count"})
 STORED = "the route stores files at Mailgun, where they are not fetched: let it forward"
 
 
@@ -76,10 +77,10 @@ def read(raw: bytes, content_type: str) -> list[Piece]:
         raise Unreadable(str(error)) from None
     last = form_data.last_of(form)
     if "event" in last:
-        return [_older_event({name: one.text() for name, one in last.items() if one.file_name is None}, raw)]
+        return [_older_event(form, raw)]
     if "attachments" in last:
         return [Unknown(STORED)]
-    if "body-mime" not in last and "body-plain" not in last and "body-html" not in last:
+    if not last.keys() & OF_A_MAIL:
         return [Unknown("it is neither a mail nor an event")]
     mime = last["body-mime"].content if "body-mime" in last else None
     carrier = None if mime is not None else (content_type, raw)
@@ -139,9 +140,11 @@ def _event(body: Mapping[str, Any]) -> Piece:
     return Word(text(signature.get("token")), kind, (ref,), True, code, unix(event.get("timestamp")), dumped(body))
 
 
-def _older_event(said: Mapping[str, str], raw: bytes) -> Piece:
-    name = said["event"]
-    if name not in KINDS:
+def _older_event(form: Sequence[Field], raw: bytes) -> Piece:
+    """Our own variables come as fields too, of whatever name: an event's is the first that is one."""
+    said = {name: one.text() for name, one in form_data.last_of(form).items() if one.file_name is None}
+    name = next((told for one in form if one.name == "event" and (told := one.text()) in KINDS), None)
+    if name is None:
         return Unknown("its event is not known")
     ref = said.get("Message-Id") or said.get("message-id", "")
     return Word(said.get("token", ""), KINDS[name], (ref,), True, said.get("code", ""), unix(said.get("timestamp")), raw)

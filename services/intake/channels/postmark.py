@@ -12,6 +12,7 @@ from services.intake.domain.contacts import SentWord
 
 MEDIA_TYPE = "application/vnd.postmark+json"
 METADATA = "patchbay"  # under which Postmark tells our Message-ID back
+OF_A_MAIL = frozenset({"FromFull", "RawEmail", "TextBody", "HtmlBody", "Attachments", "Headers"})
 TIMES = ("DeliveredAt", "BouncedAt", "ReceivedAt", "ChangedAt")
 HARD = frozenset({"HardBounce", "BadEmailAddress", "ManuallyDeactivated", "InboundError"})
 SOFT = frozenset(
@@ -48,7 +49,7 @@ def read(raw: bytes) -> list[Piece]:
         raise Unreadable("it is no JSON object")
     kind = text(body.get("RecordType"))
     if kind in ("", "Inbound"):
-        if "FromFull" not in body and "RawEmail" not in body:
+        if not body.keys() & OF_A_MAIL:
             return [Unknown("it is neither a mail nor an event")]
         return [_mail(body, raw)]
     return [_event(kind, body, raw)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -37,6 +38,11 @@ LISTED = """
     """
 KEPT = "SELECT way, sender, recipients, body, media_type FROM intake.parked_contact WHERE id = $1"
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
+ASK_ALL = """
+    UPDATE intake.parked_contact SET replay = true
+    WHERE ($1::text IS NULL OR way = $1) AND ($2::text IS NULL OR position(lower($2) IN lower(reason)) > 0) RETURNING id
+    """
+STANDING = "SELECT id, replay, reason FROM intake.parked_contact WHERE id = ANY($1::bigint[]) ORDER BY id"
 ASKED = "SELECT id FROM intake.parked_contact WHERE replay ORDER BY id LIMIT $1"
 FAILED = "UPDATE intake.parked_contact SET replay = false, attempts = attempts + 1, reason = $2 WHERE id = $1"
 DROP = "DELETE FROM intake.parked_contact WHERE id = $1 RETURNING id"
@@ -96,6 +102,16 @@ async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:
     """Mark it to be tried again; False when there is no such contact."""
     return bool(await db.fetch(conn, ASK, contact_id))
+
+
+async def ask_all(conn: AsyncConnection, way: str | None, reason: str | None) -> list[int]:
+    """Mark all of this way, whose reason holds these words, to be tried again. Returns which."""
+    return [row["id"] for row in await db.fetch(conn, ASK_ALL, way, reason)]
+
+
+async def standing(conn: AsyncConnection, contact_ids: Sequence[int]) -> list[tuple[bool, str]]:
+    """Of those that are still there: whether each waits to be tried, and why it was kept."""
+    return [(row["replay"], row["reason"]) for row in await db.fetch(conn, STANDING, list(contact_ids))]
 
 
 async def asked(conn: AsyncConnection, at_most: int) -> list[int]:
