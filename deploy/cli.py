@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import erasure, keeping, parked, parked_contacts, sending, setup, status
+from deploy import erasure, keeping, parked, parked_contacts, reprocessing, sending, setup, status
 from deploy.backup import NotBackedUp
 from deploy.command_line import NOT_DONE, WRONG_USAGE, end, guarded, settings, with_database
 from deploy.local.screen import Screen
@@ -28,6 +28,7 @@ customers_app = typer.Typer(no_args_is_help=True, help="Customers.")
 app.add_typer(parked_app, name="parked")
 parked_app.add_typer(parked_contacts.app, name="contacts")
 app.add_typer(sending.app, name="send")
+app.add_typer(reprocessing.app, name="intake")
 app.add_typer(keys_app, name="keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(customers_app, name="customers")

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 
@@ -62,6 +70,14 @@ class Screen:
         finally:
             if bar.live.is_started:
                 bar.stop()
+
+    @contextmanager
+    def counted(self, text: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar over things that are counted; yields what is to be told how many are done."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(escape(text), total=total)
+            yield lambda done: bar.update(task, completed=done)
 
     def properties(self, title: str, values: Mapping[str, str]) -> None:
         """A table of names and values."""

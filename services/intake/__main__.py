@@ -16,6 +16,7 @@ from services.intake.api import (
     customers,
     files,
     forms,
+    mail_providers,
     merges,
     status,
     twilio,
@@ -25,6 +26,7 @@ from services.intake.api import (
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
+from services.intake.channels.sns import Sns
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.imap import ImapReader
@@ -44,7 +46,7 @@ from shared.service import Resources, main, resources, run_until_stopped
 
 # So long may an agent's reply lie on the log before it goes out.
 LINGER_MS = 25
-PARTS = (contacts, twilio, forms, status, word_lists, uploads, files, customers, customer_events, merges, admin)
+PARTS = (contacts, twilio, mail_providers, forms, status, word_lists, uploads, files, customers, customer_events, merges, admin)
 BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
 
 
@@ -68,7 +70,8 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     words = WordBook(parts.engine)
     await words.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
-    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
+    secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
+    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http))
     consumed = ToSend(to_send)
     answerer = Answerer(parts.outbox)
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)

@@ -53,7 +53,7 @@ from shared.ticket import Ticket, apply
 
 Drafts = Sequence[Draft[Fact]]
 # Its unconfigured inbox confirms too; everywhere else only an inbox that was set up does.
-MAIL = "smtp"
+MAIL = frozenset({"smtp", "mailgun", "sendgrid", "postmark", "ses"})
 TWILIO = "twilio"
 
 
@@ -154,7 +154,7 @@ def received(context: Context, state: Recalled, event: Event[MessageReceived], n
 
 def _was_to_be_confirmed(context: Context, written: Written) -> bool:
     fact = written.fact
-    confirms = context.confirms.get(fact.inbox, fact.provider == MAIL)
+    confirms = context.confirms.get(fact.inbox, fact.provider in MAIL)
     if fact.channel == "sms":
         return fact.provider == TWILIO and written.told.handle_kind == "phone" and confirms
     return fact.channel in CONFIRMED and fact.origin == "human" and written.told.handle_kind == "email" and confirms

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from prometheus_client import Gauge
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
-from services.intake.channels import email, twilio, twilio_sms, twilio_voice
+from services.intake.channels import email, provided, twilio, twilio_sms, twilio_voice
 from services.intake.channels.email import Envelope
+from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact
 from services.intake.domain.inboxes import Inboxes
 from services.intake.domain.tokens import Signer
@@ -42,43 +43,62 @@ class Replayer:
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
         while True:
+            settled = 0
             with suppress(db.DatabaseAway):
-                await self.once()
-            await asyncio.sleep(LOOK_SECONDS)
+                settled = await self.once()
+            if settled < AT_ONCE:  # else there may be more
+                await asyncio.sleep(LOOK_SECONDS)
 
-    async def once(self) -> None:
-        """Try all that were asked for, once. Raises DatabaseAway."""
+    async def once(self) -> int:
+        """Try those that were asked for, up to AT_ONCE. Returns how many were settled. Raises DatabaseAway."""
         async with db.transaction(self.acceptor.engine) as conn:
             wanted = await parked.asked(conn, AT_ONCE)
             PARKED_CONTACTS.set(await parked.count(conn))
-        for contact_id in wanted:
-            await self._replay(contact_id)
+        return sum([await self._replay(contact_id) for contact_id in wanted])
 
-    async def _replay(self, contact_id: int) -> None:
+    async def _replay(self, contact_id: int) -> bool:
+        """Whether it is settled, one way or the other."""
         async with db.transaction(self.acceptor.engine) as conn:
             arrival = await parked.kept(conn, contact_id)
         if arrival is None:
-            return
+            return True
         try:
-            contact = await asyncio.to_thread(contact_of, arrival, self.inboxes.current, self.signer)
-            placement = await self.acceptor.accept_one(contact)
-            if placement.unknown:
-                raise NotReplayable("it speaks of a message that did not go out from here")
+            contacts = await asyncio.to_thread(contacts_of, arrival, self.inboxes.current, self.signer)
+            numbers = [await self._taken(contact) for contact in contacts]
         except (db.DatabaseAway, Overloaded, TimeoutError):
-            return  # the mark stays
+            return False  # the mark stays
         except Exception as error:  # noqa: BLE001 - what is kept stays kept, whatever is wrong with it
             await self._failed(contact_id, error)
-            return
+            return True
         async with db.transaction(self.acceptor.engine) as conn:
             await parked.drop(conn, contact_id)
-        log().info("parked contact replayed", parked_contact=contact_id, ticket=placement.number)
+        log().info("parked contact replayed", parked_contact=contact_id, tickets=numbers)
+        return True
+
+    async def _taken(self, contact: Contact) -> int:
+        """The number of its ticket. What was taken of the same arrival before is taken no second time."""
+        placement = await self.acceptor.accept_one(contact)
+        if placement.unknown:
+            raise NotReplayable("it speaks of a message that did not go out from here")
+        return placement.number
 
     async def _failed(self, contact_id: int, error: Exception) -> None:
-        told = isinstance(error, NotReplayable | NotTaken | twilio_sms.Unreadable | twilio_voice.Unreadable)
+        told = isinstance(error, NotReplayable | NotTaken | twilio_sms.Unreadable | twilio_voice.Unreadable | provided.Unreadable)
         reason = str(error) if told else telemetry.describe(error)
         log().error("parked contact not taken", parked_contact=contact_id, reason=reason, exc_info=not told)
         async with db.transaction(self.acceptor.engine) as conn:
             await parked.fail(conn, contact_id, reason)
+
+
+def contacts_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> list[Contact]:
+    """All that the arrival holds, as its channel reads it; nothing, where it says no news. Raises as contact_of."""
+    if arrival.way not in provided.PROVIDERS:
+        return [contact_of(arrival, inboxes, signer)]
+    pieces = read(arrival.way, arrival.body, arrival.media_type)
+    found = provided.sort(pieces, arrival.way, inboxes, signer)
+    if found.unknown:
+        raise NotReplayable(found.unknown[0].reason)
+    return found.contacts
 
 
 def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> Contact:

@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, model_validator
 
 from services.intake.channels.outgoing_mail import MailServer
+from services.intake.channels.provided import ProviderSecrets
+from services.intake.channels.sendgrid import check_key
 from services.intake.channels.signed import secrets_of
 from services.intake.channels.twilio_sms import TwilioAccount
 from services.intake.imap_settings import Mailbox, mailboxes_of
@@ -51,6 +53,21 @@ class IntakeSettings(Settings):
         description="Twilio's auth tokens, comma-separated: the first is used outward, all verify what comes in",
     )
     intake_twilio_tokens_file: Path | None = Field(None, description="file with the tokens, instead of the variable")
+    intake_mailgun_keys: SecretStr = Field(
+        SecretStr(""), description="Mailgun's signing keys, comma-separated; any of them verifies what it sends"
+    )
+    intake_mailgun_keys_file: Path | None = Field(None, description="file with the keys, instead of the variable")
+    intake_sendgrid_inbound_keys: str = Field(
+        "", description="SendGrid's public keys of Inbound Parse, comma-separated; where set, mail must be signed"
+    )
+    intake_sendgrid_event_keys: str = Field("", description="those of its event webhook; where set, events must be signed")
+    intake_ses_topics: str = Field("", description="ARNs of the SNS topics by which Amazon SES may speak, comma-separated")
+    intake_provider_credentials: SecretStr = Field(
+        SecretStr(""),
+        description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=;"
+        " where set, each must bring one; Postmark, and SendGrid without keys, are taken with one only",
+    )
+    intake_provider_credentials_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")
     intake_form_per_minute: int = Field(20, ge=1, description="submissions of a form from one address in a minute")
     intake_sender_per_minute: int = Field(10, ge=1, description="submissions of a form by one address or number in a minute")
@@ -67,6 +84,8 @@ class IntakeSettings(Settings):
     def _secrets_are_secrets(self) -> IntakeSettings:
         secrets_of(self.intake_webhook_secrets.get_secret_value())
         mailboxes_of(self.intake_imap_mailboxes.get_secret_value())
+        for key in (*_parts(self.intake_sendgrid_inbound_keys), *_parts(self.intake_sendgrid_event_keys)):
+            check_key(key)
         return self
 
     @property
@@ -91,10 +110,18 @@ class IntakeSettings(Settings):
     @property
     def twilio_tokens(self) -> tuple[str, ...]:
         """All tokens with which Twilio may sign."""
-        text = self.intake_twilio_tokens.get_secret_value()
-        if not text and self.intake_twilio_tokens_file is not None and self.intake_twilio_tokens_file.exists():
-            text = self.intake_twilio_tokens_file.read_text()
-        return tuple(token for token in (part.strip() for part in text.split(",")) if token)
+        return _listed(self.intake_twilio_tokens, self.intake_twilio_tokens_file)
+
+    @property
+    def mail_providers(self) -> ProviderSecrets:
+        """What tells requests of mail providers from others'."""
+        return ProviderSecrets(
+            mailgun=_listed(self.intake_mailgun_keys, self.intake_mailgun_keys_file),
+            sendgrid_inbound=_parts(self.intake_sendgrid_inbound_keys),
+            sendgrid_events=_parts(self.intake_sendgrid_event_keys),
+            ses_topics=frozenset(_parts(self.intake_ses_topics)),
+            credentials=_listed(self.intake_provider_credentials, self.intake_provider_credentials_file),
+        )
 
     @property
     def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
@@ -115,3 +142,14 @@ class IntakeSettings(Settings):
     def signing_secret(self) -> bytes:
         """What signs reply addresses, Message-IDs and status links: derived from the master key, so that links stay good."""
         return hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)
+
+
+def _listed(secret: SecretStr, file: Path | None) -> tuple[str, ...]:
+    text = secret.get_secret_value()
+    if not text and file is not None and file.exists():
+        text = file.read_text()
+    return _parts(text)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part for part in (one.strip() for one in text.split(",")) if part)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import math
 import time
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import httpx
 from fastapi import Depends, Request
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -15,10 +18,13 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
+from services.intake.channels.provided import ProviderSecrets
+from services.intake.channels.sns import Sns
 from services.intake.domain.contacts import Contact
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
+from services.intake.mail import PARSERS
 from services.intake.settings import IntakeSettings
 from services.intake.store import parked
 from services.intake.store.parked import Arrival, Way
@@ -39,6 +45,9 @@ class Intake:
     signer: Signer
     twilio_tokens: tuple[str, ...]
     webhook_secrets: dict[str, tuple[str, ...]]
+    mail_providers: ProviderSecrets = field(default_factory=ProviderSecrets)
+    sns: Sns = field(default_factory=lambda: Sns(httpx.AsyncClient(trust_env=False)))
+    readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))  # of mail, off the event loop
     limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
     def status_url(self, ticket_id: str) -> str:
@@ -63,10 +72,13 @@ class Intake:
             raise away() from None
 
     async def park(self, way: Way, reason: str, media_type: str, body: bytes) -> None:
-        """Keep what is authentic but cannot be taken, for people to look at. Raises DatabaseAway."""
+        """Keep what is authentic but cannot be taken, for people to look at; once, however often it comes.
+
+        Raises DatabaseAway.
+        """
         log().error("contact parked", way=way, reason=reason)
         async with db.transaction(self.parts.engine) as conn:
-            await parked.park(conn, Arrival(way, body), reason, media_type)
+            await parked.park(conn, Arrival(way, body), reason, media_type, hashlib.sha256(f"{way}\n".encode() + body).digest())
 
 
 def overloaded() -> Problem:

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel
 from services.intake.api.edge import Intake, Parts
 from services.intake.channels import content, generic
 from services.intake.channels.safe_html import safe_html
+from services.intake.channels.taken_apart import mail_in
 from services.intake.store import payloads
 from services.intake.store.payloads import Payload
 from shared import db
@@ -26,7 +27,6 @@ router = APIRouter()
 Reader = Annotated[Caller, Depends(requires("agent", "supervisor"))]
 LINK_LIVES = timedelta(hours=1)
 PLAIN = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox", "Cache-Control": "no-store"}
-MAIL = "message/rfc822"
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}", re.IGNORECASE)
 
 
@@ -77,9 +77,12 @@ async def get_message_html(message_id: str, intake: Parts, caller: Reader) -> Re
         found = await payloads.message(conn, message_id)
         until = int((await clock(conn) + LINK_LIVES).timestamp())
     _check(found, caller)
-    if found is None or found.body is None or found.media_type != MAIL:
+    mail = (
+        await asyncio.to_thread(mail_in, found.media_type, found.body) if found is not None and found.body is not None else None
+    )
+    if mail is None:
         raise _nothing()
-    html = await asyncio.to_thread(_safe, intake, message_id, found.body, until)
+    html = await asyncio.to_thread(_safe, intake, message_id, mail, until)
     policy = f"default-src 'none'; img-src {intake.settings.public_url}; style-src 'unsafe-inline'; sandbox allow-popups"
     headers = {**PLAIN, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
     return Response(html, headers=headers, media_type="text/html; charset=utf-8")
@@ -128,7 +131,8 @@ def _content(found: Payload) -> bytes | None:
         return found.body
     if found.carrier_type == generic.MEDIA_TYPE:
         return generic.file_content(found.body, found.part)
-    return content.file_content(found.body, found.part)
+    mail = mail_in(found.carrier_type, found.body)
+    return content.file_content(mail, found.part) if mail is not None else None
 
 
 def download(body: bytes | None, media_type: str, name: str = "") -> Response:

@@ -35,9 +35,9 @@ _OWN_REF_IN_REPORT = re.compile(rb"<[a-z2-7]{26}\.[a-z2-7]{26}\.[a-z2-7]{13}@[^>
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What SMTP said around a mail. `sender` is empty for the null sender of bounces."""
+    """What SMTP said around a mail. `sender` is empty for the null sender of bounces, None where nobody tells."""
 
-    sender: str
+    sender: str | None
     recipients: tuple[str, ...]
 
 
@@ -59,7 +59,9 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
     written = _unquoted(text)
     language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{written}")
     message_ref = _message_ref(mail)
-    content_hash = hashlib.sha256("\n".join([sender, mime.raw_header(mail, "Date"), subject, text]).encode()).hexdigest()
+    content_hash = hashlib.sha256(
+        "\n".join([sender, mime.raw_header(mail, "Date"), subject, " ".join(text.split())]).encode()
+    ).hexdigest()
     origin = origin_of(mail, sender, envelope.sender)
     refs = _reply_refs(mail)
     handle = _handle(sender)

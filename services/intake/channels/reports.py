@@ -60,7 +60,7 @@ class _Fate(NamedTuple):
     code: str = ""
 
 
-def word_of(mail: Part, text: str, *, raw: bytes, sender: str, envelope_from: str, signer: Signer) -> DeliveryWord | None:
+def word_of(mail: Part, text: str, *, raw: bytes, sender: str, envelope_from: str | None, signer: Signer) -> DeliveryWord | None:
     """The report as a word about a mail of ours, None for any other mail. It names no message where none of ours is meant:
     what came back of mail that somebody else sent in our name.
     """
@@ -85,7 +85,7 @@ def word_of(mail: Part, text: str, *, raw: bytes, sender: str, envelope_from: st
     )
 
 
-def _fate(mail: Part, text: str, kinds: set[str], sender: str, envelope_from: str) -> _Fate | None:
+def _fate(mail: Part, text: str, kinds: set[str], sender: str, envelope_from: str | None) -> _Fate | None:
     if _STATUS in kinds:
         return _of_status(mail, text)
     if _FEEDBACK in kinds:

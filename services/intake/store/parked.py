@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import db
 from shared.events.base import Channel
 
-Way = Literal["smtp", "imap", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status"]
+Way = Literal[
+    "smtp", "imap", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status", "mailgun", "sendgrid", "postmark", "ses"
+]
 CHANNELS: dict[str, Channel] = {
     "smtp": "email",
     "imap": "email",
@@ -19,6 +22,10 @@ CHANNELS: dict[str, Channel] = {
     "twilio_sms_status": "sms",
     "twilio_voice": "phone",
     "twilio_status": "phone",
+    "mailgun": "email",
+    "sendgrid": "email",
+    "postmark": "email",
+    "ses": "email",
 }
 
 PARK = """
@@ -29,8 +36,13 @@ LISTED = """
     SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
-KEPT = "SELECT way, sender, recipients, body FROM intake.parked_contact WHERE id = $1"
+KEPT = "SELECT way, sender, recipients, body, media_type FROM intake.parked_contact WHERE id = $1"
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
+ASK_ALL = """
+    UPDATE intake.parked_contact SET replay = true
+    WHERE ($1::text IS NULL OR way = $1) AND ($2::text IS NULL OR position(lower($2) IN lower(reason)) > 0) RETURNING id
+    """
+STANDING = "SELECT id, replay, reason FROM intake.parked_contact WHERE id = ANY($1::bigint[]) ORDER BY id"
 ASKED = "SELECT id FROM intake.parked_contact WHERE replay ORDER BY id LIMIT $1"
 FAILED = "UPDATE intake.parked_contact SET replay = false, attempts = attempts + 1, reason = $2 WHERE id = $1"
 DROP = "DELETE FROM intake.parked_contact WHERE id = $1 RETURNING id"
@@ -45,6 +57,7 @@ class Arrival:
     body: bytes
     sender: str = ""
     recipients: tuple[str, ...] = ()
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +92,26 @@ async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = N
 async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
     """A parked contact as it came."""
     rows = await db.fetch(conn, KEPT, contact_id)
-    return Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"])) if rows else None
+    return (
+        Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"]), rows[0]["media_type"])
+        if rows
+        else None
+    )
 
 
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:
     """Mark it to be tried again; False when there is no such contact."""
     return bool(await db.fetch(conn, ASK, contact_id))
+
+
+async def ask_all(conn: AsyncConnection, way: str | None, reason: str | None) -> list[int]:
+    """Mark all of this way, whose reason holds these words, to be tried again. Returns which."""
+    return [row["id"] for row in await db.fetch(conn, ASK_ALL, way, reason)]
+
+
+async def standing(conn: AsyncConnection, contact_ids: Sequence[int]) -> list[tuple[bool, str]]:
+    """Of those that are still there: whether each waits to be tried, and why it was kept."""
+    return [(row["replay"], row["reason"]) for row in await db.fetch(conn, STANDING, list(contact_ids))]
 
 
 async def asked(conn: AsyncConnection, at_most: int) -> list[int]:

@@ -220,7 +220,8 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
     inboxes = InboxBook(engine)
     await inboxes.refresh()
     acceptor = Acceptor(engine, outbox, to_send, WordBook(engine))
-    intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
+    secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
+    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets)
     app = make_app(intake, NoConsumer())  # type: ignore[arg-type]
     accepting = asyncio.create_task(acceptor.run())
     transport = httpx.ASGITransport(app=app)

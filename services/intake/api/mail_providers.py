@@ -1,0 +1,217 @@
+"""Webhooks of mail providers: mail that comes in, and what became of mail that went out. docs/providers.md has their contracts.
+
+Each provider has two URLs, `…/inbound` and `…/events`, and both take both: a webhook set to the wrong one loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request
+from msgspec.structs import replace
+
+from services.intake.acceptor import CONTACTS, NotTaken, Overloaded
+from services.intake.api.edge import Intake, overloaded, parts_of
+from services.intake.channels import mailgun, provided, sendgrid, sns
+from services.intake.channels.provided import JSON, Provider, Sorted, Unreadable
+from services.intake.channels.taken_apart import read
+from services.intake.domain.contacts import Contact, DeliveryWord
+from services.intake.domain.plan import Placement
+from services.intake.mail import PARSE_SECONDS
+from shared import telemetry
+from shared.db import DatabaseAway
+from shared.http import Problem, away
+from shared.telemetry import log
+
+router = APIRouter()
+NOT_OURS = "it speaks of a message that did not go out from here"
+Done = dict[str, str]
+DONE: Done = {"status": "taken"}
+
+
+@router.post("/v1/providers/mailgun/inbound")
+async def mailgun_mail_received(request: Request) -> Done:
+    """A route of Mailgun forwards a mail. Signed."""
+    return await _of_mailgun(request)
+
+
+@router.post("/v1/providers/mailgun/events")
+async def mailgun_event_received(request: Request) -> Done:
+    """Mailgun tells what became of a mail of ours. Signed."""
+    return await _of_mailgun(request)
+
+
+@router.post("/v1/providers/sendgrid/inbound")
+async def sendgrid_mail_received(request: Request) -> Done:
+    """SendGrid's Inbound Parse brings a mail. Signed, or with a credential in the URL."""
+    return await _of_sendgrid(request, parts_of(request).mail_providers.sendgrid_inbound)
+
+
+@router.post("/v1/providers/sendgrid/events")
+async def sendgrid_events_received(request: Request) -> Done:
+    """SendGrid tells what became of mails of ours, several at a time. Signed, or with a credential in the URL."""
+    return await _of_sendgrid(request, parts_of(request).mail_providers.sendgrid_events)
+
+
+@router.post("/v1/providers/postmark/inbound")
+async def postmark_mail_received(request: Request) -> Done:
+    """Postmark brings a mail. With a credential in the URL."""
+    return await _of_postmark(request)
+
+
+@router.post("/v1/providers/postmark/events")
+async def postmark_event_received(request: Request) -> Done:
+    """Postmark tells what became of a mail of ours. With a credential in the URL."""
+    return await _of_postmark(request)
+
+
+@router.post("/v1/providers/ses/inbound")
+async def ses_mail_received(request: Request) -> Done:
+    """Amazon SES brings a mail by SNS. Signed."""
+    return await _of_ses(request)
+
+
+@router.post("/v1/providers/ses/events")
+async def ses_event_received(request: Request) -> Done:
+    """Amazon SES tells by SNS what became of a mail of ours. Signed."""
+    return await _of_ses(request)
+
+
+async def _of_mailgun(request: Request) -> Done:
+    intake, raw, kind = parts_of(request), await request.body(), _content_type(request)
+    keys = intake.mail_providers.mailgun
+    if not keys:
+        raise _not_configured("Mailgun", "PATCHBAY_INTAKE_MAILGUN_KEYS")
+    _check_credentials(request, intake, refused=406)
+    try:
+        signature = mailgun.signature_of(raw, kind)
+    except (Unreadable, ValueError):
+        signature = ("", "", "")
+    if not mailgun.is_signed(*signature, keys):
+        raise _forged(406)
+    return await _take(intake, "mailgun", raw, kind)
+
+
+async def _of_sendgrid(request: Request, keys: Sequence[str]) -> Done:
+    intake, raw = parts_of(request), await request.body()
+    if not keys and not intake.mail_providers.credentials:
+        raise _not_configured("SendGrid", "its keys, or PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
+    _check_credentials(request, intake, refused=403)
+    header = "x-twilio-email-event-webhook-"
+    timestamp, given = request.headers.get(header + "timestamp", ""), request.headers.get(header + "signature", "")
+    if keys and not sendgrid.is_signed(raw, timestamp, given, keys):
+        raise _forged(403)
+    return await _take(intake, "sendgrid", raw, _content_type(request))
+
+
+async def _of_postmark(request: Request) -> Done:
+    intake = parts_of(request)
+    if not intake.mail_providers.credentials:
+        raise _not_configured("Postmark", "PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
+    _check_credentials(request, intake, refused=403)
+    return await _take(intake, "postmark", await request.body(), JSON)
+
+
+async def _of_ses(request: Request) -> Done:
+    intake, raw = parts_of(request), await request.body()
+    topics = intake.mail_providers.ses_topics
+    if not topics:
+        raise _not_configured("Amazon SES", "PATCHBAY_INTAKE_SES_TOPICS")
+    _check_credentials(request, intake, refused=403)
+    try:
+        message = provided.mapping(provided.loaded(raw))
+    except Unreadable:
+        raise _forged(403) from None
+    if message.get("TopicArn") not in topics:
+        detail = "This topic is not one of PATCHBAY_INTAKE_SES_TOPICS. Add its ARN there, if it is yours."
+        raise Problem(403, "unknown-topic", detail)
+    try:
+        await intake.sns.verify(message)
+        if message.get("Type") == "SubscriptionConfirmation":
+            await intake.sns.confirm(message)
+            log().info("subscription confirmed", topic=message["TopicArn"])
+    except sns.Forged:
+        raise _forged(403) from None
+    except sns.NotReached:
+        detail = "SNS does not answer, so its signature cannot be verified just now. Send it again."
+        raise Problem(503, "sns-not-reached", detail, headers={"Retry-After": "20"}) from None
+    return await _take(intake, "ses", raw, JSON)
+
+
+async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Done:
+    """Take all of an authentic request: what is understood, each piece by itself; the rest is kept. Raises Problem 406, 503."""
+    try:
+        async with intake.readers, asyncio.timeout(PARSE_SECONDS):
+            found = await asyncio.to_thread(_read, intake, provider, raw, media_type)
+    except Exception as error:  # noqa: BLE001 - nothing authentic may be lost for what is in it
+        reason = str(error) if isinstance(error, Unreadable) else type(error).__name__
+        await intake.park(provider, reason, media_type, raw)
+        return DONE
+    CONTACTS.labels("email", "not_ours").inc(found.others)
+    for contact, placed in zip(found.contacts, await _accept(intake, found.contacts), strict=True):
+        await _settle(intake, provider, contact, placed, raw, media_type)
+    for one in found.unknown:
+        await intake.park(provider, one.reason, media_type if one.raw is None else JSON, raw if one.raw is None else one.raw)
+    return DONE
+
+
+def _read(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Sorted:
+    return provided.sort(read(provider, raw, media_type), provider, intake.inboxes.current, intake.signer)
+
+
+async def _accept(intake: Intake, contacts: Sequence[Contact]) -> list[Placement | BaseException]:
+    if not contacts:
+        return []
+    traceparent = telemetry.current_traceparent()
+    try:
+        placed = await intake.acceptor.accept([replace(contact, traceparent=traceparent) for contact in contacts])
+    except Overloaded:
+        raise overloaded() from None
+    except TimeoutError:
+        raise away() from None
+    if any(isinstance(one, DatabaseAway) for one in placed):
+        raise away()
+    return placed
+
+
+async def _settle(
+    intake: Intake, provider: Provider, contact: Contact, placed: Placement | BaseException, raw: bytes, media_type: str
+) -> None:
+    if isinstance(placed, Placement) and placed.reused:
+        raise _forged(406)  # the token was given to another request before
+    if isinstance(placed, Placement) and not placed.unknown:
+        return
+    reason = NOT_OURS if isinstance(placed, Placement) else str(placed) if isinstance(placed, NotTaken) else type(placed).__name__
+    whole = provider == "ses" or not isinstance(contact, DeliveryWord) or contact.media_type != JSON
+    await intake.park(provider, reason, media_type if whole else contact.media_type, raw if whole else contact.raw)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "")
+
+
+def _check_credentials(request: Request, intake: Intake, *, refused: int) -> None:
+    """Raises Problem 401 where none came (SNS brings it only when it is asked for), `refused` where a wrong one did."""
+    credentials = intake.mail_providers.credentials
+    if not credentials:
+        return
+    given = provided.proof(request.headers.get("authorization", ""), request.url.query, credentials)
+    if given == "missing":
+        challenge = {"WWW-Authenticate": 'Basic realm="patchbay"'}
+        raise Problem(
+            401, "unauthorized", "Put a credential of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS into the URL.", headers=challenge
+        )
+    if given == "wrong":
+        raise Problem(refused, "bad-credential", "The credential in the URL is none of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS.")
+
+
+def _not_configured(name: str, what: str) -> Problem:
+    """Later, not never: the provider keeps what it has until we are set up."""
+    return Problem(503, "provider-not-configured", f"Requests of {name} cannot be told from others'. Set {what}.")
+
+
+def _forged(status: int) -> Problem:
+    return Problem(
+        status, "bad-signature", "The signature does not fit. Check the key, and that nothing changes the body on its way."
+    )

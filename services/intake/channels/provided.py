@@ -1,0 +1,200 @@
+"""What mail providers' requests have in common: mails, and words about mails of ours, each understood or not by itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from msgspec.structs import replace
+
+from services.intake.channels import email
+from services.intake.channels.clean import clean_line
+from services.intake.channels.email import Envelope
+from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage, RequestName, SentWord
+from services.intake.domain.inboxes import Inbox, Inboxes
+from services.intake.domain.tokens import Signer
+
+Provider = Literal["mailgun", "sendgrid", "postmark", "ses"]
+PROVIDERS: frozenset[Provider] = frozenset({"mailgun", "sendgrid", "postmark", "ses"})
+OWN_LOOP = "own mail came back"
+JSON = "application/json"
+CODE_LIMIT = 60
+_CLOCK_LIMIT = 1e11  # seconds; more is no instant of our age
+
+
+class Unreadable(ValueError):
+    """An authentic request that cannot be read; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail of a request. `carrier` is what is kept of the request where the mail itself was taken apart: its type and body."""
+
+    raw: bytes
+    envelope: Envelope
+    carrier: tuple[str, bytes] | None = None
+    request: RequestName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What is said about a mail that went out. `kind` None: understood, and nothing to say. `refs`: Message-IDs it may have."""
+
+    dedup_key: str
+    kind: SentWord | None
+    refs: tuple[str, ...] = ()
+    hard: bool = True
+    code: str = ""
+    at: datetime | None = None
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """An authentic piece that says nothing known. `raw` None: the whole request."""
+
+    reason: str
+    raw: bytes | None = None
+
+
+Piece = Mail | Word | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSecrets:
+    """By what requests are known as a provider's. Of each, any one is good: so they can be changed without a gap."""
+
+    mailgun: tuple[str, ...] = ()
+    sendgrid_inbound: tuple[str, ...] = ()
+    sendgrid_events: tuple[str, ...] = ()
+    ses_topics: frozenset[str] = frozenset()
+    credentials: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Sorted:
+    """What a request comes to. `others` counts words about mails that are none of ours: an account may send more than we do."""
+
+    contacts: list[Contact] = field(default_factory=list)
+    unknown: list[Unknown] = field(default_factory=list)
+    others: int = 0
+
+
+def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: Signer) -> Sorted:
+    """The pieces as contacts; what cannot be one, with its reason."""
+    result = Sorted()
+    for piece in pieces:
+        if isinstance(piece, Unknown):
+            result.unknown.append(piece)
+        elif isinstance(piece, Mail):
+            contact = _contact(piece, provider, inboxes, signer)
+            if contact is None:
+                result.unknown.append(Unknown(OWN_LOOP))
+            else:
+                result.contacts.append(contact)
+        elif piece.kind is not None:
+            word = _word(piece, piece.kind, provider, signer)
+            result.contacts += [word] if word is not None else []
+            result.others += word is None
+    return result
+
+
+def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer) -> Contact | None:
+    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer)
+    if not isinstance(contact, InboundMessage):
+        return contact
+    told = replace(contact, provider=provider, names=email.PROVIDER, request=piece.request)
+    return told if piece.carrier is None else replace(told, media_type=piece.carrier[0], raw=piece.carrier[1])
+
+
+def _inbox(envelope: Envelope, inboxes: Inboxes) -> Inbox:
+    """The first of ours that it was sent to. What is authentic is never turned away, whatever it was sent to."""
+    found = (inboxes.at("email", address) for address in envelope.recipients)
+    return next(filter(None, found), None) or inboxes.at_or_default("email", next(iter(envelope.recipients), ""))
+
+
+def _word(piece: Word, kind: SentWord, provider: Provider, signer: Signer) -> DeliveryWord | None:
+    own = next(filter(None, (signer.own_message(ref) for ref in piece.refs)), None)
+    if own is None:
+        return None
+    return DeliveryWord(
+        provider=provider,
+        dedup_key=clean_line(piece.dedup_key),
+        kind=kind,
+        message_id=own.message_id,
+        hard=piece.hard,
+        code=clean_line(piece.code, CODE_LIMIT),
+        provider_time=piece.at,
+        raw=piece.raw,
+    )
+
+
+def loaded(raw: bytes | str) -> Any:
+    """JSON. Raises Unreadable."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Unreadable("it is no JSON") from None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A JSON object; an empty one where there is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: object) -> str:
+    """A text or a number as text; empty for all else."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def rows(value: object) -> list[Any]:
+    """A JSON array; an empty one where there is none."""
+    return value if isinstance(value, list) else []
+
+
+def dumped(value: object) -> bytes:
+    """One piece of a request by itself."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def unix(value: object) -> datetime | None:
+    """An instant told in seconds since 1970."""
+    try:
+        seconds = float(text(value))
+        return datetime.fromtimestamp(seconds, UTC) if abs(seconds) < _CLOCK_LIMIT else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def iso(value: object) -> datetime | None:
+    """An instant told as ISO 8601, also with more digits than Python reads."""
+    try:
+        at = datetime.fromisoformat(text(value))
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def proof(authorization: str, query: str, credentials: Sequence[str]) -> Literal["right", "wrong", "missing"]:
+    """Whether a request carries one of our credentials: `user:password` as basic authentication, others as `?token=`."""
+    given = []
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            given.append(base64.b64decode(value.strip(), validate=True))
+        except (binascii.Error, ValueError):
+            return "wrong"
+    tokens = [value for name, value in parse_qsl(query) if name == "token"]
+    given += [token.encode("utf-8", "replace") for token in tokens if ":" not in token]
+    if not given:
+        return "missing"
+    known = [one.encode() for one in credentials]
+    holds = [hmac.compare_digest(one, other) for one in given for other in known]
+    return "right" if any(holds) else "wrong"

@@ -1,0 +1,101 @@
+"""Amazon SNS: its signature, its certificates, and the confirmation of a subscription.
+
+Signature (SNS, "Verifying the signatures of Amazon SNS messages"): RSA PKCS#1 v1.5, version 1 with SHA-1 and 2 with SHA-256, over
+the names and values of some fields, a line each. The certificate is fetched from hosts of SNS only, over TLS, which no other
+server can play: so the URL in a message leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+NOTIFICATION = "Notification"
+CONFIRMATIONS = frozenset({"SubscriptionConfirmation", "UnsubscribeConfirmation"})
+FETCH_SECONDS = 5.0
+CERTIFICATE_BYTES = 20_000
+CERTIFICATES_CAP = 20
+_HOST = r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?"
+_CERTIFICATE = re.compile(rf"{_HOST}/[A-Za-z0-9._-]{{1,200}}\.pem")
+_SUBSCRIBE = re.compile(rf"{_HOST}/\?[^\s#]{{1,3000}}")
+_HASHES: Mapping[str, type[hashes.SHA1] | type[hashes.SHA256]] = {"1": hashes.SHA1, "2": hashes.SHA256}
+
+
+class Forged(Exception):
+    """The signature does not hold, or the certificate is not one of SNS."""
+
+
+class NotReached(Exception):
+    """SNS does not answer just now."""
+
+
+def signed_part(message: Mapping[str, Any]) -> bytes:
+    """What is signed of a message."""
+    if message.get("Type") == NOTIFICATION:
+        names = ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"]
+    else:
+        names = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
+    return "".join(f"{name}\n{message[name]}\n" for name in names if message.get(name) is not None).encode("utf-8", "replace")
+
+
+class Sns:
+    """Verifies what SNS signed and confirms subscriptions. Certificates are kept: they are named by what is in them."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+        self._keys: dict[str, rsa.RSAPublicKey] = {}
+
+    async def verify(self, message: Mapping[str, Any]) -> None:
+        """Raises Forged, NotReached."""
+        version, given = message.get("SignatureVersion"), message.get("Signature")
+        url = message.get("SigningCertURL")
+        if version not in ("1", "2") or not isinstance(given, str) or not isinstance(url, str) or not _CERTIFICATE.fullmatch(url):
+            raise Forged
+        key = await self._key(url)
+        try:
+            key.verify(base64.b64decode(given, validate=True), signed_part(message), padding.PKCS1v15(), _HASHES[version]())
+        except (InvalidSignature, binascii.Error, ValueError):
+            raise Forged from None
+
+    async def confirm(self, message: Mapping[str, Any]) -> None:
+        """Say yes to a verified subscription. Raises Forged when its link leads elsewhere, NotReached."""
+        url = message.get("SubscribeURL")
+        if not isinstance(url, str) or not _SUBSCRIBE.fullmatch(url):
+            raise Forged
+        await self._get(url)
+
+    async def _key(self, url: str) -> rsa.RSAPublicKey:
+        if url not in self._keys:
+            try:
+                key = x509.load_pem_x509_certificate(await self._get(url)).public_key()
+            except ValueError:
+                raise NotReached from None
+            if not isinstance(key, rsa.RSAPublicKey):
+                raise Forged
+            if len(self._keys) >= CERTIFICATES_CAP:
+                self._keys.clear()
+            self._keys[url] = key
+        return self._keys[url]
+
+    async def _get(self, url: str) -> bytes:
+        content = bytearray()
+        try:
+            async with self._http.stream("GET", url, timeout=FETCH_SECONDS, follow_redirects=False) as response:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > CERTIFICATE_BYTES:
+                        raise NotReached
+        except httpx.HTTPError:
+            raise NotReached from None
+        if response.status_code != 200:
+            raise NotReached
+        return bytes(content)

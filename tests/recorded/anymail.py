@@ -1,0 +1,232 @@
+"""Requests of mail providers that another project recorded, with what it read in them: on the real edge, by the real parsers.
+
+`requests` yields (name, whether all was as expected, why not). Where ours differs on purpose, ON_PURPOSE says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+
+from services.intake.channels import content, mime
+from services.intake.channels.provided import Mail, Piece, Unknown, Unreadable, Word
+from services.intake.channels.sns import Sns
+from services.intake.channels.taken_apart import read
+from services.intake.domain.contacts import SentWord
+from services.intake.settings import IntakeSettings
+from tests.services.intake import provider_requests as ask
+from tests.services.intake.world import World, process
+
+FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "fixtures" / "anymail" / "recorded"
+PROVIDERS = {"amazon_ses": "ses", "mailgun": "mailgun", "postmark": "postmark", "sendgrid": "sendgrid"}
+KINDS: dict[str, SentWord | None] = {
+    "delivered": "delivered",
+    "bounced": "bounced",
+    "rejected": "failed",
+    "failed": "failed",
+    "complained": "complained",
+    "opened": "read",
+    "clicked": "read",
+    "queued": None,
+    "sent": None,
+    "deferred": None,
+    "unsubscribed": None,
+    "subscribed": None,
+}
+# Recordings that come to something else here, and why that is meant so.
+_REASONS: dict[str, tuple[str, ...]] = {
+    "a webhook set to the other URL loses nothing: both URLs take both": (
+        "amazon_ses_inbound/test_incorrect_tracking_event__AmazonSESInboundTests_1",
+        "mailgun_inbound/test_misconfigured_tracking__MailgunInboundTestCase_1",
+        "mailgun_inbound/test_misconfigured_tracking_legacy__MailgunInboundTestCase_1",
+        "mailgun_webhooks/test_misconfigured_inbound__MailgunLegacyTestCase_1",
+        "postmark_inbound/test_misconfigured_tracking__PostmarkInboundTestCase_1",
+        "postmark_webhooks/test_misconfigured_inbound__PostmarkDeliveryTestCase_1",
+    ),
+    "what is authentic and not understood is kept and answered with 200": (
+        "amazon_ses_webhooks/test_incorrect_received_event__AmazonSESNotificationsTests_1",
+        "mailgun_inbound/test_misconfigured_store_action__MailgunInboundTestCase_1",
+        "postmark_webhooks/test_misconfigured_inbound__PostmarkDeliveryTestCase_2",
+        "sendgrid_inbound/test_not_supported_warning__SendgridInboundTestCase_1",
+    ),
+    "S3 is not fetched: the notification is kept": (
+        "amazon_ses_inbound/test_inbound_s3__AmazonSESInboundTests_1",
+        "amazon_ses_inbound/test_inbound_s3_failure_message__AmazonSESInboundTests_1",
+    ),
+    "the event's own instant, there that of SNS": (
+        "amazon_ses_webhooks/test_bounce_event__AmazonSESNotificationsTests_1",
+        "amazon_ses_webhooks/test_click_event__AmazonSESNotificationsTests_1",
+        "amazon_ses_webhooks/test_delivery_event__AmazonSESNotificationsTests_1",
+        "amazon_ses_webhooks/test_open_event__AmazonSESNotificationsTests_1",
+    ),
+    "SNS is known by its signature and our topic; the failing client of the recording is not played": (
+        "amazon_ses_webhooks/test_sns_subscription_confirmation_auth_disabled__AmazonSESSubscriptionManagementTests_1",
+        "amazon_ses_webhooks/test_sns_subscription_confirmation_failure__AmazonSESSubscriptionManagementTests_1",
+    ),
+    "the text of a mail that is attached is not the mail's": (
+        "mailgun_inbound/test_attachments__MailgunInboundTestCase_1",
+        "sendgrid_inbound/test_attachments__SendgridInboundTestCase_1",
+    ),
+    "a file without a usable name is kept without a name": (
+        "mailgun_inbound/test_filtered_attachment_filenames__MailgunInboundTestCase_1",
+        "sendgrid_inbound/test_filtered_attachment_filenames__SendgridInboundTestCase_1",
+    ),
+    "of two files with one Content-ID the recording names one": (
+        "mailgun_inbound/test_unusual_content_id_map__MailgunInboundTestCase_1",
+    ),
+    "nothing is taken from a provider that cannot be told from others": (
+        "postmark_webhooks/test_warns_if_no_auth__PostmarkWebhookSecurityTestCase_1",
+        "sendgrid_webhooks/test_warns_if_no_auth__SendGridWebhookSecurityTestCase_1",
+    ),
+}
+ON_PURPOSE = {name: why for why, names in _REASONS.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One request, and what the other project made of it."""
+
+    name: str
+    provider: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int | None
+    events: list[dict[str, Any]]
+    settings: Mapping[str, Any]
+
+
+def recorded() -> list[Recorded]:
+    """All of them; none where the fixtures are not there."""
+    return [_recorded(file) for file in sorted(FOLDER.glob("*/*.json"))]
+
+
+def _recorded(file: Path) -> Recorded:
+    said = json.loads(file.read_bytes())
+    folder, _, where = file.parent.name.rpartition("_")
+    headers = {name: _text(value) for name, value in said["headers"].items()}
+    body = base64.b64decode(said["body_b64"]) if said["body"] is None else said["body"].encode()
+    path = f"/v1/providers/{PROVIDERS[folder]}/{'inbound' if where == 'inbound' else 'events'}"
+    name = f"{file.parent.name}/{file.stem}"
+    return Recorded(name, PROVIDERS[folder], path, headers, body, said["response_status"], said["events"] or [], said["settings"])
+
+
+def _text(value: object) -> str:
+    return base64.b64decode(cast(dict[str, str], value)["b64"]).decode("latin-1") if isinstance(value, dict) else str(value)
+
+
+def requests(database: str) -> Iterator[tuple[str, bool, str]]:
+    """Each recorded request: its name, whether all was as expected, and why not."""
+    for one in recorded():
+        why = asyncio.run(_outcome(one, database))
+        yield one.name, not why, f"{why} ({ON_PURPOSE[one.name]})" if why and one.name in ON_PURPOSE else why
+
+
+async def _outcome(one: Recorded, database: str) -> str:
+    one = _signed(one) if one.provider == "ses" else one
+    async with process(database, **_settings(one)) as world:
+        world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
+        status = (await world.http.post(one.path, content=one.body, headers=one.headers)).status_code
+        parked = await _parked(world)
+    if one.status is None:
+        return f"refused there as set up wrongly, {'kept' if parked else 'taken'} here" if status == 200 else ""
+    if (status < 300) != (one.status < 300):
+        return f"answered {one.status} there, {status} here"
+    return _difference(one) if status < 300 else ""
+
+
+async def _parked(world: World) -> bool:
+    found = await world.count("parked_contact") > 0
+    await world.execute("DELETE FROM intake.parked_contact")
+    await world.execute("UPDATE intake.message SET request = NULL")  # several recordings share a token
+    return found
+
+
+def _settings(one: Recorded) -> dict[str, object]:
+    said = one.settings
+    secret = said.get("WEBHOOK_SECRET") or ""
+    verification = "".join(str(said.get("SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", "")).split())
+    key = said.get("ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY") or said.get("ANYMAIL_MAILGUN_API_KEY") or ""
+    values: dict[str, object] = {
+        "intake_provider_credentials": secret if isinstance(secret, str) else ",".join(secret),
+        "intake_mailgun_keys": key,
+        "intake_sendgrid_event_keys": verification,
+        "intake_ses_topics": json.loads(one.body).get("TopicArn", "") if one.provider == "ses" else "",
+    }
+    return {name: value for name, value in values.items() if value and name in IntakeSettings.model_fields}
+
+
+def _signed(one: Recorded) -> Recorded:
+    """The recorded messages of SNS carry no signature, or that of a certificate that nobody has: here they get ours."""
+    message = json.loads(one.body)
+    left_out = ("Message", "Signature", "SigningCertURL", "SignatureVersion")
+    plain = {name: value for name, value in message.items() if name not in left_out}
+    posted = ask.ses(message["Message"], version="1", **{"TopicArn": ask.TOPIC, **plain})
+    return Recorded(one.name, one.provider, one.path, one.headers, posted.body, one.status, one.events, one.settings)
+
+
+def _difference(one: Recorded) -> str:
+    try:
+        pieces = read(one.provider, one.body, one.headers.get("Content-Type", ""))
+    except Unreadable as error:
+        return f"cannot be read: {error}" if one.events else ""
+    told = [piece for piece in pieces if one.events or not isinstance(piece, Unknown)]
+    if len(told) != len(one.events):
+        return f"{len(one.events)} events there, {len(told)} here"
+    wrong = [why for piece, event in zip(told, one.events, strict=True) if (why := _compared(piece, event))]
+    return "; ".join(wrong)
+
+
+def _compared(piece: Piece, event: dict[str, Any]) -> str:
+    if isinstance(piece, Mail):
+        return _mail(piece, event["message"]) if event["event_type"] == "inbound" else "a mail here"
+    if isinstance(piece, Unknown):
+        return "" if event["event_type"] == "unknown" else f"not understood: {piece.reason}"
+    return _word(piece, event)
+
+
+def _word(piece: Word, event: dict[str, Any]) -> str:
+    if event["event_type"] not in KINDS or KINDS[event["event_type"]] != piece.kind:
+        return f"{event['event_type']} there, {piece.kind} here"
+    ref = event["message_id"]
+    if ref and ref.startswith("<") and ref.strip("<>") not in {one.strip("<>") for one in piece.refs}:
+        return f"{ref} there, {piece.refs} here"
+    at = datetime.fromisoformat(event["timestamp"]) if event["timestamp"] else None
+    if piece.kind and at is not None and piece.at is not None and abs((at - piece.at).total_seconds()) >= 1:
+        return f"at {at} there, {piece.at} here"
+    return ""
+
+
+def _mail(piece: Mail, expected: dict[str, Any]) -> str:
+    parsed = mime.parse(piece.raw)
+    body = content.body(parsed)
+    sender = [address for _, address in mime.addresses(parsed, "From")][:1]
+    files = {file.name for file in body.files}
+    named = {*(one["filename"] for one in expected["attachments"]), *(one["filename"] for one in expected["inlines"].values())}
+    pairs = {
+        "sender": (parseaddr(expected["from_email"] or "")[1] or None, sender[0] if sender else None),
+        "subject": (expected["subject"] or None, mime.header(parsed, "Subject") or None),
+        "text": (_words(expected["text"]), _words(body.plain)),
+        "html": (_words(expected["html"]), _words(body.html)),
+        "files": ({_base(name) for name in named if name}, {_base(name) for name in files if name}),
+        "number of files": (len(expected["attachments"]) + len(expected["inlines"]), len(body.files)),
+        "envelope's sender": (expected["envelope_sender"], piece.envelope.sender or None),
+    }
+    return "; ".join(f"{what} {there!r} there, {here!r} here" for what, (there, here) in pairs.items() if there != here)
+
+
+def _words(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _base(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]

@@ -1,0 +1,84 @@
+"""Forms, and mail put together of them, from the bytes as they came."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.intake.channels import composed, content, form_data, mime
+from services.intake.channels.provided import Mail, Unknown, Unreadable, Word, proof
+from services.intake.channels.taken_apart import mail_in, read
+
+
+def form(content: bytes, boundary: bytes = b"b") -> bytes:
+    return b'--%s\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\n%s\r\n--%s--\r\n' % (
+        boundary,
+        content,
+        boundary,
+    )
+
+
+@given(st.binary(max_size=200).filter(lambda data: b"\r\n--b" not in data and not data.startswith(b"--b")))
+def test_a_file_of_a_form_is_what_was_sent_byte_for_byte(data: bytes) -> None:
+    [field] = form_data.fields(form(data), 'multipart/form-data; charset=utf-8; boundary="b"')
+    assert (field.content, field.file_name) == (data, "x")
+
+
+@given(st.binary(max_size=300))
+def test_a_file_of_a_mail_put_together_is_what_was_sent_byte_for_byte(data: bytes) -> None:
+    for is_base64 in (False, True):
+        raw = base64.b64encode(data) if is_base64 else data
+        mail = composed.mail(
+            [("Subject", "x")], "text", "", [composed.File("ф.bin", "application/x-y", raw, is_base64=is_base64)]
+        )
+        [file] = content.body(mime.parse(mail)).files
+        assert (file.name, file.media_type, file.size_bytes) == ("ф.bin", "application/x-y", len(data))
+        assert content.file_content(mail, file.part) == data
+
+
+def test_no_header_is_smuggled_into_a_mail_put_together() -> None:
+    mail = composed.mail([("Subject", "x\r\nBcc: a@b"), ("Evil: a\r\nX", "y"), ("Content-Type", "text/html")], "text", "")
+    parsed = mime.parse(mail)
+    assert mime.header(parsed, "Bcc") == ""
+    assert mime.header(parsed, "Subject") == "x Bcc: a@b"
+    assert parsed.get_content_type() == "multipart/mixed"
+
+
+def test_a_form_that_was_cut_off_is_none() -> None:
+    with pytest.raises(ValueError, match="cut off"):
+        form_data.fields(form(b"data")[:-6], "multipart/form-data; boundary=b")
+
+
+@given(st.sampled_from(["mailgun", "sendgrid", "postmark", "ses"]), st.binary(max_size=100), st.booleans())
+def test_whatever_comes_is_read_or_said_to_be_unreadable(provider: str, data: bytes, as_form: bool) -> None:
+    body, kind = (form(data), "multipart/form-data; boundary=b") if as_form else (data, "application/json")
+    try:
+        pieces = read(provider, body, kind)
+    except Unreadable:
+        return
+    assert all(isinstance(piece, Mail | Word | Unknown) for piece in pieces)
+    mail_in(kind, body)
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "[]", "[[]]", "{}", '{"event-data": []}', '{"FromFull": 1}', '{"Headers": [1]}', "[1, null]"]
+)
+def test_json_of_another_shape_breaks_nothing(value: str) -> None:
+    for provider in ("mailgun", "sendgrid", "postmark", "ses"):
+        try:
+            pieces = read(provider, value.encode(), "application/json")
+        except Unreadable:
+            continue
+        assert not any(isinstance(piece, Word) and piece.kind for piece in pieces)
+
+
+def test_credentials_are_compared_as_they_are_written() -> None:
+    known = ("user:pass", "word")
+    encoded = "Basic " + base64.b64encode(b"user:pass").decode()
+    assert proof(encoded, "", known) == "right"
+    assert proof("", "token=word", known) == "right"
+    assert proof("", "token=user:pass", known) == "missing", "a password is not for logs of URLs"
+    assert proof("Basic ???", "", known) == "wrong"
+    assert proof("Bearer x", "a=b", known) == "missing"
+    assert proof("Basic " + base64.b64encode(b"word").decode(), "", known) == "right"
