@@ -41,22 +41,51 @@ from shared.events.ticket import (
 
 Status = Literal["new", "open", "pending", "on_hold", "resolved", "closed"]
 Command = Literal[
-    "reply", "note", "resolve", "pend", "put_on_hold", "reopen", "assign", "queue", "prioritise", "close", "merge", "split"
+    "reply",
+    "note",
+    "resolve",
+    "pend",
+    "put_on_hold",
+    "reopen",
+    "assign",
+    "queue",
+    "prioritise",
+    "close",
+    "merge",
+    "split",
+    "judge_spam",
 ]
 
 RESTING: dict[type[Fact], Status] = {TicketResolved: "resolved", TicketPended: "pending", TicketPutOnHold: "on_hold"}
 
 # Which commands a ticket takes in which status. A fact is never refused for its status: it was true for its writer.
 ALLOWED: dict[Status, frozenset[Command]] = {
-    "new": frozenset({"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge", "split"}),
+    "new": frozenset(
+        {"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge", "split", "judge_spam"}
+    ),
     "open": frozenset(
-        {"reply", "note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge", "split"}
+        {
+            "reply",
+            "note",
+            "resolve",
+            "pend",
+            "put_on_hold",
+            "assign",
+            "queue",
+            "prioritise",
+            "close",
+            "merge",
+            "split",
+            "judge_spam",
+        }
     ),
     "pending": frozenset(
-        {"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge", "split"}
+        {"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge", "split", "judge_spam"}
     ),
-    "on_hold": frozenset({"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge", "split"}),
-    "resolved": frozenset({"reply", "note", "reopen", "close", "merge", "split"}),
+    "on_hold": frozenset(
+        {"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge", "split", "judge_spam"}
+    ),
+    "resolved": frozenset({"reply", "note", "reopen", "close", "merge", "split", "judge_spam"}),
     "closed": frozenset({"note"}),
 }
 

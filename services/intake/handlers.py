@@ -39,10 +39,13 @@ class UnknownTicket(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class TicketState:
-    """A ticket, the replies to carry out for it, and what agents ask of intake. `story` is None where there is no such ticket."""
+    """A ticket, the replies to carry out for it, and what agents ask of intake. `story` is None where there is no such ticket.
+    `cleared`: intake took it for spam, and an agent says that it is none.
+    """
 
     story: Ticket | None = None
     replies: tuple[Event[ReplyRequested], ...] = ()
+    cleared: bool = False
     asked: tuple[Event[Fact], ...] = ()
 
 
@@ -56,6 +59,23 @@ class PromiseState:
 def fold(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
     """Routing said something that changes the story."""
     return replace(state, story=apply(_known(state, event), event)), ()
+
+
+def clear(context: None, state: TicketState, event: Event[SpamUnmarked], now: datetime) -> tuple[TicketState, Drafts]:
+    """No spam after all: the confirmation that was withheld has to go out."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, cleared=state.cleared or withheld(state.story, event)), drafts
+
+
+def withheld(story: Ticket | None, event: Event[SpamUnmarked]) -> bool:
+    """Whether this clears a ticket that intake opened as spam, without confirming it."""
+    return event.writer == "routing" and story is not None and story.intake.spam
+
+
+def condemn(context: None, state: TicketState, event: Event[SpamMarked], now: datetime) -> tuple[TicketState, Drafts]:
+    """Spam: nothing is to be confirmed."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, cleared=False), drafts
 
 
 def carry_out(_context: None, state: TicketState, event: Event[ReplyRequested], _now: datetime) -> tuple[TicketState, Drafts]:
@@ -106,8 +126,8 @@ HANDLERS: Mapping[type[Fact], Handler[None, TicketState]] = {
     TicketPutOnHold: fold,
     TicketReopened: fold,
     TicketPrioritised: fold,
-    SpamMarked: fold,
-    SpamUnmarked: fold,
+    SpamMarked: condemn,
+    SpamUnmarked: clear,
 }
 PROMISE_HANDLERS: Mapping[type[Fact], Handler[None, PromiseState]] = {
     ClockStarted: promise,

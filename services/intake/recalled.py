@@ -15,6 +15,7 @@ import msgspec
 
 from services.intake.domain.calls import Call
 from services.intake.domain.tell import CONFIRMED
+from services.intake.handlers import withheld
 from shared.events.base import Draft, Event, Fact, derived_id, event_id
 from shared.events.call import CallAnswered, CallEnded, CallReceived
 from shared.events.message import (
@@ -32,6 +33,7 @@ from shared.events.message import (
 )
 from shared.events.ticket import (
     RequestRefused,
+    SpamUnmarked,
     TicketClosed,
     TicketCloseRequested,
     TicketLinked,
@@ -117,6 +119,7 @@ class Recalled:
     opening: Opened | None = None
     messages: tuple[Written, ...] = ()
     confirmation: tuple[str, Written] | None = None
+    cleared: bool = False
     replies: tuple[Event[ReplyRequested], ...] = ()
     ended: tuple[Ended, ...] = ()
     heard: tuple[Heard, ...] = ()
@@ -147,7 +150,8 @@ def received(context: Context, state: Recalled, event: Event[MessageReceived], n
     personal = told if isinstance(told, MessagePersonal) else MessagePersonal()
     written = Written(fact, event.time, opened=not state.has_message, told=personal)
     state, drafts = fold(context, state, event, now)
-    if written.opened and _was_to_be_confirmed(context, written):
+    spam = state.story is not None and state.story.intake.spam
+    if written.opened and not spam and _was_to_be_confirmed(context, written):
         state = replace(state, confirmation=(derived_id("confirmation", fact.message_id), written))
     return replace(state, has_message=True, messages=(*state.messages, written)), drafts
 
@@ -158,6 +162,12 @@ def _was_to_be_confirmed(context: Context, written: Written) -> bool:
     if fact.channel == "sms":
         return fact.provider == TWILIO and written.told.handle_kind == "phone" and confirms
     return fact.channel in CONFIRMED and fact.origin == "human" and written.told.handle_kind == "email" and confirms
+
+
+def cleared(context: Context, state: Recalled, event: Event[SpamUnmarked], now: datetime) -> tuple[Recalled, Drafts]:
+    """No spam after all: its confirmation was to go out then."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, cleared=state.cleared or withheld(state.story, event)), drafts
 
 
 def requested(context: Context, state: Recalled, event: Event[ReplyRequested], now: datetime) -> tuple[Recalled, Drafts]:
@@ -171,8 +181,10 @@ Word = MessageDelivered | MessageFailed | MessageBounced | MessageRead | Message
 
 
 def ended(context: Context, state: Recalled, event: Event[Outcome], now: datetime) -> tuple[Recalled, Drafts]:
-    """What became of something sent."""
+    """What became of something sent. That spam was not confirmed ends nothing: there was none to send, but one may follow."""
     state, drafts = fold(context, state, event, now)
+    if isinstance(event.data, ConfirmationSkipped) and event.data.reason == "spam":
+        return state, drafts
     state = replace(state, ended=(*state.ended, _ended(event.data, event.time)))
     if isinstance(event.data, MessageDelivered | MessageFailed):
         state = _with_word(state, event.data, event.time)
@@ -273,6 +285,7 @@ ANSWERS: Mapping[type[Fact], tuple[type[Fact], ...]] = {
 HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     **dict.fromkeys(TICKETS.facts, fold),
     TicketOpened: opened,
+    SpamUnmarked: cleared,
     MessageReceived: received,
     ReplyRequested: requested,
     MessageDelivered: ended,

@@ -168,6 +168,9 @@ class TicketsRecalled:
                 await requests.move(conn, key, split.into_ticket_id, split.message_ids)
         await rows.calls(conn, [call for _, s in ordered for call in s.calls.values()])
         await rows.confirmations(conn, confirmations)
+        cleared = [key for key, s in ordered if s.cleared and s.story is not None and not s.story.spam]
+        if cleared:
+            await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now)
         await deliveries.insert(conn, replies)
         await rows.outcomes(conn, ended)
         heard: list[Heard] = [one for _, s in ordered for one in s.heard]

@@ -16,6 +16,7 @@ from services.intake.channels.automatic import is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.html_text import html_to_text
 from services.intake.channels.language import direction_of, language_of
+from services.intake.channels.spam_scores import verdict_of
 from services.intake.domain import handles
 from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
@@ -62,6 +63,7 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
     content_hash = hashlib.sha256(
         "\n".join([sender, mime.raw_header(mail, "Date"), subject, " ".join(text.split())]).encode()
     ).hexdigest()
+    spam = verdict_of(mail)
     origin = origin_of(mail, sender, envelope.sender)
     refs = _reply_refs(mail)
     handle = _handle(sender)
@@ -85,8 +87,9 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
         reply_refs=refs,
         tokens=_tokens(mail, raw, envelope, refs, signer),
         message_ref=message_ref,
-        confirm=inbox.confirm and origin == "human" and handle is not None,
+        confirm=inbox.confirm and origin == "human" and handle is not None and spam is None,
         text_hash=_text_hash(written),
+        spam=spam,
         partner_id=inbox.partner_id,
         raw=raw,
         media_type="message/rfc822",

@@ -58,6 +58,14 @@ class RequestName(msgspec.Struct, frozen=True):
     digest: bytes
 
 
+class SpamVerdict(msgspec.Struct, frozen=True):
+    """That a message is spam: who says so, and the score in thousandths where there is one."""
+
+    by: Literal["rule", "provider"]
+    score_millis: int | None = None
+    rule_id: str | None = None
+
+
 class InboundMessage(msgspec.Struct, frozen=True):
     """One message of a person.
 
@@ -66,7 +74,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     Message-IDs it answers, newest first; `tokens` the tickets named by our own signed addresses and Message-IDs. `confirm`:
     a confirmation goes to the handle when it opens a ticket. `consent`: the person says that no more messages shall come to
     the handle on this channel (False), or that they may again (True). `text_hash` is the same for the
-    same words, where machines may write them again and again.
+    same words, where machines may write them again and again. `spam`: a ticket that it
+    opens is quarantined.
     """
 
     provider: str
@@ -98,6 +107,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     names: str | None = None
     consent: bool | None = None
     text_hash: bytes | None = None
+    spam: SpamVerdict | None = None
 
     @property
     def namespace(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage
+from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage, SpamVerdict
 from services.intake.domain.identity import evidence_of
 from services.intake.domain.plan import (
     CallWord,
@@ -21,7 +21,7 @@ from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
 from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
 from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged, MergeSuggested
-from shared.events.ticket import TicketLinked, TicketOpened, TicketPersonal
+from shared.events.ticket import SpamMarked, TicketLinked, TicketOpened, TicketPersonal
 
 # On these a customer waits for a written confirmation; elsewhere the conversation itself, or the page, is one.
 CONFIRMED: frozenset[Channel] = frozenset({"email", "form"})
@@ -132,6 +132,8 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
             personal=TicketPersonal(subject=message.subject if message else "", customer_name=contact.name),
         )
     ]
+    if message is not None and message.spam is not None:
+        drafts.append(Draft(key=step.ticket_id, data=_spam(message.spam), cause=step.cause, traceparent=trace))
     if old is not None:
         follows = TicketLinked(ticket_id=old.ticket_id, relation="follow_up_of")
         followed = TicketLinked(ticket_id=step.ticket_id, relation="followed_up_by")
@@ -142,7 +144,13 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
     return drafts
 
 
+def _spam(verdict: SpamVerdict) -> SpamMarked:
+    return SpamMarked(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
+
+
 def _skipped(contact: InboundMessage) -> ConfirmationSkipped:
+    if contact.spam is not None:
+        return ConfirmationSkipped(reason="spam")
     if contact.origin != "human":
         return ConfirmationSkipped(reason="automatic_mail")
     if contact.handle is None or contact.handle.kind != "email":

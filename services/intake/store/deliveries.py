@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, Automatic, Delivery, Verdict
+from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Automatic, Delivery, Verdict
+from services.intake.domain.inboxes import Inbox
 from services.intake.domain.words import Told
 from services.intake.store import files
 from shared import db
-from shared.events.base import Event, Sealed
+from shared.events.base import Event, Sealed, derived_id
 from shared.events.message import ReplyRequested
 
 _sealed = msgspec.json.Decoder(Sealed)
@@ -28,6 +29,18 @@ INSERT = """
                 $9::text[], $10::text[])
          WITH ORDINALITY AS r(message, ticket, customer, channel, language, at, event, sealed, files, cc, n)
     ORDER BY n ON CONFLICT (message_id) DO NOTHING
+    """
+OPENING = """
+    SELECT t.id AS ticket, t.inbox, t.language, m.id AS message, m.customer_id AS customer
+    FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
+    WHERE t.id = ANY($1::text[]) AND t.channel = 'email' AND m.opened AND m.human AND m.handle_kind = 'email'
+    ORDER BY t.id
+    """
+CONFIRM = """
+    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)
+    SELECT message, ticket, customer, 'confirmation', 'email', language, $1::timestamptz, $2::timestamptz
+    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS c(message, ticket, customer, language)
+    ON CONFLICT (message_id) DO NOTHING
     """
 CLAIM = """
     WITH due AS (
@@ -178,6 +191,27 @@ async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]
     ]
     if used:
         await files.use(conn, used)
+
+
+async def confirm_after_all(conn: AsyncConnection, ticket_ids: Sequence[str], inboxes: Mapping[str, Inbox], now: datetime) -> int:
+    """Confirmations of mails that were taken for spam, where the inbox confirms; one that is there already stays as it is.
+    Returns how many mails those are.
+    """
+    openings = [
+        row
+        for row in await db.fetch(conn, OPENING, list(ticket_ids))
+        if row["inbox"] not in inboxes or inboxes[row["inbox"]].confirm
+    ]
+    if openings:
+        await db.fetch(
+            conn,
+            CONFIRM,
+            now + PROMISE_WAIT,
+            now,
+            [derived_id("confirmation", row["message"]) for row in openings],
+            *([row[name] for row in openings] for name in ("ticket", "customer", "language")),
+        )
+    return len(openings)
 
 
 async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list[Claimed]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake import handlers
 from services.intake.domain import requests
 from services.intake.handlers import HANDLERS, PROMISE_HANDLERS, PromiseState, TicketState
-from services.intake.store import deliveries, tickets
+from services.intake.store import config, deliveries, tickets
 from shared.events.base import Event, Fact
 from shared.events.topics import SLA_CLOCKS, TICKETS
 from shared.folding import Handler, Loaded
@@ -50,6 +50,9 @@ class TicketProjection:
     async def save(self, conn: AsyncConnection, states: Mapping[str, TicketState], now: datetime) -> None:
         """The stories, and the replies to carry out."""
         await tickets.update(conn, {key: state.story for key, state in states.items() if state.story is not None}, now)
+        cleared = [key for key in sorted(states) if states[key].cleared]
+        if cleared and await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now):
+            self._to_send()
         replies = [reply for key in sorted(states) for reply in states[key].replies]
         if replies:
             await deliveries.insert(conn, replies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query
@@ -16,7 +16,7 @@ from services.routing.domain.work import Work
 from services.routing.store import reading, streams
 from services.routing.store.reading import HistoryRow
 from shared import db
-from shared.auth import Caller
+from shared.auth import Caller, requires
 from shared.events.base import PersonalFact
 from shared.events.codec import decode_data
 from shared.events.ticket import TicketPersonal
@@ -28,7 +28,23 @@ from shared.telemetry import log
 router = APIRouter(tags=["reading"])
 LARGEST = 2**63 - 1  # of bigint, which numbers entries and what streams tell
 Number = Annotated[int, Query(ge=0, le=LARGEST, description="entries after this one")]
+Attention = Annotated[Literal["spam", "no_queue"], Query(description="why people have to look")]
 Entries = Annotated[int, Query(ge=1, le=500, description="at most so many entries")]
+
+
+@router.get("/v1/tickets")
+async def list_tickets(
+    room: TheRoom,
+    _caller: Annotated[Caller, Depends(requires("supervisor"))],
+    attention: Attention,
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> dict[str, object]:
+    """Tickets that people have to look at, in order of id: those quarantined as spam, or those that no queue takes."""
+    async with db.transaction(room.parts.engine) as conn:
+        found = await reading.needing_attention(conn, attention, cursor, limit)
+        items = [{**ticket_line(work), **await _subject(conn, room, work)} for work in found]
+    return page(items, limit, "ticket_id")
 
 
 @router.get("/v1/tickets/{ticket_id}")
@@ -55,7 +71,7 @@ async def get_ticket(
         **ticket_line(work),
         **opened,
         "customer_id": work.ticket.intake.customer_id,
-        "attention": "record_parked" if parked else work.attention,
+        "attention": "record_parked" if parked else work.looked_at_for,
         "offered_to": work.offer.agent_id if work.offer else None,
         "promises": promises,
         "timeline": timeline,

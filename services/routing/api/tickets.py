@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -99,6 +100,11 @@ async def _queues(room: TheRoom) -> tuple[QueueConfigured, ...]:
         return await config.queues(conn)
 
 
+def _since(turn: Turn) -> datetime:
+    """From when the ticket's age counts."""
+    return turn.work.ticket.waiting_since or turn.work.ticket.intake.opened_at or turn.now
+
+
 @router.post("/v1/tickets/{ticket_id}/reply", status_code=201)
 async def reply_to_ticket(
     ticket_id: TicketId, body: Reply, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
@@ -183,8 +189,7 @@ async def release_ticket(
     queues = await _queues(room)
 
     def decide(turn: Turn) -> None:
-        since = turn.work.ticket.waiting_since or turn.work.ticket.intake.opened_at or turn.now
-        commands.give_back(turn, actor(caller), queues, since)
+        commands.give_back(turn, actor(caller), queues, _since(turn))
 
     return await ticket_command(room, caller, "release_ticket", ticket_id, idempotency_key, None, decide)
 
@@ -200,6 +205,33 @@ async def prioritise_ticket(
         return {"priority": turn.work.ticket.priority}
 
     return await ticket_command(room, caller, "prioritise_ticket", ticket_id, idempotency_key, body, decide)
+
+
+@router.post("/v1/tickets/{ticket_id}/spam")
+async def mark_ticket_as_spam(
+    ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Quarantine it: it leaves its queue and its agent, and is not timed."""
+
+    def decide(turn: Turn) -> dict[str, object]:
+        commands.mark_spam(turn, actor(caller))
+        return {"spam": turn.work.ticket.spam}
+
+    return await ticket_command(room, caller, "mark_ticket_as_spam", ticket_id, idempotency_key, None, decide)
+
+
+@router.delete("/v1/tickets/{ticket_id}/spam")
+async def unmark_ticket_as_spam(
+    ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """It is no spam after all: it waits in a queue, with the age it has. What nobody has, a supervisor takes out."""
+    queues = await _queues(room)
+
+    def decide(turn: Turn) -> dict[str, object]:
+        commands.unmark_spam(turn, actor(caller), queues, _since(turn))
+        return {"spam": turn.work.ticket.spam}
+
+    return await ticket_command(room, caller, "unmark_ticket_as_spam", ticket_id, idempotency_key, None, decide)
 
 
 @router.post("/v1/tickets/{ticket_id}/close", status_code=202)

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.routing.domain.lifecycle import leave, pick_up, place, put_down, release
+from services.routing.domain.lifecycle import came_back, leave, pick_up, place, put_down, release, take_out
 from services.routing.domain.work import Turn, Work
 from shared.events.base import TEXT_LIMIT_BYTES, Attachment, Channel, Direction, Priority, derived_id
 from shared.events.config import QueueConfigured
 from shared.events.message import NoteAdded, NotePersonal, ReplyPersonal, ReplyRequested
 from shared.events.ticket import (
+    SpamMarked,
+    SpamUnmarked,
     TicketCloseRequested,
     TicketLinkRequested,
     TicketMergeRequested,
@@ -184,6 +186,22 @@ def prioritise(turn: Turn, actor: Actor, priority: Priority) -> None:
     previous = turn.work.ticket.priority
     if priority != previous:
         turn.say(TicketPrioritised(priority=priority, previous=previous, by_agent_id=actor.agent_id))
+
+
+def mark_spam(turn: Turn, actor: Actor) -> None:
+    """Quarantine it: nobody works on it. Nothing when it is spam already. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "judge_spam")
+    if not turn.work.ticket.spam:
+        turn.say(SpamMarked(by="agent", agent_id=actor.agent_id))
+        take_out(turn, "spam")
+
+
+def unmark_spam(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
+    """Not spam after all: it waits with the age it had. Nothing when it is none. Raises CommandRefused, NotYours."""
+    _permit(turn, actor, "judge_spam")
+    if turn.work.ticket.spam:
+        turn.say(SpamUnmarked(by="agent", agent_id=actor.agent_id))
+        came_back(turn, queues, age_from)
 
 
 def ask_to_close(turn: Turn, actor: Actor) -> None:

@@ -41,7 +41,9 @@ def place(
     age_from: datetime,
     preferred: str | None = None,
 ) -> None:
-    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look."""
+    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere."""
+    if turn.work.ticket.spam:
+        return
     queue = choose(queues, turn.work)
     if queue is None:
         if turn.work.attention != NO_QUEUE:

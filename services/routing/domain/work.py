@@ -135,6 +135,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.ticket.routing.agent_id
 
     @property
+    def looked_at_for(self) -> str | None:
+        """Why people have to look at it: it is quarantined, or no queue takes it."""
+        return "spam" if self.ticket.spam and self.ticket.status != "closed" else self.attention
+
+    @property
     def channel(self) -> Channel:
         """The channel on which it was opened."""
         return self.ticket.intake.channel

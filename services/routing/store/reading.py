@@ -133,6 +133,18 @@ async def owned(conn: AsyncConnection, agent_id: str, after: str, at_most: int) 
     return [_works.decode(row.state) for row in rows]
 
 
+async def needing_attention(conn: AsyncConnection, attention: str, after: str, at_most: int) -> list[Work]:
+    """Tickets that people have to look at for this reason, with an id after the one given, in order of id."""
+    rows = await conn.execute(
+        sa.text(
+            "SELECT state FROM routing.ticket WHERE attention = :attention AND ticket_id > :after"
+            " ORDER BY ticket_id LIMIT :at_most"
+        ),
+        {"attention": attention, "after": after, "at_most": at_most},
+    )
+    return [_works.decode(row.state) for row in rows]
+
+
 async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
     """The ticket, None where routing does not know it."""
     row = (await conn.execute(sa.text("SELECT state FROM routing.ticket WHERE ticket_id = :id"), {"id": ticket_id})).one_or_none()

@@ -124,7 +124,7 @@ def _work(work: Work) -> tuple[object, ...]:
         visit.entered_at if visit else None,
         offer.agent_id if offer else None,
         offer.expires_at if offer else None,
-        work.attention,
+        work.looked_at_for,
         _encode(kept),
     )
 

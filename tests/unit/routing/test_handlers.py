@@ -22,7 +22,8 @@ from services.routing.handlers import (
 from shared.events import topics
 from shared.events.base import Event, Fact
 from shared.events.codec import decode
-from shared.events.ticket import TicketOpened
+from shared.events.message import MessageReceived
+from shared.events.ticket import SpamMarked, SpamUnmarked, TicketOpened
 from shared.events.topics import FACT_BY_TYPE
 from shared.ticket import IllegalFact
 from tests.contract.examples import type_of
@@ -68,3 +69,23 @@ def test_a_fact_that_cannot_be_true_changes_no_agent() -> None:
     with pytest.raises(IllegalFact):
         take(opened_twice, Case(waiting(), crew), Context((a_queue(),), crew))
     assert (crew.agents, crew.changed) == ({agent.id: agent}, set())
+
+
+def test_a_ticket_that_spam_opened_waits_in_no_queue_whatever_its_sender_writes_and_waits_when_it_is_none_after_all() -> None:
+    crew, said = Crew({}), []
+    case, context = Case(Work(id="t-1"), crew), Context((a_queue(),), crew)
+    told: list[Fact] = [
+        TicketOpened(number=1, customer_id="c", channel="email", inbox="help"),
+        SpamMarked(by="provider", score_millis=9100),
+        MessageReceived(message_id="m-1", customer_id="c", channel="email", inbox="help", provider="smtp"),
+        MessageReceived(message_id="m-2", customer_id="c", channel="email", inbox="help", provider="smtp"),
+        SpamUnmarked(by="rule"),
+    ]
+    waits = []
+    for n, fact in enumerate(told, start=1):
+        event = by_intake("t-1", n, fact, at(n))
+        case, drafts = TICKET_HANDLERS[type(fact)](context, case, event, event.time)
+        said += [draft.data.TYPE for draft in drafts]
+        waits.append(case.work.visit is not None)
+    assert waits == [True, False, False, False, True]
+    assert said == ["ticket.queued.v1", "ticket.left_queue.v1", "ticket.queued.v1"]

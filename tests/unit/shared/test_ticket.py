@@ -222,6 +222,7 @@ TAKEN: dict[Command, str] = {
     "close": "new open pending on_hold resolved",
     "merge": "new open pending on_hold resolved",
     "split": "new open pending on_hold resolved",
+    "judge_spam": "new open pending on_hold resolved",
 }
 
 
