@@ -38,6 +38,7 @@ class Connection:
     thread: ThreadPoolExecutor = field(init=False)
     _box: BaseMailBox | None = None
     _idles: bool = False
+    _closed: bool = False
 
     def __post_init__(self) -> None:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="imap")
@@ -49,6 +50,7 @@ class Connection:
 
     def close(self) -> None:
         """End it, whatever its thread waits for: the thread ends by that too."""
+        self._closed = True
         self.thread.shutdown(wait=False, cancel_futures=True)
         if self._box is not None:
             with suppress(OSError):
@@ -64,6 +66,9 @@ class Connection:
     def open(self) -> int:
         """Connect, log in and select the folder. Returns its UIDVALIDITY; 0 of a server that says none."""
         self._box = _connect(self.mailbox)
+        if self._closed:  # while it connected, when there was nothing to close yet
+            self._box.client.shutdown()
+            raise ConnectionError("closed")
         self._box.login(self.mailbox.user, self.mailbox.secret(), initial_folder=None)
         capabilities = self._box.client.capability()[1]
         self._idles = b"IDLE" in b" ".join(part for part in capabilities if isinstance(part, bytes)).upper().split()

@@ -83,9 +83,12 @@ class IntakeSettings(Settings):
     @model_validator(mode="after")
     def _secrets_are_secrets(self) -> IntakeSettings:
         secrets_of(self.intake_webhook_secrets.get_secret_value())
-        mailboxes_of(self.intake_imap_mailboxes.get_secret_value())
         for key in (*_parts(self.intake_sendgrid_inbound_keys), *_parts(self.intake_sendgrid_event_keys)):
             check_key(key)
+        try:
+            _ = self.mailboxes
+        except OSError as error:
+            raise ValueError(f"the file of IMAP mailboxes cannot be read: {error.strerror}") from None
         return self
 
     @property

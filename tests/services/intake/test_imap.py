@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from services.intake.replaying import Replayer
 from services.intake.settings import IntakeSettings
 from services.intake.store import mailboxes, parked
 from shared import db
+from shared.events.message import MessageReceived
 from shared.events.ticket import TicketOpened
 from tests.services.intake.imap_server import PASSWORD, ImapServer, imap_server
 from tests.services.intake.world import MASTER, World, process
@@ -45,10 +47,12 @@ def mailbox(server: ImapServer, **more: object) -> Mailbox:
 
 
 @asynccontextmanager
-async def reading(world: World, server: ImapServer, pace: Pace = QUICK, **more: object) -> AsyncIterator[asyncio.Task[None]]:
+async def reading(
+    world: World, server: ImapServer, pace: Pace = QUICK, most_bytes: int = 25_000_000, **more: object
+) -> AsyncIterator[asyncio.Task[None]]:
     """The process reads the mailbox; at the end it is told to stop, and does, with its threads."""
     taker = MailTaker(world.intake.acceptor, world.signer)
-    reader = ImapReader([mailbox(server, **more)], taker, world.intake.inboxes, 25_000_000, pace)
+    reader = ImapReader([mailbox(server, **more)], taker, world.intake.inboxes, most_bytes, pace)
     task = asyncio.create_task(reader.run())
     try:
         yield task
@@ -156,6 +160,25 @@ async def test_a_mail_that_the_server_never_hands_out_is_told_of_and_the_others_
     assert await world.count("parked_contact", "way = 'imap' AND reason LIKE '%UID 2: %'") == 1
 
 
+async def test_a_mail_that_is_too_large_is_kept_by_its_header_and_the_others_are_taken(world: World) -> None:
+    async with imap_server() as server:
+        await server.bring(mail(1), mail(2, "x" * 5000), mail(3))
+        async with reading(world, server, most_bytes=3000):
+            await taken(world, 2)
+    assert (
+        await world.count("parked_contact", "octet_length(body) < 3000 AND reason LIKE '%UID 2: its % bytes are too many'") == 1
+    )
+
+
+async def test_the_null_sender_is_known_by_its_return_path_and_a_person_without_one_is_a_person(world: World) -> None:
+    async with imap_server() as server:
+        bounce = mail(1).replace(b"<c1@customers.example>\r\nFrom", b"<>\r\nFrom")
+        await server.bring(bounce, mail(2).partition(b"\r\n")[2])
+        async with reading(world, server):
+            await taken(world, 2)
+    assert [event.data.origin for event in await world.events(MessageReceived)] == ["auto_reply", "human"]
+
+
 async def test_a_server_that_numbers_its_mails_anew_doubles_nothing(world: World) -> None:
     async with imap_server() as server, reading(world, server):
         await server.bring(mail(1), mail(2), mail(3).replace(b"Message-ID", b"X-Other-ID"))
@@ -261,6 +284,15 @@ def test_mailboxes_that_cannot_be_are_refused_without_their_values(text: str) ->
     with pytest.raises(ValidationError) as refused:
         IntakeSettings.model_validate({"database": "postgresql:///x", "master_key": MASTER, "intake_imap_mailboxes": text})
     assert "hush" not in str(refused.value)
+
+
+def test_the_file_of_mailboxes_is_read_or_refused_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "mailboxes.json"
+    values = {"database": "postgresql:///x", "master_key": MASTER, "intake_imap_mailboxes_file": file}
+    with pytest.raises(ValidationError, match="cannot be read"):
+        IntakeSettings.model_validate(values)
+    file.write_text('[{"host": "h", "user": "u", "inbox": "i"}]')
+    assert [box.name for box in IntakeSettings.model_validate(values).mailboxes] == ["i/INBOX"]
 
 
 def test_a_folder_is_named_once() -> None:
