@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) deploy/local/install.py
 
-.PHONY: help setup run stop status test check proof bench demo simulate clean lock
+.PHONY: help setup run stop status test fixtures check proof bench demo simulate clean lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -33,6 +33,9 @@ test: $(VENV)/.dev ## all tests, two files at a time, each side on a Kafka and a
 
 proof: $(VENV)/.dev ## the tests with their full counts, two files at a time, each side on servers of its own (up to an hour)
 	PATCHBAY_PROOF=1 $(PY) -m pytest -n 2 --dist loadfile
+
+fixtures: $(VENV)/.dev ## run what other systems recorded (../shared/fixtures) through the real code; say what comes out as expected
+	@$(PY) -m tests.recorded
 
 check: $(VENV)/.dev ## lint, format, types, import rules, house rules
 	$(PY) -m ruff check .

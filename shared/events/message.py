@@ -21,6 +21,7 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     From `handle_kind` on: what intake knows its own messages by, to read them back after a backup was restored. `message_ref`
     and `reply_refs` are Message-IDs: its own, and those it answers. `content_hash` tells a repeat from another message under
     the same name. `request` is the Idempotency-Key with its caller, `request_digest` what it was used for, in hex.
+    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB.
     """
 
     text: str = ""
@@ -35,6 +36,7 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     content_hash: str = ""
     request: str = ""
     request_digest: str = ""
+    quoted: str = ""
 
 
 class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from services.intake.channels import content, mime, reports
 from services.intake.channels.automatic import is_own_loop, is_report, origin_of
-from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
-from services.intake.channels.html_text import html_to_text
+from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
 from services.intake.channels.language import direction_of, language_of
 from services.intake.channels.spam_scores import verdict_of
+from services.intake.channels.visible import reading
 from services.intake.domain import handles
 from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
@@ -25,6 +25,7 @@ from shared.events.base import cut_text
 
 PROVIDER = "smtp"
 DATE_LIMIT = 200
+QUOTED_LIMIT_BYTES = 8 * 1024
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
 _REF = re.compile(r"<[^<>\s\x00-\x1f\x7f]{3,990}>")  # no control characters: PostgreSQL takes no NUL
 _REPLY_PREFIX = re.compile(
@@ -51,18 +52,17 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
         return None
     name, sender = _sender(mail, envelope)
     body = content.body(mail)
-    whole = clean_text(body.plain.strip() or html_to_text(body.html))
+    whole, reply = reading.read(body.plain, body.html)
     word = reports.word_of(mail, whole, raw=raw, sender=sender, envelope_from=envelope.sender, signer=signer)
     if word is not None:
         return word
-    text, cut = cut_text(whole)
+    text, cut = cut_text(reply.visible)
     subject = clean_line(mime.header(mail, "Subject"), SUBJECT_LIMIT)
-    written = _unquoted(text)
-    language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{written}")
+    language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{text}")
     message_ref = _message_ref(mail)
-    content_hash = hashlib.sha256(
-        "\n".join([sender, mime.raw_header(mail, "Date"), subject, " ".join(text.split())]).encode()
-    ).hexdigest()
+    # Of the whole text, so that a repeat is one also when another version tells the reply from it in another way.
+    hashed = [sender, mime.raw_header(mail, "Date"), subject, " ".join(cut_text(whole)[0].split())]
+    content_hash = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
     spam = verdict_of(mail)
     origin = origin_of(mail, sender, envelope.sender)
     refs = _reply_refs(mail)
@@ -79,8 +79,9 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
         subject=subject,
         text=text,
         text_cut=cut,
+        quoted=cut_text(reply.folded, QUOTED_LIMIT_BYTES)[0],
         language=language,
-        direction=direction_of(written or subject, language),
+        direction=direction_of(text or subject, language),
         origin=origin,
         provider_time=_date(mail),
         files=body.files,
@@ -88,7 +89,7 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
         tokens=_tokens(mail, raw, envelope, refs, signer),
         message_ref=message_ref,
         confirm=inbox.confirm and origin == "human" and handle is not None and spam is None,
-        text_hash=_text_hash(written),
+        text_hash=_text_hash(text),
         spam=spam,
         partner_id=inbox.partner_id,
         raw=raw,
@@ -141,10 +142,6 @@ def _tokens(mail: mime.Part, raw: bytes, envelope: Envelope, refs: Sequence[str]
         refs = [*refs, *(ref.decode("ascii", "replace") for ref in _OWN_REF_IN_REPORT.findall(raw)[:REFS_CAP])]
     found += [own.ticket_id for ref in refs if (own := signer.own_message(ref)) is not None]
     return tuple(dict.fromkeys(ticket_id for ticket_id in found if ticket_id is not None))
-
-
-def _unquoted(text: str) -> str:
-    return "\n".join(line for line in text.split("\n") if not line.startswith(">"))
 
 
 def _text_hash(written: str) -> bytes | None:

@@ -30,7 +30,7 @@ _ANY_TAG = re.compile(r"<[^<>]*>")
 _ENDLESS_NUMBER = re.compile(r"&#[0-9]{10,};?")  # no character has such a number, and int() refuses the longest
 
 
-class _Walker:
+class Walker:
     """Collects text and breaks."""
 
     def __init__(self) -> None:
@@ -74,7 +74,14 @@ class _Walker:
 
 def html_to_text(html: str) -> str:
     """Plain text of `html`; of broken HTML as much as can be read. Never raises; takes time in proportion to its length."""
-    walker, position = _Walker(), 0
+    walker = Walker()
+    walk(walker, html)
+    return folded("".join(walker.parts))
+
+
+def walk(walker: Walker, html: str) -> None:
+    """Lead the walker through all tags and texts."""
+    position = 0
     for _ in range(TAGS_CAP):
         found = _MARKUP.search(html, position)
         if found is None:
@@ -86,11 +93,15 @@ def html_to_text(html: str) -> str:
             walker.text(_ANY_TAG.sub(" ", html[found.start() :]))
             break
         position = after
-    lines = "\n".join(line.strip(" ") for line in "".join(walker.parts).split("\n"))
+
+
+def folded(text: str) -> str:
+    """Lines without outer space, at most one blank between them."""
+    lines = "\n".join(line.strip(" ") for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", lines).strip()
 
 
-def _walk(walker: _Walker, html: str, found: re.Match[str]) -> int | None:
+def _walk(walker: Walker, html: str, found: re.Match[str]) -> int | None:
     """Take the tag or comment that begins at `found`. Returns where it ends, None when it does not."""
     name = found["name"]
     if name is None:

@@ -74,8 +74,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     Message-IDs it answers, newest first; `tokens` the tickets named by our own signed addresses and Message-IDs. `confirm`:
     a confirmation goes to the handle when it opens a ticket. `consent`: the person says that no more messages shall come to
     the handle on this channel (False), or that they may again (True). `text_hash` is the same for the
-    same words, where machines may write them again and again. `spam`: a ticket that it
-    opens is quarantined.
+    same words, where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what
+    stood around the text without being part of it: quotations, signatures, footers.
     """
 
     provider: str
@@ -108,6 +108,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     consent: bool | None = None
     text_hash: bytes | None = None
     spam: SpamVerdict | None = None
+    quoted: str = ""
 
     @property
     def namespace(self) -> str:

@@ -192,6 +192,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             content_hash=contact.content_hash,
             request=contact.request.name if contact.request else "",
             request_digest=contact.request.digest.hex() if contact.request else "",
+            quoted=contact.quoted,
         ),
     )
 
