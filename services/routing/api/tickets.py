@@ -8,11 +8,9 @@ from fastapi import APIRouter, Path, Response
 from pydantic import Field, StringConstraints
 
 from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
+from services.routing.commanding import Queues
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
-from services.routing.store import config
-from shared import db
-from shared.events.config import QueueConfigured
 from shared.idempotency import IdempotencyKey
 
 router = APIRouter(tags=["tickets"])
@@ -60,18 +58,13 @@ class Prioritise(Body):
     priority: Literal[1, 2, 3, 4]
 
 
-async def _queues(room: TheRoom) -> tuple[QueueConfigured, ...]:
-    async with db.transaction(room.parts.engine) as conn:
-        return await config.queues(conn)
-
-
 @router.post("/v1/tickets/{ticket_id}/reply", status_code=201)
 async def reply_to_ticket(
     ticket_id: TicketId, body: Reply, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Answer the customer, on the channel on which they wrote."""
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         message_id = commands.reply(turn, actor(caller), body.text, body.subject, body.language)
         return {"message_id": message_id}
 
@@ -84,7 +77,7 @@ async def note_on_ticket(
 ) -> Response:
     """Write for other agents; the customer never sees it."""
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         return {"note_id": commands.note(turn, actor(caller), body.text, tuple(body.mentions))}
 
     return await ticket_command(room, caller, "note_on_ticket", ticket_id, idempotency_key, body, decide, 201)
@@ -96,7 +89,7 @@ async def resolve_ticket(
 ) -> Response:
     """The problem is solved."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.resolve(turn, actor(caller), body.code)
 
     return await ticket_command(room, caller, "resolve_ticket", ticket_id, idempotency_key, body, decide)
@@ -108,7 +101,7 @@ async def pend_ticket(
 ) -> Response:
     """Wait for the customer."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.pend(turn, actor(caller))
 
     return await ticket_command(room, caller, "pend_ticket", ticket_id, idempotency_key, None, decide)
@@ -120,7 +113,7 @@ async def hold_ticket(
 ) -> Response:
     """Wait for a third party."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.put_on_hold(turn, actor(caller), body.third_party)
 
     return await ticket_command(room, caller, "hold_ticket", ticket_id, idempotency_key, body, decide)
@@ -131,9 +124,8 @@ async def reopen_ticket(
     ticket_id: TicketId, body: Reopen, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Back to work."""
-    queues = await _queues(room)
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, queues: Queues) -> None:
         commands.reopen(turn, actor(caller), queues, body.reason)
 
     return await ticket_command(room, caller, "reopen_ticket", ticket_id, idempotency_key, body, decide)
@@ -144,9 +136,8 @@ async def release_ticket(
     ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Give it back to the queue, with the age it has."""
-    queues = await _queues(room)
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, queues: Queues) -> None:
         since = turn.work.ticket.waiting_since or turn.work.ticket.intake.opened_at or turn.now
         commands.give_back(turn, actor(caller), queues, since)
 
@@ -159,7 +150,7 @@ async def prioritise_ticket(
 ) -> Response:
     """Change the priority."""
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         commands.prioritise(turn, actor(caller), body.priority)
         return {"priority": turn.work.ticket.priority}
 
@@ -172,7 +163,7 @@ async def close_ticket(
 ) -> Response:
     """Ask intake to close it; it is closed when intake says so."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_close(turn, actor(caller))
 
     return await ticket_command(room, caller, "close_ticket", ticket_id, idempotency_key, None, decide, 202)
