@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -20,6 +20,10 @@ from shared.http import FieldError, Problem
 
 KEEP_HOURS = 24
 MAX_KEY = 255
+LOCK = """
+    SELECT pg_advisory_xact_lock(number) FROM (
+        SELECT DISTINCT hashtextextended(name, 0) AS number FROM unnest($1::text[]) name ORDER BY number) ordered
+"""
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", description="Same key and body: same answer")]
 
 
@@ -50,6 +54,77 @@ def check_key(key: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that came with a key: who asked, and the digest of what was asked (`request_hash`)."""
+
+    caller: str
+    key: str
+    digest: bytes
+
+
+@dataclass(slots=True)
+class Memory:
+    """What was answered to the keys of one transaction's commands, and what will have been once it is committed."""
+
+    schema: str
+    _answered: dict[tuple[str, str], tuple[bytes, Answer]] = field(default_factory=dict)
+    _new: list[tuple[Asked, Answer]] = field(default_factory=list)
+
+    @classmethod
+    async def of(cls, conn: AsyncConnection, schema: str, asked: Collection[Asked]) -> Memory:
+        """Lock the keys until the transaction ends, in one order, and look them up."""
+        if not asked:
+            return cls(schema)
+        await db.fetch(conn, LOCK, [f"{schema}\n{one.caller}\n{one.key}" for one in asked])
+        rows = await db.fetch(
+            conn,
+            "SELECT scope, key, request_hash, status, CAST(headers AS text), body"
+            f" FROM {schema}.idempotency_key JOIN unnest($1::text[], $2::text[]) AS asked(scope, key) USING (scope, key)",
+            [one.caller for one in asked],
+            [one.key for one in asked],
+        )
+        answered = {
+            (scope, key): (digest, Answer(status, body, json.loads(headers)))
+            for scope, key, digest, status, headers, body in rows
+        }
+        return cls(schema, answered)
+
+    def answer(self, asked: Asked | None) -> Answer | None:
+        """What was answered before, None for what is new. Raises Problem 422 when something else was asked with the key."""
+        found = self._answered.get((asked.caller, asked.key)) if asked is not None else None
+        if asked is None or found is None:
+            return None
+        digest, answer = found
+        if digest != asked.digest:
+            detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
+            raise Problem(422, "idempotency-key-reused", detail)
+        return replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
+
+    def note(self, asked: Asked | None, answer: Answer) -> None:
+        """This is the answer; from here on to whoever asks with the key."""
+        if asked is not None:
+            self._answered[asked.caller, asked.key] = (asked.digest, answer)
+            self._new.append((asked, answer))
+
+    async def save(self, conn: AsyncConnection) -> None:
+        """Write what was noted, one statement."""
+        if self._new:
+            await db.fetch(
+                conn,
+                f"INSERT INTO {self.schema}.idempotency_key (scope, key, request_hash, status, headers, body)"
+                " SELECT scope, key, hash, status, CAST(headers AS jsonb), body FROM"
+                " unnest($1::text[], $2::text[], $3::bytea[], $4::integer[], $5::text[], $6::bytea[])"
+                " AS new(scope, key, hash, status, headers, body)",
+                [asked.caller for asked, _ in self._new],
+                [asked.key for asked, _ in self._new],
+                [asked.digest for asked, _ in self._new],
+                [answer.status for _, answer in self._new],
+                [json.dumps(answer.headers) for _, answer in self._new],
+                [answer.body for _, answer in self._new],
+            )
+
+
 async def once(
     engine: AsyncEngine,
     schema: str,
@@ -59,53 +134,22 @@ async def once(
     work: Callable[[AsyncConnection], Awaitable[Answer]],
 ) -> Answer:
     """Do `work` in a transaction of its own; with a key, do it once and remember the answer. Raises Problem 422 on misuse."""
+    asked = Asked(caller, key, digest) if key is not None else None
 
     async def attempt() -> Answer:
         async with db.transaction(engine) as conn:
-            if key is None:
-                return await work(conn)
-            remembered = await _remembered(conn, schema, caller, key, digest)
+            memory = await Memory.of(conn, schema, [asked] if asked is not None else [])
+            remembered = memory.answer(asked)
             if remembered is not None:
                 return remembered
             answer = await work(conn)
-            await _remember(conn, schema, caller, key, digest, answer)
+            memory.note(asked, answer)
+            await memory.save(conn)
             return answer
 
     if key is not None:
         check_key(key)
     return await db.retrying(attempt)
-
-
-async def _remembered(conn: AsyncConnection, schema: str, caller: str, key: str, digest: bytes) -> Answer | None:
-    lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-    await conn.execute(lock, {"name": f"{schema}\n{caller}\n{key}"})
-    statement = sa.text(
-        f"SELECT request_hash, status, headers, body FROM {schema}.idempotency_key WHERE scope = :caller AND key = :key"
-    )
-    row = (await conn.execute(statement, {"caller": caller, "key": key})).one_or_none()
-    if row is None:
-        return None
-    if row.request_hash != digest:
-        detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
-        raise Problem(422, "idempotency-key-reused", detail)
-    return Answer(row.status, row.body, {**row.headers, "Idempotency-Replayed": "true"})
-
-
-async def _remember(conn: AsyncConnection, schema: str, caller: str, key: str, digest: bytes, answer: Answer) -> None:
-    await conn.execute(
-        sa.text(
-            f"INSERT INTO {schema}.idempotency_key (scope, key, request_hash, status, headers, body)"
-            " VALUES (:caller, :key, :hash, :status, CAST(:headers AS jsonb), :body)"
-        ),
-        {
-            "caller": caller,
-            "key": key,
-            "hash": digest,
-            "status": answer.status,
-            "headers": json.dumps(answer.headers),
-            "body": answer.body,
-        },
-    )
 
 
 async def forget_old(conn: AsyncConnection, schema: str) -> None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from services.routing.api import agents, asking, configuring, reading, tickets
 from services.routing.api.room import Room
+from services.routing.commanding import Commander
 from services.routing.hub import Hub
 from services.routing.matching import Matcher
 from services.routing.projections import all_projections
@@ -25,7 +26,7 @@ def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready
     """The application with routing's routes."""
     app = create_app("routing", "Patchbay routing", ready, alive)
     app.state.authenticator = parts.authenticator
-    app.state.room = Room(parts, settings, hub)
+    app.state.room = Room(parts, settings, hub, Commander(parts, settings))
     for module in (configuring, agents, reading, tickets, asking):
         app.include_router(module.router)
     return app

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,36 +11,9 @@ from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
 from services.routing.domain.timeline import entries_of
 from services.routing.domain.work import Turn
-from services.routing.store import desk, saving
-from shared.clock import clock
+from services.routing.store import saving
 from shared.events.base import Draft, Fact
 from shared.outbox import Outbox
-
-Result = TypeVar("Result")
-
-
-class NoSuchTicket(LookupError):
-    """Routing does not know this ticket (yet)."""
-
-
-async def on_ticket(
-    conn: AsyncConnection,
-    outbox: Outbox,
-    ticket_id: str,
-    cause: str,
-    decide: Callable[[Turn], Result],
-) -> Result:
-    """Load one ticket and its agents under lock, decide, save and say. Raises NoSuchTicket and what `decide` raises."""
-    works = await desk.works(conn, [ticket_id])
-    work = works.get(ticket_id)
-    if work is None:
-        raise NoSuchTicket(ticket_id)
-    agents = await desk.agents(conn, desk.concerned([work]))
-    now = await clock(conn)
-    turn = Turn(work, cause, now, agents)
-    result = decide(turn)
-    await write(conn, outbox, [turn], now)
-    return result
 
 
 async def write(

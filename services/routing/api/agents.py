@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing import acting
 from services.routing.api.room import (
     ID_PATTERN,
     AgentOrSupervisor,
@@ -18,10 +17,12 @@ from services.routing.api.room import (
     Label,
     Limit,
     TheRoom,
+    carry_out,
     check_self,
     command,
     page,
 )
+from services.routing.commanding import Queues, Target
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Turn, Work
@@ -125,17 +126,12 @@ async def accept_offer(
     """Take the ticket. A repeat of an acceptance that succeeded gives the same answer; one that is too late is 409."""
     agent_id = _answering(caller)
 
-    async def work(conn: AsyncConnection, cause: str) -> Json:
-        row = await _offer_of(conn, offer_id, agent_id)
-        queues = {queue.id: queue for queue in await config.queues(conn)}
+    def decide(turn: Turn, queues: Queues) -> Json:
+        of = turn.work.offer.queue_id if turn.work.offer else None
+        offers.accept(turn, offer_id, agent_id, next((queue for queue in queues if queue.id == of), None))
+        return {**_answered(turn, offer_id), "agent_id": agent_id}
 
-        def decide(turn: Turn) -> Json:
-            offers.accept(turn, offer_id, agent_id, queues.get(row.queue_id))
-            return {"ticket_id": turn.work.id, "number": row.number, "agent_id": agent_id, "offer_id": offer_id}
-
-        return await acting.on_ticket(conn, room.parts.outbox, row.ticket_id, cause, decide)
-
-    return await command(room, caller, "accept_offer", offer_id, idempotency_key, None, work)
+    return await carry_out(room, caller, "accept_offer", Target(offer_id=offer_id), idempotency_key, None, decide)
 
 
 @router.post("/v1/offers/{offer_id}/decline")
@@ -146,16 +142,11 @@ async def decline_offer(
     agent_id = _answering(caller)
     again_after = timedelta(seconds=room.settings.routing_again_seconds)
 
-    async def work(conn: AsyncConnection, cause: str) -> Json:
-        row = await _offer_of(conn, offer_id, agent_id)
+    def decide(turn: Turn, _queues: Queues) -> Json:
+        offers.decline(turn, offer_id, agent_id, body.reason, again_after)
+        return _answered(turn, offer_id)
 
-        def decide(turn: Turn) -> Json:
-            offers.decline(turn, offer_id, agent_id, body.reason, again_after)
-            return {"ticket_id": turn.work.id, "number": row.number, "offer_id": offer_id}
-
-        return await acting.on_ticket(conn, room.parts.outbox, row.ticket_id, cause, decide)
-
-    return await command(room, caller, "decline_offer", offer_id, idempotency_key, body, work)
+    return await carry_out(room, caller, "decline_offer", Target(offer_id=offer_id), idempotency_key, body, decide)
 
 
 def agent_view(agent: Agent, present_until: datetime | None) -> dict[str, object]:
@@ -206,11 +197,8 @@ def _answering(caller: Caller) -> str:
     return caller.agent_id
 
 
-async def _offer_of(conn: AsyncConnection, offer_id: str, agent_id: str) -> reading.OfferRow:
-    row = await reading.offer(conn, offer_id)
-    if row is None or row.agent_id != agent_id:
-        raise Problem(404, "offer-not-found", "There is no such offer to you.")
-    return row
+def _answered(turn: Turn, offer_id: str) -> Json:
+    return {"ticket_id": turn.work.id, "number": turn.work.ticket.intake.number, "offer_id": offer_id}
 
 
 def _no_agent(agent_id: str) -> Problem:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.room import AgentOrSupervisor, Body, Json, TheRoom, actor, command, ticket_command
 from services.routing.api.tickets import TicketId
+from services.routing.commanding import Queues
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
 from shared.clock import clock
@@ -88,7 +89,7 @@ async def merge_ticket(
 ) -> Response:
     """Ask intake to merge it into another ticket of the same customer."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_merge(turn, actor(caller), body.into_ticket_id)
 
     return await ticket_command(room, caller, "merge_ticket", ticket_id, idempotency_key, body, decide, 202)
@@ -100,7 +101,7 @@ async def unmerge_ticket(
 ) -> Response:
     """Ask intake to undo the merge of this ticket: it has again what was on it; what came since stays where it came."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_unmerge(turn, actor(caller))
 
     return await ticket_command(room, caller, "unmerge_ticket", ticket_id, idempotency_key, None, decide, 202)
@@ -112,7 +113,7 @@ async def split_ticket(
 ) -> Response:
     """Ask intake to put some of the customer's messages on a ticket of their own."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_split(turn, actor(caller), tuple(dict.fromkeys(body.message_ids)))
 
     return await ticket_command(room, caller, "split_ticket", ticket_id, idempotency_key, body, decide, 202)
@@ -124,7 +125,7 @@ async def link_ticket(
 ) -> Response:
     """Ask intake to link it with another ticket, or to take that link away."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_link(turn, actor(caller), body.ticket_id, undo=body.undo)
 
     return await ticket_command(room, caller, "link_ticket", ticket_id, idempotency_key, body, decide, 202)

@@ -13,7 +13,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing import acting
+from services.routing.commanding import Command, Commander, Decide, NoSuchOffer, NoSuchTicket, Queues, Target
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
 from services.routing.domain.work import Turn
@@ -22,8 +22,9 @@ from services.routing.settings import RoutingSettings
 from services.routing.store import streams
 from shared.auth import Caller, requires
 from shared.http import FieldError, Problem
-from shared.idempotency import Answer, once, request_hash
+from shared.idempotency import Answer, Asked, once, request_hash
 from shared.service import Resources
+from shared.telemetry import current_traceparent
 from shared.ticket import CommandRefused
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$"
@@ -45,6 +46,7 @@ class Room:
     parts: Resources
     settings: RoutingSettings
     hub: Hub
+    commander: Commander
 
     async def seen(self, conn: AsyncConnection, caller: Caller) -> None:
         """Any call of an agent is a sign of presence."""
@@ -94,7 +96,6 @@ async def command(
 ) -> Response:
     """Carry out a command once, in one transaction with its answer. `work(conn, cause)` is a coroutine giving the body."""
     cause = cause_of(caller, operation, subject, key)
-    sent = body.model_dump_json().encode() if body is not None else b""
 
     async def attempt(conn: AsyncConnection) -> Answer:
         await room.seen(conn, caller)
@@ -102,7 +103,7 @@ async def command(
         return Answer(status, json.dumps(result, ensure_ascii=False).encode())
 
     with refusals():
-        digest = request_hash(f"{operation} {subject}", sent)
+        digest = request_hash(f"{operation} {subject}", _sent(body))
         answer = await once(room.parts.engine, "routing", caller.key_id, key, digest, attempt)
     return answer.response()
 
@@ -114,21 +115,49 @@ async def ticket_command(
     ticket_id: str,
     key: str | None,
     body: BaseModel | None,
-    decide: Callable[[Turn], Json | None],
+    decide: Callable[[Turn, Queues], Json | None],
     status: int = 200,
 ) -> Response:
     """A command on one ticket: answers with its status and owner, and what `decide` adds."""
 
-    def decided(turn: Turn) -> Json:
-        more = decide(turn) or {}
+    def decided(turn: Turn, queues: Queues) -> Json:
+        more = decide(turn, queues) or {}
         work = turn.work
         waits_in = work.visit.queue_id if work.visit else None
         return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in, **more}
 
-    async def work(conn: AsyncConnection, cause: str) -> Json:
-        return await acting.on_ticket(conn, room.parts.outbox, ticket_id, cause, decided)
+    return await carry_out(room, caller, operation, Target(ticket_id=ticket_id), key, body, decided, status)
 
-    return await command(room, caller, operation, ticket_id, key, body, work, status)
+
+async def carry_out(
+    room: Room,
+    caller: Caller,
+    operation: str,
+    target: Target,
+    key: str | None,
+    body: BaseModel | None,
+    decide: Decide,
+    status: int = 200,
+) -> Response:
+    """Carry out a command on a ticket once, together with those that arrive at the same time."""
+    subject = target.offer_id or target.ticket_id
+    asked = Asked(caller.key_id, key, request_hash(f"{operation} {subject}", _sent(body))) if key is not None else None
+    command = Command(
+        agent_id=caller.agent_id,
+        target=target,
+        cause=cause_of(caller, operation, subject, key),
+        decide=decide,
+        status=status,
+        asked=asked,
+        traceparent=current_traceparent(),
+    )
+    with refusals():
+        answer = await room.commander.carry_out(command)
+    return answer.response()
+
+
+def _sent(body: BaseModel | None) -> bytes:
+    return body.model_dump_json().encode() if body is not None else b""
 
 
 @contextmanager
@@ -136,7 +165,9 @@ def refusals() -> Iterator[None]:
     """What the domain refuses, as problems."""
     try:
         yield
-    except acting.NoSuchTicket:
+    except NoSuchOffer:
+        raise Problem(404, "offer-not-found", "There is no such offer to you.") from None
+    except NoSuchTicket:
         raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.") from None
     except CommandRefused as refused:
         detail = f"{str(refused).capitalize()}. Read the ticket again; it may have changed."

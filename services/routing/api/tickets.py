@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Response
 from pydantic import Field, StringConstraints
 
 from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
+from services.routing.commanding import Queues
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
 from services.routing.store import config
 from shared import db
 from shared.events.base import Attachment
-from shared.events.config import QueueConfigured
 from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey
 
@@ -95,11 +95,6 @@ class Prioritise(Body):
     priority: Literal[1, 2, 3, 4]
 
 
-async def _queues(room: TheRoom) -> tuple[QueueConfigured, ...]:
-    async with db.transaction(room.parts.engine) as conn:
-        return await config.queues(conn)
-
-
 def _since(turn: Turn) -> datetime:
     """From when the ticket's age counts."""
     return turn.work.ticket.waiting_since or turn.work.ticket.intake.opened_at or turn.now
@@ -114,7 +109,7 @@ async def reply_to_ticket(
     async with db.transaction(room.parts.engine) as conn:
         signatures = await config.signatures(conn, caller.agent_id or "")
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         return {"message_id": commands.reply(turn, actor(caller), answer, signatures)}
 
     return await ticket_command(room, caller, "reply_to_ticket", ticket_id, idempotency_key, body, decide, 201)
@@ -126,7 +121,7 @@ async def note_on_ticket(
 ) -> Response:
     """Write for other agents; the customer never sees it."""
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         return {"note_id": commands.note(turn, actor(caller), body.text, tuple(body.mentions))}
 
     return await ticket_command(room, caller, "note_on_ticket", ticket_id, idempotency_key, body, decide, 201)
@@ -138,7 +133,7 @@ async def resolve_ticket(
 ) -> Response:
     """The problem is solved."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.resolve(turn, actor(caller), body.code)
 
     return await ticket_command(room, caller, "resolve_ticket", ticket_id, idempotency_key, body, decide)
@@ -150,7 +145,7 @@ async def pend_ticket(
 ) -> Response:
     """Wait for the customer."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.pend(turn, actor(caller))
 
     return await ticket_command(room, caller, "pend_ticket", ticket_id, idempotency_key, None, decide)
@@ -162,7 +157,7 @@ async def hold_ticket(
 ) -> Response:
     """Wait for a third party."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.put_on_hold(turn, actor(caller), body.third_party)
 
     return await ticket_command(room, caller, "hold_ticket", ticket_id, idempotency_key, body, decide)
@@ -173,9 +168,8 @@ async def reopen_ticket(
     ticket_id: TicketId, body: Reopen, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Back to work."""
-    queues = await _queues(room)
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, queues: Queues) -> None:
         commands.reopen(turn, actor(caller), queues, body.reason)
 
     return await ticket_command(room, caller, "reopen_ticket", ticket_id, idempotency_key, body, decide)
@@ -186,9 +180,8 @@ async def release_ticket(
     ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Give it back to the queue, with the age it has."""
-    queues = await _queues(room)
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, queues: Queues) -> None:
         commands.give_back(turn, actor(caller), queues, _since(turn))
 
     return await ticket_command(room, caller, "release_ticket", ticket_id, idempotency_key, None, decide)
@@ -200,7 +193,7 @@ async def prioritise_ticket(
 ) -> Response:
     """Change the priority."""
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         commands.prioritise(turn, actor(caller), body.priority)
         return {"priority": turn.work.ticket.priority}
 
@@ -213,7 +206,7 @@ async def mark_ticket_as_spam(
 ) -> Response:
     """Quarantine it: it leaves its queue and its agent, and is not timed."""
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         commands.mark_spam(turn, actor(caller))
         return {"spam": turn.work.ticket.spam}
 
@@ -225,9 +218,8 @@ async def unmark_ticket_as_spam(
     ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """It is no spam after all: it waits in a queue, with the age it has. What nobody has, a supervisor takes out."""
-    queues = await _queues(room)
 
-    def decide(turn: Turn) -> dict[str, object]:
+    def decide(turn: Turn, queues: Queues) -> dict[str, object]:
         commands.unmark_spam(turn, actor(caller), queues, _since(turn))
         return {"spam": turn.work.ticket.spam}
 
@@ -240,7 +232,7 @@ async def close_ticket(
 ) -> Response:
     """Ask intake to close it; it is closed when intake says so."""
 
-    def decide(turn: Turn) -> None:
+    def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_close(turn, actor(caller))
 
     return await ticket_command(room, caller, "close_ticket", ticket_id, idempotency_key, None, decide, 202)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Work
 from services.routing.store.desk import AGENT_COLUMNS, agent_of
+from shared import db
 
 _works = msgspec.json.Decoder(Work)
 
@@ -100,24 +101,29 @@ async def agents_page(conn: AsyncConnection, after: str, at_most: int) -> list[t
     return [(agent_of(*row[1:]), row[0]) for row in rows]
 
 
-async def offer(conn: AsyncConnection, offer_id: str) -> OfferRow | None:
-    """The offer, live or not."""
-    found = await _offers(conn, "o.offer_id = :id", {"id": offer_id})
-    return found[0] if found else None
+async def tickets_offered(conn: AsyncConnection, offers: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The ticket of each offer to an agent, live or not, by (offer, agent)."""
+    if not offers:
+        return {}
+    rows = await db.fetch(
+        conn,
+        "SELECT offer_id, agent_id, ticket_id FROM routing.offer"
+        " JOIN unnest($1::text[], $2::text[]) AS asked(offer_id, agent_id) USING (offer_id, agent_id)",
+        [offer_id for offer_id, _ in offers],
+        [agent_id for _, agent_id in offers],
+    )
+    return {(offer_id, agent_id): ticket_id for offer_id, agent_id, ticket_id in rows}
 
 
 async def live_offers(conn: AsyncConnection, agent_id: str) -> list[OfferRow]:
     """What the agent is offered now, oldest first."""
-    return await _offers(conn, "o.agent_id = :id AND o.state = 'live'", {"id": agent_id})
-
-
-async def _offers(conn: AsyncConnection, where: str, values: dict[str, str]) -> list[OfferRow]:
     rows = await conn.execute(
         sa.text(
             "SELECT o.offer_id, o.ticket_id, o.agent_id, o.queue_id, o.state, o.offered_at, o.expires_at, t.number"
-            f" FROM routing.offer o JOIN routing.ticket t USING (ticket_id) WHERE {where} ORDER BY o.offered_at, o.offer_id"
+            " FROM routing.offer o JOIN routing.ticket t USING (ticket_id)"
+            " WHERE o.agent_id = :id AND o.state = 'live' ORDER BY o.offered_at, o.offer_id"
         ),
-        values,
+        {"id": agent_id},
     )
     return [OfferRow(*row) for row in rows]
 

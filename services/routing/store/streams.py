@@ -17,6 +17,11 @@ AFTER = """
     CROSS JOIN LATERAL (SELECT agent_id, n, kind, payload, at FROM routing.stream s
         WHERE s.agent_id = c.agent_id AND s.n > c.n ORDER BY s.n LIMIT $3) s ORDER BY s.agent_id, s.n
 """
+RENEW = """
+    UPDATE routing.presence SET until = clock_timestamp() + make_interval(secs => $2::float8)
+    WHERE agent_id IN (SELECT agent_id FROM routing.presence WHERE agent_id = ANY($1::text[])
+        AND until < clock_timestamp() + make_interval(secs => $2::float8 / 2) ORDER BY agent_id FOR UPDATE SKIP LOCKED)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +76,8 @@ async def come(conn: AsyncConnection, agent_id: str, seconds: float) -> None:
 
 async def renew(conn: AsyncConnection, agent_ids: Collection[str], seconds: float) -> None:
     """Extend the leases that there are; an agent who went away does not come back by this."""
-    await conn.execute(
-        sa.text(
-            "UPDATE routing.presence SET until = clock_timestamp() + make_interval(secs => :seconds)"
-            " WHERE agent_id IN (SELECT agent_id FROM routing.presence WHERE agent_id = ANY(:ids)"
-            " AND until < clock_timestamp() + make_interval(secs => :seconds / 2) ORDER BY agent_id FOR UPDATE SKIP LOCKED)"
-        ),
-        {"ids": sorted(agent_ids), "seconds": seconds},
-    )
+    if agent_ids:
+        await db.fetch(conn, RENEW, sorted(agent_ids), seconds)
 
 
 async def leave(conn: AsyncConnection, agent_id: str) -> None:
