@@ -73,7 +73,7 @@ def uuencoded(data: bytes, name: str) -> bytes:
 def test_files_in_the_text_are_taken_out_of_it_and_can_be_fetched() -> None:
     raw = b"From: dan@customers.example\nMessage-ID: <1@c>\n\nHere it is:\n\n" + uuencoded(PDF, "bill.pdf")
     message = read(raw + b"\nAnd:\n" + uuencoded(b"MZ", "run.exe") + b"\nbegin 644 the day\nwith joy\nend\n")
-    assert message.text == "Here it is:\n\n\nAnd:\n\nbegin 644 the day\nwith joy\nend"
+    assert message.text == "Here it is:\n\nAnd:\n\nbegin 644 the day\nwith joy\nend"
     assert [(f.name, f.media_type, f.size_bytes, f.dangerous) for f in message.files] == [
         ("bill.pdf", "application/pdf", len(PDF), False),
         ("run.exe", message.files[1].media_type, 2, True),

@@ -45,7 +45,8 @@ def test_an_answer_names_what_it_answers_newest_first_and_quotes_it() -> None:
     read = email.parse(compose(sent, 0), Envelope(sent.sender, (sent.to,)), INBOX, SIGNER)
     assert isinstance(read, InboundMessage)
     assert read.reply_refs == ("<b@x.example>", "<a@x.example>")
-    assert read.text.endswith("> first\n> second")
+    assert read.quoted.endswith("> first\n> second")
+    assert "first" not in read.text
 
 
 def test_a_mail_is_the_same_bytes_each_time_it_is_composed() -> None:
