@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -141,14 +141,3 @@ def check_unmerge(one: Person, into: Person | None) -> None:
         raise MergeRefused("not-merged", "This customer was not merged.")
     if one.erased or into.erased:
         raise MergeRefused("customer-erased", "An erased customer cannot be parted.")
-
-
-def survivor(customer_id: str, merged_into: Mapping[str, str], most: int = 10) -> str:
-    """Under which id a customer goes on: merges followed, at most so many, and never in a circle."""
-    seen: Collection[str] = {customer_id}
-    for _ in range(most):
-        onward = merged_into.get(customer_id)
-        if onward is None or onward in seen:
-            return customer_id
-        seen, customer_id = {*seen, onward}, onward
-    return customer_id

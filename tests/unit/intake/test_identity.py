@@ -86,11 +86,6 @@ def test_one_with_an_external_id_and_one_without_may_be_merged() -> None:
     identity.check_merge(Person("a", external_ids=frozenset({"1"})), Person("b", external_ids=frozenset({"1"})))
 
 
-def test_a_chain_of_merges_is_followed_and_a_circle_ends() -> None:
-    assert identity.survivor("a", {"a": "b", "b": "c"}) == "c"
-    assert identity.survivor("a", {"a": "b", "b": "a"}) in ("a", "b")
-
-
 def test_a_claim_on_a_known_address_is_another_customer_and_suggested_once() -> None:
     known = Known(customers={ANA: KnownCustomer("c-ana", vip=True, plan="gold")})
     plan = decide([letter("form", claimed(ANA)), letter("form", claimed(ANA))], known)
