@@ -195,7 +195,7 @@ async def use_up_wal(postgres: LocalPostgres, disk: SmallDisk, log: Path) -> Non
                 await connection.close(timeout=5)
         return _times(log, "PANIC") > 0
 
-    await until("PostgreSQL panics", panicked, 60)
+    await until("PostgreSQL panics", panicked, 240)
 
 
 async def serving(postgres: LocalPostgres) -> bool:
