@@ -62,6 +62,14 @@ async def furnish(conn: AsyncConnection, agents: int) -> None:
         ),
         {"more": agents - 2},
     )
+    await conn.execute(
+        sa.text(
+            "INSERT INTO routing.ability (ability, agent_id) SELECT ability, 'agent ' || n"
+            " FROM routing.ability, generate_series(1, :more) n WHERE agent_id = 'agent'"
+        ),
+        {"more": agents - 2},
+    )
+    await conn.execute(sa.text("ANALYZE routing.ability, routing.seat, routing.agent"))
     await conn.execute(sa.text("INSERT INTO routing.presence SELECT agent_id, now() + interval '1 day' FROM routing.agent"))
 
 

@@ -18,13 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain import offers
-from services.routing.domain.agents import EVERYBODY, Agent
+from services.routing.domain.agents import EVERYBODY, Agent, needs
 from services.routing.domain.changes import Changes
 from services.routing.domain.match import Pair, match
 from services.routing.domain.timeline import entries_to_be
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching, saving
+from services.routing.store.matching import Needed
 from shared import db
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
@@ -194,7 +195,7 @@ class Matcher:
             if not all_agents:
                 found.pairs = []
                 break
-            wanted = idle = set(await matching.longest_idle(conn, teams, wider))
+            wanted = idle = set(await matching.longest_idle_able(conn, _needed(found, works, queues), wider))
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
 
@@ -220,10 +221,19 @@ def _settled(found: _Found, works: Sequence[Work], *, alone: bool) -> bool:
 
 
 def _teams(queues: Iterable[QueueConfigured]) -> set[str]:
-    teams: set[str] = set()
-    for queue in queues:
-        teams |= set(queue.team_ids) or {EVERYBODY}
-    return teams
+    return {team for queue in queues for team in _teams_of(queue)}
+
+
+def _teams_of(queue: QueueConfigured) -> tuple[str, ...]:
+    return tuple(sorted(queue.team_ids)) or (EVERYBODY,)
+
+
+def _needed(found: _Found, works: Sequence[Work], queues: dict[str, QueueConfigured]) -> set[Needed]:
+    """What those who are left ask of an agent; what all ask, where nobody is left and more agents are looked for."""
+    paired = {pair.ticket_id for pair in found.pairs}
+    left = [work for work in works if work.id not in paired] or works
+    visits = [(work, queues[work.visit.queue_id]) for work in left if work.visit and work.visit.queue_id in queues]
+    return {Needed(_teams_of(queue), needs(queue, work.ticket.intake.language)) for work, queue in visits}
 
 
 def _loads(before: dict[str, Agent], after: dict[str, Agent], turns: Sequence[Turn]) -> list[Draft[Fact]]:

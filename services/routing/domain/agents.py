@@ -104,6 +104,35 @@ def eligible(agent: Agent, queue: QueueConfigured, language: str) -> bool:
     )
 
 
+def abilities(profile: Profile) -> set[str]:
+    """All that `needs` may ask of an agent with this profile, as words: who has a skill has it at every lower level."""
+    skilled = {_skill(skill, lower) for skill, level in profile.skills.items() for lower in range(1, level + 1)}
+    spoken = {_language(tag) for tag in profile.languages}
+    return skilled | spoken | ({_partner(profile.partner_id)} if profile.partner_id is not None else set())
+
+
+def needs(queue: QueueConfigured, language: str) -> tuple[str, ...]:
+    """The abilities without which nobody is `eligible` for a ticket of the queue, in order; none where anybody may be."""
+    asked = {_skill(skill, level) for skill, level in queue.required_skills.items()}
+    if queue.skill_by_language and language != "und":
+        asked.add(_language(language))
+    if queue.partner_id is not None:
+        asked.add(_partner(queue.partner_id))
+    return tuple(sorted(asked))
+
+
+def _skill(skill: str, level: int) -> str:
+    return f"skill {level} {skill}"
+
+
+def _language(tag: str) -> str:
+    return f"language {tag}"
+
+
+def _partner(partner_id: str) -> str:
+    return f"partner {partner_id}"
+
+
 def team_for(agent: Agent, queue: QueueConfigured) -> str | None:
     """The team for which the agent takes a ticket of this queue."""
     serving = (team for team in agent.profile.team_ids if not queue.team_ids or team in queue.team_ids)

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.domain.agents import EVERYBODY, Agent, Profile
+from services.routing.domain.agents import EVERYBODY, Agent, Profile, abilities
 from services.routing.domain.work import Entitlement, Work
 from services.routing.store.config import QUEUES_VERSION
 from shared import db
@@ -117,7 +117,7 @@ def concerned(found: Iterable[Work]) -> set[str]:
 
 
 async def configure_agent(conn: AsyncConnection, agent: Agent) -> None:
-    """Write a new or changed profile: capacity and seats as configured."""
+    """Write a new or changed profile: capacity, abilities and seats as configured."""
     await conn.execute(
         sa.text(
             "INSERT INTO routing.agent AS a (agent_id, profile, state, state_since, idle_since, ceiling_units)"
@@ -133,6 +133,11 @@ async def configure_agent(conn: AsyncConnection, agent: Agent) -> None:
             "idle": agent.idle_since,
             "capacity": agent.capacity_units,
         },
+    )
+    await conn.execute(sa.text("DELETE FROM routing.ability WHERE agent_id = :id"), {"id": agent.id})
+    await conn.execute(
+        sa.text("INSERT INTO routing.ability (ability, agent_id) SELECT *, :id FROM unnest(CAST(:abilities AS text[]))"),
+        {"id": agent.id, "abilities": sorted(abilities(agent.profile))},
     )
     teams = sorted({*agent.profile.team_ids, EVERYBODY})
     await conn.execute(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -47,6 +49,22 @@ LONGEST_IDLE = """
     SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
         SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) s
 """
+# Whoever has all abilities of a lane is counted among the abilities, which are few where one of them is rare; only then is
+# looked at who of them is free.
+LONGEST_IDLE_ABLE = """
+    WITH lanes AS (SELECT * FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[]))
+    SELECT found.agent_id FROM lanes l CROSS JOIN LATERAL (
+        SELECT s.agent_id FROM (
+            SELECT agent_id FROM routing.ability WHERE ability = ANY(l.needs)
+            GROUP BY agent_id HAVING count(*) = cardinality(l.needs)) able
+        JOIN routing.seat s USING (agent_id)
+        WHERE s.team_id = ANY(l.teams) AND s.ready
+        GROUP BY s.agent_id ORDER BY min(s.idle_since), s.agent_id LIMIT $2) found
+    WHERE l.needs <> '{}'
+    UNION
+    SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{}') t CROSS JOIN LATERAL (
+        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) found
+"""
 LOCK_PRESENT = f"""
     WITH held AS MATERIALIZED (
         SELECT {AGENT_COLUMNS} FROM routing.agent a JOIN routing.presence p USING (agent_id)
@@ -57,6 +75,13 @@ LOCK_PRESENT = f"""
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
 """
+
+
+class Needed(NamedTuple):
+    """Whom tickets that wait may be offered to: agents of any of the teams who have all the abilities."""
+
+    teams: tuple[str, ...]
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +113,13 @@ async def lock_waiting(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list
 async def longest_idle(conn: AsyncConnection, teams: Collection[str], of_each: int) -> list[str]:
     """The first `of_each` agents with room of each team, by how long they are idle. Not locked."""
     rows = await db.fetch(conn, LONGEST_IDLE, sorted(teams), of_each)
+    return [agent_id for (agent_id,) in rows]
+
+
+async def longest_idle_able(conn: AsyncConnection, lanes: Collection[Needed], of_each: int) -> list[str]:
+    """The first `of_each` agents with room who can take tickets of each lane, by how long they are idle. Not locked."""
+    wanted = [{"teams": lane.teams, "needs": lane.needs} for lane in sorted(lanes)]
+    rows = await db.fetch(conn, LONGEST_IDLE_ABLE, msgspec.json.encode(wanted).decode(), of_each)
     return [agent_id for (agent_id,) in rows]
 
 

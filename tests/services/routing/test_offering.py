@@ -187,8 +187,8 @@ async def test_an_agent_whose_capacity_is_lowered_keeps_the_tickets_and_gets_no_
     assert (agent["used_units"], agent["capacity_units"], agent["tickets"]) == (4, 2, 2)
 
 
-async def test_many_who_lack_the_skill_do_not_hide_the_one_who_has_it(house: House) -> None:
-    await house.queue(required_skills={"billing": 5})
+async def _crowd(house: House) -> None:
+    """Three hundred who are free, idle for long, and can do nothing in particular."""
     await house.rows(
         "INSERT INTO routing.agent (agent_id, profile, state, state_since, idle_since, ceiling_units)"
         " SELECT 'a' || n, jsonb_build_object('display_name', 'A'), 'available', now(), now() - interval '1 hour', 10"
@@ -196,8 +196,24 @@ async def test_many_who_lack_the_skill_do_not_hide_the_one_who_has_it(house: Hou
     )
     await house.rows("INSERT INTO routing.seat SELECT agent_id, '*', true, idle_since FROM routing.agent")
     await house.rows("INSERT INTO routing.presence SELECT agent_id, now() + interval '1 hour' FROM routing.agent")
+
+
+async def test_many_who_lack_the_skill_do_not_hide_the_one_who_has_it(house: House) -> None:
+    await house.queue(required_skills={"billing": 5})
+    await _crowd(house)
     await house.agent("dana", skills={"billing": 5})
     ticket_id = await house.open()
+    assert (await house.offered("dana"))["ticket_id"] == ticket_id
+
+
+async def test_who_learns_a_skill_is_found_among_many_who_lack_it(house: House) -> None:
+    await house.queue(required_skills={"billing": 5})
+    await _crowd(house)
+    await house.agent("dana", skills={"billing": 4})
+    ticket_id = await house.open()
+    assert await house.matcher.once() == "nobody"
+    learned = {"display_name": "Dana", "skills": {"billing": 6}}
+    assert (await house.ask("admin", "PUT", "/v1/agents/dana", learned, {"If-Match": '"1"'})).status_code == 200
     assert (await house.offered("dana"))["ticket_id"] == ticket_id
 
 

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.domain.agents import Agent, eligible, has_room, load, units_of
+from services.routing.domain.agents import Agent, abilities, eligible, has_room, load, needs, units_of
 from services.routing.domain.match import match, place_in_line
 from services.routing.domain.work import Passed, Work
 from shared.events.base import Channel
@@ -135,6 +135,25 @@ def worlds(draw: st.DrawFn) -> tuple[list[Work], list[Agent], dict[str, QueueCon
         for n in range(draw(st.integers(0, 6)))
     ]
     return works, agents, queues
+
+
+SKILLS = st.dictionaries(st.sampled_from(("billing", "cards")), st.integers(1, 10))
+PARTNERS = st.sampled_from((None, "northern", "southern"))
+
+
+@given(SKILLS, SKILLS, st.sets(st.sampled_from(("he", "ro"))), st.sampled_from(("he", "ro", "und")), st.booleans(), PARTNERS)
+def test_needs_are_just_what_makes_a_member_of_the_team_eligible(
+    skills: dict[str, int], required: dict[str, int], spoken: set[str], language: str, counts: bool, partner: str | None
+) -> None:
+    queue = a_queue(required_skills=required, skill_by_language=counts, partner_id=partner)
+    agent = an_agent("dana", skills=skills, languages=tuple(spoken), partner_id=partner)
+    assert eligible(agent, queue, language) == (set(needs(queue, language)) <= abilities(agent.profile))
+
+
+@given(PARTNERS, PARTNERS)
+def test_the_agents_of_one_partner_lack_what_the_queue_of_another_needs(ours: str | None, theirs: str | None) -> None:
+    able = set(needs(a_queue(partner_id=theirs), "en")) <= abilities(an_agent("dana", partner_id=ours).profile)
+    assert able == (theirs in (None, ours))
 
 
 @given(worlds())
