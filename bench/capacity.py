@@ -14,11 +14,11 @@ from bench.requests import Target
 from bench.world import load
 
 CONNECTIONS = 128
-SECONDS = 4.0
+SECONDS = 3.0
 QUICK_SECONDS = 3.0
 EASY, EASY_SECONDS = 10.0, 2.0
 STEP = 1.15
-STEPS_UP, STEPS_DOWN = 2, 6
+STEPS_UP, STEPS_DOWN = 1, 6
 KEPT_SHARE = 0.93
 PATIENCE_SECONDS = 120.0
 

@@ -19,7 +19,7 @@ from bench.world import BenchFailed
 from deploy.local.ports import free_ports
 
 NAME = "life"
-FLOOD = 150
+FLOOD = 100
 START_SECONDS = 40.0
 ALSO = (
     "SELECT 'tickets not resolved', count(*) FROM routing.ticket WHERE status <> 'resolved'",

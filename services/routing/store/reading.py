@@ -153,35 +153,36 @@ async def needing_attention(conn: AsyncConnection, attention: str, after: str, a
 
 async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
     """The ticket, None where routing does not know it."""
-    row = (await conn.execute(sa.text("SELECT state FROM routing.ticket WHERE ticket_id = :id"), {"id": ticket_id})).one_or_none()
-    return _works.decode(row.state) if row else None
+    rows = await db.fetch(conn, "SELECT state FROM routing.ticket WHERE ticket_id = $1", ticket_id)
+    return _works.decode(rows[0][0]) if rows else None
 
 
 async def needs_people(conn: AsyncConnection, ticket_id: str) -> bool:
     """Whether a record of the ticket is parked: then a customer may wait unseen."""
-    statement = sa.text("SELECT EXISTS (SELECT 1 FROM routing.parked WHERE topic = 'tickets' AND key = :id)")
-    return bool((await conn.execute(statement, {"id": ticket_id})).scalar_one())
+    statement = "SELECT EXISTS (SELECT 1 FROM routing.parked WHERE topic = 'tickets' AND key = $1)"
+    [(parked,)] = await db.fetch(conn, statement, ticket_id)
+    return bool(parked)
 
 
 async def history(conn: AsyncConnection, ticket_id: str, after: int, at_most: int) -> list[HistoryRow]:
     """Events of the ticket after the one given, in the order in which routing heard or said them."""
-    rows = await conn.execute(
-        sa.text(
-            "SELECT id, event_id, type, writer, at, CAST(data AS text) AS data FROM routing.entry"
-            " WHERE ticket_id = :id AND id > :after ORDER BY id LIMIT :at_most"
-        ),
-        {"id": ticket_id, "after": after, "at_most": at_most},
+    rows = await db.fetch(
+        conn,
+        "SELECT id, event_id, type, writer, at, CAST(data AS text) FROM routing.entry"
+        " WHERE ticket_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        ticket_id,
+        after,
+        at_most,
     )
-    return [HistoryRow(row.id, row.event_id, row.type, row.writer, row.at, row.data.encode()) for row in rows]
+    return [HistoryRow(*row[:-1], row[-1].encode()) for row in rows]
 
 
 async def promises(conn: AsyncConnection, ticket_id: str) -> list[dict[str, object]]:
     """What sla promised on the ticket."""
-    rows = await conn.execute(
-        sa.text(
-            "SELECT clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned_percent, breached"
-            " FROM routing.promise WHERE ticket_id = :id ORDER BY target, cycle"
-        ),
-        {"id": ticket_id},
+    rows = await db.fetch(
+        conn,
+        "SELECT clock_id, target, cycle, policy_id, state, deadline, remaining_us, warned_percent, breached"
+        " FROM routing.promise WHERE ticket_id = $1 ORDER BY target, cycle",
+        ticket_id,
     )
-    return [dict(row._mapping) for row in rows]
+    return [dict(row) for row in rows]
