@@ -174,7 +174,7 @@ async def history(conn: AsyncConnection, ticket_id: str, after: int, at_most: in
         after,
         at_most,
     )
-    return [HistoryRow(*row[:-1], row[-1].encode()) for row in rows]
+    return [HistoryRow(entry, event_id, kind, writer, at, data.encode()) for entry, event_id, kind, writer, at, data in rows]
 
 
 async def promises(conn: AsyncConnection, ticket_id: str) -> list[dict[str, object]]:
