@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.system import System, running_system, until
 BRISK = Traffic(longest_pause_seconds=0.5, longest=3)
 PATIENCE = Patience(answer_seconds=4.0, first_wait_seconds=0.1, longest_wait_seconds=1.0, give_up_seconds=45.0)
 SETTLE_SECONDS = 60.0
+GIVES_UP_BEFORE_SECONDS = 15.0
 UNDONE = """
     SELECT t.id AS ticket_id, r.status, r.agent_id, r.queue_id, r.offer_agent_id, r.attention
     FROM intake.ticket t LEFT JOIN routing.ticket r ON r.ticket_id = t.id
@@ -56,7 +57,7 @@ class House:
     @asynccontextmanager
     async def at_work(self, seed: int, contacts: int, rate: float, *, seconds: float = SETTLE_SECONDS) -> AsyncIterator[None]:
         """Customers write while the block runs; it ends when all are acknowledged, within `seconds` after it, and the agents
-        have dealt with everything.
+        have dealt with everything. Nobody gives up much sooner than that.
         """
         run = f"{seed}-{len(self.schedules)}"
         self.schedules.append(run)
@@ -68,7 +69,7 @@ class House:
             run=run,
             traffic=BRISK,
             conduct=OBLIGING,
-            patience=PATIENCE,
+            patience=replace(PATIENCE, give_up_seconds=max(PATIENCE.give_up_seconds, seconds - GIVES_UP_BEFORE_SECONDS)),
             mailbox=self.system.mailbox,
         )
         async with simulation:

@@ -14,7 +14,7 @@ import re
 import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.context import ForkServerProcess
@@ -27,6 +27,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from services.intake.domain.contacts import Contact
 from shared import kafka
+from shared.deadlines import within
 from shared.events.topics import TOPICS
 from shared.settings import Settings
 from tests.faults.parts import Job, Request, run
@@ -76,8 +77,16 @@ class Running:
         self.process.kill()
 
     async def ended(self) -> Ran:
-        """Wait for its end."""
-        await asyncio.to_thread(self.process.join, END_SECONDS)
+        """Wait for its end. All of it in the thread that starts processes: starting one looks at the others, and of two threads
+        that look at one that has just ended, the second is told that it ended with 255.
+        """
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_reader(self.process.sentinel, over.set)
+        try:
+            with suppress(TimeoutError):
+                await within(over.wait(), END_SECONDS)
+        finally:
+            loop.remove_reader(self.process.sentinel)
         code = self.process.exitcode
         assert code is not None, f"{self.job.part} does not end:\n{self.job.log.read_text(errors='replace')}"
         points = msgspec.json.decode(self.job.points.read_bytes(), type=list[Point]) if self.job.points.exists() else []

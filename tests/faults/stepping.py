@@ -23,9 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 OURS = (f"{ROOT / 'shared'}/", f"{ROOT / 'services'}/")
 STATEMENT_LENGTH = 60
 PASSED_THROUGH = ("shared/db.py", "shared/clock.py", "shared/deadlines.py")
-# asyncpg prepares a statement the first time that a connection is given it, which changes nothing outside.
+# asyncpg prepares a statement the first time that a connection is given it, and a connection is opened where none is free:
+# that changes nothing outside, and when it happens depends on what else was under way.
 OUTSIDE = ("/httpx/", "/aiosmtplib/")
-PREPARING = ("_get_statement", "_prepare", "prepare")
+PREPARING = ("_get_statement", "_prepare", "prepare", "connect", "set_type_codec", "set_builtin_type_codec")
 
 Phase = Literal["sent", "answered"]
 PHASES: tuple[Phase, ...] = ("sent", "answered")

@@ -141,6 +141,7 @@ async def test_contacts_are_refused_while_postgresqls_disk_is_full_and_nothing_i
         try:
             await asyncio.to_thread(postgres.start)
             await asyncio.to_thread(migrate, postgres.url)
+            await keep_wal(postgres)
             async with house_on([kafka_server], postgres, postgres.url, tmp_path) as house:
                 await accepted(house, "room")
                 refused = await refused_while_full(house, disk, "tables", 8)
@@ -181,6 +182,17 @@ async def attempted(house: House, key: str) -> httpx.Response:
     return answer
 
 
+async def keep_wal(postgres: LocalPostgres) -> None:
+    """No checkpoint from now on: it would make old files of the WAL into new ones, and the disk would never be too small."""
+    connection = await asyncpg.connect(postgres.url, timeout=5)
+    try:
+        for setting, value in (("max_wal_size", "100GB"), ("checkpoint_timeout", "1h")):
+            await connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'", timeout=5)
+        await connection.execute("SELECT pg_reload_conf()", timeout=5)
+    finally:
+        await connection.close(timeout=5)
+
+
 async def use_up_wal(postgres: LocalPostgres, disk: SmallDisk, log: Path) -> None:
     """Have PostgreSQL begin one file of its WAL after the other, until it cannot make the next: it panics then."""
 
@@ -195,7 +207,7 @@ async def use_up_wal(postgres: LocalPostgres, disk: SmallDisk, log: Path) -> Non
                 await connection.close(timeout=5)
         return _times(log, "PANIC") > 0
 
-    await until("PostgreSQL panics", panicked, 240)
+    await until("PostgreSQL panics", panicked, 120)
 
 
 async def serving(postgres: LocalPostgres) -> bool:

@@ -173,8 +173,10 @@ async def test_a_mail_that_is_too_large_is_kept_by_its_header_and_the_others_are
 async def test_the_null_sender_is_known_by_its_return_path_and_a_person_without_one_is_a_person(world: World) -> None:
     async with imap_server() as server:
         bounce = mail(1).replace(b"<c1@customers.example>\r\nFrom", b"<>\r\nFrom")
-        await server.bring(bounce, mail(2).partition(b"\r\n")[2])
+        await server.bring(bounce)
         async with reading(world, server):
+            await taken(world, 1)
+            await server.bring(mail(2).partition(b"\r\n")[2])
             await taken(world, 2)
     assert [event.data.origin for event in await world.events(MessageReceived)] == ["auto_reply", "human"]
 
