@@ -20,9 +20,9 @@ class Case:
     seen: str
 
 
-def cases(name: str) -> Iterator[Case]:
+def cases(name: str, folder: Path = HERE) -> Iterator[Case]:
     """The cases of one file."""
-    for block in (HERE / f"{name}.txt").read_text("utf-8").split("\n= "):
+    for block in (folder / f"{name}.txt").read_text("utf-8").split("\n= "):
         title, _, rest = block.removeprefix("= ").partition("\n")
         lines = [line for line in rest.split("\n") if line]
         yield Case(
