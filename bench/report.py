@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from bench import recorded
 from bench.figures import Line, Spread
 
 COLUMNS = ("bench", "figure", "unit", "n", "product", "baseline", "ratio", "goal", "verdict")
@@ -102,7 +103,9 @@ def as_markdown(facts: Mapping[str, str], lines: Sequence[Line], missing: Mappin
 
 
 def write(folder: Path, facts: Mapping[str, str], lines: Sequence[Line], missing: Mapping[str, str]) -> None:
-    """Write results.json and RESULTS.md."""
+    """Write results.json and RESULTS.md, which keeps what it has of the recorded sets."""
     folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "RESULTS.md"
+    sets = recorded.kept(page.read_text("utf-8")) if page.exists() else ""
     (folder / "results.json").write_text(as_json(facts, lines, missing) + "\n", encoding="utf-8")
-    (folder / "RESULTS.md").write_text(as_markdown(facts, lines, missing), encoding="utf-8")
+    page.write_text(recorded.with_section(as_markdown(facts, lines, missing), sets), encoding="utf-8")

@@ -1,29 +1,79 @@
-"""Run all sets and print what came of them. Ends with 1 when a recording that is not known to miss does so."""
+"""Run all sets, print what came of them, and renew their section of bench/RESULTS.md.
+
+Ends with 1 when a recording that is not known to miss does so.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 
-from tests.recorded.registry import SETS
-from tests.recorded.sets import FIXTURES, RecordedSet
+from bench import recorded
+from bench.recorded import Row
+from deploy.setup import migrate
+from shared import telemetry
+from tests.infra import ServerFolder, create_template, make_postgres, url_of
+from tests.recorded.registry import SETS, WAITING
+from tests.recorded.sets import FIXTURES, Database, Outcome, RecordedSet
 
 
 def main() -> int:
     """Print a line per set, and one per miss."""
-    return max([_told(one) for one in SETS], default=0)
+    telemetry.set_up("recorded", "error", as_json=False)
+    with _database() as database:
+        told = [row for one in SETS if (row := _told(one, database)) is not None]
+    complete = len(told) == len(SETS)
+    for waiting in WAITING:
+        number = waiting.number()
+        if number is None:
+            complete = False
+            continue
+        told.append(Row(waiting.name, 0, number, waits_for=f"{waiting.what}; {waiting.until}"))
+        print(f"{waiting.name}: not yet ({waiting.until}): {number} {waiting.what}", flush=True)
+    if complete:
+        recorded.renew(told)
+    return int(any(row.unexplained for row in told))
 
 
-def _told(one: RecordedSet) -> int:
-    outcomes = one.outcomes()
+def _told(one: RecordedSet, database: Database) -> Row | None:
+    outcomes = one.outcomes(database)
     if outcomes is None:
         print(f"{one.name}: not run, there is no {FIXTURES.name}/{one.folder} beside the repository")
-        return 0
-    known = dict(one.known)
-    misses = [outcome for outcome in outcomes if outcome.miss]
-    print(f"{one.name}: {len(outcomes) - len(misses)} of {len(outcomes)} as expected")
-    for outcome in misses:
-        print(f"  {outcome.name}: {known.get(outcome.name, 'NOT EXPLAINED')}: {outcome.miss}")
-    return int(any(outcome.name not in known for outcome in misses))
+        return None
+    row = row_of(one, outcomes)
+    print(f"{one.name}: {row.expected} of {row.all} as expected{f' ({one.note})' if one.note else ''}", flush=True)
+    for outcome in outcomes:
+        if outcome.miss:
+            print(f"  {outcome.name}: {one.known.get(outcome.name, 'NOT EXPLAINED')}: {outcome.miss}")
+    return row
+
+
+def row_of(one: RecordedSet, outcomes: list[Outcome]) -> Row:
+    """The counts: those as expected, and the misses by their reasons."""
+    misses = [one.known.get(outcome.name, "") for outcome in outcomes if outcome.miss]
+    reasons = {why: misses.count(why) for why in dict.fromkeys(misses) if why}
+    return Row(one.name, len(outcomes) - len(misses), len(outcomes), reasons, misses.count(""), one.note)
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    """A PostgreSQL of its own, started when a set first asks for it, ended with the run."""
+    folder = ServerFolder()
+    postgres = make_postgres(folder.path)
+
+    @cache
+    def url() -> str:
+        postgres.start()
+        return url_of(postgres.url, asyncio.run(create_template(postgres.url, migrate)))
+
+    try:
+        yield url
+    finally:
+        postgres.stop()
+        folder.remove()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Requests of mail providers that another project recorded, with what it read in them: on the real edge, by the real parsers.
 
-`requests` yields (name, whether all was as expected, why not). Where ours differs on purpose, ON_PURPOSE says why.
+Where ours differs on purpose, ON_PURPOSE says why.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from services.intake.channels.sns import Sns
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import SentWord
 from services.intake.settings import IntakeSettings
+from tests.recorded.sets import Database, Outcome, RecordedSet
 from tests.services.intake import provider_requests as ask
 from tests.services.intake.world import World, process
 
-FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "fixtures" / "anymail" / "recorded"
 PROVIDERS = {"amazon_ses": "ses", "mailgun": "mailgun", "postmark": "postmark", "sendgrid": "sendgrid"}
+NAMES = {"mailgun": "Mailgun", "sendgrid": "SendGrid", "postmark": "Postmark", "amazon_ses": "Amazon SES"}
 KINDS: dict[str, SentWord | None] = {
     "delivered": "delivered",
     "bounced": "bounced",
@@ -95,7 +96,6 @@ ON_PURPOSE = {name: why for why, names in _REASONS.items() for name in names}
 class Recorded:
     """One request, and what the other project made of it."""
 
-    name: str
     provider: str
     path: str
     headers: dict[str, str]
@@ -105,9 +105,10 @@ class Recorded:
     settings: Mapping[str, Any]
 
 
-def recorded() -> list[Recorded]:
-    """All of them; none where the fixtures are not there."""
-    return [_recorded(file) for file in sorted(FOLDER.glob("*/*.json"))]
+def run(folder: Path, database: Database) -> Iterator[Outcome]:
+    """Each recorded request on a process of intake."""
+    for file in sorted(folder.glob("*.json")):
+        yield Outcome(file.stem, asyncio.run(_outcome(_recorded(file), database())))
 
 
 def _recorded(file: Path) -> Recorded:
@@ -116,19 +117,11 @@ def _recorded(file: Path) -> Recorded:
     headers = {name: _text(value) for name, value in said["headers"].items()}
     body = base64.b64decode(said["body_b64"]) if said["body"] is None else said["body"].encode()
     path = f"/v1/providers/{PROVIDERS[folder]}/{'inbound' if where == 'inbound' else 'events'}"
-    name = f"{file.parent.name}/{file.stem}"
-    return Recorded(name, PROVIDERS[folder], path, headers, body, said["response_status"], said["events"] or [], said["settings"])
+    return Recorded(PROVIDERS[folder], path, headers, body, said["response_status"], said["events"] or [], said["settings"])
 
 
 def _text(value: object) -> str:
     return base64.b64decode(cast(dict[str, str], value)["b64"]).decode("latin-1") if isinstance(value, dict) else str(value)
-
-
-def requests(database: str) -> Iterator[tuple[str, bool, str]]:
-    """Each recorded request: its name, whether all was as expected, and why not."""
-    for one in recorded():
-        why = asyncio.run(_outcome(one, database))
-        yield one.name, not why, f"{why} ({ON_PURPOSE[one.name]})" if why and one.name in ON_PURPOSE else why
 
 
 async def _outcome(one: Recorded, database: str) -> str:
@@ -171,7 +164,7 @@ def _signed(one: Recorded) -> Recorded:
     left_out = ("Message", "Signature", "SigningCertURL", "SignatureVersion")
     plain = {name: value for name, value in message.items() if name not in left_out}
     posted = ask.ses(message["Message"], version="1", **{"TopicArn": ask.TOPIC, **plain})
-    return Recorded(one.name, one.provider, one.path, one.headers, posted.body, one.status, one.events, one.settings)
+    return Recorded(one.provider, one.path, one.headers, posted.body, one.status, one.events, one.settings)
 
 
 def _difference(one: Recorded) -> str:
@@ -230,3 +223,38 @@ def _words(text: str | None) -> str:
 
 def _base(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2]
+
+
+def loose(folder: Path, _database: Database) -> Iterator[Outcome]:
+    """The payloads and the mail that lie beside the recordings, by the parsers alone: nothing says what else they come to."""
+    for file in sorted(folder.glob("postmark-*.json")):
+        pieces = read("postmark", file.read_bytes(), "application/json")
+        read_so = len(pieces) == 1 and isinstance(pieces[0], Mail) and bool(_text_of(pieces[0].raw))
+        yield Outcome(file.name, "" if read_so else "no mail with a text")
+    raw = (folder / "sample_email.txt").read_bytes()
+    yield Outcome("sample_email.txt", "" if _text_of(raw) else "no mail with a text")
+    yield from (Outcome(file.name, "nothing reads it") for file in sorted(folder.glob("unisender-*")))
+
+
+def _text_of(raw: bytes) -> str:
+    return _words(content.body(mime.parse(raw)).plain)
+
+
+def _set(folder: str, name: str) -> RecordedSet:
+    known = {one.partition("/")[2]: why for one, why in ON_PURPOSE.items() if one.startswith(f"{folder}/")}
+    return RecordedSet(name, f"anymail/recorded/{folder}", run, known)
+
+
+SETS = (
+    *(
+        _set(f"{provider}_{kind}", f"{name}: {what}")
+        for provider, name in NAMES.items()
+        for kind, what in (("inbound", "mail"), ("webhooks", "events"))
+    ),
+    RecordedSet(
+        "Mail providers: what lies beside the recordings",
+        "anymail/tests/test_files",
+        loose,
+        {"unisender-go-tracking-test-payload.json.raw": "there is no such provider here"},
+    ),
+)

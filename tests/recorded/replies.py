@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.intake.channels.clean import clean_text
 from services.intake.channels.visible.splitting import split
-from tests.recorded.sets import Outcome, RecordedSet
+from tests.recorded.sets import Database, Outcome, RecordedSet
 
 # name → lines, as in `1-5,9`. One name says the same of both libraries' mails.
 SEEN = {
@@ -71,7 +71,7 @@ SEEN = {
 }
 
 
-def run(folder: Path) -> Iterator[Outcome]:
+def run(folder: Path, _database: Database) -> Iterator[Outcome]:
     """Each mail against its lines."""
     for path in sorted((folder / "test" / "emails").glob("*.txt")):
         text = clean_text(path.read_text("utf-8", "replace"))

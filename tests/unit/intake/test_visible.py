@@ -112,12 +112,21 @@ def test_a_contact_has_the_reply_as_its_text_and_keeps_the_rest() -> None:
 
 
 # How many of each set came out as expected when this was written. Fewer is a step back.
-REACHED = {"Replies: email_reply_parser": 22, "Replies: mail-parser-reply": 47}
+REACHED = {
+    "Replies: email_reply_parser": 22,
+    "Replies: mail-parser-reply": 47,
+    "Replies: our own hold-out, the half for mending": 52,
+    "Replies: our own hold-out, the unseen half": 70,
+}
+
+
+def no_database() -> str:
+    raise AssertionError("replies need no database")
 
 
 @pytest.mark.parametrize("name", REACHED)
 def test_recorded_replies_come_out_as_well_as_they_did(name: str) -> None:
-    outcomes = next(one for one in SETS if one.name == name).outcomes()
+    outcomes = next(one for one in SETS if one.name == name).outcomes(no_database)
     if outcomes is None:
         pytest.skip("needs ../shared/fixtures beside the repository")
     assert sum(not outcome.miss for outcome in outcomes) >= REACHED[name], [outcome for outcome in outcomes if outcome.miss]

@@ -12,6 +12,7 @@ from services.intake.channels.visible.lines import Lines, Mark
 WRAPPED_OVER = 3  # lines of one header
 NAME_LIMIT = 30
 HEADERS_CAP = 14
+ABOVE_LIMIT = 110  # characters of a line that asks for the answer above it
 
 Kind = Literal["from", "date", "to", "copy", "subject"]
 _LISTS: tuple[tuple[Kind, str], ...] = (
@@ -24,6 +25,7 @@ _LISTS: tuple[tuple[Kind, str], ...] = (
 _KINDS: dict[str, Kind] = {name: kind for kind, listed in _LISTS for name in w.words(listed)}
 _ORIGINAL = frozenset(w.words(w.ORIGINAL))
 _FORWARDED = frozenset(w.words(w.FORWARDED))
+_ANSWER_ABOVE = w.words(w.ANSWER_ABOVE)
 _PROCESSED = ("original message processed by", "originalnachricht bearbeitet")  # david® of Tobit
 _RULED = re.compile(r"[-_=*—–]{2,}\s*(?P<said>[^-_=*—–\s](?:.{0,58}?[^-_=*—–\s])?)\s*[-_=*—–]{2,}:?")
 _RULE = re.compile(r"[-_=*—–]{3,}")
@@ -50,17 +52,27 @@ def opening(lines: Lines, at: int) -> Opening | None:
             return Opening(_after_headers(lines, at + 1, at))
         if (said or _RULE.fullmatch(bare)) and (end := _headers(lines, lines.next_written(at + 1), ruled=True)):
             return Opening(end)
-    if bare[:60].casefold().startswith(_PROCESSED):
+    if w.fold(bare[:60]).startswith(_PROCESSED) or _asks_above(bare):
         return Opening(at + 1)
     end = _headers(lines, at, ruled=False)
     return Opening(end) if end else None
 
 
+def _asks_above(bare: str) -> bool:
+    """Whether a help desk put the line there: `##- Please type your reply above this line -##`, in ornaments or alone."""
+    if len(bare) > ABOVE_LIMIT:
+        return False
+    said = w.fold(bare)
+    if bare[0].isalnum():
+        return said.rstrip(". :").endswith(_ANSWER_ABOVE)
+    return any(asked in said for asked in _ANSWER_ABOVE)
+
+
 def _said(bare: str) -> str:
     ruled = _RULED.fullmatch(bare)
     if ruled is not None:
-        return ruled["said"].casefold().rstrip(":")
-    said = bare.rstrip(": ").strip("*_ ").casefold()
+        return w.fold(ruled["said"]).rstrip(":")
+    said = w.fold(bare.rstrip(": ").strip("*_ "))
     return said if bare[-1] == ":" and said in _FORWARDED else ""
 
 
@@ -75,7 +87,7 @@ def kind_of(bare: str) -> tuple[Kind, str] | None:
         name, colon, value = bare.partition("：")
         if not colon or len(name) > NAME_LIMIT:
             return None
-    kind = _KINDS.get(name.strip(_ORNAMENTS).casefold())
+    kind = _KINDS.get(w.fold(name.strip(_ORNAMENTS)))
     return (kind, value.strip(_ORNAMENTS)) if kind else None
 
 

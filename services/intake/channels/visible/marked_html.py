@@ -1,6 +1,7 @@
 """HTML as text in pieces: mail programs mark what they quote and sign by classes and ids of their own.
 
-A marked element is quoted or signed as a whole; some programs mark only the line from which on everything is quoted.
+A marked element is quoted or signed as a whole; some programs mark only the line from which on everything is quoted. Gmail puts
+answers between the quoted lines inside its container of the quotation: there only the blockquotes are quoted.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ _BELOW = re.compile(
 _SIGNS = re.compile(
     r"gmail_signature|moz-signature|protonmail_signature|tutanota_signature|applemailsignature|applesignature|front-signature"
     r"|ms-outlook-mobile-signature|id\s*=\s*[\"']?(?:x_)?signature[\"'\s>]|messagesignaturesection|ymail_signature|yahoo-signature"
-    r"|zmail_signature|data-marker\s*=\s*[\"']?__sig|cm_signature|sh-signature|edo-signature|mailru-signature",
+    r"|zmail_signature|zm-_id_-sgn[\"'\s>]|data-marker\s*=\s*[\"']?__sig|cm_signature|sh-signature|edo-signature|mailru-signature",
     re.I,
 )
+_CONTAINER = re.compile(r"gmail_quote(?![\w-])", re.I)
 _INDENTED = re.compile(r"border\s*:\s*(?:none|0)|webkit-indent-blockquote", re.I)  # by hand: it quotes nobody
 _MARKED_TAGS = frozenset({"div", "blockquote", "span", "p", "table", "section", "hr", "a", "td", "article", "footer"})
 # What only mail programs write: with it the HTML knows more of a reply than the plain text beside it.
@@ -88,13 +90,13 @@ class _Marking(Walker):
         self.bounds: list[tuple[int, Mark]] = []
         self._tag = ""
         self._depth = 0
+        self._container = False
         self._below = False
 
     def start(self, tag: str, rest: str) -> None:
         """Begin a marked element."""
         if self._tag:
-            if tag == self._tag and not rest.endswith("/"):
-                self._depth += 1
+            self._inside(tag, rest)
         elif tag in _MARKED_TAGS and not self._below and (mark := _mark_of(tag, rest)) is not None:
             self.bounds.append((len(self.parts), mark))
             if mark is Mark.BELOW:
@@ -103,7 +105,16 @@ class _Marking(Walker):
                 self.bounds.append((len(self.parts), Mark.OWN))
             else:
                 self._tag, self._depth = tag, 1
+                self._container = mark is Mark.FOLDED
         super().start(tag, rest)
+
+    def _inside(self, tag: str, rest: str) -> None:
+        """In a marked element. A blockquote right in Gmail's container takes its place: what comes after it is not quoted."""
+        if tag == "blockquote" and self._container and self._depth == 1 and _CONTAINER.search(rest[:LOOK_AT]):
+            self.bounds.append((len(self.parts), Mark.QUOTED))
+            self._tag, self._container = tag, False
+        elif tag == self._tag and not rest.endswith("/"):
+            self._depth += 1
 
     def end(self, tag: str) -> None:
         """End it."""
@@ -122,7 +133,7 @@ def _mark_of(tag: str, rest: str) -> Mark | None:
         return None
     rest = rest[:LOOK_AT]
     if _QUOTES.search(rest):
-        return Mark.QUOTED
+        return Mark.FOLDED if tag == "div" and _CONTAINER.search(rest) else Mark.QUOTED
     if _BELOW.search(rest):
         return Mark.BELOW
     return Mark.SIGNED if _SIGNS.search(rest) else None

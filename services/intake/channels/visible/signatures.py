@@ -64,7 +64,7 @@ def warned_until(bare: list[str]) -> int:
     end = begin
     while end < len(bare) and bare[end] and end - begin < 6:
         end += 1
-    said = " ".join(bare[begin:end])[:LOOK_AT].casefold()
+    said = w.fold(" ".join(bare[begin:end])[:LOOK_AT])
     if not any(warning in said for warning in _WARNINGS) or end == len(bare):
         return 0
     while end < len(bare) and (not bare[end] or _RULE.fullmatch(bare[end])):
@@ -76,7 +76,7 @@ def is_sent_from(bare: str) -> bool:
     """Whether a telephone or a mail program added the line: `Sent from my iPhone`."""
     if len(bare) > 300:
         return False
-    line = _LINK.sub("", bare).strip(" *_-.").casefold()
+    line = w.fold(_LINK.sub("", bare).strip(" *_-."))
     if not line or len(line) > SENT_FROM_LIMIT:
         return False
     device = any(name in line for name in _DEVICES)
@@ -112,7 +112,7 @@ def _parts(bare: list[str], at: int, end: int) -> bool:
     tail = [line for line in bare[at + 1 : min(end, at + 60)] if line]
     if bare[at] in _DASHES and bare[at] not in ("---", "–"):
         return len(tail) <= TAIL_LINES or any(_legal(line) for line in tail)
-    if at and bare[at - 1].rstrip(",.! ").casefold() in _FAREWELLS:
+    if at and _is_farewell(bare[at - 1]):
         return True
     if at and bare[at - 1] and bare[at].strip("_"):
         return False  # an underlined heading
@@ -126,7 +126,7 @@ def _parts(bare: list[str], at: int, end: int) -> bool:
 def _without_last(bare: list[str], end: int) -> int:
     """The end without the last paragraph or line, where that is no part of the letter; else the same end."""
     line = bare[end - 1]
-    if _RULE.fullmatch(line) or line.strip(" :*_").casefold() in _HEADINGS or is_sent_from(line):
+    if _RULE.fullmatch(line) or w.fold(line.strip(" :*_")) in _HEADINGS or is_sent_from(line):
         return end - 1
     begin = end
     while begin and bare[begin - 1] and end - begin < PARAGRAPH_LINES:
@@ -145,7 +145,7 @@ def _without_contacts(bare: list[str], end: int) -> int:
     """Telephone, address and title below a farewell and a name."""
     first = max(0, end - FAREWELL_WITHIN)
     for at in range(end - 1, first - 1, -1):
-        if bare[at].rstrip(",.!- ").casefold() in _FAREWELLS:
+        if _is_farewell(bare[at]):
             named = _named(bare, at + 1, end)
             below = [line for line in bare[named:end] if line]
             contacts = sum(_has_contact(line) for line in below)
@@ -153,6 +153,10 @@ def _without_contacts(bare: list[str], end: int) -> int:
                 return named
             return end
     return end
+
+
+def _is_farewell(line: str) -> bool:
+    return w.fold(line.rstrip(",،.!- ")) in _FAREWELLS
 
 
 def _named(bare: list[str], at: int, end: int) -> int:
@@ -190,5 +194,5 @@ def _legal(paragraph: str) -> bool:
 
 
 def _is_footer(said: str) -> bool:
-    said = said[:LOOK_AT].casefold()
+    said = w.fold(said[:LOOK_AT])
     return any(footer in said for footer in _FOOTERS)

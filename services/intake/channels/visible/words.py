@@ -1,4 +1,4 @@
-"""What mail programs and people write around a reply, by language. Data only; casefolded where it is looked up.
+"""What mail programs and people write around a reply, by language. Data only; folded where it is looked up.
 
 Collected from what the programs send. A word that is missing costs a reply its fold, never its text.
 """
@@ -73,6 +73,19 @@ FORWARDED = (
     "iletilmiş mesajın başlangıcı|iletilen e-posta|vidarebefordrat meddelande|vidarebefordrat mail|"
     "börjar vidarebefordrat meddelande|videresendt meddelelse|videresendt melding|edelleenlähetetty viesti|"
     "välitetty viesti|továbbított üzenet|přeposlaná zpráva|转发的邮件|转发邮件|転送メッセージ|転送されたメッセージ"
+)
+# The line that help desks put above what they send, so that an answer can be cut there.
+ANSWER_ABOVE = (
+    "type your reply above this line|reply above this line|reply above the line|write above this line|respond above this line|"
+    "ihre antwort über dieser zeile|antworten sie über dieser zeile|oberhalb dieser zeile|réponse au-dessus de cette ligne|"
+    "répondre au-dessus de cette ligne|respuesta por encima de esta línea|responda por encima de esta línea|"
+    "respuesta sobre esta línea|risposta sopra questa riga|rispondi sopra questa riga|risposta al di sopra di questa riga|"
+    "resposta acima desta linha|responda acima desta linha|antwoord boven deze regel|antwoord boven deze lijn|"
+    "odpowiedź powyżej tej linii|odpowiedź nad tą linią|ответ над этой строкой|ответ выше этой строки|"
+    "ответ выше этой линии|відповідь над цим рядком|відповідь вище цього рядка|yanıtınızı bu satırın üzerine|"
+    "cevabınızı bu satırın üstüne|svar ovanför denna rad|svar ovanför den här raden|svar ovanför denna linje|"
+    "răspunsul deasupra acestei linii|răspundeți deasupra acestei linii|מעל שורה זו|מעל לשורה זו|מעל הקו הזה|"
+    "فوق هذا السطر|فوق هذا الخط"
 )
 
 # Lines that telephones and programs add below a reply begin or end so.
@@ -165,5 +178,11 @@ WARNINGS = (
 
 
 def words(listed: str) -> tuple[str, ...]:
-    """The entries of a list, casefolded."""
-    return tuple(dict.fromkeys(word.casefold() for word in listed.split("|")))
+    """The entries of a list, folded."""
+    return tuple(dict.fromkeys(fold(word) for word in listed.split("|")))
+
+
+def fold(text: str) -> str:
+    """Casefolded; the Turkish capital İ is an i, and not one with a dot above it."""
+    folded = text.casefold()
+    return folded if text.isascii() else folded.replace("i\u0307", "i")

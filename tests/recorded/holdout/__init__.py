@@ -1,0 +1,44 @@
+"""Replies that measure the visible reply on what it was not written for.
+
+They were written by client and language before anybody who wrote them had looked at the rules, and none of them is like those
+that the rules were made with (tests/unit/intake/replies, whose README says how to read them). One half was then used to mend
+the rules; the other was only counted, and counted first: FIRST_SIGHT. Who has mended the rules by a miss of the second half
+writes new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.intake.channels.visible.marked_html import pieces_of
+from services.intake.channels.visible.splitting import split, split_pieces
+from tests.recorded.replies import compared
+from tests.recorded.sets import Database, Outcome, RecordedSet
+from tests.unit.intake.replies import LANGUAGES, Case, cases
+
+FIRST_SIGHT = 67
+
+
+def run(folder: Path, _database: Database) -> Iterator[Outcome]:
+    """Each mail against what is to be seen of it."""
+    for name in (*LANGUAGES, "html"):
+        for case in cases(name, folder):
+            yield Outcome(case.name, compared(_seen(case), case.seen))
+
+
+def _seen(case: Case) -> str:
+    return (split_pieces(pieces_of(case.html)[0]) if case.html else split(case.text)).visible
+
+
+HERE = Path(__file__).parent
+SETS = (
+    RecordedSet("Replies: our own hold-out, the half for mending", "tried", run, root=HERE),
+    RecordedSet(
+        "Replies: our own hold-out, the unseen half",
+        "unseen",
+        run,
+        root=HERE,
+        note=f"{FIRST_SIGHT} at first sight, before anything was mended",
+    ),
+)
