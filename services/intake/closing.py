@@ -13,7 +13,7 @@ from services.intake.domain import closing, identity
 from services.intake.domain.closing import Resting
 from services.intake.domain.identity import MergeRefused
 from services.intake.settings import IntakeSettings
-from services.intake.store import customers, files, payloads, tickets
+from services.intake.store import customers, files, merges, payloads, tickets
 from shared import db
 from shared.clock import clock
 from shared.idempotency import forget_old
@@ -55,7 +55,7 @@ class Ticker:
     async def merge_proven(self) -> int:
         """Merge customers who only claimed an address into those who answered from it. Returns how many were merged."""
         async with db.transaction(self.engine) as conn:
-            pairs = await customers.proven(conn)
+            pairs = await merges.proven(conn)
         merged = [await db.retrying(lambda pair=pair: self._merge(*pair)) for pair in pairs]  # type: ignore[misc]
         if any(merged):
             self.outbox.wake.set()
@@ -69,9 +69,9 @@ class Ticker:
                 await merging.merge(conn, self.outbox, one, other, identity.ANSWERED)
             except MergeRefused as refused:
                 log().info("customers were not merged", one=one, other=other, reason=refused.code)
-                await customers.doubt(conn, one_id, other_id)
+                await merges.doubt(conn, one_id, other_id)
                 return False
-            await customers.settle(conn, one_id, other_id, "accepted")
+            await merges.settle(conn, one_id, other_id, "accepted")
             return True
 
     async def close_rested(self) -> int:

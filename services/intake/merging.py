@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import identity
 from services.intake.domain.identity import MergeRefused, Person, Profile
-from services.intake.store import customers, known, tickets
-from services.intake.store.customers import Written
+from services.intake.domain.records import Written, profile_draft, together
+from services.intake.store import customers, known, merges, tickets
 from shared.clock import clock
 from shared.events.base import Draft, Fact
-from shared.events.people import CustomerAbsorbed, CustomerHandleRemoved, CustomerMergedInto, CustomerPersonal, CustomerUnmerged
+from shared.events.people import CustomerAbsorbed, CustomerHandleRemoved, CustomerMergedInto, CustomerUnmerged
 from shared.events.ticket import TicketCustomerChanged
 from shared.outbox import Outbox
 from shared.ticket import Ticket, apply
@@ -24,12 +24,12 @@ async def merge(
 ) -> int:
     """Let one customer go on as another; the id stays as a tombstone. Returns how many tickets moved. Raises MergeRefused."""
     await hold(conn, [one_id, into_id])
-    people = await customers.people(conn, [one_id, into_id])
+    people = await merges.people(conn, [one_id, into_id])
     one, into = _both(people, one_id, into_id)
     identity.check_merge(one, into)
     now = await clock(conn)
-    stories = await customers.merge(conn, one_id, into_id, now)
-    await customers.settle(conn, one_id, into_id, "accepted")
+    stories = await merges.merge(conn, one_id, into_id, now)
+    await merges.settle(conn, one_id, into_id, "accepted")
     cause = f"merge:{one_id}:{into_id}:{now.isoformat()}"
     said: list[Draft[Fact]] = [
         Draft(
@@ -37,7 +37,7 @@ async def merge(
         ),
         Draft(key=into_id, data=CustomerAbsorbed(customer_id=one_id, evidence=evidence, by_agent_id=agent_id), cause=cause),
     ]
-    ended = [CustomerHandleRemoved(handle_id=one, reason="proven") for one in await customers.drop_claims(conn, into_id)]
+    ended = [CustomerHandleRemoved(handle_id=one, reason="proven") for one in await merges.drop_claims(conn, into_id)]
     said += [Draft(key=into_id, data=fact, cause=f"{cause}:{fact.handle_id}") for fact in ended]
     said += await retold(conn, [into_id], cause)
     moved = TicketCustomerChanged(customer_id=into_id, previous=one_id, reason="merged")
@@ -51,7 +51,7 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
     from_id = stored.merged_into if stored is not None else None
     ids = [one_id] if from_id is None else [one_id, from_id, await customers.onward(conn, from_id)]
     await hold(conn, ids)
-    people = await customers.people(conn, ids)
+    people = await merges.people(conn, ids)
     if one_id not in people:
         raise MergeRefused("unknown-customer", "There is no such customer.")
     one = people[one_id]
@@ -61,7 +61,7 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
     now = await clock(conn)
     # What goes on further up holds the handles and tickets; each step down returns what is theirs.
     holder = await customers.onward(conn, from_id)
-    stories = await customers.unmerge(conn, one_id, holder)
+    stories = await merges.unmerge(conn, one_id, holder)
     cause = f"unmerge:{one_id}:{from_id}:{now.isoformat()}"
     said: list[Draft[Fact]] = [
         Draft(key=one_id, data=CustomerUnmerged(customer_id=from_id, by_agent_id=agent_id), cause=cause),
@@ -94,19 +94,6 @@ async def retold(conn: AsyncConnection, customer_ids: list[str], cause: str) -> 
         drafts.append(profile_draft(customer_id, Profile(vip=True, plan="", tier="", zone="", language=""), whole, cause))
     await customers.write(conn, records)
     return drafts
-
-
-def together(customer_id: str, family: Mapping[str, Profile]) -> Profile:
-    """What was said of a customer under all ids."""
-    return identity.together(family[customer_id], [profile for member, profile in family.items() if member != customer_id])
-
-
-def profile_draft(customer_id: str, before: Profile, after: Profile, cause: str) -> Draft[Fact]:
-    """What is said when a record became another."""
-    fact = identity.changed(before, after)
-    assert fact is not None
-    personal = CustomerPersonal(name=after.name, fields=after.fields)
-    return Draft(key=customer_id, data=fact, cause=cause, person=customer_id, personal=personal)
 
 
 def _both(people: Mapping[str, Person], one_id: str, into_id: str) -> tuple[Person, Person]:

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.api.customers import Cursor, Label, Limit, Reader, Ref, Writer, found, make_cursor, read_cursor
+from services.intake.api.customer_refs import Cursor, Label, Limit, Reader, Ref, Writer, found, make_cursor, read_cursor
 from services.intake.api.edge import Intake, Parts
-from services.intake.store import customers
+from services.intake.store import customers, orders
 from shared import db
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -142,12 +142,12 @@ async def put_order(
 
 async def _put(conn: AsyncConnection, intake: Intake, ref: str, order: OrderRecorded, if_match: str | None) -> OrderShown:
     customer_id = (await found(conn, ref, lock=True)).customer_id
-    before = await customers.order(conn, customer_id, order.order_id)
+    before = await orders.one(conn, customer_id, order.order_id)
     if before is not None and before[1] == order:
         return _shown(*before)
     check_match(if_match, before[0] if before is not None else None)
     version = before[0] + 1 if before is not None else 1
-    await customers.put_order(conn, customer_id, version, order)
+    await orders.put(conn, customer_id, version, order)
     draft: Draft[Fact] = Draft(key=customer_id, data=order, cause=f"order:{customer_id}:{order.order_id}:{version}")
     await intake.parts.outbox.publish(conn, [draft], await clock(conn))
     return _shown(version, order)
@@ -159,7 +159,7 @@ async def list_orders(ref: Ref, intake: Parts, _caller: Reader, cursor: Cursor =
     async with db.transaction(intake.parts.engine) as conn:
         customer = await found(conn, ref)
         family = await customers.family(conn, [customer.customer_id])
-        page = await customers.orders(conn, list(family[customer.customer_id]), read_cursor(cursor), limit)
+        page = await orders.page(conn, list(family[customer.customer_id]), read_cursor(cursor), limit)
     after = make_cursor(page[-1][1].order_id) if len(page) == limit else None
     return OrdersShown(orders=[_shown(*one) for one in page], next_cursor=after)
 
@@ -168,7 +168,7 @@ async def list_orders(ref: Ref, intake: Parts, _caller: Reader, cursor: Cursor =
 async def get_order(ref: Ref, order_id: OrderId, response: Response, intake: Parts, _caller: Reader) -> OrderShown:
     """An order, with its ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        stored = await customers.order(conn, (await found(conn, ref)).customer_id, order_id)
+        stored = await orders.one(conn, (await found(conn, ref)).customer_id, order_id)
     if stored is None:
         raise Problem(404, "unknown-order", "The customer has no such order.")
     response.headers["ETag"] = etag(stored[0])

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 from uuid import uuid4
 
 import msgspec
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.api.customer_refs import (
+    Cursor,
+    Label,
+    Limit,
+    Reader,
+    Ref,
+    Writer,
+    found,
+    handle,
+    handle_of,
+    make_cursor,
+    read_cursor,
+)
 from services.intake.api.edge import Intake, Parts
 from services.intake.domain import handles as reading
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import Profile
-from services.intake.merging import profile_draft, together
-from services.intake.store import customers, known
-from services.intake.store.customers import Customer, OwnedHandle, Written
+from services.intake.domain.records import Known, Put, PutRefused, Record, put_all, together
+from services.intake.store import customers
+from services.intake.store import known as facts
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
 from shared.events.base import Draft, Fact
-from shared.events.people import (
-    CustomerCreated,
-    CustomerHandleAdded,
-    CustomerHandleRemoved,
-    CustomerPersonal,
-)
-from shared.http import FieldError, IfMatch, Problem, check_match, etag
+from shared.events.people import CustomerHandleRemoved
+from shared.http import IfMatch, Problem, check_match, etag
 
 router = APIRouter()
-Writer = Annotated[Caller, Depends(requires("intake:write", "supervisor"))]
-Reader = Annotated[Caller, Depends(requires("intake:write", "supervisor", "agent"))]
-Ref = Annotated[str, Path(min_length=1, max_length=400, description="an id, or external:…, email:…, phone:…")]
-Label = Annotated[str, Field(min_length=1, max_length=100)]
-Cursor = Annotated[str | None, Query(max_length=300)]
-Limit = Annotated[int, Query(ge=1, le=500)]
-KINDS: dict[str, Literal["external_id", "email", "phone"]] = {"external": "external_id", "email": "email", "phone": "phone"}
 BULK = 500
+HELD = 1000  # handles of one transaction: each is a lock, of which PostgreSQL has some thousands
+STATUSES = {"unknown-customer": 404, "customer-erased": 410, "handle-taken": 409}
 
 
 class HandleOf(BaseModel):
@@ -128,9 +131,16 @@ async def put_customer(
 ) -> CustomerShown:
     """Make or change a customer's record. Who wrote before has one that nobody filled (version 0): it needs no If-Match."""
 
+    one = _asked(ref, body)
+
     async def put() -> CustomerShown:
         async with db.transaction(intake.parts.engine) as conn:
-            return await _shown(conn, await _put(conn, intake, ref, body, if_match, checked=True))
+            known = await customers.situation(conn, [one])
+            _check(known.of(one), one, if_match)
+            [result] = await _save(conn, intake, [one], known)
+            if isinstance(result, PutRefused):
+                raise _problem(result)
+            return await _shown(conn, result)
 
     shown = await db.retrying(put)
     intake.parts.outbox.wake.set()
@@ -138,24 +148,48 @@ async def put_customer(
     return shown
 
 
+def _check(record: Record | None, put: Put, if_match: str | None) -> None:
+    """Refuse to write over what the caller has not seen. Raises Problem 412 or 428."""
+    if record is None and isinstance(put.named, Handle):
+        check_match(if_match, None)
+    if record is not None and record.version and not record.erased:
+        check_match(if_match, record.version)
+
+
 @router.post("/v1/customers", response_model=Results)
 async def put_customers(
     body: Annotated[list[Listed], Field(min_length=1, max_length=BULK)], intake: Parts, _caller: Writer
 ) -> Results:
-    """Write up to 500 records over what is there; each has a result of its own. Sending them again changes nothing."""
-
-    async def put(item: Listed) -> Result:
-        async with db.transaction(intake.parts.engine) as conn:
-            return Result(ref=item.ref, status=200, customer_id=await _put(conn, intake, item.ref, item, None, checked=False))
-
-    results = []
-    for item in body:
+    """Write up to 500 records over what is there; each has a result of its own. Sending them again changes nothing, so that no
+    Idempotency-Key is asked for.
+    """
+    results = [Result(ref=item.ref, status=200) for item in body]
+    asked: list[tuple[int, Put]] = []
+    for n, item in enumerate(body):
         try:
-            results.append(await db.retrying(lambda item=item: put(item)))  # type: ignore[misc]
+            asked.append((n, _asked(item.ref, item)))
         except Problem as problem:
-            results.append(Result(ref=item.ref, status=problem.status, code=problem.code, detail=problem.detail))
+            results[n] = _result(item.ref, problem)
+    for chunk in _chunks(asked):
+        for (n, _), outcome in zip(chunk, await _write_all(intake, [one for _, one in chunk]), strict=True):
+            if isinstance(outcome, PutRefused):
+                results[n] = _result(body[n].ref, _problem(outcome))
+            else:
+                results[n].customer_id = outcome
     intake.parts.outbox.wake.set()
     return Results(results=results)
+
+
+async def _write_all(intake: Intake, puts: Sequence[Put]) -> list[str | PutRefused]:
+    async def put() -> list[str | PutRefused]:
+        async with db.transaction(intake.parts.engine) as conn:
+            return await _save(conn, intake, puts, await customers.situation(conn, puts))
+
+    return await db.retrying(put)
+
+
+def _result(ref: str, problem: Problem) -> Result:
+    return Result(ref=ref, status=problem.status, code=problem.code, detail=problem.detail)
 
 
 @router.get("/v1/customers/{ref}", response_model=CustomerShown)
@@ -189,7 +223,7 @@ async def delete_handle(ref: Ref, handle_id: str, intake: Parts, _caller: Writer
         async with db.transaction(intake.parts.engine) as conn:
             customer = await found(conn, ref)
             owned = [one for one in await customers.handles_of(conn, [customer.customer_id]) if one.handle_id == handle_id]
-            await known.lock(conn, [known.handle_lock(one.handle) for one in owned])
+            await facts.lock(conn, [facts.handle_lock(one.handle) for one in owned])
             if not await customers.remove_handle(conn, customer.customer_id, handle_id):
                 raise Problem(404, "unknown-handle", "The customer has no such handle.")
             fact = CustomerHandleRemoved(handle_id=handle_id, reason="removed_by_hand")
@@ -201,120 +235,40 @@ async def delete_handle(ref: Ref, handle_id: str, intake: Parts, _caller: Writer
     return Response(status_code=204)
 
 
-async def found(conn: AsyncConnection, ref: str, *, lock: bool = False) -> Customer:
-    """The customer of a reference, under the id that stays. Raises Problem 404, 410 or 422."""
-    handle = handle_of(ref)
-    if handle is not None:
-        owner = (await customers.owners(conn, [handle])).get(handle)
-    else:
-        owner = await customers.onward(conn, ref)
-    if owner is not None and lock:
-        customer = (await customers.locked(conn, [owner])).get(owner)
-    else:
-        customer = await customers.one(conn, owner) if owner is not None else None
-    if customer is None:
-        raise unknown_customer()
-    if customer.erased:
-        raise Problem(410, "customer-erased", "This customer was erased.")
-    return customer
+def _asked(ref: str, body: CustomerBody) -> Put:
+    """What is to be written. Raises Problem 422."""
+    handles = frozenset(handle(one.kind, one.value, f"body.handles[{n}].value") for n, one in enumerate(body.handles))
+    profile = Profile(**body.model_dump(include=set(Profile.__struct_fields__)))
+    return Put(str(uuid4()), handle_of(ref) or ref, handles, profile)
 
 
-def unknown_customer() -> Problem:
-    """Said of a reference to nobody."""
-    return Problem(404, "unknown-customer", "There is no such customer.")
+async def _save(conn: AsyncConnection, intake: Intake, puts: Sequence[Put], known: Known) -> list[str | PutRefused]:
+    """Write records over what is known, and say what changed. The customer of each, or why it was refused."""
+    results, changes = put_all(puts, known)
+    now = await clock(conn)
+    await customers.save(conn, changes, now)
+    await intake.parts.outbox.publish(conn, changes.drafts, now)
+    return results
 
 
-def handle_of(ref: str) -> Handle | None:
-    """The handle that a reference names; None when it is an id. Raises Problem 422."""
-    kind, colon, value = ref.partition(":")
-    return _handle(KINDS[kind], value, "path.ref") if colon and kind in KINDS else None
+def _problem(refused: PutRefused) -> Problem:
+    more: dict[str, str | int | None] = {"customer_id": refused.owner} if refused.owner else {}
+    return Problem(STATUSES[refused.code], refused.code, str(refused), more=more)
 
 
-def _handle(kind: Literal["external_id", "email", "phone"], value: str, field: str) -> Handle:
-    try:
-        if kind == "email":
-            return reading.email(value)
-        if kind == "phone":
-            phone = reading.phone(value)
-            if phone is None or phone.kind != "phone":
-                raise reading.WrongHandle("is no telephone number with its + and country")
-            return phone
-    except reading.WrongHandle as error:
-        raise Problem(422, "invalid-request", "A handle cannot be used; see errors.", [FieldError(field, str(error))]) from None
-    if not value.strip() or len(value) > reading.HANDLE_LIMIT or not value.isprintable():
-        raise Problem(422, "invalid-request", "An external id cannot be used.", [FieldError(field, "is no plain text")])
-    return Handle("external_id", value.strip())
-
-
-async def _put(
-    conn: AsyncConnection, intake: Intake, ref: str, body: CustomerBody, if_match: str | None, *, checked: bool
-) -> str:
-    """Write a record; says what changed. Returns the customer's id."""
-    named = handle_of(ref)
-    wanted = {_handle(one.kind, one.value, f"body.handles[{n}].value") for n, one in enumerate(body.handles)}
-    wanted |= {named} if named is not None else set()
-    await known.lock(conn, [known.handle_lock(handle) for handle in wanted])
-    owners = await customers.owners(conn, list(wanted))
-    customer_id = owners.get(named) if named is not None else await customers.onward(conn, ref)
-    drafts: list[Draft[Fact]] = []
-    if customer_id is None:
-        if checked:
-            check_match(if_match, None)
-        customer_id = str(uuid4())
-        language = body.language or "und"
-        await customers.insert(conn, {customer_id: language}, await clock(conn))
-        created = CustomerCreated(channel="other", language=language)
-        personal = CustomerPersonal(name=body.name)
-        drafts.append(Draft(key=customer_id, data=created, cause=f"made:{customer_id}", person=customer_id, personal=personal))
-        if_match, checked = None, False
-    row = (await customers.locked(conn, [customer_id])).get(customer_id)
-    if row is None:
-        raise unknown_customer()
-    if row.erased:
-        raise Problem(410, "customer-erased", "This customer was erased.")
-    if checked and row.version:
-        check_match(if_match, row.version)
-    _check_owners(owners, customer_id)
-    drafts += await _add(conn, customer_id, [handle for handle in wanted if handle not in owners])
-    drafts += await _write(conn, row, body)
-    await intake.parts.outbox.publish(conn, drafts, await clock(conn))
-    return customer_id
-
-
-def _check_owners(owners: dict[Handle, str], customer_id: str) -> None:
-    taken = sorted({owner for owner in owners.values() if owner != customer_id})
-    if taken:
-        detail = "A handle belongs to another customer. If they are one person, merge them."
-        raise Problem(409, "handle-taken", detail, more={"customer_id": taken[0]})
-
-
-async def _add(conn: AsyncConnection, customer_id: str, new: list[Handle]) -> list[Draft[Fact]]:
-    owned = [OwnedHandle(str(uuid4()), handle, "import", customer_id) for handle in sorted(new, key=lambda one: one.key)]
-    await customers.add_handles(conn, owned)
-    return [
-        Draft(
-            key=customer_id,
-            data=CustomerHandleAdded(handle_id=one.handle_id, kind=one.handle.kind, verified_by="import"),
-            cause=f"handle:{one.handle_id}",
-            person=customer_id,
-            personal=CustomerPersonal(handles=(one.handle.value,), handle_scope=one.handle.scope),
-        )
-        for one in owned
-    ]
-
-
-async def _write(conn: AsyncConnection, row: Customer, body: CustomerBody) -> list[Draft[Fact]]:
-    own = Profile(**body.model_dump(include=set(Profile.__struct_fields__)))
-    if own == row.profile and row.version:
-        return []
-    family = (await customers.family(conn, [row.customer_id]))[row.customer_id]
-    before = together(row.customer_id, family)
-    after = together(row.customer_id, {**family, row.customer_id: own})
-    record = Written(row.customer_id, row.version + 1, own, after)
-    await customers.write(conn, [record])
-    if before == after:
-        return []
-    return [profile_draft(row.customer_id, before, after, f"profile:{row.customer_id}:{record.version}")]
+def _chunks(puts: Sequence[tuple[int, Put]]) -> Iterator[list[tuple[int, Put]]]:
+    """In their order, so many together as one transaction may hold."""
+    chunk: list[tuple[int, Put]] = []
+    held = 0
+    for one in puts:
+        handles = len(one[1].all_handles)
+        if chunk and held + handles > HELD:
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(one)
+        held += handles
+    if chunk:
+        yield chunk
 
 
 async def _shown(conn: AsyncConnection, customer_id: str) -> CustomerShown:
@@ -323,7 +277,7 @@ async def _shown(conn: AsyncConnection, customer_id: str) -> CustomerShown:
     return (await _shown_all(conn, [customer]))[0]
 
 
-async def _shown_all(conn: AsyncConnection, rows: list[Customer]) -> list[CustomerShown]:
+async def _shown_all(conn: AsyncConnection, rows: Sequence[Record]) -> list[CustomerShown]:
     ids = [row.customer_id for row in rows]
     families = await customers.family(conn, ids)
     owned: dict[str, list[HandleShown]] = {}
@@ -335,23 +289,8 @@ async def _shown_all(conn: AsyncConnection, rows: list[Customer]) -> list[Custom
     return [_record(row, families[row.customer_id], owned.get(row.customer_id, [])) for row in rows]
 
 
-def _record(row: Customer, family: dict[str, Profile], owned: list[HandleShown]) -> CustomerShown:
+def _record(row: Record, family: dict[str, Profile], owned: list[HandleShown]) -> CustomerShown:
     whole = together(row.customer_id, family)
     said = msgspec.structs.asdict(whole) | {"vip": bool(whole.vip)}
     merged = [member for member in family if member != row.customer_id]
     return CustomerShown(id=row.customer_id, version=row.version, handles=owned, merged_ids=merged, **said)
-
-
-def make_cursor(after: str) -> str:
-    """Where the next page begins."""
-    return base64.urlsafe_b64encode(after.encode()).decode()
-
-
-def read_cursor(cursor: str | None) -> str:
-    """After what a page begins. Raises Problem 422."""
-    try:
-        return base64.urlsafe_b64decode((cursor or "").encode()).decode()
-    except ValueError:
-        raise Problem(
-            422, "invalid-request", "The cursor is not one of ours.", [FieldError("query.cursor", "is unknown")]
-        ) from None

@@ -16,7 +16,7 @@ from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.decide import refs_of, word_id_of
 from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Suggestion
 from services.intake.domain.tell import attachments_of, channel_of
-from services.intake.store import customers
+from services.intake.store import merges
 from shared import db
 from shared.events.base import derived_id
 from shared.events.message import MessageBounced
@@ -111,7 +111,7 @@ async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket],
     await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
-    await customers.suggest(conn, pairs, now)
+    await merges.suggest(conn, pairs, now)
 
 
 async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:

@@ -1,29 +1,25 @@
-"""Customers' records: who they are, how they are reached, what they ordered, and who turned out to be whom."""
+"""Customers' records: who they are, and how they are reached."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.contacts import Handle
-from services.intake.domain.identity import TYPED, Person, Profile
+from services.intake.domain.identity import Profile
+from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
+from services.intake.store.known import handle_lock, lock
 from shared import db
-from shared.events.people import HandleKind, OrderRecorded
-from shared.ticket import Ticket
+from shared.events.people import HandleKind
 
 _profiles = msgspec.json.Decoder(Profile)
-_orders = msgspec.json.Decoder(OrderRecorded)
-_stories = msgspec.json.Decoder(Ticket)
 
 _ROW = """
-    SELECT c.id, c.version, c.profile::text, c.merged_into, c.erased_at IS NOT NULL, c.language, c.created_at
-    FROM intake.customer c
+    SELECT c.id, c.version, c.profile::text, c.erased_at IS NOT NULL, c.merged_into FROM intake.customer c
     """
 LOCKED = _ROW + "WHERE c.id = ANY($1::text[]) ORDER BY c.id FOR UPDATE"
 ONE = _ROW + "WHERE c.id = $1"
@@ -62,140 +58,67 @@ FAMILY = """
     SELECT f.root, f.id, c.profile::text FROM family f JOIN intake.customer c USING (id) ORDER BY f.root, f.depth, f.at, f.id
     """
 ONWARD = """
-    WITH RECURSIVE way(id, depth) AS (
-        SELECT $1::text, 0 UNION ALL
-        SELECT c.merged_into, depth + 1 FROM way JOIN intake.customer c USING (id) WHERE c.merged_into IS NOT NULL AND depth < 10
+    WITH RECURSIVE way(root, id, depth) AS (
+        SELECT root, root, 0 FROM unnest($1::text[]) root UNION ALL
+        SELECT way.root, c.merged_into, depth + 1 FROM way JOIN intake.customer c USING (id)
+        WHERE c.merged_into IS NOT NULL AND depth < 10
     )
-    SELECT id FROM way ORDER BY depth DESC LIMIT 1
-    """
-MERGE = "UPDATE intake.customer SET merged_into = $2, merged_at = $3::timestamptz WHERE id = $1"
-MOVE_HANDLES = "UPDATE intake.handle SET origin = coalesce(origin, customer_id), customer_id = $2 WHERE customer_id = $1"
-# A claim that came to the owner is none any more; the next one who types the address in is not taken for them.
-DROP_CLAIMS = """
-    DELETE FROM intake.handle h USING intake.handle o
-    WHERE h.customer_id = $1 AND h.scope = 'claimed' AND o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)
-    RETURNING h.id
-    """
-RETURN_HANDLES = """
-    UPDATE intake.handle SET customer_id = $2, origin = CASE WHEN origin = $2 THEN NULL ELSE origin END
-    WHERE customer_id = $1 AND origin = ANY($3::text[]) RETURNING kind, scope, value
-    """
-TICKETS = "SELECT id, story FROM intake.ticket WHERE customer_id = $1 ORDER BY id FOR UPDATE"
-# A ticket is of who wrote it first; calls, and what was written after the merge, tell it by the handle that goes back.
-RETURNING = """
-    SELECT t.id, t.story FROM intake.ticket t
-    LEFT JOIN LATERAL (SELECT m.customer_id, m.handle_kind, m.handle FROM intake.message m WHERE m.ticket_id = t.id
-                       ORDER BY m.opened DESC, m.received_at LIMIT 1) m ON true
-    WHERE t.customer_id = $1 AND (
-        m.customer_id = ANY($2::text[])
-        OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
-                   WHERE (h.kind, h.value, h.scope = 'claimed') = (m.handle_kind, m.handle, t.channel = ANY($6::text[])))
-        OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
-                   WHERE right(t.conversation, length(concat_ws(E'\\x1f', '', h.kind, h.scope, h.value)))
-                       = concat_ws(E'\\x1f', '', h.kind, h.scope, h.value)))
-    ORDER BY t.id FOR UPDATE OF t
-    """
-GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"
-SUGGEST = """
-    INSERT INTO intake.suggestion AS s (customer_id, other_id, evidence, suggested_at)
-    SELECT DISTINCT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])
-    ON CONFLICT (customer_id, other_id) DO UPDATE SET evidence = excluded.evidence, state = 'open'
-    WHERE excluded.evidence = 'answered_from_it' AND s.evidence <> excluded.evidence AND s.state <> 'accepted'
-    """
-SUGGESTED = """
-    SELECT customer_id, other_id, evidence, state, suggested_at FROM intake.suggestion
-    WHERE (customer_id = ANY($1::text[]) OR other_id = ANY($1::text[])) AND state = 'open' ORDER BY suggested_at, 1, 2
-    """
-SETTLE = """
-    UPDATE intake.suggestion SET state = $3::text
-    WHERE state = 'open' AND (customer_id, other_id) IN (($1, $2), ($2, $1)) RETURNING 1
-    """
-PROVEN = """
-    SELECT customer_id, other_id FROM intake.suggestion WHERE state = 'open' AND evidence = 'answered_from_it'
-    ORDER BY suggested_at LIMIT 20
-    """
-DOUBT = "UPDATE intake.suggestion SET evidence = 'claimed_address' WHERE customer_id = $1 AND other_id = $2"
-PUT_ORDER = """
-    INSERT INTO intake.customer_order (customer_id, order_id, version, said) VALUES ($1, $2, $3::integer, $4::text::jsonb)
-    ON CONFLICT (customer_id, order_id) DO UPDATE SET version = excluded.version, said = excluded.said
-    """
-ORDER = "SELECT version, said::text AS said FROM intake.customer_order WHERE customer_id = $1 AND order_id = $2"
-ORDERS = """
-    SELECT version, said::text AS said FROM intake.customer_order WHERE customer_id = ANY($1::text[]) AND order_id > $2
-    ORDER BY order_id LIMIT $3::integer
+    SELECT DISTINCT ON (root) root, id FROM way ORDER BY root, depth DESC
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """A customer's row. `profile` is what was said under this id; `version` counts the changes of it."""
-
-    customer_id: str
-    version: int
-    profile: Profile
-    merged_into: str | None
-    erased: bool
-    language: str
-    created_at: datetime
+def _record(row: asyncpg.Record) -> Record:
+    customer_id, version, profile, erased, merged_into = row
+    return Record(customer_id, version, _profiles.decode(profile), erased, merged_into)
 
 
-class OwnedHandle(NamedTuple):
-    """A handle with its id and what proved it."""
-
-    handle_id: str
-    handle: Handle
-    verified_by: str
-    customer_id: str
-
-
-class Written(NamedTuple):
-    """A customer's record to write: what was said under this id, and what it comes to together with all merged ids."""
-
-    customer_id: str
-    version: int
-    own: Profile
-    whole: Profile
-
-
-class Suggested(NamedTuple):
-    """Two customers who may be one."""
-
-    customer_id: str
-    other_id: str
-    evidence: str
-    state: str
-    suggested_at: datetime
-
-
-def _customer(row: asyncpg.Record) -> Customer:
-    customer_id, version, profile, merged_into, erased, language, created_at = row
-    return Customer(customer_id, version, _profiles.decode(profile), merged_into, erased, language, created_at)
-
-
-async def locked(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, Customer]:
+async def locked(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, Record]:
     """These customers, their rows held in order."""
-    return {row[0]: _customer(row) for row in await db.fetch(conn, LOCKED, sorted(set(customer_ids)))}
+    return {row[0]: _record(row) for row in await db.fetch(conn, LOCKED, sorted(set(customer_ids)))}
 
 
-async def one(conn: AsyncConnection, customer_id: str) -> Customer | None:
+async def one(conn: AsyncConnection, customer_id: str) -> Record | None:
     """A customer as stored under this id, merged or not."""
     rows = await db.fetch(conn, ONE, customer_id)
-    return _customer(rows[0]) if rows else None
+    return _record(rows[0]) if rows else None
 
 
-async def page(conn: AsyncConnection, after: str, limit: int) -> list[Customer]:
+async def situation(conn: AsyncConnection, puts: Sequence[Put]) -> Known:
+    """What records are written over; all that is contended is held until the transaction ends."""
+    handles = {handle for put in puts for handle in put.all_handles}
+    await lock(conn, [handle_lock(handle) for handle in handles])
+    owned = await owners(conn, list(handles))
+    onward = await onward_all(conn, {put.named for put in puts if isinstance(put.named, str)})
+    records = await locked(conn, {*owned.values(), *onward.values()})
+    return Known(owned, onward, records, await family(conn, list(records)))
+
+
+async def save(conn: AsyncConnection, changes: Changes, now: datetime) -> None:
+    """What came of them."""
+    await insert(conn, changes.created, now)
+    await add_handles(conn, changes.handles)
+    await write(conn, list(changes.written.values()))
+
+
+async def page(conn: AsyncConnection, after: str, limit: int) -> list[Record]:
     """Customers by id, without those who were merged or erased."""
-    return [_customer(row) for row in await db.fetch(conn, PAGE, after, limit)]
+    return [_record(row) for row in await db.fetch(conn, PAGE, after, limit)]
 
 
 async def onward(conn: AsyncConnection, customer_id: str) -> str:
     """Under which id this customer goes on."""
-    return (await db.fetch(conn, ONWARD, customer_id))[0]["id"]  # type: ignore[no-any-return]
+    return (await onward_all(conn, [customer_id]))[customer_id]
+
+
+async def onward_all(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, str]:
+    """Under which id each of these customers goes on; who is not known, under their own."""
+    asked = list(customer_ids)
+    return {row["root"]: row["id"] for row in await db.fetch(conn, ONWARD, asked)} if asked else {}
 
 
 async def owners(conn: AsyncConnection, handles: Sequence[Handle]) -> dict[Handle, str]:
     """Whose these handles are."""
-    rows = await db.fetch(conn, OWNERS, *_columns(handles))
+    rows = await db.fetch(conn, OWNERS, *columns(handles))
     return {Handle(kind, value, scope): customer_id for kind, scope, value, customer_id in rows}
 
 
@@ -213,19 +136,6 @@ async def family(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str
     return found
 
 
-async def people(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, Person]:
-    """What merging wants to know of these; their rows are held."""
-    rows = await locked(conn, customer_ids)
-    external: dict[str, set[str]] = {}
-    for owned in await handles_of(conn, list(rows)):
-        if owned.handle.kind == "external_id":
-            external.setdefault(owned.customer_id, set()).add(owned.handle.value)
-    return {
-        row.customer_id: Person(row.customer_id, row.merged_into, row.erased, frozenset(external.get(row.customer_id, ())))
-        for row in rows.values()
-    }
-
-
 async def insert(conn: AsyncConnection, languages: Mapping[str, str], now: datetime) -> None:
     """New customers, by id."""
     if languages:
@@ -235,9 +145,9 @@ async def insert(conn: AsyncConnection, languages: Mapping[str, str], now: datet
 async def add_handles(conn: AsyncConnection, handles: Sequence[OwnedHandle]) -> None:
     """Ways to reach customers."""
     if handles:
-        columns = _columns([owned.handle for owned in handles])
+        asked = columns([owned.handle for owned in handles])
         rest = [h.handle_id for h in handles], [h.customer_id for h in handles], [h.verified_by for h in handles]
-        await db.fetch(conn, ADD_HANDLES, *columns, *rest)
+        await db.fetch(conn, ADD_HANDLES, *asked, *rest)
 
 
 async def remove_handle(conn: AsyncConnection, customer_id: str, handle_id: str) -> bool:
@@ -262,74 +172,6 @@ async def write(conn: AsyncConnection, records: Sequence[Written]) -> None:
     )
 
 
-async def merge(conn: AsyncConnection, one_id: str, into_id: str, now: datetime) -> dict[str, Ticket]:
-    """Let one customer go on as another: handles and tickets move. Returns the tickets' stories, held."""
-    await db.fetch(conn, MERGE, one_id, into_id, now)
-    await db.fetch(conn, MOVE_HANDLES, one_id, into_id)
-    stories = {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, TICKETS, one_id)}
-    await db.fetch(conn, GIVE, into_id, list(stories))
-    return stories
-
-
-async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[str]:
-    """Take from a customer the claims on what is theirs anyway. Returns the ids of those handles."""
-    return [row["id"] for row in await db.fetch(conn, DROP_CLAIMS, customer_id)]
-
-
-async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str, Ticket]:
-    """Let a customer be one again, with all that came with it and with its handles since. Returns its tickets' stories, held."""
-    members = list((await family(conn, [one_id]))[one_id])
-    await db.fetch(conn, MERGE, one_id, None, None)
-    returned = [
-        Handle(kind, value, scope) for kind, scope, value in await db.fetch(conn, RETURN_HANDLES, from_id, one_id, members)
-    ]
-    rows = await db.fetch(conn, RETURNING, from_id, members, *_columns(returned), sorted(TYPED))
-    stories = {ticket_id: _stories.decode(story) for ticket_id, story in rows}
-    await db.fetch(conn, GIVE, one_id, list(stories))
-    return stories
-
-
-async def suggest(conn: AsyncConnection, pairs: Sequence[tuple[str, str, str]], now: datetime) -> None:
-    """Perhaps the same person: (customer, other, evidence). What was answered before is not asked again."""
-    if pairs:
-        await db.fetch(conn, SUGGEST, now, *map(list, zip(*pairs, strict=True)))
-
-
-async def suggestions(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[Suggested]:
-    """Those that nobody answered, oldest first."""
-    return [Suggested(*row) for row in await db.fetch(conn, SUGGESTED, list(customer_ids))]
-
-
-async def settle(conn: AsyncConnection, one_id: str, other_id: str, state: str) -> bool:
-    """Answer a suggestion. False when none is open."""
-    return bool(await db.fetch(conn, SETTLE, one_id, other_id, state))
-
-
-async def proven(conn: AsyncConnection) -> list[tuple[str, str]]:
-    """Pairs that are one person for certain and were not merged yet."""
-    return [(one, other) for one, other in await db.fetch(conn, PROVEN)]
-
-
-async def doubt(conn: AsyncConnection, one_id: str, other_id: str) -> None:
-    """Leave a pair that could not be merged to people."""
-    await db.fetch(conn, DOUBT, one_id, other_id)
-
-
-async def put_order(conn: AsyncConnection, customer_id: str, version: int, order: OrderRecorded) -> None:
-    """An order as it stands now."""
-    await db.fetch(conn, PUT_ORDER, customer_id, order.order_id, version, msgspec.json.encode(order).decode())
-
-
-async def order(conn: AsyncConnection, customer_id: str, order_id: str) -> tuple[int, OrderRecorded] | None:
-    """An order and its version."""
-    rows = await db.fetch(conn, ORDER, customer_id, order_id)
-    return (rows[0]["version"], _orders.decode(rows[0]["said"])) if rows else None
-
-
-async def orders(conn: AsyncConnection, customer_ids: Sequence[str], after: str, limit: int) -> list[tuple[int, OrderRecorded]]:
-    """Orders of these, by their ids."""
-    return [(version, _orders.decode(said)) for version, said in await db.fetch(conn, ORDERS, list(customer_ids), after, limit)]
-
-
-def _columns(handles: Sequence[Handle]) -> tuple[list[HandleKind], list[str], list[str]]:
+def columns(handles: Sequence[Handle]) -> tuple[list[HandleKind], list[str], list[str]]:
+    """Handles as arrays: kinds, scopes, values."""
     return [h.kind for h in handles], [h.scope for h in handles], [h.value for h in handles]

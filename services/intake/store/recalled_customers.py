@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import identity
-from services.intake.store import customers
-from services.intake.store.customers import Written
+from services.intake.domain.records import Written
+from services.intake.store import customers, merges, orders
 from shared.events.base import Event, Fact
 from shared.events.people import (
     CustomerHandleRemoved,
@@ -35,18 +35,18 @@ async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], seale
                 if isinstance(personal, CustomerPersonal) and not personal.handles:
                     await _profile(conn, event.key, fact, personal)
             case CustomerMergedInto():
-                await customers.merge(conn, event.key, fact.into_customer_id, event.time)
-                await customers.settle(conn, event.key, fact.into_customer_id, "accepted")
+                await merges.merge(conn, event.key, fact.into_customer_id, event.time)
+                await merges.settle(conn, event.key, fact.into_customer_id, "accepted")
             case CustomerUnmerged():
                 await _unmerge(conn, event.key, fact.customer_id)
             case CustomerHandleRemoved():
                 await customers.remove_handle(conn, event.key, fact.handle_id)
             case MergeSuggested():
-                await customers.suggest(conn, [(event.key, fact.customer_id, fact.evidence)], event.time)
+                await merges.suggest(conn, [(event.key, fact.customer_id, fact.evidence)], event.time)
             case OrderRecorded():
-                before = await customers.order(conn, event.key, fact.order_id)
+                before = await orders.one(conn, event.key, fact.order_id)
                 if before is None or before[1] != fact:
-                    await customers.put_order(conn, event.key, before[0] + 1 if before is not None else 1, fact)
+                    await orders.put(conn, event.key, before[0] + 1 if before is not None else 1, fact)
             case _:
                 pass
 
@@ -62,4 +62,4 @@ async def _unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> None:
     """It is said on both: the one that had been merged is undone."""
     row = await customers.one(conn, one_id)
     if row is not None and row.merged_into == from_id:
-        await customers.unmerge(conn, one_id, await customers.onward(conn, from_id))
+        await merges.unmerge(conn, one_id, await customers.onward(conn, from_id))

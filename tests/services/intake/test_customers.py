@@ -1,8 +1,10 @@
 """Customers' records, merges and suggestions over HTTP, on a real database."""
 
+import asyncio
 from email.message import EmailMessage
 
 import aiosmtplib
+import httpx
 import sqlalchemy as sa
 
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
@@ -101,6 +103,66 @@ async def test_a_list_of_records_has_a_result_each_and_pages_go_through_all(worl
         names += [one["name"] for one in page.json()["customers"]]
         cursor = page.json()["next_cursor"]
     assert sorted(names) == [f"N{n}" for n in range(5)]
+
+
+async def test_a_list_sees_its_own_records_and_one_of_many_handles_is_written_in_parts(world: World) -> None:
+    many = [{"kind": "external_id", "value": f"h{n}-{m}"} for n in range(30) for m in range(40)]
+    items = [{"ref": f"external:c{n}", "name": f"N{n}", "handles": many[40 * n : 40 * n + 40]} for n in range(30)]
+    items += [
+        {"ref": "external:h3-7", "name": "N3 again"},
+        {"ref": "external:h4-1", "handles": [{"kind": "external_id", "value": "h5-1"}]},
+    ]
+    answer = await world.http.post("/v1/customers", json=items, headers=await world.key("intake:write"))
+    results = answer.json()["results"]
+    assert [one["status"] for one in results] == [200] * 31 + [409]
+    assert results[30]["customer_id"] == results[3]["customer_id"]
+    assert (await got(world, "external:c3"))["name"] == "N3 again"
+    assert await world.count("customer") == 30
+    assert await world.count("handle") == 30 * 41
+    assert len(await world.events(CustomerCreated)) == 30
+
+
+async def test_lists_that_arrive_at_once_make_each_customer_once(world: World) -> None:
+    headers = await world.key("intake:write")
+    lists = [
+        [{"ref": f"external:{n}", "name": f"N{n}"} for n in order] for order in (range(60), range(59, -1, -1), range(0, 60, 2))
+    ]
+    answers = await asyncio.gather(*(world.http.post("/v1/customers", json=one, headers=headers) for one in lists))
+    assert {result["status"] for answer in answers for result in answer.json()["results"]} == {200}
+    assert await world.count("customer") == 60
+    assert len(await world.events(CustomerCreated)) == 60
+
+
+async def test_a_command_on_customers_with_the_same_key_is_carried_out_once(world: World) -> None:
+    one, other = await put(world, "external:1", name="Ana"), await put(world, f"email:{ANA}", plan="gold")
+    headers = {**await world.key("supervisor"), "Idempotency-Key": "m1"}
+
+    async def asked(path: str, **body: object) -> httpx.Response:
+        return await world.http.post(f"/v1/customers/{path}", json=body, headers=headers)
+
+    first, again = [await asked(f"{other['id']}/merge", into_customer_id=one["id"]) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (200, 200), again.text
+    assert first.json() == again.json() == {"customer_id": one["id"]}
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(await world.events(CustomerMergedInto)) == 1
+    misused = await asked(f"{one['id']}/merge", into_customer_id=other["id"])
+    assert (misused.status_code, misused.json()["code"]) == (422, "idempotency-key-reused")
+    headers["Idempotency-Key"] = "u1"
+    answers = [await asked(f"{other['id']}/unmerge") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len(await world.events(CustomerUnmerged)) == 2, "said on both, once"
+
+
+async def test_a_suggestion_answered_again_with_its_key_has_the_same_answer(world: World) -> None:
+    owner = await posted(world, "email", "email", ANA)
+    claimer = await posted(world, "form", "email", ANA)
+    headers = {**await world.key("agent:dana"), "Idempotency-Key": "s1"}
+    path = f"/v1/customers/{owner['customer_id']}/suggestions/{claimer['customer_id']}"
+    answers = [await world.http.post(path, json={"same": True}, headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200] * 3, answers[-1].text
+    assert len(await world.events(CustomerMergedInto)) == 1
+    other = await world.http.post(path, json={"same": False}, headers=headers)
+    assert other.json()["code"] == "idempotency-key-reused"
 
 
 async def test_what_happens_elsewhere_is_said_once(world: World) -> None:

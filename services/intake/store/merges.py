@@ -1,0 +1,142 @@
+"""Who turned out to be whom: two customers become one and two again, and who may be one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.domain.contacts import Handle
+from services.intake.domain.identity import TYPED, Person
+from services.intake.store import customers
+from shared import db
+from shared.ticket import Ticket
+
+_stories = msgspec.json.Decoder(Ticket)
+
+MERGE = "UPDATE intake.customer SET merged_into = $2, merged_at = $3::timestamptz WHERE id = $1"
+MOVE_HANDLES = "UPDATE intake.handle SET origin = coalesce(origin, customer_id), customer_id = $2 WHERE customer_id = $1"
+# A claim that came to the owner is none any more; the next one who types the address in is not taken for them.
+DROP_CLAIMS = """
+    DELETE FROM intake.handle h USING intake.handle o
+    WHERE h.customer_id = $1 AND h.scope = 'claimed' AND o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)
+    RETURNING h.id
+    """
+RETURN_HANDLES = """
+    UPDATE intake.handle SET customer_id = $2, origin = CASE WHEN origin = $2 THEN NULL ELSE origin END
+    WHERE customer_id = $1 AND origin = ANY($3::text[]) RETURNING kind, scope, value
+    """
+TICKETS = "SELECT id, story FROM intake.ticket WHERE customer_id = $1 ORDER BY id FOR UPDATE"
+# A ticket is of who wrote it first; calls, and what was written after the merge, tell it by the handle that goes back.
+RETURNING = """
+    SELECT t.id, t.story FROM intake.ticket t
+    LEFT JOIN LATERAL (SELECT m.customer_id, m.handle_kind, m.handle FROM intake.message m WHERE m.ticket_id = t.id
+                       ORDER BY m.opened DESC, m.received_at LIMIT 1) m ON true
+    WHERE t.customer_id = $1 AND (
+        m.customer_id = ANY($2::text[])
+        OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
+                   WHERE (h.kind, h.value, h.scope = 'claimed') = (m.handle_kind, m.handle, t.channel = ANY($6::text[])))
+        OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
+                   WHERE right(t.conversation, length(concat_ws(E'\\x1f', '', h.kind, h.scope, h.value)))
+                       = concat_ws(E'\\x1f', '', h.kind, h.scope, h.value)))
+    ORDER BY t.id FOR UPDATE OF t
+    """
+GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"
+SUGGEST = """
+    INSERT INTO intake.suggestion AS s (customer_id, other_id, evidence, suggested_at)
+    SELECT DISTINCT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])
+    ON CONFLICT (customer_id, other_id) DO UPDATE SET evidence = excluded.evidence, state = 'open'
+    WHERE excluded.evidence = 'answered_from_it' AND s.evidence <> excluded.evidence AND s.state <> 'accepted'
+    """
+SUGGESTED = """
+    SELECT customer_id, other_id, evidence, state, suggested_at FROM intake.suggestion
+    WHERE (customer_id = ANY($1::text[]) OR other_id = ANY($1::text[])) AND state = 'open' ORDER BY suggested_at, 1, 2
+    """
+SETTLE = """
+    UPDATE intake.suggestion SET state = $3::text
+    WHERE state = 'open' AND (customer_id, other_id) IN (($1, $2), ($2, $1)) RETURNING 1
+    """
+PROVEN = """
+    SELECT customer_id, other_id FROM intake.suggestion WHERE state = 'open' AND evidence = 'answered_from_it'
+    ORDER BY suggested_at LIMIT 20
+    """
+DOUBT = "UPDATE intake.suggestion SET evidence = 'claimed_address' WHERE customer_id = $1 AND other_id = $2"
+
+
+class Suggested(NamedTuple):
+    """Two customers who may be one."""
+
+    customer_id: str
+    other_id: str
+    evidence: str
+    state: str
+    suggested_at: datetime
+
+
+async def people(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, Person]:
+    """What merging wants to know of these; their rows are held."""
+    rows = await customers.locked(conn, customer_ids)
+    external: dict[str, set[str]] = {}
+    for owned in await customers.handles_of(conn, list(rows)):
+        if owned.handle.kind == "external_id":
+            external.setdefault(owned.customer_id, set()).add(owned.handle.value)
+    return {
+        row.customer_id: Person(row.customer_id, row.merged_into, row.erased, frozenset(external.get(row.customer_id, ())))
+        for row in rows.values()
+    }
+
+
+async def merge(conn: AsyncConnection, one_id: str, into_id: str, now: datetime) -> dict[str, Ticket]:
+    """Let one customer go on as another: handles and tickets move. Returns the tickets' stories, held."""
+    await db.fetch(conn, MERGE, one_id, into_id, now)
+    await db.fetch(conn, MOVE_HANDLES, one_id, into_id)
+    stories = {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, TICKETS, one_id)}
+    await db.fetch(conn, GIVE, into_id, list(stories))
+    return stories
+
+
+async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[str]:
+    """Take from a customer the claims on what is theirs anyway. Returns the ids of those handles."""
+    return [row["id"] for row in await db.fetch(conn, DROP_CLAIMS, customer_id)]
+
+
+async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str, Ticket]:
+    """Let a customer be one again, with all that came with it and with its handles since. Returns its tickets' stories, held."""
+    members = list((await customers.family(conn, [one_id]))[one_id])
+    await db.fetch(conn, MERGE, one_id, None, None)
+    returned = [
+        Handle(kind, value, scope) for kind, scope, value in await db.fetch(conn, RETURN_HANDLES, from_id, one_id, members)
+    ]
+    rows = await db.fetch(conn, RETURNING, from_id, members, *customers.columns(returned), sorted(TYPED))
+    stories = {ticket_id: _stories.decode(story) for ticket_id, story in rows}
+    await db.fetch(conn, GIVE, one_id, list(stories))
+    return stories
+
+
+async def suggest(conn: AsyncConnection, pairs: Sequence[tuple[str, str, str]], now: datetime) -> None:
+    """Perhaps the same person: (customer, other, evidence). What was answered before is not asked again."""
+    if pairs:
+        await db.fetch(conn, SUGGEST, now, *map(list, zip(*pairs, strict=True)))
+
+
+async def suggestions(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[Suggested]:
+    """Those that nobody answered, oldest first."""
+    return [Suggested(*row) for row in await db.fetch(conn, SUGGESTED, list(customer_ids))]
+
+
+async def settle(conn: AsyncConnection, one_id: str, other_id: str, state: str) -> bool:
+    """Answer a suggestion. False when none is open."""
+    return bool(await db.fetch(conn, SETTLE, one_id, other_id, state))
+
+
+async def proven(conn: AsyncConnection) -> list[tuple[str, str]]:
+    """Pairs that are one person for certain and were not merged yet."""
+    return [(one, other) for one, other in await db.fetch(conn, PROVEN)]
+
+
+async def doubt(conn: AsyncConnection, one_id: str, other_id: str) -> None:
+    """Leave a pair that could not be merged to people."""
+    await db.fetch(conn, DOUBT, one_id, other_id)
