@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import quopri
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -13,6 +16,7 @@ from shared import db
 
 SCAN_SECONDS = 600
 SHORTEST = 3
+SHORTEST_IN_BASE64 = 6  # characters of it: fewer stand in it by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Column:
 async def find_traces(engine: AsyncEngine, needles: Sequence[str]) -> list[Trace]:
     """Where the strings stand, whatever the case of their letters. Reads every table once; SCAN_SECONDS at most for each.
 
-    Not found is what was stored compressed or encrypted, or written in another way than the string.
+    In bytes they are found as mails and forms write them, too: in base64, quoted-printable, percent-encoded, over the ends of
+    lines. Not found is what was stored compressed or encrypted, and in base64 a string so short that it stands there by chance.
     """
     async with db.transaction(engine) as conn:
         await conn.execute(sa.text(f"SET LOCAL statement_timeout = '{SCAN_SECONDS}s'"))
@@ -83,21 +88,43 @@ async def _columns(conn: AsyncConnection) -> list[Column]:
 
 async def _search(conn: AsyncConnection, columns: Sequence[Column], needles: Sequence[str]) -> list[Trace]:
     """One pass over one table."""
-    cells = [(column, number) for column in columns for number in range(len(needles))]
-    counts = ", ".join(f"count(*) FILTER (WHERE {_holds(column, number)})" for column, number in cells)
-    first = columns[0]
-    values = {f"n{number}": _spellings(needle) for number, needle in enumerate(needles)}
-    row = (await conn.execute(sa.text(f"SELECT {counts} FROM {_quoted(first.schema)}.{_quoted(first.table)}"), values)).one()
-    return [Trace(column.label, number + 1, rows) for (column, number), rows in zip(cells, row, strict=True) if rows]
+    forms = [(f"c{n}_{form}", sql) for n, column in enumerate(columns) for form, sql in _forms(column).items()]
+    cells = ", ".join(f"{sql} AS {name}" for name, sql in forms)
+    asked = [(n, column, number) for n, column in enumerate(columns) for number in range(len(needles))]
+    counts = ", ".join(f"count(*) FILTER (WHERE {_holds(f'c{n}', column, number)})" for n, column, number in asked)
+    table = f"{_quoted(columns[0].schema)}.{_quoted(columns[0].table)}"
+    values: dict[str, list[str]] = {}
+    for number, needle in enumerate(needles):
+        values |= {f"n{number}": _spellings(needle), f"e{number}": _encoded(needle), f"b{number}": _in_base64(needle)}
+    # OFFSET 0: each cell is turned into text once, however many strings are looked for.
+    statement = sa.text(f"SELECT {counts} FROM (SELECT {cells} FROM {table} OFFSET 0) cells")
+    if not any(column.is_bytes for column in columns):
+        values = {name: value for name, value in values.items() if name.startswith("n")}
+    row = (await conn.execute(statement, values)).one()
+    return [Trace(column.label, number + 1, rows) for (_, column, number), rows in zip(asked, row, strict=True) if rows]
 
 
-def _holds(column: Column, number: int) -> str:
-    cell = f"lower({_quoted(column.name)}::text)"
-    word = "lower(w)"
-    if column.is_bytes:  # escape format keeps ASCII letters as they are, so that their case can be ignored
-        cell = f"lower(encode({_quoted(column.name)}, 'escape'))"
-        word = "lower(encode(convert_to(w, 'UTF8'), 'escape'))"
-    return f"EXISTS (SELECT FROM unnest(CAST(:n{number} AS text[])) w WHERE position({word} IN {cell}) > 0)"
+def _forms(column: Column) -> dict[str, str]:
+    """What is searched of a cell, by name: the escape format of bytes keeps ASCII letters as they are, so that their case can be
+    ignored; base64 and quoted-printable go on over the ends of lines.
+    """
+    if not column.is_bytes:
+        return {"text": f"lower({_quoted(column.name)}::text)"}
+    text = f"encode({_quoted(column.name)}, 'escape')"
+    joined = f"regexp_replace({text}, E'=?\\r?\\n', '', 'g')"
+    return {"text": f"lower({text})", "joined": joined, "low": f"lower({joined})"}
+
+
+def _holds(cell: str, column: Column, number: int) -> str:
+    plain = f"CAST(:n{number} AS text[])) w WHERE"
+    if not column.is_bytes:
+        return f"EXISTS (SELECT FROM unnest({plain} position(lower(w) IN {cell}_text) > 0)"
+    ways = (
+        f"{plain} position(lower(encode(convert_to(w, 'UTF8'), 'escape')) IN {cell}_text) > 0",
+        f"CAST(:e{number} AS text[])) w WHERE position(lower(w) IN {cell}_low) > 0",
+        f"CAST(:b{number} AS text[])) w WHERE position(w IN {cell}_joined) > 0",
+    )
+    return " OR ".join(f"EXISTS (SELECT FROM unnest({way})" for way in ways)
 
 
 def _quoted(name: str) -> str:
@@ -109,3 +136,20 @@ def _spellings(needle: str) -> list[str]:
     """As it is, in small and capital letters (a database may know only those of ASCII), and as JSON that is all ASCII has it."""
     plain = {needle, needle.lower(), needle.upper()}
     return sorted(plain | {json.dumps(word)[1:-1] for word in plain})
+
+
+def _encoded(needle: str) -> list[str]:
+    """Quoted-printable and percent-encoded, as mails and forms have it."""
+    printable = quopri.encodestring(needle.encode()).decode().replace("=\n", "")
+    return sorted({printable, printable.replace(" ", "_"), quote(needle, safe=""), quote_plus(needle)})
+
+
+def _in_base64(needle: str) -> list[str]:
+    """The characters that the string alone decides, for each of the three places at which it may begin."""
+    found = set()
+    for word in {needle, needle.lower(), needle.upper()}:
+        raw = word.encode()
+        for before in range(3):
+            whole = base64.b64encode(bytes(before) + raw).decode()
+            found.add(whole[(0, 2, 3)[before] : (before + len(raw)) * 8 // 6])
+    return sorted(word for word in found if len(word) >= SHORTEST_IN_BASE64)

@@ -22,14 +22,25 @@ MERGE_SET = sa.text(
 HANDLES = sa.text("SELECT kind, scope, value FROM intake.handle WHERE customer_id = ANY(:ids)")
 DONE = sa.text("SELECT bool_and(erased_at IS NOT NULL) FROM intake.customer WHERE id = ANY(:ids)")
 TICKETS = sa.text("SELECT id FROM intake.ticket WHERE customer_id = ANY(:ids) ORDER BY id FOR UPDATE")
+# Whether an address or number of theirs stands in some bytes, in any letters, plain or as forms write it. Of other handles, such
+# as other systems' numbers, only those that mean something wherever they stand.
+_NAMED_IN = """
+    SELECT FROM intake.handle h CROSS JOIN LATERAL (VALUES (ltrim(h.value, '+')), (replace(h.value, '@', '%40'))) AS v(said)
+    WHERE h.customer_id = ANY(:customers) AND (h.kind IN ('email', 'phone') OR length(h.value) >= 8)
+        AND position(lower(encode(convert_to(v.said, 'UTF8'), 'escape')) IN lower(encode({bytes}, 'escape'))) > 0
+    """
 SCRUBS = tuple(
     sa.text(statement)
     for statement in (
-        # What could not be read has no customer; it is theirs if one of their addresses stands in it.
+        # What could not be read, and what was uploaded and not sent yet, has no customer; it is theirs if it names them.
+        f"""
+        DELETE FROM intake.parked_contact p WHERE EXISTS ({_NAMED_IN.format(bytes="p.body")})
+            OR EXISTS (SELECT FROM intake.handle h WHERE h.customer_id = ANY(:customers) AND h.value = lower(p.sender))
+        """,
+        f"DELETE FROM intake.file f WHERE f.message_id IS NULL AND EXISTS ({_NAMED_IN.format(bytes='f.content')})",
         """
-        DELETE FROM intake.parked_contact p USING intake.handle h
-        WHERE h.customer_id = ANY(:customers)
-            AND (position(convert_to(ltrim(h.value, '+'), 'UTF8') IN p.body) > 0 OR lower(p.sender) = h.value)
+        DELETE FROM intake.ref r USING intake.message m
+        WHERE m.customer_id = ANY(:customers) AND (r.ticket_id, r.value) = (m.ticket_id, m.message_ref)
         """,
         "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         """
