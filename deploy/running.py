@@ -7,8 +7,10 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from deploy.local import settings as local_settings
+from deploy.local import trying
 from deploy.local.ports import HOST
 from deploy.local.postgres import LocalPostgres
+from deploy.local.settings import LocalSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -19,7 +21,7 @@ def adopt_settings(environment: MutableMapping[str, str] = os.environ, project: 
     Raises LocalError for a setting that is wrong.
     """
     local = local_settings.load(project)
-    secrets = project / local.data / "secrets" if local.secrets_dir is None else local.secrets_folder
+    secrets = _secrets(local, project)
     found = local_settings.from_env_file(project)
     password = secrets / "postgres.password"
     if password.exists():
@@ -28,8 +30,21 @@ def adopt_settings(environment: MutableMapping[str, str] = os.environ, project: 
     key = secrets / "master.key"
     if key.exists() and not {"PATCHBAY_MASTER_KEY", "PATCHBAY_MASTER_KEY_FILE"} & (found.keys() | environment.keys()):
         found["PATCHBAY_MASTER_KEY_FILE"] = str(key)
+    given = {**found, **environment}
+    if (secrets / "twilio.token").exists():
+        found |= local_settings.demo_receivers(local.model_copy(update={"secrets_dir": secrets}), given)
+    found |= trying.environment(local, secrets, given)
     for name, value in found.items():
         environment.setdefault(name, value)
+
+
+def secrets_folder(project: Path = PROJECT) -> Path:
+    """Where `make run` keeps its secrets. Raises LocalError for a setting that is wrong."""
+    return _secrets(local_settings.load(project), project)
+
+
+def _secrets(local: LocalSettings, project: Path) -> Path:
+    return project / local.data / "secrets" if local.secrets_dir is None else local.secrets_folder
 
 
 def _url(port: int, password: Path) -> str:

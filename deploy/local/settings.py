@@ -138,11 +138,15 @@ def secret_file(path: Path, make: str = "key") -> str:
     `key` makes 32 random bytes in base64, `password` a password without characters that URLs treat specially.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        value = base64.b64encode(secrets.token_bytes(32)).decode() if make == "key" else secrets.token_hex(16)
-        draft = path.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(value + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_secret(path, base64.b64encode(secrets.token_bytes(32)).decode() if make == "key" else secrets.token_hex(16))
     return path.read_text(encoding="utf-8").strip()
+
+
+def write_secret(path: Path, value: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(value.rstrip("\n") + "\n", encoding="utf-8")
+    draft.replace(path)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from deploy.local import jars, preflight, unprivileged
+from deploy.local import jars, preflight, trying, unprivileged
 from deploy.local import settings as local_settings
 from deploy.local.errors import LocalError, did_not_start, from_os_error
 from deploy.local.instance import KAFKA_STOP_SECONDS, POSTGRES_STOP_SECONDS, SERVICES_STOP_SECONDS, Instance
@@ -160,9 +160,12 @@ class Supervisor:
         if "PATCHBAY_MASTER_KEY" not in given:
             local_settings.require_master_key(self._settings)
         local_settings.secret_file(self._settings.twilio_token_file, "password")
+        if self._settings.demo:
+            trying.make(self._settings.secrets_folder)
         return {
             **given,
             **local_settings.demo_receivers(self._settings, given),
+            **trying.environment(self._settings, self._settings.secrets_folder, given),
             **local_settings.render_environment(self._settings, kafka, database),
             "PYTHONUNBUFFERED": "1",
         }

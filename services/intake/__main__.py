@@ -71,7 +71,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     await words.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
     secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
-    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http))
+    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http, settings.ses_certificate))
     consumed = ToSend(to_send)
     answerer = Answerer(parts.outbox)
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)

@@ -6,12 +6,14 @@ import hashlib
 import hmac
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, SecretStr, model_validator
 
 from services.intake.channels.outgoing_mail import MailServer
 from services.intake.channels.provided import ProviderSecrets
 from services.intake.channels.sendgrid import check_key
 from services.intake.channels.signed import secrets_of
+from services.intake.channels.sns import key_of
 from services.intake.channels.twilio_sms import TwilioAccount
 from services.intake.imap_settings import Mailbox, mailboxes_of
 from shared.settings import Settings
@@ -62,6 +64,10 @@ class IntakeSettings(Settings):
     )
     intake_sendgrid_event_keys: str = Field("", description="those of its event webhook; where set, events must be signed")
     intake_ses_topics: str = Field("", description="ARNs of the SNS topics by which Amazon SES may speak, comma-separated")
+    intake_ses_certificate_file: Path | None = Field(
+        None,
+        description="PEM certificate beside those of SNS: what its key signed is taken as SNS's, to try it (`patchbay send ses`)",
+    )
     intake_provider_credentials: SecretStr = Field(
         SecretStr(""),
         description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=;"
@@ -86,9 +92,9 @@ class IntakeSettings(Settings):
         for key in (*_parts(self.intake_sendgrid_inbound_keys), *_parts(self.intake_sendgrid_event_keys)):
             check_key(key)
         try:
-            _ = self.mailboxes
+            _ = self.mailboxes, self.ses_certificate
         except OSError as error:
-            raise ValueError(f"the file of IMAP mailboxes cannot be read: {error.strerror}") from None
+            raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
         return self
 
     @property
@@ -125,6 +131,12 @@ class IntakeSettings(Settings):
             ses_topics=frozenset(_parts(self.intake_ses_topics)),
             credentials=_listed(self.intake_provider_credentials, self.intake_provider_credentials_file),
         )
+
+    @property
+    def ses_certificate(self) -> rsa.RSAPublicKey | None:
+        """The key that signs like SNS. Raises ValueError, OSError."""
+        file = self.intake_ses_certificate_file
+        return key_of(file.read_bytes()) if file is not None else None
 
     @property
     def webhook_secrets(self) -> dict[str, tuple[str, ...]]:

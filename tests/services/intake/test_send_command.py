@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
+import pytest
 import pytest_asyncio
 import uvicorn
 from typer.testing import CliRunner, Result
 
-from deploy import cli
+from deploy import cli, sending_mail
+from deploy.local import trying
+from deploy.local.settings import LocalSettings
 from services.intake.__main__ import make_app
-from shared.events.message import MessageReceived
+from services.intake.channels.sns import Sns
+from services.intake.settings import IntakeSettings
+from shared.events.call import CallEnded, CallReceived
+from shared.events.message import MessagePersonal, MessageReceived
 from shared.http import Server
 from tests.services.intake.world import MASTER, TOKEN, NoConsumer, World, mail_port, process
 
 Command = Callable[..., Awaitable[Result]]
 
 
-@pytest_asyncio.fixture
-async def listening(database: str) -> AsyncIterator[tuple[World, Command]]:
+@asynccontextmanager
+async def served(database: str, **more: object) -> AsyncIterator[tuple[World, Command]]:
     """A process with its ports, and the command line as one who runs it has it."""
-    async with process(database) as world, mail_port(world) as smtp:
+    async with process(database, **more) as world, mail_port(world) as smtp:
         server = Server(uvicorn.Config(make_app(world.intake, NoConsumer()), port=0, log_config=None, lifespan="off"))  # type: ignore[arg-type]
         serving = asyncio.create_task(server.serve())
         async with asyncio.timeout(10):
@@ -35,15 +43,25 @@ async def listening(database: str) -> AsyncIterator[tuple[World, Command]]:
             "PATCHBAY_INTAKE_PUBLIC_URL": url,
             "PATCHBAY_INTAKE_TWILIO_TOKENS": TOKEN,
             "PATCHBAY_SMTP_PORT": str(smtp),
+            "PATCHBAY_SECRETS_DIR": "/nothing/is/there",  # nor what a `make run` here has made
             "COLUMNS": "400",
         }
 
-        async def run(*arguments: str, **more: str) -> Result:
-            return await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, ["send", *arguments], env={**environment, **more}))
+        async def run(*arguments: str, **given: str) -> Result:
+            return await asyncio.to_thread(
+                lambda: CliRunner().invoke(cli.app, ["send", *arguments], env={**environment, **given})
+            )
 
         yield world, run
         server.should_exit = True
         await serving
+
+
+@pytest_asyncio.fixture
+async def listening(database: str) -> AsyncIterator[tuple[World, Command]]:
+    """One where no provider of mail is set up."""
+    async with served(database) as running:
+        yield running
 
 
 async def test_each_channel_can_be_tried(listening: tuple[World, Command], tmp_path: Path) -> None:
@@ -61,6 +79,49 @@ async def test_each_channel_can_be_tried(listening: tuple[World, Command], tmp_p
     received = await world.events(MessageReceived)
     assert [event.data.channel for event in received] == ["email", "sms", "form", "chat"]
     assert [len(event.data.attachments) for event in received] == [1, 0, 0, 1]
+
+
+async def test_each_provider_of_mail_can_be_tried_with_the_keys_that_make_run_makes(database: str, tmp_path: Path) -> None:
+    trying.make(tmp_path)
+    told = trying.environment(LocalSettings(), tmp_path, {})
+    own: dict[str, object] = {name.removeprefix("PATCHBAY_").lower(): value for name, value in told.items()}
+    certificate = IntakeSettings.model_validate({"master_key": MASTER, **own}).ses_certificate
+    async with served(database, **own) as (world, run):
+        world.intake.sns = Sns(httpx.AsyncClient(trust_env=False), certificate)
+        (tmp_path / "photo.png").write_bytes(b"png")
+        told["PATCHBAY_SECRETS_DIR"] = str(tmp_path)
+        attach = "--attach", str(tmp_path / "photo.png")
+        for provider in sending_mail.COMMANDS:
+            result = await run(provider, "--subject", f"By {provider} שלום", "--text", "Bună ziua, שלום", *attach, **told)
+            assert result.exit_code == 0, result.output
+        received = await world.events(MessageReceived)
+        opened = [await world.opened(event, MessagePersonal) for event in received]
+        assert [one.subject for one in opened if isinstance(one, MessagePersonal)] == [
+            f"By {provider} שלום" for provider in sending_mail.COMMANDS
+        ]
+        assert {one.text for one in opened if isinstance(one, MessagePersonal)} == {"Bună ziua, שלום"}
+        assert {len(event.data.attachments) for event in received} == {1}
+        assert await world.count("parked_contact") == 0
+        wrong = {**told, "PATCHBAY_SECRETS_DIR": str(tmp_path / "other")}
+        trying.make(tmp_path / "other")
+        refused = [await run(provider, **wrong) for provider in ("sendgrid", "ses")]
+        assert [(result.exit_code, "bad-signature" in result.output) for result in refused] == [(1, True)] * 2
+
+
+async def test_a_call_can_be_tried(listening: tuple[World, Command]) -> None:
+    world, run = listening
+    result = await run("call", "--seconds", "3")
+    assert result.exit_code == 0, result.output
+    assert len(await world.events(CallReceived)) == len(await world.events(CallEnded)) == 1
+
+
+@pytest.mark.parametrize("provider", sending_mail.COMMANDS)
+async def test_what_cannot_be_signed_is_said_with_the_setting_that_is_missing(
+    listening: tuple[World, Command], provider: str
+) -> None:
+    _, run = listening
+    result = await run(provider)
+    assert (result.exit_code, "Set PATCHBAY_INTAKE_" in result.output) == (2, True), result.output
 
 
 async def test_what_is_refused_and_who_does_not_answer_is_said_with_a_code(listening: tuple[World, Command]) -> None:

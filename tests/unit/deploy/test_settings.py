@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy import settings_table
+from deploy.local import trying
 from deploy.running import adopt_settings
 from shared.settings import Settings, SettingsError, read
 
@@ -88,3 +89,25 @@ def test_a_master_key_file_that_is_a_folder_says_so(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATCHBAY_MASTER_KEY_FILE", str(tmp_path))
     with pytest.raises(SettingsError, match="cannot be read"):
         read(Settings).master_key_bytes()
+
+
+def test_what_make_run_made_to_try_providers_with_is_found_where_none_is_set_up(project: Path) -> None:
+    secrets = project / ".patchbay" / "secrets"
+    trying.make(secrets)
+    (secrets / "twilio.token").write_text("token\n")
+    environment: dict[str, str] = {}
+    adopt_settings(environment, project)
+    assert environment["PATCHBAY_INTAKE_TWILIO_TOKENS_FILE"] == str(secrets / "twilio.token")
+    assert environment["PATCHBAY_INTAKE_SES_TOPICS"] == trying.TOPIC
+    assert environment["PATCHBAY_INTAKE_SENDGRID_INBOUND_KEYS"] == trying.sendgrid_public((secrets / "sendgrid.pem").read_bytes())
+    before = {path: path.read_bytes() for path in secrets.iterdir()}
+    trying.make(secrets)
+    assert {path: path.read_bytes() for path in secrets.iterdir()} == before, "what is there stays"
+    assert {path.stat().st_mode & 0o077 for path in secrets.glob("s*")} == {0}
+
+
+def test_with_a_provider_of_ones_own_nothing_is_given_to_try_the_others(project: Path) -> None:
+    trying.make(project / ".patchbay" / "secrets")
+    environment = {"PATCHBAY_INTAKE_MAILGUN_KEYS": "key"}
+    adopt_settings(environment, project)
+    assert not {name for name in environment if "SES" in name or "CREDENTIALS" in name}
