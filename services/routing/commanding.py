@@ -3,18 +3,23 @@ for the commit.
 
 No delay is made for it: while one transaction runs, what comes in the meantime is the next group. Within a group commands are
 decided in the order in which they came, each on what the ones before it left; one that is refused leaves no trace.
+
+A group waits a moment for what somebody else has locked; what is locked for longer is waited for apart, in the order in which it
+was asked, and the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import asyncpg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
@@ -32,6 +37,9 @@ from shared.service import Resources
 GROUP = 100
 QUEUE = 2_000
 ANSWER_SECONDS = 30.0
+LOCKED_MS = 500  # how long a group waits for a lock: longer than matching and the consumer hold theirs
+AGAIN_MS = 50  # and each part of it, while it is looked for which command it is
+LOCK_NOT_AVAILABLE = "55P03"
 
 Queues = Sequence[QueueConfigured]
 Decide = Callable[[Turn, Queues], Mapping[str, object]]
@@ -67,6 +75,10 @@ class Command:
     status: int
     asked: Asked | None
     traceparent: str | None
+
+
+class _Locked(Exception):
+    """Somebody else has held a lock for longer than was waited."""
 
 
 @dataclass(slots=True)
@@ -135,6 +147,9 @@ class Commander:
     settings: RoutingSettings
     _queue: deque[_Waiting] = field(default_factory=deque)
     _working: asyncio.Task[None] | None = None
+    _apart: deque[_Waiting] = field(default_factory=deque)
+    _waiting_apart: asyncio.Task[None] | None = None
+    _held: Counter[Target] = field(default_factory=Counter)
     _queues: config.QueueShelf = field(default_factory=config.QueueShelf)
 
     async def carry_out(self, command: Command) -> Answer:
@@ -143,7 +158,7 @@ class Commander:
         """
         if command.asked is not None:
             check_key(command.asked.key)
-        if len(self._queue) >= QUEUE:
+        if len(self._queue) + len(self._apart) >= QUEUE:
             detail = "More is asked than can be done just now. Send it again, with the same Idempotency-Key."
             raise Problem(503, "overloaded", detail, headers={"Retry-After": "1"})
         waiting = _Waiting(command, asyncio.get_running_loop().create_future())
@@ -160,26 +175,70 @@ class Commander:
     async def _work(self) -> None:
         while self._queue:
             group = [self._queue.popleft() for _ in range(min(GROUP, len(self._queue)))]
-            await self._take([one for one in group if not one.answer.done()])
+            free = []
+            for one in group:
+                if one.command.target in self._held:  # after those that wait for it
+                    self._set_apart(one)
+                elif not one.answer.done():
+                    free.append(one)
+            await self._take(free, LOCKED_MS)
 
-    async def _take(self, group: Sequence[_Waiting]) -> None:
+    def _set_apart(self, one: _Waiting) -> None:
+        self._held[one.command.target] += 1
+        self._apart.append(one)
+        if self._waiting_apart is None or self._waiting_apart.done():
+            self._waiting_apart = asyncio.get_running_loop().create_task(self._work_apart(), context=Context())
+
+    async def _work_apart(self) -> None:
+        """One after the other, each for as long as a statement may take."""
+        while self._apart:
+            one = self._apart.popleft()
+            if not one.answer.done():
+                await self._take([one], None)
+            self._held -= Counter([one.command.target])
+
+    async def _take(self, group: Sequence[_Waiting], patience_ms: int | None) -> None:
         """Commit a group; where it fails for what one of them holds, halve it until that one stands alone."""
         if not group:
             return
         try:
-            results = await db.retrying(lambda: self._transaction([one.command for one in group]))
+            results = await db.retrying(lambda: self._patiently([one.command for one in group], patience_ms))
+        except _Locked:
+            if len(group) == 1:
+                self._set_apart(group[0])
+            else:
+                await self._halved(group, AGAIN_MS)
+            return
         except Exception as error:  # noqa: BLE001 - it is told to who waits, and answered there
             if len(group) > 1 and not isinstance(error, db.DatabaseAway):
-                middle = len(group) // 2
-                await self._take(group[:middle])
-                await self._take(group[middle:])
+                await self._halved(group, patience_ms)
                 return
             results = [error] * len(group)
         for one, result in zip(group, results, strict=True):
             _tell(one.answer, result)
 
-    async def _transaction(self, commands: Sequence[Command]) -> list[Answer | Exception]:
+    async def _halved(self, group: Sequence[_Waiting], patience_ms: int | None) -> None:
+        middle = len(group) // 2
+        for half in (group[:middle], group[middle:]):
+            # What one half has set apart, the other half must not overtake.
+            for one in half:
+                if one.command.target in self._held:
+                    self._set_apart(one)
+            await self._take([one for one in half if one.command.target not in self._held], patience_ms)
+
+    async def _patiently(self, commands: Sequence[Command], patience_ms: int | None) -> list[Answer | Exception]:
+        """Raises _Locked when a lock is not given for so long; None waits as long as a statement may take."""
+        try:
+            return await self._transaction(commands, patience_ms)
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            if patience_ms is not None and db.sqlstate(error) == LOCK_NOT_AVAILABLE:
+                raise _Locked from error
+            raise
+
+    async def _transaction(self, commands: Sequence[Command], patience_ms: int | None) -> list[Answer | Exception]:
         async with db.transaction(self.parts.engine) as conn:
+            if patience_ms is not None:
+                await db.fetch(conn, "SELECT set_config('lock_timeout', $1, true)", f"{patience_ms}ms")
             group = await self._load(conn, commands)
             results = [group.carry_out(command) for command in commands]
             if group.turns:

@@ -13,6 +13,7 @@ from services.routing.commanding import Command, Commander, NoSuchOffer, NoSuchT
 from services.routing.domain import commands, offers
 from services.routing.domain.commands import Actor, NotYours
 from services.routing.domain.work import Turn
+from shared import db
 from shared.http import Problem
 from shared.idempotency import Answer, Asked
 from tests.services.routing.conftest import House, open_house
@@ -155,3 +156,30 @@ async def test_what_no_table_takes_fails_alone(house: House) -> None:
     types = await house.types(ticket_id)
     assert [types.count(kind) for kind in ("note.added", "reply.requested", "ticket.resolved")] == [1, 1, 1]
     assert (await house.done("rina", "GET", "/v1/agents/dana"))["used_units"] == 2
+
+
+async def test_a_ticket_that_somebody_holds_holds_up_its_own_commands_only_and_these_in_their_order(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    held, free = [await house.owned(f"t{n}") for n in range(2)]
+    commander = Commander(house.parts, house.settings)
+
+    def asked(*commands: Command) -> list[asyncio.Task[Answer]]:
+        return [asyncio.create_task(commander.carry_out(one)) for one in commands]
+
+    async with db.transaction(house.parts.engine) as conn:
+        await db.fetch(conn, "SELECT 1 FROM routing.ticket WHERE ticket_id = $1 FOR UPDATE", held)
+        waiting = asked(reply(held), note(held))
+        free_to_go = asked(*(note(free) for _ in range(20)))
+        answered, _ = await asyncio.wait(free_to_go, timeout=5)
+        assert len(answered) == 20, "the others go on while the ticket is held"
+        waiting += asked(resolve(held))
+        free_to_go += asked(reply(free), note(free))
+        answered, _ = await asyncio.wait(free_to_go, timeout=5)
+        assert len(answered) == 22
+        assert not any(task.done() for task in waiting)
+    answers = await asyncio.wait_for(asyncio.gather(*waiting, *free_to_go), 10)
+    assert {type(answer) for answer in answers} == {Answer}
+    said = [kind for kind in await house.types(held) if kind in ("reply.requested", "note.added", "ticket.resolved")]
+    assert said == ["reply.requested", "note.added", "ticket.resolved"]
+    await asyncio.wait_for(commander.carry_out(note(held)), 5)
