@@ -18,6 +18,8 @@ LINES_CAP = 20_000  # what comes after so many is folded unread
 WRAPPED_AT = 60  # a quoted line so long may have been wrapped by a program on the way
 WRAPPED_REST = 40
 
+PGP_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
+PGP_BLOCKS = frozenset({"-----BEGIN PGP SIGNATURE-----", "-----BEGIN PGP PUBLIC KEY BLOCK-----"})
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
 
 
@@ -46,6 +48,7 @@ def split_pieces(pieces: list[tuple[Mark, str]]) -> Reply:
 
 def _split(lines: Lines, *, mark_quotes: bool) -> Reply:
     _wrapped(lines)
+    _armoured(lines)
     if not _introduced(lines):
         return Reply(_tidy(lines.shown))
     written = [region for region in _own_regions(lines) if any(lines.bare[region.start : region.stop])]
@@ -62,6 +65,22 @@ def _wrapped(lines: Lines) -> None:
         inside = bare[at] and marks[at] is Mark.OWN and marks[at - 1] is Mark.QUOTED and marks[at + 1] is Mark.QUOTED
         if inside and len(bare[at - 1]) >= WRAPPED_AT and len(bare[at]) <= WRAPPED_REST:
             marks[at] = Mark.QUOTED
+
+
+def _armoured(lines: Lines) -> None:
+    """What PGP puts around a text that it signs (RFC 9580, 7 and 6.2), and keys that are sent along."""
+    at = 0
+    while at < len(lines):
+        bare, end = lines.bare[at], at + 1
+        if bare == PGP_SIGNED:
+            end = next((n for n in range(end, len(lines)) if not lines.bare[n]), end)
+        elif bare in PGP_BLOCKS:
+            end = next((n + 1 for n in range(end, len(lines)) if lines.bare[n].startswith("-----END PGP")), end)
+        else:
+            at = end
+            continue
+        _mark(lines, at, end, Mark.FOLDED)
+        at = end
 
 
 def _introduced(lines: Lines) -> bool:
