@@ -17,6 +17,7 @@ from services.intake.answering import Answerer
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
 from services.intake.store import config, deliveries, erasure, requests, tickets, word_lists
 from services.intake.store import recalled_customers as records
+from services.intake.store import recalled_deliveries as sent
 from services.intake.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
@@ -53,6 +54,7 @@ async def recall(back: Recall) -> None:
         async with back.transaction() as conn:
             await answerer.answer(conn, waiting[start : start + ANSWERS_AT_ONCE], await clock(conn))
     async with back.transaction() as conn:
+        await sent.leave_open(conn)
         await rows.leave_open(conn)
 
 
@@ -167,14 +169,14 @@ class TicketsRecalled:
             for split in state.splits:
                 await requests.move(conn, key, split.into_ticket_id, split.message_ids)
         await rows.calls(conn, [call for _, s in ordered for call in s.calls.values()])
-        await rows.confirmations(conn, confirmations)
+        await sent.confirmations(conn, confirmations)
         cleared = [key for key, s in ordered if s.cleared and s.story is not None and not s.story.spam]
         if cleared:
             await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now)
         await deliveries.insert(conn, replies)
-        await rows.outcomes(conn, ended)
+        await sent.outcomes(conn, ended)
         heard: list[Heard] = [one for _, s in ordered for one in s.heard]
-        await rows.told(conn, heard)
+        await sent.told(conn, heard)
         self._keep_asked(states.values())
 
     def _keep_asked(self, states: Collection[Recalled]) -> None:

@@ -11,46 +11,34 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.ticket import Ticket
 
 RAW = sa.text("SELECT media_type, body FROM intake.message WHERE id = :id")
-# Of a merged ticket, who has the one that it went on as has its files.
-ATTACHMENT = sa.text(
+
+
+def _with_story(columns: str, source: str, ticket_id: str, asked_id: str) -> sa.TextClause:
+    """What stands in a row of `source`, and the story of its ticket. Of a merged ticket, who has the one that it went on as has
+    its files.
     """
-    WITH RECURSIVE chain(id, merged_into, story, depth) AS (
-        SELECT t.id, t.merged_into, t.story, 0 FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id
-        JOIN intake.ticket t ON t.id = m.ticket_id WHERE a.id = :id
-        UNION ALL
-        SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
-        WHERE depth < 10
+    return sa.text(
+        f"""
+        WITH RECURSIVE chain(id, merged_into, story, depth) AS (
+            SELECT t.id, t.merged_into, t.story, 0 FROM {source} JOIN intake.ticket t ON t.id = {ticket_id} WHERE {asked_id} = :id
+            UNION ALL
+            SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
+            WHERE depth < 10
+        )
+        SELECT {columns}, (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
+        FROM {source} WHERE {asked_id} = :id AND {ticket_id} IS NOT NULL
+        """
     )
-    SELECT a.part, a.media_type, a.name, m.media_type AS carrier_type, m.body,
-        (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
-    FROM intake.attachment a JOIN intake.message m ON m.id = a.message_id WHERE a.id = :id
-    """
+
+
+ATTACHMENT = _with_story(
+    "a.part, a.media_type, a.name, m.media_type AS carrier_type, m.body",
+    "intake.attachment a JOIN intake.message m ON m.id = a.message_id",
+    "m.ticket_id",
+    "a.id",
 )
-MESSAGE = sa.text(
-    """
-    WITH RECURSIVE chain(id, merged_into, story, depth) AS (
-        SELECT t.id, t.merged_into, t.story, 0 FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = :id
-        UNION ALL
-        SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
-        WHERE depth < 10
-    )
-    SELECT m.media_type, m.body, (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
-    FROM intake.message m WHERE m.id = :id
-    """
-)
-# Of a merged ticket, as above.
-UPLOADED = sa.text(
-    """
-    WITH RECURSIVE chain(id, merged_into, story, depth) AS (
-        SELECT t.id, t.merged_into, t.story, 0 FROM intake.file f JOIN intake.ticket t ON t.id = f.ticket_id WHERE f.id = :id
-        UNION ALL
-        SELECT t.id, t.merged_into, t.story, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.merged_into
-        WHERE depth < 10
-    )
-    SELECT f.media_type, f.content, (SELECT story FROM chain ORDER BY depth DESC LIMIT 1) AS story
-    FROM intake.file f WHERE f.id = :id AND f.ticket_id IS NOT NULL
-    """
-)
+MESSAGE = _with_story("m.media_type, m.body", "intake.message m", "m.ticket_id", "m.id")
+UPLOADED = _with_story("f.media_type, f.content", "intake.file f", "f.ticket_id", "f.id")
 _stories = msgspec.json.Decoder(Ticket)
 FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
 

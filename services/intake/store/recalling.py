@@ -1,4 +1,4 @@
-"""Writing rows back from intake's own facts on the log. Set-based, and harmless when it is done twice."""
+"""Customers, tickets, messages and calls, written back from intake's own facts on the log. Set-based, and harmless when it is done twice."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
-from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.decide import LETTERS
-from services.intake.domain.words import Told, recalled
-from services.intake.recalled import Ended, Heard, Opened, Written
-from services.intake.store.contacts import note_returned
+from services.intake.recalled import Opened, Written
 from shared.db import execute_many
 from shared.events.base import derived_id
-from shared.events.message import MessageBounced
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
-_told = msgspec.json.Decoder(Told)
 # Numbers that were told to customers in the last instants before the loss, and did not reach the log, must not be told again.
 NUMBERS_LEFT_OUT = 1000
 
@@ -84,41 +79,6 @@ REFS = sa.text(
     SELECT * FROM unnest(CAST(:inboxes AS text[]), CAST(:values AS text[]), CAST(:tickets AS text[])) ON CONFLICT DO NOTHING
     """
 )
-CONFIRMATIONS = sa.text(
-    """
-    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)
-    SELECT id, ticket, customer, 'confirmation', channel, language, at, at
-    FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
-                CAST(:languages AS text[]), CAST(:times AS timestamptz[])) AS c(id, ticket, customer, channel, language, at)
-    ON CONFLICT DO NOTHING
-    """
-)
-ENDED = sa.text(
-    """
-    UPDATE intake.delivery d SET
-        state = CASE WHEN w.state = 'uncertain' THEN d.state ELSE w.state END,
-        due_at = CASE WHEN w.state = 'uncertain' THEN d.due_at END,
-        ended_at = CASE WHEN w.state = 'uncertain' THEN d.ended_at ELSE w.at END,
-        sealed = CASE WHEN w.state = 'uncertain' THEN d.sealed END,
-        uncertain = d.uncertain OR w.uncertain, leased_until = NULL, attempts = greatest(d.attempts, w.attempts),
-        provider_ref = coalesce(w.ref, d.provider_ref)
-    FROM (SELECT DISTINCT ON (coalesce(message, ticket)) ticket, message, state, attempts, at, ref,
-                 bool_or(state = 'uncertain') OVER (PARTITION BY coalesce(message, ticket)) AS uncertain
-          FROM unnest(CAST(:tickets AS text[]), CAST(:messages AS text[]), CAST(:states AS text[]), CAST(:attempts AS integer[]),
-                      CAST(:times AS timestamptz[]), CAST(:refs AS text[]))
-               WITH ORDINALITY AS e(ticket, message, state, attempts, at, ref, n)
-          ORDER BY coalesce(message, ticket), (state = 'uncertain'), n DESC) w
-    WHERE d.due_at IS NOT NULL
-      AND (d.message_id = w.message OR (w.message IS NULL AND d.ticket_id = w.ticket AND d.kind = 'confirmation'))
-    """
-)
-TOLD_OF = sa.text("SELECT message_id, told FROM intake.delivery WHERE message_id = ANY(:ids) ORDER BY message_id FOR UPDATE")
-TOLD = sa.text(
-    """
-    UPDATE intake.delivery d SET told = w.told FROM unnest(CAST(:ids AS text[]), CAST(:tolds AS bytea[])) AS w(id, told)
-    WHERE d.message_id = w.id
-    """
-)
 CALLS = sa.text(
     """
     INSERT INTO intake.call (provider, ref, id, ticket_id, state)
@@ -129,13 +89,6 @@ CALLS = sa.text(
 )
 CALLS_OF = sa.text("SELECT id, state FROM intake.call WHERE ticket_id = ANY(:tickets)")
 WITH_MESSAGES = sa.text("SELECT DISTINCT ticket_id FROM intake.message WHERE ticket_id = ANY(:ids)")
-# Nobody knows what became of these: their attempts may have been made, so they are taken for begun and never ended.
-LEFT_OPEN = sa.text(
-    """
-    UPDATE intake.delivery SET state = 'sending', leased_until = NULL, due_at = clock_timestamp() + interval '2 seconds'
-    WHERE due_at IS NOT NULL
-    """
-)
 # The story says whose a ticket is; the column follows it.
 OWNERS = sa.text(
     """
@@ -295,53 +248,6 @@ async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -
         )
 
 
-async def confirmations(conn: AsyncConnection, wanted: Sequence[tuple[str, str, Written]]) -> None:
-    """Confirmations (id, ticket, opening message) that were to go out."""
-    if wanted:
-        await execute_many(
-            conn,
-            CONFIRMATIONS,
-            ids=[confirmation_id for confirmation_id, _, _ in wanted],
-            tickets=[ticket_id for _, ticket_id, _ in wanted],
-            customers=[one.fact.customer_id for _, _, one in wanted],
-            channels=[confirmed_on(one.fact.channel) for _, _, one in wanted],
-            languages=[one.fact.language for _, _, one in wanted],
-            times=[one.at for _, _, one in wanted],
-        )
-
-
-async def outcomes(conn: AsyncConnection, ended: Sequence[tuple[str, Ended]]) -> None:
-    """What became of what went out, by ticket."""
-    if ended:
-        await execute_many(
-            conn,
-            ENDED,
-            tickets=[ticket_id for ticket_id, _ in ended],
-            messages=[one.message_id for _, one in ended],
-            states=[one.state for _, one in ended],
-            attempts=[one.attempts for _, one in ended],
-            times=[one.at for _, one in ended],
-            refs=[one.ref for _, one in ended],
-        )
-
-
-async def told(conn: AsyncConnection, words: Sequence[Heard]) -> None:
-    """What providers said of what went out, so that a word which comes again is no news."""
-    if not words:
-        return
-    stored = await conn.execute(TOLD_OF, {"ids": sorted({word.message_id for word in words})})
-    known = {row.message_id: _told.decode(row.told) if row.told is not None else Told() for row in stored}
-    for word in words:
-        if word.message_id in known:
-            known[word.message_id] = recalled(known[word.message_id], word.fact)
-    returned = [(w.message_id, w.at) for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard]
-    if returned:
-        await note_returned(conn, list(dict(returned).items()))
-    if known:
-        encoded = [msgspec.json.encode(one) for one in known.values()]
-        await execute_many(conn, TOLD, ids=list(known), tolds=encoded)
-
-
 async def calls(conn: AsyncConnection, told: Sequence[Call]) -> None:
     """Calls as they stand."""
     if told:
@@ -367,8 +273,7 @@ async def with_messages(conn: AsyncConnection, ticket_ids: Sequence[str]) -> set
 
 
 async def leave_open(conn: AsyncConnection) -> None:
-    """When all was read: deliveries without an end are uncertain, numbers go on beyond what was given out, conversations."""
-    await conn.execute(LEFT_OPEN)
+    """When all was read: numbers go on beyond what was given out, and conversations."""
     await conn.execute(OWNERS)
     await conn.execute(NUMBERS, {"left_out": NUMBERS_LEFT_OUT})
     await conn.execute(CONVERSATIONS, {"letters": sorted(LETTERS)})
