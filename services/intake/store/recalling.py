@@ -1,4 +1,4 @@
-"""Customers, tickets, messages and calls, written back from intake's own facts on the log. Set-based, and harmless when it is done twice."""
+"""Customers, tickets, messages and calls, written back from the log. Set-based, and harmless when it is done twice."""
 
 from __future__ import annotations
 

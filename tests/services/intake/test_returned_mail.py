@@ -4,7 +4,7 @@ import aiosmtplib
 
 from services.intake.domain.tokens import Signer
 from services.intake.recalled import Heard
-from services.intake.store import recalling
+from services.intake.store import recalled_deliveries
 from shared import db
 from shared.events.base import Event
 from shared.events.message import MessageBounced, MessageDelivered, MessageFailed, MessageReceived
@@ -88,5 +88,5 @@ async def test_a_database_read_back_from_the_log_knows_the_addresses_that_take_n
         await world.execute("UPDATE intake.handle SET returned_at = NULL")
         async with db.transaction(world.parts.engine) as conn:
             told = [Heard(message_id, event.data, event.time) for event in await world.events(MessageBounced)]
-            await recalling.told(conn, told)
+            await recalled_deliveries.told(conn, told)
         assert await world.count("handle", "returned_at IS NOT NULL") == 1

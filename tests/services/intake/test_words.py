@@ -6,7 +6,7 @@ import asyncio
 
 from services.intake.domain.contacts import DeliveryWord
 from services.intake.recalled import Heard
-from services.intake.store import recalling
+from services.intake.store import recalled_deliveries
 from shared import db
 from shared.events.message import MessageBounced, MessageComplained, MessageDelivered, MessageRead, MessageReceived
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
@@ -69,6 +69,6 @@ async def test_a_database_read_back_from_the_log_is_not_told_twice(database: str
         await world.execute("UPDATE intake.delivery SET told = NULL")
         await world.execute("DELETE FROM intake.word")
         async with db.transaction(world.parts.engine) as conn:
-            await recalling.told(conn, [Heard(message_id, event.data, event.time) for event in events])
+            await recalled_deliveries.told(conn, [Heard(message_id, event.data, event.time) for event in events])
         await hear(world, bounced)
         assert len(await world.events(MessageBounced)) == 1
