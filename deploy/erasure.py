@@ -95,7 +95,7 @@ async def _search(conn: AsyncConnection, columns: Sequence[Column], needles: Seq
     table = f"{_quoted(columns[0].schema)}.{_quoted(columns[0].table)}"
     values: dict[str, list[str]] = {}
     for number, needle in enumerate(needles):
-        values |= {f"n{number}": _spellings(needle), f"e{number}": _encoded(needle), f"b{number}": _in_base64(needle)}
+        values |= {f"n{number}": _spellings(needle), f"e{number}": _encoded(needle), f"b{number}": in_base64(needle)}
     # OFFSET 0: each cell is turned into text once, however many strings are looked for.
     statement = sa.text(f"SELECT {counts} FROM (SELECT {cells} FROM {table} OFFSET 0) cells")
     if not any(column.is_bytes for column in columns):
@@ -144,7 +144,7 @@ def _encoded(needle: str) -> list[str]:
     return sorted({printable, printable.replace(" ", "_"), quote(needle, safe=""), quote_plus(needle)})
 
 
-def _in_base64(needle: str) -> list[str]:
+def in_base64(needle: str) -> list[str]:
     """The characters that the string alone decides, for each of the three places at which it may begin."""
     found = set()
     for word in {needle, needle.lower(), needle.upper()}:
