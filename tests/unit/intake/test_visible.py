@@ -118,7 +118,7 @@ REACHED = {
     "Replies: email_reply_parser": 22,
     "Replies: mail-parser-reply": 47,
     "Replies: our own hold-out, the half for mending": 52,
-    "Replies: our own hold-out, the unseen half": 100,
+    "Replies: our own hold-out, the unseen half": 115,
 }
 
 

@@ -41,7 +41,8 @@ WROTE = (
     "skrev|skreiv|skriver|kirjoitti|írta|ezt írta|napsal|napsal(a)|napsala|napísal|napísal(a)|έγραψε|написа|"
     "が書きました|のメール|写道|"
     "寫道|님이 작성|za napisal|je napisal|napisao|napisao je|napisala je|je napisao|rašė|kirjutas|rakstīja|viết|เขียน|menulis|"
-    "va escriure|skrifaði|idatzi du|escribiu|נכתב|מאת|بواسطة"
+    "va escriure|skrifaði|idatzi du|escribiu|נכתב|מאת|بواسطة|"
+    "quoting|zitat von|citando|mensaje citado por"
 )
 # Words that such a line begins with.
 ON = (
