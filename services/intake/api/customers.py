@@ -130,7 +130,6 @@ async def put_customer(
     ref: Ref, body: CustomerBody, response: Response, intake: Parts, _caller: Writer, if_match: IfMatch = None
 ) -> CustomerShown:
     """Make or change a customer's record. Who wrote before has one that nobody filled (version 0): it needs no If-Match."""
-
     one = _asked(ref, body)
 
     async def put() -> CustomerShown:

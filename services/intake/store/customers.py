@@ -88,8 +88,12 @@ async def situation(conn: AsyncConnection, puts: Sequence[Put]) -> Known:
     handles = {handle for put in puts for handle in put.all_handles}
     await lock(conn, [handle_lock(handle) for handle in handles])
     owned = await owners(conn, list(handles))
-    onward = await onward_all(conn, {put.named for put in puts if isinstance(put.named, str)})
+    named = {put.named for put in puts if isinstance(put.named, str)}
+    onward = await onward_all(conn, named)
     records = await locked(conn, {*owned.values(), *onward.values()})
+    if any(record.merged_into for record in records.values()):  # merged while their rows were waited for
+        onward = await onward_all(conn, named)
+        records |= await locked(conn, onward.values())
     return Known(owned, onward, records, await family(conn, list(records)))
 
 
