@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Literal, cast
 
 import httptools
@@ -220,10 +219,12 @@ class Run:
         request = self.made(self.number)
         self.number += 1
         began = time.monotonic()
-        status, body, advised = NO_ANSWER, b"", True
-        with suppress(OSError, TimeoutError):
+        body, advised = b"", True
+        try:
             code, body, advised = await self.pool.exchange(request)
             status = str(code)
+        except (OSError, TimeoutError) as error:
+            status = f"{NO_ANSWER} ({type(error).__name__})"
         self.ended = time.monotonic()
         self.statuses[status] += 1
         if not status.startswith("2"):

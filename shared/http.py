@@ -5,12 +5,14 @@ OpenAPI is FastAPI's, with the functions' names as operation ids.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, cast
 
 import asyncpg
 import uvicorn
@@ -26,6 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import db, telemetry
+from shared.accepting import Doorman
 from shared.db import DatabaseAway
 from shared.kafka import KafkaAway
 from shared.outbox import EventTooLarge
@@ -272,12 +275,30 @@ def check_match(if_match: str | None, version: int | None) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the composition root decides when everything stops."""
+    """uvicorn without its own signal handlers: the composition root decides when everything stops. Takes all who wait at once."""
+
+    _doorman: Doorman | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Part of uvicorn.Server. Raises SystemExit when the port is taken."""
+        await super().startup(sockets)
+        self._doorman = Doorman(self.servers[0], self._protocol)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Part of uvicorn.Server."""
+        if self._doorman is not None:
+            self._doorman.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """As uvicorn makes them."""
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 def make_server(app: FastAPI, host: str, port: int) -> Server:

@@ -15,6 +15,7 @@ from services.intake.mail import LATER, MailTaker
 from services.intake.settings import IntakeSettings
 from services.intake.store.parked import Arrival
 from shared import telemetry
+from shared.accepting import Doorman
 from shared.telemetry import log
 
 RECIPIENTS_CAP = 100
@@ -105,9 +106,11 @@ class MailListener:
         server = await loop.create_server(self._protocol, self.settings.host, self.settings.smtp_port)
         self.port = server.sockets[0].getsockname()[1]
         log().info("listening for mail", port=self.port)
+        doorman = Doorman(server, self._protocol)
         try:
             await self.stopping.wait()
         finally:
+            doorman.close()
             server.close()
 
     def _protocol(self) -> asyncio.Protocol:
