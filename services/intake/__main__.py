@@ -1,8 +1,9 @@
-"""The process of intake: settings, resources, and what runs: serve, take mail, accept, send, consume, relay, tick."""
+"""The process of intake: settings, resources, and what runs: serve, take mail, accept, fetch, send, consume, relay, tick."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import httpx
 from fastapi import FastAPI
@@ -26,9 +27,11 @@ from services.intake.api import (
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
-from services.intake.channels.sns import Sns
+from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
+from services.intake.fetching import MediaFetcher
+from services.intake.guarded_http import guarded_client
 from services.intake.imap import ImapReader
 from services.intake.inboxes import InboxBook
 from services.intake.mail import MailTaker
@@ -61,7 +64,16 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     return app
 
 
-async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncClient) -> None:
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """How this process speaks to others: to whom its settings name; to SNS; to where files of messages are."""
+
+    named: httpx.AsyncClient
+    sns: httpx.AsyncClient
+    media: httpx.AsyncClient
+
+
+async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> None:
     """Everything, until the process is told to stop."""
     to_send = asyncio.Event()
     signer = Signer(settings.signing_secret())
@@ -71,7 +83,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
     await words.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
     secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
-    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http, settings.ses_certificate))
+    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http.sns, settings.ses_certificate))
     consumed = ToSend(to_send)
     answerer = Answerer(parts.outbox)
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)
@@ -90,7 +102,8 @@ async def serve(settings: IntakeSettings, parts: Resources, http: httpx.AsyncCli
             "serve-mail": mail.run,
             "read-mail": ImapReader(settings.mailboxes, taker, inboxes, settings.smtp_max_bytes).run,
             "accept": acceptor.run,
-            "send": Sender(settings, parts.engine, parts.outbox, inboxes, signer, http, to_send).run,
+            "send": Sender(settings, parts.engine, parts.outbox, inboxes, signer, http.named, to_send).run,
+            "fetch": MediaFetcher(settings, parts.engine, parts.outbox, http.media).run,
             "inboxes": inboxes.run,
             "words": words.run,
             "consume": consumer.run,
@@ -107,8 +120,13 @@ async def run() -> None:
     """Open what is needed, and serve."""
     settings = IntakeSettings()
     await asyncio.to_thread(warm_up)
-    async with resources("intake", settings) as parts, httpx.AsyncClient(trust_env=False) as http:
-        await serve(settings, await come_back(parts, settings.intake_port, recall), http)
+    async with (
+        resources("intake", settings) as parts,
+        httpx.AsyncClient(trust_env=False) as named,
+        guarded_client(REACH) as sns,
+        guarded_client(settings.media_reach) as media,
+    ):
+        await serve(settings, await come_back(parts, settings.intake_port, recall), Outward(named, sns, media))
 
 
 if __name__ == "__main__":

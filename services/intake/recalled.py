@@ -19,6 +19,8 @@ from services.intake.handlers import withheld
 from shared.events.base import Draft, Event, Fact, derived_id, event_id
 from shared.events.call import CallAnswered, CallEnded, CallReceived
 from shared.events.message import (
+    AttachmentFailed,
+    AttachmentFetched,
     ConfirmationSent,
     ConfirmationSkipped,
     DeliveryUncertain,
@@ -127,6 +129,8 @@ class Recalled:
     asked: tuple[Event[Fact], ...] = ()
     answered: tuple[str, ...] = ()
     splits: tuple[TicketSplit, ...] = ()
+    fetched: tuple[str, ...] = ()
+    unfetched: tuple[str, ...] = ()
 
 
 def fold(_context: Context, state: Recalled, event: Event[Fact], _now: datetime) -> tuple[Recalled, Drafts]:
@@ -218,6 +222,16 @@ def _ended(fact: Outcome, at: datetime) -> Ended:
             return Ended(None, "failed", 0, at)
 
 
+def fetched(
+    context: Context, state: Recalled, event: Event[AttachmentFetched | AttachmentFailed], now: datetime
+) -> tuple[Recalled, Drafts]:
+    """What became of a file that a message pointed to. The file itself is not on the log: it is fetched again."""
+    state, drafts = fold(context, state, event, now)
+    if isinstance(event.data, AttachmentFetched):
+        return replace(state, fetched=(*state.fetched, event.data.attachment.id)), drafts
+    return replace(state, unfetched=(*state.unfetched, event.data.attachment_id)), drafts
+
+
 def rang(context: Context, state: Recalled, event: Event[CallReceived], now: datetime) -> tuple[Recalled, Drafts]:
     """A call began. Which of the provider's words were taken is not on the log; its phase makes a repeat harmless."""
     fact = event.data
@@ -296,6 +310,8 @@ HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     ConfirmationSent: ended,
     ConfirmationSkipped: ended,
     DeliveryUncertain: ended,
+    AttachmentFetched: fetched,
+    AttachmentFailed: fetched,
     CallReceived: rang,
     CallAnswered: talked,
     CallEnded: talked,

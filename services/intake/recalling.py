@@ -1,6 +1,6 @@
 """Intake after a restore: its inboxes, customers, tickets, messages and deliveries of after the backup, read back from the log.
 
-What is not on the log is gone: payloads as they came, files, contacts that could not be read.
+What is not on the log is gone: payloads as they came and the files in them, contacts that could not be read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.answering import Answerer
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
-from services.intake.store import config, deliveries, erasure, requests, tickets, word_lists
+from services.intake.store import config, deliveries, erasure, fetches, requests, tickets, word_lists
 from services.intake.store import recalled_customers as records
 from services.intake.store import recalled_deliveries as sent
 from services.intake.store import recalling as rows
@@ -165,6 +165,8 @@ class TicketsRecalled:
         await rows.follow(conn, new)
         await rows.people(conn, persons, reached)
         await rows.messages(conn, messages)
+        await fetches.insert(conn, [row for _, one in messages for row in rows.fetches_of(one)], now)
+        await fetches.note_told(conn, [x for _, s in ordered for x in s.fetched], [x for _, s in ordered for x in s.unfetched])
         for key, state in ordered:
             for split in state.splits:
                 await requests.move(conn, key, split.into_ticket_id, split.message_ids)

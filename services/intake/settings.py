@@ -15,6 +15,7 @@ from services.intake.channels.sendgrid import check_key
 from services.intake.channels.signed import secrets_of
 from services.intake.channels.sns import key_of
 from services.intake.channels.twilio_sms import TwilioAccount
+from services.intake.domain.reach import Reach
 from services.intake.imap_settings import Mailbox, mailboxes_of
 from shared.settings import Settings
 
@@ -55,6 +56,16 @@ class IntakeSettings(Settings):
         description="Twilio's auth tokens, comma-separated: the first is used outward, all verify what comes in",
     )
     intake_twilio_tokens_file: Path | None = Field(None, description="file with the tokens, instead of the variable")
+    intake_media_hosts: str = Field(
+        "api.twilio.com,mms.twiliocdn.com,media.twiliocdn.com,s3-external-1.amazonaws.com",
+        description="hosts from which files of messages may be fetched, over https, comma-separated; `*.example.com`: all below",
+    )
+    intake_media_trusted: str = Field(
+        "",
+        description="places (`host:port`, comma-separated) from which they may also be fetched over http and at private"
+        " addresses: a provider of your own, or one that is played",
+    )
+    intake_media_max_bytes: int = Field(25_000_000, ge=1, description="largest file that is fetched")
     intake_mailgun_keys: SecretStr = Field(
         SecretStr(""), description="Mailgun's signing keys, comma-separated; any of them verifies what it sends"
     )
@@ -120,6 +131,11 @@ class IntakeSettings(Settings):
     def twilio_tokens(self) -> tuple[str, ...]:
         """All tokens with which Twilio may sign."""
         return _listed(self.intake_twilio_tokens, self.intake_twilio_tokens_file)
+
+    @property
+    def media_reach(self) -> Reach:
+        """Where files of messages may be fetched from."""
+        return Reach.of(_parts(self.intake_media_hosts), _parts(self.intake_media_trusted))
 
     @property
     def mail_providers(self) -> ProviderSecrets:

@@ -234,6 +234,8 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     message.MessageBounced: _handler(_told),
     message.MessageComplained: _handler(_told),
     message.MessageEdited: _handler(_told),
+    message.AttachmentFetched: _handler(_told),
+    message.AttachmentFailed: _handler(_told),
     call.CallAnswered: _handler(_noted),
     call.CallHeld: _handler(_noted),
     call.CallResumed: _handler(_noted),

@@ -1,7 +1,7 @@
 """Facts about what is written: by the customer, to the customer, among agents; and about surveys. Topic `tickets`.
 
-Intake says: received, edited, deleted, reacted, confirmation, delivered, failed, uncertain, bounced, read, complained, survey
-sent and answered. Routing says: reply requested, note added.
+Intake says: received, attachment fetched and failed, edited, deleted, reacted, confirmation, delivered, failed, uncertain,
+bounced, read, complained, survey sent and answered. Routing says: reply requested, note added.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     From `handle_kind` on: what intake knows its own messages by, to read them back after a backup was restored. `message_ref`
     and `reply_refs` are Message-IDs: its own, and those it answers. `content_hash` tells a repeat from another message under
     the same name. `request` is the Idempotency-Key with its caller, `request_digest` what it was used for, in hex.
-    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB.
+    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB. `attachment_urls` are where
+    the files of `attachments_awaited` are, in their order.
     """
 
     text: str = ""
@@ -37,10 +38,14 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     request: str = ""
     request_digest: str = ""
     quoted: str = ""
+    attachment_urls: tuple[str, ...] = ()
 
 
 class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer."""
+    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
+
+    `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
+    """
 
     TYPE: ClassVar[str] = "message.received.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = MessagePersonal
@@ -58,6 +63,25 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     in_reply_to: str | None = None
     public: bool = False
     participant: bool = True
+    attachments_awaited: tuple[str, ...] = ()
+
+
+class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that a message only pointed to is here."""
+
+    TYPE: ClassVar[str] = "attachment.fetched.v1"
+    message_id: str
+    attachment: Attachment
+
+
+class AttachmentFailed(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that a message pointed to could not be fetched and will not be tried again; `code` says why."""
+
+    TYPE: ClassVar[str] = "attachment.failed.v1"
+    message_id: str
+    attachment_id: str
+    code: str
+    attempts: int
 
 
 class MessageEdited(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
@@ -245,6 +269,8 @@ class SurveyAnswered(PersonalFact, frozen=True, kw_only=True, omit_defaults=True
 
 MessageFacts = (
     MessageReceived
+    | AttachmentFetched
+    | AttachmentFailed
     | MessageEdited
     | MessageDeleted
     | MessageReacted

@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import httpx
 from fastapi import Depends, Request
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -19,10 +18,11 @@ from pydantic import BaseModel
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
 from services.intake.channels.provided import ProviderSecrets
-from services.intake.channels.sns import Sns
+from services.intake.channels.sns import REACH, Sns
 from services.intake.domain.contacts import Contact
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
+from services.intake.guarded_http import guarded_client
 from services.intake.inboxes import InboxBook
 from services.intake.mail import PARSERS
 from services.intake.settings import IntakeSettings
@@ -46,7 +46,7 @@ class Intake:
     twilio_tokens: tuple[str, ...]
     webhook_secrets: dict[str, tuple[str, ...]]
     mail_providers: ProviderSecrets = field(default_factory=ProviderSecrets)
-    sns: Sns = field(default_factory=lambda: Sns(httpx.AsyncClient(trust_env=False)))
+    sns: Sns = field(default_factory=lambda: Sns(guarded_client(REACH)))
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))  # of mail, off the event loop
     limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 

@@ -2,7 +2,7 @@
 
 Signature (SNS, "Verifying the signatures of Amazon SNS messages"): RSA PKCS#1 v1.5, version 1 with SHA-1 and 2 with SHA-256, over
 the names and values of some fields, a line each. The certificate is fetched from hosts of SNS only, over TLS, which no other
-server can play: so the URL in a message leads nowhere else.
+server can play, with a client that goes to REACH alone: so the URL in a message leads nowhere else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from services.intake.domain.reach import Reach
+
+REACH = Reach.of(["*.amazonaws.com", "*.amazonaws.com.cn"])
 NOTIFICATION = "Notification"
 CONFIRMATIONS = frozenset({"SubscriptionConfirmation", "UnsubscribeConfirmation"})
 FETCH_SECONDS = 5.0

@@ -21,6 +21,7 @@ from services.intake.domain.inboxes import Inboxes
 from shared.events.base import Channel, cut_text
 
 MEDIA_CAP = 10
+MEDIA_URL_LIMIT = 2000
 SEND_SECONDS = 15.0
 CLOCKS_APART = timedelta(seconds=5)  # Twilio tells whole seconds, by its own clock
 LOOK_BACK = 50  # messages to the same number that are looked through for one whose fate is not known
@@ -52,7 +53,7 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
     channel: Channel = "whatsapp" if sender.startswith(_WHATSAPP) else "sms"
     inbox = inboxes.at_or_default(channel, recipient.removeprefix(_WHATSAPP))
     sent_from = _handle(sender.removeprefix(_WHATSAPP), inbox.region)
-    text, cut = cut_text(clean_text("\n".join([values.get("Body", ""), *_media(values)]).strip()))
+    text, cut = cut_text(clean_text(values.get("Body", "").strip()))
     language = language_of(text)
     return InboundMessage(
         provider=twilio.PROVIDER,
@@ -72,6 +73,7 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
         raw=raw,
         media_type="application/x-www-form-urlencoded",
         consent=consent_in(values.get("Body", ""), values.get("OptOutType", "")),
+        media=_media(values),
     )
 
 
@@ -115,11 +117,12 @@ def _handle(sender: str, region: str | None) -> Handle | None:
         return None
 
 
-def _media(values: Mapping[str, str]) -> list[str]:
-    """Pictures and the like as links; they stay at Twilio."""
+def _media(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Where pictures and the like are; they are fetched when the message was accepted."""
     count = values.get("NumMedia", "0")
     number = min(int(count), MEDIA_CAP) if count.isascii() and count.isdigit() and len(count) < 10 else 0
-    return [f"[{values.get(f'MediaContentType{n}', 'file')}] {values.get(f'MediaUrl{n}', '')}" for n in range(number)]
+    urls = (clean_line(values.get(f"MediaUrl{n}", ""), MEDIA_URL_LIMIT) for n in range(number))
+    return tuple(url for url in urls if url)
 
 
 @dataclass(frozen=True, slots=True)

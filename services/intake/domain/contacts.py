@@ -75,7 +75,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     a confirmation goes to the handle when it opens a ticket. `consent`: the person says that no more messages shall come to
     the handle on this channel (False), or that they may again (True). `text_hash` is the same for the
     same words, where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what
-    stood around the text without being part of it: quotations, signatures, footers.
+    stood around the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still
+    to be fetched.
     """
 
     provider: str
@@ -109,6 +110,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     text_hash: bytes | None = None
     spam: SpamVerdict | None = None
     quoted: str = ""
+    media: tuple[str, ...] = ()
 
     @property
     def namespace(self) -> str:

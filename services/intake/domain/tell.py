@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage, SpamVerdict
 from services.intake.domain.identity import evidence_of
+from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
     CallWord,
     ConsentSaid,
@@ -175,6 +176,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             text_cut=contact.text_cut,
             attachments=attachments_of(step.message_id, contact) if contact.files else (),
             participant=step.participant,
+            attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
         ),
         cause=step.cause,
         traceparent=contact.traceparent,
@@ -193,6 +195,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             request=contact.request.name if contact.request else "",
             request_digest=contact.request.digest.hex() if contact.request else "",
             quoted=contact.quoted,
+            attachment_urls=contact.media,
         ),
     )
 

@@ -14,9 +14,10 @@ from services.intake.domain.calls import Call
 from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.decide import refs_of, word_id_of
+from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Suggestion
 from services.intake.domain.tell import attachments_of, channel_of
-from services.intake.store import merges
+from services.intake.store import fetches, merges
 from shared import db
 from shared.events.base import derived_id
 from shared.events.message import MessageBounced
@@ -132,6 +133,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
     )
     await _follow(conn, opened)
     await _save_attachments(conn, messages)
+    await fetches.insert(conn, [row for step in messages if step.contact.media for row in _fetches(step)], now)
 
 
 def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> Columns:
@@ -202,6 +204,11 @@ async def _save_attachments(conn: AsyncConnection, steps: Sequence[NewMessage]) 
     ]
     if files:
         await db.fetch(conn, ATTACHMENTS, *_columns(7, files))
+
+
+def _fetches(step: NewMessage) -> list[tuple[str, str, str, str]]:
+    urls = enumerate(step.contact.media)
+    return [(attachment_id(step.message_id, n), step.message_id, step.customer_id, url) for n, url in urls]
 
 
 async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: datetime) -> None:

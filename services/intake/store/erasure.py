@@ -53,6 +53,7 @@ SCRUBS = tuple(
         """,
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
         "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers)",
+        "DELETE FROM intake.fetch WHERE customer_id = ANY(:customers)",
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.customer_order WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.suggestion WHERE customer_id = ANY(:customers) OR other_id = ANY(:customers)",

@@ -1,4 +1,4 @@
-"""Files that are kept by themselves: what agents upload to send along."""
+"""Files that are kept by themselves: what agents upload to send along (and what was fetched: `fetches.py`)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,13 @@ ATTACHMENT = _with_story(
     "a.id",
 )
 MESSAGE = _with_story("m.media_type, m.body", "intake.message m", "m.ticket_id", "m.id")
-UPLOADED = _with_story("f.media_type, f.content", "intake.file f", "f.ticket_id", "f.id")
+# What was fetched for a message goes with it to another ticket.
+KEPT = _with_story(
+    "f.media_type, f.content",
+    "intake.file f LEFT JOIN intake.message m ON m.id = f.message_id",
+    "coalesce(m.ticket_id, f.ticket_id)",
+    "f.id",
+)
 _stories = msgspec.json.Decoder(Ticket)
 FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
 
@@ -67,11 +73,11 @@ async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
 
 
 async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | None:
-    """The mail in which a file stands."""
+    """The mail in which a file stands, or the file itself."""
     row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
     if row is not None:
         return Payload(row.media_type, row.body, row.part, _agent(row.story), row.carrier_type, row.name)
-    row = (await conn.execute(UPLOADED, {"id": attachment_id})).one_or_none()
+    row = (await conn.execute(KEPT, {"id": attachment_id})).one_or_none()
     return Payload(row.media_type, row.content, 0, _agent(row.story), FILE_ITSELF) if row is not None else None
 
 

@@ -286,3 +286,10 @@ def handle_of(told: Written) -> Reached | None:
         return None
     handle_id = derived_id("handle", told.fact.message_id)
     return Reached(sealed.handle_kind, sealed.handle_scope, sealed.handle, handle_id, told.fact.customer_id)
+
+
+def fetches_of(told: Written) -> list[tuple[str, str, str, str]]:
+    """The files that a message points to, to be fetched (again)."""
+    fact = told.fact
+    urls = zip(fact.attachments_awaited, told.told.attachment_urls, strict=False)
+    return [(attachment_id, fact.message_id, fact.customer_id, url) for attachment_id, url in urls]

@@ -44,12 +44,12 @@ def test_only_the_right_token_over_the_same_pairs_signs(pairs: list[tuple[str, s
     assert not twilio.is_signed(url, pairs, given_signature, ["token"])
 
 
-def test_an_sms_is_read_with_its_pictures_as_links() -> None:
+def test_an_sms_is_read_and_its_pictures_are_to_be_fetched() -> None:
     fields = {"MessageSid": "SM1", "From": "0721 234 567", "To": "+40312295500", "Body": "a\x00b", "NumMedia": "1",
               "MediaUrl0": "https://m.example/1", "MediaContentType0": "image/png"}  # fmt: skip
     message = twilio_sms.parse(b"", list(fields.items()), BOOK)
     assert (message.handle, message.inbox, message.dedup_key) == (Handle("phone", "+40721234567"), "sms", "SM1")
-    assert message.text == "ab\n[image/png] https://m.example/1"
+    assert (message.text, message.media) == ("ab", ("https://m.example/1",))
 
 
 def test_whatsapp_through_twilio_is_a_channel_of_its_own() -> None:
