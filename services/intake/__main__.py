@@ -89,7 +89,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
-    taker = MailTaker(acceptor, signer)
+    taker = MailTaker(acceptor, signer, settings.border)
     mail = MailListener(settings, MailHandler(taker, inboxes))
 
     def drain() -> None:
@@ -109,7 +109,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
             "consume": consumer.run,
             "relay": parts.relay().run,
             "measure": parts.measure,
-            "replay": Replayer(acceptor, inboxes, signer).run,
+            "replay": Replayer(acceptor, inboxes, signer, settings.border).run,
             "tick": Ticker(settings, parts.engine, parts.outbox).run,
         },
         drain,

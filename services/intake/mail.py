@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
 from services.intake.channels import email
+from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
 from services.intake.domain.contacts import DeliveryWord, InboundMessage
 from services.intake.domain.inboxes import Inbox
@@ -31,6 +32,7 @@ class MailTaker:
 
     acceptor: Acceptor
     signer: Signer
+    border: Border = NO_BORDER
     parse_seconds: float = PARSE_SECONDS
     parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
 
@@ -59,7 +61,7 @@ class MailTaker:
         around = Envelope(arrival.sender, arrival.recipients)
         try:
             async with asyncio.timeout(self.parse_seconds):
-                return await asyncio.to_thread(email.parse, arrival.body, around, inbox, self.signer)
+                return await asyncio.to_thread(email.parse, arrival.body, around, inbox, self.signer, self.border)
         except TimeoutError:
             raise NotTaken("it took too long to read") from None
 

@@ -12,6 +12,7 @@ from prometheus_client import Gauge
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
 from services.intake.channels import email, provided, twilio, twilio_sms, twilio_voice
+from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact
@@ -39,6 +40,7 @@ class Replayer:
     acceptor: Acceptor
     inboxes: InboxBook
     signer: Signer
+    border: Border = NO_BORDER
 
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
@@ -63,7 +65,7 @@ class Replayer:
         if arrival is None:
             return True
         try:
-            contacts = await asyncio.to_thread(contacts_of, arrival, self.inboxes.current, self.signer)
+            contacts = await asyncio.to_thread(contacts_of, arrival, self.inboxes.current, self.signer, self.border)
             numbers = [await self._taken(contact) for contact in contacts]
         except (db.DatabaseAway, Overloaded, TimeoutError):
             return False  # the mark stays
@@ -90,18 +92,18 @@ class Replayer:
             await parked.fail(conn, contact_id, reason)
 
 
-def contacts_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> list[Contact]:
+def contacts_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Border = NO_BORDER) -> list[Contact]:
     """All that the arrival holds, as its channel reads it; nothing, where it says no news. Raises as contact_of."""
     if arrival.way not in provided.PROVIDERS:
-        return [contact_of(arrival, inboxes, signer)]
+        return [contact_of(arrival, inboxes, signer, border)]
     pieces = read(arrival.way, arrival.body, arrival.media_type)
-    found = provided.sort(pieces, arrival.way, inboxes, signer)
+    found = provided.sort(pieces, arrival.way, inboxes, signer, border)
     if found.unknown:
         raise NotReplayable(found.unknown[0].reason)
     return found.contacts
 
 
-def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> Contact:
+def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Border = NO_BORDER) -> Contact:
     """The contact as its channel reads it. Raises what the channel's parser raises, NotReplayable."""
     body = arrival.body
     match arrival.way:
@@ -109,7 +111,7 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer) -> Contact:
             inbox = inboxes.at("email", arrival.recipients[0])
             if inbox is None:
                 raise NotReplayable("no inbox has the address it was sent to")
-            mail = email.parse(body, Envelope(arrival.sender, arrival.recipients), inbox, signer)
+            mail = email.parse(body, Envelope(arrival.sender, arrival.recipients), inbox, signer, border)
             if mail is None:
                 raise NotReplayable("it is a mail of ours that came back")
             return mail

@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, SecretStr, model_validator
 
+from services.intake.channels.authentication import Border
 from services.intake.channels.outgoing_mail import MailServer
 from services.intake.channels.provided import ProviderSecrets
 from services.intake.channels.sendgrid import check_key
@@ -30,6 +31,16 @@ class IntakeSettings(Settings):
     smtp_key_file: Path | None = Field(None, description="PEM private key of the certificate")
     intake_public_url: str = Field(
         "", description="the URL under which customers and Twilio reach intake; http://127.0.0.1 and its port by default"
+    )
+    intake_authserv_ids: str = Field(
+        "",
+        description="names under which your mail servers write Authentication-Results, comma-separated: those are believed, where"
+        " all mail comes through them; `-`: without a name, as Microsoft 365 writes it (docs/providers.md)",
+    )
+    intake_border_hosts: str = Field(
+        "",
+        description="what your mail servers are called in Received, comma-separated, `*.example.com`: all below; as they sign by"
+        " default",
     )
     intake_imap_mailboxes: SecretStr = Field(
         SecretStr(""),
@@ -131,6 +142,11 @@ class IntakeSettings(Settings):
     def twilio_tokens(self) -> tuple[str, ...]:
         """All tokens with which Twilio may sign."""
         return _listed(self.intake_twilio_tokens, self.intake_twilio_tokens_file)
+
+    @property
+    def border(self) -> Border:
+        """Whose word about senders of mail is believed."""
+        return Border.of(_parts(self.intake_authserv_ids), _parts(self.intake_border_hosts))
 
     @property
     def media_reach(self) -> Reach:

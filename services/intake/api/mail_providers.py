@@ -157,7 +157,7 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
 
 
 def _read(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Sorted:
-    return provided.sort(read(provider, raw, media_type), provider, intake.inboxes.current, intake.signer)
+    return provided.sort(read(provider, raw, media_type), provider, intake.inboxes.current, intake.signer, intake.settings.border)
 
 
 async def _accept(intake: Intake, contacts: Sequence[Contact]) -> list[Placement | BaseException]:

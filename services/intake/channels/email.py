@@ -12,18 +12,20 @@ from email.utils import parsedate_to_datetime
 from msgspec.structs import replace
 
 from services.intake.channels import content, mime, reports
+from services.intake.channels.authentication import NO_BORDER, Border, authentication_of
 from services.intake.channels.automatic import is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
 from services.intake.channels.language import direction_of, language_of
 from services.intake.channels.spam_scores import verdict_of
 from services.intake.channels.visible import reading
 from services.intake.domain import handles
-from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage
+from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage, SpamVerdict
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 from shared.events.base import cut_text
 
 PROVIDER = "smtp"
+DISOWNED = SpamVerdict("provider", rule_id="dmarc")
 DATE_LIMIT = 200
 QUOTED_LIMIT_BYTES = 8 * 1024
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
@@ -43,7 +45,9 @@ class Envelope:
     recipients: tuple[str, ...]
 
 
-def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> InboundMessage | DeliveryWord | None:
+def parse(
+    raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer, border: Border = NO_BORDER
+) -> InboundMessage | DeliveryWord | None:
     """A mail as a contact, or as a word about a mail of ours, where it reports what became of one; None when it is one of ours
     come round. Reads damaged mail as far as it goes; never raises.
     """
@@ -63,7 +67,8 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
     # Of the whole text, so that a repeat is one also when another version tells the reply from it in another way.
     hashed = [sender, mime.raw_header(mail, "Date"), subject, " ".join(cut_text(whole)[0].split())]
     content_hash = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
-    spam = verdict_of(mail)
+    authentication = authentication_of(mail, sender, border)
+    spam = verdict_of(mail) or (DISOWNED if authentication.disowned else None)
     origin = origin_of(mail, sender, envelope.sender)
     refs = _reply_refs(mail)
     handle = _handle(sender)
@@ -91,6 +96,7 @@ def parse(raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer) -> Inbou
         confirm=inbox.confirm and origin == "human" and handle is not None and spam is None,
         text_hash=_text_hash(text),
         spam=spam,
+        authentication=authentication,
         partner_id=inbox.partner_id,
         raw=raw,
         media_type="message/rfc822",

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from msgspec.structs import replace
 
 from services.intake.channels import email
+from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.clean import clean_line
 from services.intake.channels.email import Envelope
 from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage, RequestName, SentWord
@@ -87,14 +88,14 @@ class Sorted:
     others: int = 0
 
 
-def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: Signer) -> Sorted:
+def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: Signer, border: Border = NO_BORDER) -> Sorted:
     """The pieces as contacts; what cannot be one, with its reason."""
     result = Sorted()
     for piece in pieces:
         if isinstance(piece, Unknown):
             result.unknown.append(piece)
         elif isinstance(piece, Mail):
-            contact = _contact(piece, provider, inboxes, signer)
+            contact = _contact(piece, provider, inboxes, signer, border)
             if contact is None:
                 result.unknown.append(Unknown(OWN_LOOP))
             else:
@@ -106,8 +107,8 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
     return result
 
 
-def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer) -> Contact | None:
-    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer)
+def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer, border: Border) -> Contact | None:
+    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer, border)
     if not isinstance(contact, InboundMessage):
         return contact
     told = replace(contact, provider=provider, names=email.PROVIDER, request=piece.request)

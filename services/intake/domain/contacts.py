@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from services.intake.domain.authentication import NOT_TOLD, Authentication
 from shared.events.base import Channel, Direction, Priority
 from shared.events.message import Origin
 from shared.events.people import HandleKind
@@ -76,7 +77,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     the handle on this channel (False), or that they may again (True). `text_hash` is the same for the
     same words, where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what
     stood around the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still
-    to be fetched.
+    to be fetched. `authentication` is what our mail server found out about the sender.
     """
 
     provider: str
@@ -111,6 +112,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     spam: SpamVerdict | None = None
     quoted: str = ""
     media: tuple[str, ...] = ()
+    authentication: Authentication = NOT_TOLD
 
     @property
     def namespace(self) -> str:

@@ -46,12 +46,13 @@ def is_trusted(reach: Reach, scheme: str, host: str, port: int | None) -> bool:
         return True
     if scheme != "https":
         raise NotAllowed("scheme-not-allowed")
-    if port not in (None, _PORTS[scheme]) or not _is_named(name, reach.hosts):
+    if port not in (None, _PORTS[scheme]) or not is_named(name, reach.hosts):
         raise NotAllowed("host-not-allowed")
     return False
 
 
-def _is_named(name: str, hosts: frozenset[str]) -> bool:
+def is_named(name: str, hosts: frozenset[str]) -> bool:
+    """Whether a host's name, in small letters, is among these; `*.example.com` stands for every name below it."""
     if name in hosts:
         return True
     labels = name.split(".")
