@@ -19,6 +19,7 @@ from services.intake.api import (
     forms,
     mail_providers,
     merges,
+    spam_rules,
     status,
     twilio,
     uploads,
@@ -49,7 +50,21 @@ from shared.service import Resources, main, resources, run_until_stopped
 
 # So long may an agent's reply lie on the log before it goes out.
 LINGER_MS = 25
-PARTS = (contacts, twilio, mail_providers, forms, status, word_lists, uploads, files, customers, customer_events, merges, admin)
+PARTS = (
+    contacts,
+    twilio,
+    mail_providers,
+    forms,
+    status,
+    word_lists,
+    spam_rules,
+    uploads,
+    files,
+    customers,
+    customer_events,
+    merges,
+    admin,
+)
 BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
 
 
@@ -82,6 +97,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
     words = WordBook(parts.engine)
     await words.refresh()
     acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
+    await acceptor.spam.refresh()
     secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
     intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http.sns, settings.ses_certificate))
     consumed = ToSend(to_send)
@@ -106,6 +122,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
             "fetch": MediaFetcher(settings, parts.engine, parts.outbox, http.media).run,
             "inboxes": inboxes.run,
             "words": words.run,
+            "spam-rules": acceptor.spam.run,
             "consume": consumer.run,
             "relay": parts.relay().run,
             "measure": parts.measure,

@@ -18,6 +18,7 @@ from services.intake.domain import decide as decisions
 from services.intake.domain.contacts import Contact
 from services.intake.domain.plan import Placement, Plan
 from services.intake.domain.tell import channel_of, tell
+from services.intake.spam_rules import SpamBook
 from services.intake.store import contacts as rows
 from services.intake.store import known as facts
 from services.intake.store import tickets
@@ -64,7 +65,11 @@ class Acceptor:
     wait_seconds: float = WAIT_SECONDS
     queue: deque[_Waiting] = field(default_factory=deque)
     _bytes: int = 0
+    spam: SpamBook = field(init=False)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.spam = SpamBook(self.engine, self.outbox.keys)
 
     async def accept(self, contacts: Sequence[Contact]) -> list[Placement | BaseException]:
         """Where each contact came to be, after the commit; or why it could not be taken (NotTaken, DatabaseAway).
@@ -155,6 +160,7 @@ class Acceptor:
         return plan.placements
 
     async def _place(self, conn: AsyncConnection, contacts: Sequence[Contact]) -> Plan:
+        contacts = self.spam.current.judged(contacts)
         situation = await facts.load(conn, contacts)
         plan = decisions.decide(contacts, situation.known)
         if not plan.steps:

@@ -15,13 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.answering import Answerer
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
-from services.intake.store import config, deliveries, erasure, fetches, requests, tickets, word_lists
+from services.intake.store import config, deliveries, erasure, fetches, requests, spam_rules, tickets, word_lists
 from services.intake.store import recalled_customers as records
 from services.intake.store import recalled_deliveries as sent
 from services.intake.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
-from shared.events.config import ConfigRemoved, InboxConfigured, WordListConfigured
+from shared.events.config import ConfigRemoved, InboxConfigured, SpamRuleConfigured, WordListConfigured
 from shared.events.message import ReplyRequested
 from shared.events.people import (
     CustomerCreated,
@@ -45,7 +45,7 @@ OF_CUSTOMERS: tuple[type[Fact], ...] = get_args(CustomerFacts)
 async def recall(back: Recall) -> None:
     """Read back all that intake said since the backup, then leave it as a process that was killed leaves it."""
     keys = back.parts.outbox.keys
-    await back.fold(ConfigRecalled())
+    await back.fold(ConfigRecalled(keys))
     await back.fold(CustomersRecalled(keys))
     told = TicketsRecalled(keys)
     await back.fold(told)
@@ -62,12 +62,14 @@ def _note(_context: None, told: Told, event: Event[Fact], _now: datetime) -> tup
     return (*told, event), ()
 
 
+@dataclass(slots=True)
 class ConfigRecalled:
-    """The inboxes and word lists that were made, changed or removed."""
+    """The inboxes, word lists and rules about spam that were made, changed or removed."""
 
+    keys: KeyRing
     topic = CONFIG
-    handlers: Mapping[type[Fact], Handler[None, Told]] = dict.fromkeys(
-        (InboxConfigured, WordListConfigured, ConfigRemoved), _note
+    handlers: Mapping[type[Fact], Handler[None, Told]] = field(
+        default_factory=lambda: dict.fromkeys((InboxConfigured, WordListConfigured, SpamRuleConfigured, ConfigRemoved), _note)
     )
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
@@ -78,10 +80,16 @@ class ConfigRecalled:
         """The newest version of each."""
         for key, told in states.items():
             newest = told[-1].data
+            kind, _, name = key.partition(":")
             if isinstance(newest, InboxConfigured):
                 await config.put_inbox(conn, newest)
+            elif kind == "spam_rule" and isinstance(newest, SpamRuleConfigured | ConfigRemoved):
+                before = await spam_rules.one(conn, name)
+                await spam_rules.put(conn, name, newest, told[-1].id)
+                superseded = [one.data for one in told[:-1]] + ([before.fact] if before is not None else [])
+                await self.keys.destroy(conn, spam_rules.keys_of(superseded))
             elif isinstance(newest, WordListConfigured | ConfigRemoved):
-                await word_lists.put(conn, key.partition(":")[2], newest)
+                await word_lists.put(conn, name, newest)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from shared.conditions import All, Condition
-from shared.events.base import Channel, Fact, Moment, Priority
+from shared.events.base import Channel, Fact, Moment, PersonalFact, Priority
 
 
 class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -219,6 +219,31 @@ class WordListConfigured(Configured, frozen=True, kw_only=True, omit_defaults=Tr
     tags: tuple[str, ...] = ()
 
 
+class SpamRulePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose addresses or numbers a rule names."""
+
+    values: tuple[str, ...] = ()
+
+
+class SpamRuleConfigured(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
+    """A list of senders or words whose messages are spam (`block`), or are none when the sender is who they say (`allow`).
+
+    `part` is what is compared: the address, its domain (and those below it), the number, words of the subject or of the text. It
+    holds for `inboxes`, for all where none is named. Addresses and numbers stand in `personal`, under a key of this version of
+    the rule, which is destroyed with it; domains and words in `values`.
+    """
+
+    TYPE: ClassVar[str] = "spam_rule.configured.v1"
+    PERSONAL: ClassVar[type[msgspec.Struct]] = SpamRulePersonal
+    id: str
+    version: int
+    effective_from: Moment
+    verdict: Literal["block", "allow"]
+    part: Literal["address", "domain", "number", "subject", "text"]
+    values: tuple[str, ...] = ()
+    inboxes: tuple[str, ...] = ()
+
+
 class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """No longer in force from `effective_from` on; the key says what."""
 
@@ -241,5 +266,6 @@ ConfigFacts = (
     | RuleConfigured
     | InboxConfigured
     | WordListConfigured
+    | SpamRuleConfigured
     | ConfigRemoved
 )

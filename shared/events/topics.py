@@ -170,6 +170,7 @@ CONFIG_OWNERS: dict[str, Writer] = {
     "template": "intake",
     "inbox": "intake",
     "word_list": "intake",
+    "spam_rule": "intake",
 }
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake import spam_rules
 from services.intake.api.edge import Intake, Parts
 from services.intake.api.files import download
 from services.intake.store import config, erasure, known, payloads
@@ -168,11 +169,13 @@ async def _erase(conn: AsyncConnection, intake: Intake, customer_id: str, reques
     ids = await erasure.merge_set(conn, customer_id)
     if not ids:
         raise Problem(404, "unknown-customer", "There is no such customer.")
-    await known.lock(conn, [known.handle_lock(handle) for handle in await erasure.handles_of(conn, ids)])
+    handles = await erasure.handles_of(conn, ids)
+    await known.lock(conn, [known.handle_lock(handle) for handle in handles])
     if await erasure.is_done(conn, ids):
         return ids
     await intake.parts.keys.destroy(conn, ids)
     await erasure.scrub(conn, ids)
+    await spam_rules.without(conn, intake.parts.outbox, handles, await clock(conn))
     fact = CustomerErased(customer_ids=tuple(ids), requested_by=requested_by)
     await intake.parts.outbox.publish(conn, [Draft(key=customer_id, data=fact, cause=f"erase:{customer_id}")], await clock(conn))
     return ids

@@ -93,7 +93,7 @@ def parse(
         reply_refs=refs,
         tokens=_tokens(mail, raw, envelope, refs, signer),
         message_ref=message_ref,
-        confirm=inbox.confirm and origin == "human" and handle is not None and spam is None,
+        confirm=inbox.confirm and origin == "human" and handle is not None,
         text_hash=_text_hash(text),
         spam=spam,
         authentication=authentication,

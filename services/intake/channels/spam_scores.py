@@ -11,7 +11,7 @@ import re
 
 from services.intake.channels import mime
 from services.intake.channels.mime import Part
-from services.intake.domain.contacts import SpamVerdict
+from services.intake.domain.contacts import VIRUS, SpamVerdict
 
 MAILGUN_LIMIT = 5.0  # of its documentation: what scores higher is most likely spam
 _YES = frozenset({"yes", "true", "fail"})
@@ -31,7 +31,8 @@ def verdict_of(mail: Part) -> SpamVerdict | None:
     flagged = any(mime.raw_header(mail, name).strip().lower() in _YES for name in _FLAGS)
     if not (flagged or status is not None or (mailgun is not None and mailgun > MAILGUN_LIMIT)):
         return None
-    return SpamVerdict("provider", round(max(scores) * 1000) if scores else None)
+    infected = mime.raw_header(mail, "X-SES-Virus-Verdict").strip().lower() in _YES
+    return SpamVerdict("provider", round(max(scores) * 1000) if scores else None, VIRUS if infected else None)
 
 
 def _number(text: str) -> float | None:

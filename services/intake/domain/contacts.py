@@ -59,8 +59,13 @@ class RequestName(msgspec.Struct, frozen=True):
     digest: bytes
 
 
+VIRUS = "virus"
+
+
 class SpamVerdict(msgspec.Struct, frozen=True):
-    """That a message is spam: who says so, and the score in thousandths where there is one."""
+    """That a message is spam: who says so, and the score in thousandths where there is one. `rule_id` is the rule that said so:
+    one of ours, or of a provider `dmarc` (its domain disowns the mail) or VIRUS.
+    """
 
     by: Literal["rule", "provider"]
     score_millis: int | None = None
@@ -73,11 +78,11 @@ class InboundMessage(msgspec.Struct, frozen=True):
     `dedup_key` names it at its provider, or within `names` where several ways bring the same messages (mail);
     `conflict_key` is its second name, used when another message was there first under the same one. `reply_refs` are
     Message-IDs it answers, newest first; `tokens` the tickets named by our own signed addresses and Message-IDs. `confirm`:
-    a confirmation goes to the handle when it opens a ticket. `consent`: the person says that no more messages shall come to
-    the handle on this channel (False), or that they may again (True). `text_hash` is the same for the
-    same words, where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what
-    stood around the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still
-    to be fetched. `authentication` is what our mail server found out about the sender.
+    a confirmation goes to the handle when it opens a ticket that is no spam. `consent`: the person says that no more messages
+    shall come to the handle on this channel (False), or that they may again (True). `text_hash` is the same for the same words,
+    where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what stood around
+    the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still to be fetched.
+    `authentication` is what our mail server found out about the sender.
     """
 
     provider: str

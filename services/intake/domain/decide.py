@@ -214,7 +214,7 @@ def _ticket(
     if found is not None and (not found.closed or answers_by_machine):
         return found, False
     ticket = KnownTicket(derived_id("ticket", cause), 0, customer.customer_id)
-    confirms = isinstance(contact, InboundMessage) and contact.confirm
+    confirms = isinstance(contact, InboundMessage) and contact.confirm and contact.spam is None
     plan.steps.append(
         NewTicket(
             ticket_id=ticket.ticket_id,

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Automatic, Delivery, Verdict
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.words import Told
@@ -31,15 +32,18 @@ INSERT = """
     ORDER BY n ON CONFLICT (message_id) DO NOTHING
     """
 OPENING = """
-    SELECT t.id AS ticket, t.inbox, t.language, m.id AS message, m.customer_id AS customer
+    SELECT t.id AS ticket, t.inbox, t.language, t.channel, m.id AS message, m.customer_id AS customer
     FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
-    WHERE t.id = ANY($1::text[]) AND t.channel = 'email' AND m.opened AND m.human AND m.handle_kind = 'email'
+    WHERE t.id = ANY($1::text[]) AND m.opened AND m.human
+      AND (t.channel IN ('email', 'form') AND m.handle_kind = 'email'
+           -- Of text messages those that Twilio brought.
+           OR t.channel = 'sms' AND m.handle_kind = 'phone' AND m.media_type = 'application/x-www-form-urlencoded')
     ORDER BY t.id
     """
 CONFIRM = """
     INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)
-    SELECT message, ticket, customer, 'confirmation', 'email', language, $1::timestamptz, $2::timestamptz
-    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS c(message, ticket, customer, language)
+    SELECT message, ticket, customer, 'confirmation', channel, language, $1::timestamptz, $2::timestamptz
+    FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS c(message, channel, ticket, customer, language)
     ON CONFLICT (message_id) DO NOTHING
     """
 CLAIM = """
@@ -194,13 +198,13 @@ async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]
 
 
 async def confirm_after_all(conn: AsyncConnection, ticket_ids: Sequence[str], inboxes: Mapping[str, Inbox], now: datetime) -> int:
-    """Confirmations of mails that were taken for spam, where the inbox confirms; one that is there already stays as it is.
-    Returns how many mails those are.
+    """Confirmations of messages that were taken for spam, where the inbox confirms (of mail, also one that nobody set up); one
+    that is there already stays as it is. Returns how many messages those are.
     """
     openings = [
         row
         for row in await db.fetch(conn, OPENING, list(ticket_ids))
-        if row["inbox"] not in inboxes or inboxes[row["inbox"]].confirm
+        if (inboxes[row["inbox"]].confirm if row["inbox"] in inboxes else row["channel"] == "email")
     ]
     if openings:
         await db.fetch(
@@ -209,6 +213,7 @@ async def confirm_after_all(conn: AsyncConnection, ticket_ids: Sequence[str], in
             now + PROMISE_WAIT,
             now,
             [derived_id("confirmation", row["message"]) for row in openings],
+            [confirmed_on(row["channel"]) for row in openings],
             *([row[name] for row in openings] for name in ("ticket", "customer", "language")),
         )
     return len(openings)
