@@ -6,9 +6,13 @@ What a picture shows comes from the mail itself (`cid:`) or not at all: a remote
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from urllib.parse import unquote
 
 import nh3
+
+from services.intake.channels.html_text import html_to_text
+from services.intake.channels.weighed_html import weighed
 
 HTML_CAP = 1_000_000  # characters that are shown
 _TAGS = frozenset(
@@ -34,6 +38,7 @@ _ATTRIBUTES = {
     "font": {"color", "face", "size"},
     "ol": {"start", "type"},
 }
+_WRITTEN = {tag: frozenset(_ATTRIBUTES.get(tag, ())) for tag in (*_TAGS, "*")}
 # None of them can name anything to be loaded, or leave its place on the page.
 _STYLES = {
     "background-color", "border", "border-collapse", "border-color", "border-style", "border-width", "color", "direction",
@@ -44,7 +49,12 @@ _SCHEMES = {"http", "https", "mailto", "tel", "cid"}
 
 
 def safe_html(html: str, link_of: Callable[[str], str | None]) -> str:
-    """The HTML made safe. `link_of` gives the link to the file of a Content-ID, None where there is no such file."""
+    """The HTML made safe. `link_of` gives the link to the file of a Content-ID, None where there is no such file. What a browser
+    would make far more of than was sent is shown as its text.
+    """
+    written = weighed(html[:HTML_CAP], _WRITTEN, _UNSEEN)
+    if written.too_heavy:
+        return f'<div style="white-space:pre-wrap">{escape(html_to_text(html[:HTML_CAP]))}</div>'
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         if tag == "img" and name == "src":
@@ -55,7 +65,7 @@ def safe_html(html: str, link_of: Callable[[str], str | None]) -> str:
         return None if name == "style" and ("url(" in value.lower() or "\\" in value) else value
 
     return nh3.clean(
-        html[:HTML_CAP],
+        written.html,
         tags=set(_TAGS),
         clean_content_tags=set(_UNSEEN),
         attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},

@@ -7,8 +7,10 @@ import re
 from typing import NamedTuple
 
 from services.intake.channels.clean import NAME_LIMIT, clean_line
+from services.intake.channels.mime import UU_LINE
 
 FILES_CAP = 20
+LINES_FREE = 50  # a file of so few lines may have short ones
 # Each line begins with its length, of which all but the last have 45 bytes: text between two such lines is no file.
 _FILE = re.compile(
     rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n"
@@ -41,6 +43,9 @@ def taken_out(text: bytes) -> tuple[bytes, list[UuFile]]:
 
 
 def _decoded(lines: bytes) -> bytes | None:
+    """The content; None of what is no file: a line says how much it means, so many short ones would make it far longer."""
+    if (count := lines.count(b"\n")) > LINES_FREE and count * UU_LINE > len(lines):
+        return None
     try:
         return b"".join(_line(line) for line in lines.splitlines()) or None
     except binascii.Error:
