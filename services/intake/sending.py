@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.intake import consents
 from services.intake.carrying import Carrier
+from services.intake.channels.twilio_sms import OPTED_OUT
 from services.intake.domain import delivery
-from services.intake.domain.delivery import Accepted, NotNow, Outcome, Unknown
+from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.tokens import Signer
 from services.intake.domain.words import still_news
 from services.intake.inboxes import InboxBook
@@ -126,5 +128,8 @@ class Sender:
             if told is not None:
                 await self.outbox.publish(conn, delivery.drafts(claimed.delivery, still_news(told, verdict.facts)), now)
         self.outbox.wake.set()
+        if isinstance(outcome, Refused) and outcome.code == OPTED_OUT and not claimed.opted_out and claimed.handle is not None:
+            cause = f"{claimed.delivery.message_id}:{OPTED_OUT}"
+            await consents.withdraw(self.engine, self.outbox, claimed.handle, claimed.delivery.channel, cause)
         if verdict.state == "failed":
             log().warning("delivery given up", message_id=claimed.delivery.message_id, outcome=type(outcome).__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from services.intake import consents
 from services.intake.api.edge import Intake, NotTaken, parts_of
 from services.intake.channels import twilio, twilio_sms, twilio_voice
 from services.intake.domain.contacts import InboundMessage
@@ -37,6 +38,9 @@ async def twilio_sms_status(request: Request) -> Response:
     try:
         word = twilio_sms.parse_status(raw, pairs, request.query_params.get("message"))
         unknown = word is not None and (await intake.take(word)).unknown
+        number = twilio_sms.refusing(word, pairs) if word is not None and not unknown else None
+        if word is not None and number is not None:
+            await consents.withdraw(intake.parts.engine, intake.parts.outbox, number, word.channel, word.cause)
     except (twilio_sms.Unreadable, NotTaken) as error:
         await intake.park("twilio_sms_status", str(error), FORM, raw)
     else:

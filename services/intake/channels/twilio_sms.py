@@ -104,6 +104,12 @@ def parse_status(raw: bytes, pairs: twilio.Pairs, message_id: str | None) -> Del
     )
 
 
+def refusing(word: DeliveryWord, pairs: twilio.Pairs) -> str | None:
+    """The number to which nothing may go any more, where the status says that its owner wrote STOP to Twilio."""
+    to = _handle(twilio.single(pairs).get("To", "").removeprefix(_WHATSAPP), None) if word.code == OPTED_OUT else None
+    return to.value if to is not None and to.kind == "phone" else None
+
+
 def _code(said: str) -> str:
     """Twilio's error as a code of ours."""
     known = clean_line(said)[:20]

@@ -140,3 +140,36 @@ async def test_an_inbox_that_does_not_confirm_and_one_that_nobody_set_up_send_no
     await world.inbox("sms", channel="sms", address=NUMBER, confirm=False)
     await sms(world, MessageSid="SM2", From="+40721234568")
     assert await world.count("delivery") == 0
+
+
+async def test_who_wrote_stop_to_twilio_gets_nothing_more_until_they_write_again(database: str) -> None:
+    """Error 21610, with the answer to the attempt."""
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        rest.answers = [rest.reply(400, b'{"code":21610,"message":"unsubscribed"}')]
+        assert await world.sender.send_due() == 1
+        await answers(world, "Mai sunteți?", seq=2)
+        assert await world.sender.send_due() == 1
+        assert len(rest.posted) == 1, "the second is refused here"
+        assert [event.data.code for event in await world.events(MessageFailed)] == ["opted-out", "opted-out"]
+        [withdrawn] = await world.events(CustomerProfileChanged)
+        assert withdrawn.data.consents == {"sms": False}
+        assert await world.opened(withdrawn, CustomerPersonal) == CustomerPersonal(handles=("+40721234567",))
+        await sms(world, MessageSid="SM3", Body="START")
+        await answers(world, "Bine ați revenit.", seq=3)
+        assert await world.sender.send_due() == 1
+        assert len(rest.posted) == 2
+
+
+async def test_who_wrote_stop_to_twilio_is_known_also_by_a_status_once(database: str) -> None:
+    async with rest_api() as (_, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        await world.sender.send_due()
+        [message_id] = await world.reply_ids()
+        assert await told(world, message_id, "failed", ErrorCode="30003") == 204
+        assert await told(world, "of-nobody", "failed", ErrorCode="21610") == 204
+        assert await world.events(CustomerProfileChanged) == []
+        for _ in range(3):
+            assert await told(world, message_id, "undelivered", ErrorCode="21610") == 204
+        assert [event.data.consents for event in await world.events(CustomerProfileChanged)] == [{"sms": False}]
+        assert await world.count("handle", "refuses = '{sms}'") == 1
