@@ -21,6 +21,7 @@ from services.intake.channels import mime
 from services.intake.domain.inboxes import Inbox
 from services.intake.imap_connection import Connection, Refused
 from services.intake.imap_settings import Mailbox
+from services.intake.imap_tokens import NotAdmitted, Tokens
 from services.intake.inboxes import InboxBook
 from services.intake.mail import MailTaker
 from services.intake.store import mailboxes
@@ -80,8 +81,12 @@ class OneMailbox:
     pace: Pace
     holder: str = field(default_factory=partial(secrets.token_hex, 8))
     failures: Counter[int] = field(default_factory=Counter)
+    tokens: Tokens = field(init=False)
     _pause: float = 0.0
     _fetching: int = 0
+
+    def __post_init__(self) -> None:
+        self.tokens = Tokens(self.mailbox)
 
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
@@ -113,14 +118,17 @@ class OneMailbox:
         """Connect again and again, each time after a longer pause until a reading succeeded."""
         self._pause = self.pace.first_pause
         while True:
-            connection = Connection(self.mailbox)
+            connection = Connection(self.mailbox, self.tokens)
             try:
                 await self._session(connection)
             except Unheld:
                 return
             except Exception as error:  # noqa: BLE001 - servers say what they like; the other mailboxes are read on
                 self.failures[self._fetching] += 1
-                log().warning("mailbox not read", mailbox=self.mailbox.name, error=type(error).__name__, pause=self._pause)
+                reason = {"reason": str(error)} if isinstance(error, NotAdmitted) else {}
+                log().warning(
+                    "mailbox not read", mailbox=self.mailbox.name, error=type(error).__name__, pause=self._pause, **reason
+                )
             finally:
                 connection.close()
             await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from imaplib import IMAP4
 from io import BufferedReader
 from typing import TypeVar, cast
 
@@ -17,6 +18,7 @@ from imap_tools import BaseMailBox, MailBox, MailBoxStartTls, MailBoxUnencrypted
 from imap_tools.errors import ImapToolsError
 
 from services.intake.imap_settings import Mailbox
+from services.intake.imap_tokens import NotAdmitted, Tokens
 
 ANSWER_SECONDS = 30.0  # between two pieces of an answer
 CALL_SECONDS = 120.0  # a whole answer, of which the server may send a byte now and then
@@ -35,6 +37,7 @@ class Connection:
     """Every call raises OSError, IMAP4.error or ImapToolsError; afterwards the connection is to be closed."""
 
     mailbox: Mailbox
+    tokens: Tokens
     thread: ThreadPoolExecutor = field(init=False)
     _box: BaseMailBox | None = None
     _idles: bool = False
@@ -69,13 +72,31 @@ class Connection:
         if self._closed:  # while it connected, when there was nothing to close yet
             self._box.client.shutdown()
             raise ConnectionError("closed")
-        self._box.login(self.mailbox.user, self.mailbox.secret(), initial_folder=None)
+        if self.mailbox.by_token:
+            self._show_token(self._box)
+        else:
+            self._box.login(self.mailbox.user, self.mailbox.secret(), initial_folder=None)
         capabilities = self._box.client.capability()[1]
         self._idles = b"IDLE" in b" ".join(part for part in capabilities if isinstance(part, bytes)).upper().split()
         changes = self.mailbox.seen or bool(self.mailbox.move_to)
         self._box.folder.set(self.mailbox.folder, readonly=not changes)
         said = self._box.client.response("UIDVALIDITY")[1][0]
         return int(said) if isinstance(said, bytes) else 0
+
+    def _show_token(self, box: BaseMailBox) -> None:
+        """XOAUTH2 (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol). A server that refuses says why in a
+        challenge, which has to be answered with nothing before it says NO.
+        """
+        shown = f"user={self.mailbox.user}\x01auth=Bearer {self.tokens.current()}\x01\x01".encode()
+        try:
+            box.client.authenticate("XOAUTH2", lambda challenge: b"" if challenge else shown)
+        except IMAP4.abort:
+            raise
+        except IMAP4.error:
+            self.tokens.refused()
+            raise NotAdmitted(
+                "the server does not take the access token; check that it is of this user, and that its scope is for IMAP"
+            ) from None
 
     def after(self, uid: int) -> list[int]:
         """The UIDs above this one, in order. Asked again when mail came while the server answered."""

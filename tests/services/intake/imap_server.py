@@ -1,6 +1,7 @@
 """A small IMAP server (RFC 3501, IDLE of RFC 2177): one account, one folder. It can go away, cut, hang, refuse, renumber."""
 
 import asyncio
+import base64
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ class ImapServer:
     withheld: set[int] = field(default_factory=set)  # cut at these always
     hanging: bool = False
     password: str = PASSWORD
+    token: str = ""  # where one is set, XOAUTH2 takes it
     said: list[str] = field(default_factory=list)
     flags: dict[int, str] = field(default_factory=dict)
     moved: list[int] = field(default_factory=list)
@@ -84,8 +86,8 @@ class ImapServer:
         match words[:2] if words[0] == "UID" else words[:1]:
             case ["CAPABILITY"]:
                 writer.write(f"* CAPABILITY IMAP4REV1 MOVE{' IDLE' * self.idles}\r\n".encode())
-            case ["LOGIN"]:
-                if not said.endswith(f'"{self.password}"'):
+            case ["LOGIN"] | ["AUTHENTICATE"]:
+                if not await self._admitted(said, reader, writer):
                     writer.write(f"{tag} NO [AUTHENTICATIONFAILED] no\r\n".encode())
                     return
                 self.logins += 1
@@ -105,6 +107,20 @@ class ImapServer:
                 await self._idle(reader, writer)
         writer.write(f"{tag} OK done\r\n".encode())
         await writer.drain()
+
+    async def _admitted(self, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """XOAUTH2 as Gmail does it: who is refused gets a challenge that says so, and has to answer it with an empty line."""
+        if said.upper().startswith("LOGIN"):
+            return said.endswith(f'"{self.password}"')
+        writer.write(b"+ \r\n")
+        shown = base64.b64decode(await reader.readline()).decode()
+        if self.token and shown == f"user=support\x01auth=Bearer {self.token}\x01\x01":
+            return True
+        writer.write(
+            b"+ " + base64.b64encode(b'{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}') + b"\r\n"
+        )
+        assert await reader.readline() == b"\r\n"
+        return False
 
     def _fetch(self, said: str, writer: asyncio.StreamWriter) -> None:
         for uid in (int(word) for word in said.split()[2].split(",") if int(word) in self.mails):
