@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake import spam_rules
 from services.intake.api.edge import Intake, Parts
 from services.intake.api.files import download
+from services.intake.domain import handles
 from services.intake.store import config, erasure, known, payloads
 from shared import db
 from shared.auth import Caller, requires
@@ -69,9 +70,9 @@ async def put_inbox(
     inbox_id: InboxId, body: InboxBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
 ) -> InboxShown:
     """Make or change an inbox. To change one, send If-Match with the ETag that GET told."""
-    if body.channel == "email" and "@" not in body.address:
-        errors = [FieldError("body.address", "is no e-mail address")]
-        raise Problem(422, "invalid-request", "An e-mail inbox needs an e-mail address.", errors)
+    if not body.address.isprintable() or (body.channel == "email" and not _is_address(body.address)):
+        errors = [FieldError("body.address", "is no e-mail address" if body.channel == "email" else "is no plain text")]
+        raise Problem(422, "invalid-request", "An inbox needs an address of its channel.", errors)
 
     async def put() -> InboxConfigured:
         async with db.transaction(intake.parts.engine) as conn:
@@ -82,6 +83,14 @@ async def put_inbox(
     await intake.inboxes.refresh()
     response.headers["ETag"] = etag(stored.version)
     return _shown(stored)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        handles.email(text)
+    except handles.WrongHandle:
+        return False
+    return True
 
 
 async def _put(conn: AsyncConnection, intake: Intake, inbox_id: str, body: InboxBody, if_match: str | None) -> InboxConfigured:

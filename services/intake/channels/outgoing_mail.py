@@ -17,7 +17,7 @@ from html import escape
 import aiosmtplib
 
 from services.intake.channels.automatic import LOOP_HEADER
-from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
+from services.intake.channels.clean import NAME_LIMIT, SUBJECT_LIMIT, clean_line
 from services.intake.channels.email import MESSAGE_REF_LIMIT
 from services.intake.domain import handles
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
@@ -26,6 +26,8 @@ from shared.events.base import Direction
 SEND_SECONDS = 15.0
 # The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
 _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
+# Begins an encoded word (RFC 2047), which the standard library would decode in what customers wrote, line breaks in it included.
+ENCODED = "=?"
 _QUOTE_STYLE = "margin:0;border-inline-start:2px solid #ccc;padding-inline-start:1ex"
 
 
@@ -83,19 +85,20 @@ def postmark_headers(message_ref: str) -> tuple[tuple[str, str], ...]:
 def compose(mail: Outgoing) -> bytes:
     """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
     message = EmailMessage(policy=_POLICY)
-    message["From"] = formataddr((clean_line(mail.sender_name), mail.sender))
-    message["To"] = clean_line(mail.recipient, handles.HANDLE_LIMIT)
+    message["From"] = formataddr((_literal(mail.sender_name), mail.sender))
+    message["To"] = _literal(mail.recipient, handles.HANDLE_LIMIT)
     if mail.cc:
-        message["Cc"] = ", ".join(clean_line(address, handles.HANDLE_LIMIT) for address in mail.cc)
-    message["Subject"] = clean_line(mail.subject, SUBJECT_LIMIT)
+        message["Cc"] = ", ".join(_literal(address, handles.HANDLE_LIMIT) for address in mail.cc)
+    message["Subject"] = _literal(mail.subject, SUBJECT_LIMIT)
     message["Date"] = format_datetime(mail.at)
     message["Message-ID"] = mail.message_ref
     for name, value in postmark_headers(mail.message_ref):
         message[name] = value
     message["Reply-To"] = mail.reply_to
-    if mail.refs:
-        message["In-Reply-To"] = mail.refs[-1]
-        message["References"] = _fitting(mail.refs)
+    refs = [ref for ref in mail.refs if ENCODED not in ref]
+    if refs:
+        message["In-Reply-To"] = refs[-1]
+        message["References"] = _fitting(refs)
     message[LOOP_HEADER] = mail.loop_mark
     if mail.automatic:
         message["Auto-Submitted"] = "auto-replied"  # RFC 3834
@@ -116,7 +119,12 @@ def _fill(message: EmailMessage, mail: Outgoing) -> None:
         kind, _, subtype = file.media_type.partition("/")
         if kind in ("multipart", "message") or not subtype:
             kind, subtype = "application", "octet-stream"  # a mail inside would be read as part of ours
-        message.add_attachment(file.content, maintype=kind, subtype=subtype, filename=clean_line(file.name) or "file")
+        message.add_attachment(file.content, maintype=kind, subtype=subtype, filename=_literal(file.name) or "file")
+
+
+def _literal(text: str, limit: int = NAME_LIMIT) -> str:
+    """One line that means itself."""
+    return clean_line(text, limit).replace(ENCODED, "= ?")
 
 
 def _as_text(mail: Outgoing) -> str:

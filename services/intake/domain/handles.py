@@ -26,7 +26,7 @@ class WrongHandle(ValueError):
 def email(text: str) -> Handle:
     """An e-mail address, lower-cased, its host in IDNA. Dots and +tags stay: they may be other people. Raises WrongHandle."""
     address = text.strip().strip("<>").lower()
-    if len(address) > HANDLE_LIMIT or not _ADDRESS.match(address):
+    if len(address) > HANDLE_LIMIT or not _ADDRESS.match(address) or "=?" in address:  # an encoded word, which hides another
         raise WrongHandle("is not an e-mail address")
     local, _, host = address.rpartition("@")
     try:
