@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.intake.channels import media
 from services.intake.channels.dangerous import is_dangerous
 from services.intake.channels.media import Credentials
-from services.intake.domain.delivery import NotNow
+from services.intake.domain.delivery import NotNow, Refused
 from services.intake.domain.media import Fetch, Fetched, FetchOutcome, judge
 from services.intake.settings import IntakeSettings
 from services.intake.store import fetches
@@ -63,10 +63,11 @@ class MediaFetcher:
         outcome = await self._fetched(fetch)
         FETCHES.labels(type(outcome).__name__.lower()).inc()
         if isinstance(outcome, Fetched):
-            await self._record(fetch, await asyncio.to_thread(_described, fetch, outcome), outcome.content)
+            described = await asyncio.to_thread(_described, fetch, outcome)
+            await db.retrying(lambda: self._record(fetch, described, outcome.content))
         else:
             log().warning("file not fetched", attachment_id=fetch.attachment_id, code=outcome.code, attempt=fetch.attempts)
-            await self._record(fetch, outcome)
+            await db.retrying(lambda: self._record(fetch, outcome))
 
     async def _fetched(self, fetch: Fetch) -> FetchOutcome:
         try:
@@ -82,8 +83,7 @@ class MediaFetcher:
         account = self.settings.twilio_account
         return Credentials(account.base_url, account.account_sid, account.auth_token) if account is not None else None
 
-    async def _record(self, fetch: Fetch, outcome: Attachment | FetchOutcome, content: bytes = b"") -> None:
-        assert not isinstance(outcome, Fetched)
+    async def _record(self, fetch: Fetch, outcome: Attachment | Refused | NotNow, content: bytes = b"") -> None:
         async with db.transaction(self.engine) as conn:
             now = await clock(conn)
             verdict = judge(fetch, outcome, now)
