@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
@@ -36,10 +37,10 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Looks a name up once, and connects to what it looked at; TLS still asks for the name."""
 
-    def __init__(self, reach: Reach, lookup: Resolve = resolve) -> None:
+    def __init__(self, reach: Reach, lookup: Resolve = resolve, trusting: ssl.SSLContext | None = None) -> None:
         self._reach = reach
         self._lookup = lookup
-        self._inner = httpx.AsyncHTTPTransport(trust_env=False, limits=_ONE_USE)
+        self._inner = httpx.AsyncHTTPTransport(verify=trusting or True, trust_env=False, limits=_ONE_USE)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Raises Forbidden besides what httpx raises."""
@@ -73,7 +74,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def guarded_client(reach: Reach, lookup: Resolve = resolve) -> httpx.AsyncClient:
-    """A client that goes where `reach` says."""
-    transport = GuardedTransport(reach, lookup)
+def guarded_client(reach: Reach, lookup: Resolve = resolve, trusting: ssl.SSLContext | None = None) -> httpx.AsyncClient:
+    """A client that goes where `reach` says. `trusting`: other authorities than those that the world trusts."""
+    transport = GuardedTransport(reach, lookup, trusting)
     return httpx.AsyncClient(transport=transport, trust_env=False, timeout=TIMEOUT, follow_redirects=False)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,3 +148,43 @@ async def test_a_certificate_of_sns_is_not_fetched_from_inside() -> None:
     async with guarded_client(sns.REACH, inside) as client:
         with pytest.raises(sns.NotReached):
             await sns.Sns(client).verify(message)
+
+
+def certificate(folder: Path, host: str) -> tuple[Path, Path]:
+    """A certificate for a host that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    signed = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, hashes.SHA256())
+    (folder / "cert").write_bytes(signed.public_bytes(Encoding.PEM))
+    (folder / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return folder / "cert", folder / "key"
+
+
+@pytest.mark.parametrize("asked", ["media.example", "other.example"])
+async def test_tls_asks_for_the_name_and_not_for_the_address(tmp_path: Path, asked: str) -> None:
+    cert, key = certificate(tmp_path, "media.example")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+
+    async def here(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    trusting = ssl.create_default_context(cafile=str(cert))
+    async with guarded_client(Reach.of([], [f"{asked}:{port}"]), here, trusting) as client:
+        if asked == "media.example":
+            assert (await client.get(f"https://{asked}:{port}/")).text == "ok"
+        else:
+            with pytest.raises(httpx.ConnectError, match=r"not valid for|doesn't match|mismatch"):
+                await client.get(f"https://{asked}:{port}/")
+    server.close()
