@@ -53,7 +53,10 @@ SCRUBS = tuple(
         """,
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
         "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers)",
-        "DELETE FROM intake.fetch WHERE customer_id = ANY(:customers)",
+        """
+        DELETE FROM intake.fetch f USING intake.message m
+        WHERE m.id = f.message_id AND (f.customer_id = ANY(:customers) OR m.ticket_id = ANY(:tickets))
+        """,
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.customer_order WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.suggestion WHERE customer_id = ANY(:customers) OR other_id = ANY(:customers)",
