@@ -14,11 +14,12 @@ from shared.ticket import Ticket
 
 
 class Unanswered(msgspec.Struct, frozen=True, array_like=True):
-    """A customer's message that no reply has covered."""
+    """A customer's message that no reply has covered. `of` is its id, or that of the ticket it came with in a merge."""
 
     position: Position
     at_us: int
     channel: str
+    of: str = ""
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True):

@@ -18,11 +18,13 @@ from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.ticket import (
     TicketAbsorbed,
     TicketAssigned,
+    TicketExpelled,
     TicketLabelled,
     TicketLeftQueue,
     TicketOpened,
     TicketQueued,
     TicketResolved,
+    TicketSplit,
 )
 
 Told = tuple[Story, list[Measured]]
@@ -42,8 +44,12 @@ def moved(story: Story, event: Event[Fact]) -> Told:
 def opened(story: Story, event: Event[TicketOpened]) -> Told:
     """The ticket begins, with the labels it was opened with."""
     fact = event.data
-    labels = {"partner": fact.partner_id or "", "topic": fact.topic or "", "product": fact.product or ""}
-    return told(story, event, **labels), []
+    begun: dict[str, Any] = {"partner": fact.partner_id or "", "topic": fact.topic or "", "product": fact.product or ""}
+    if fact.unanswered_since is not None:  # it came with messages of another ticket
+        since_us = microseconds(fact.unanswered_since)
+        begun["contact"] = Contact(event.position, since_us)
+        begun["unanswered"] = (Unanswered(event.position, since_us, fact.channel),)
+    return told(story, event, **begun), []
 
 
 def message_received(story: Story, event: Event[MessageReceived]) -> Told:
@@ -52,7 +58,8 @@ def message_received(story: Story, event: Event[MessageReceived]) -> Told:
         return story, []
     unanswered = story.unanswered
     if event.position > story.ticket.routing.answered:
-        unanswered = (*unanswered, Unanswered(event.position, microseconds(event.time), event.data.channel))
+        waiting = Unanswered(event.position, microseconds(event.time), event.data.channel, event.data.message_id)
+        unanswered = (*unanswered, waiting)
     return contacted(story, event, unanswered=unanswered), []
 
 
@@ -150,10 +157,22 @@ def absorbed(story: Story, event: Event[TicketAbsorbed]) -> Told:
     unanswered, contact = story.unanswered, story.contact
     if fact.unanswered_since is not None:
         since_us = microseconds(fact.unanswered_since)
-        unanswered = (*unanswered, Unanswered(event.position, since_us, story.ticket.intake.channel))
+        unanswered = (*unanswered, Unanswered(event.position, since_us, story.ticket.intake.channel, fact.ticket_id))
         if fact.first_responded_at is None and not story.responded:
             contact = _earlier(contact, Contact(event.position, opened_us))
     return told(story, event, began_us=began_us, unanswered=unanswered, contact=contact), []
+
+
+def parted(story: Story, event: Event[TicketSplit | TicketExpelled]) -> Told:
+    """Messages, or a ticket that had come in, go on elsewhere: what waits of them is waited for there."""
+    fact = event.data
+    gone = fact.message_ids if isinstance(fact, TicketSplit) else (fact.ticket_id,)
+    left = tuple(message for message in story.unanswered if message.of not in gone)
+    contact = story.contact
+    first = next((message for message in story.unanswered if contact is not None and message.position == contact.position), None)
+    if first is not None and first not in left and not story.responded:
+        contact = Contact(left[0].position, left[0].at_us) if left else None
+    return told(story, event, unanswered=left, contact=contact), []
 
 
 def _earlier(contact: Contact | None, other: Contact) -> Contact:

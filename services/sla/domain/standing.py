@@ -17,8 +17,17 @@ from services.sla.domain.policies import Terms, seconds_at
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
 from shared.events.call import CallAnswered
 from shared.events.config import SlaTarget, TargetKind
-from shared.events.message import ReplyRequested
-from shared.events.ticket import TicketAbsorbed, TicketAssigned, TicketOpened, TicketQueued, TicketReleased, TicketResolved
+from shared.events.message import MessageReceived, ReplyRequested
+from shared.events.ticket import (
+    TicketAbsorbed,
+    TicketAssigned,
+    TicketExpelled,
+    TicketOpened,
+    TicketQueued,
+    TicketReleased,
+    TicketResolved,
+    TicketSplit,
+)
 from shared.ticket import Ticket, Waiting, apply, awaits_answer
 
 # They say whose ticket it is. No clock depends on that, and what clocks do depend on was settled by the facts before.
@@ -81,11 +90,18 @@ def _hear(standing: Standing, ticket: Ticket, elapsed: tuple[Clock, ...], event:
     fact, asked, unanswered = event.data, standing.asked, standing.unanswered
     responded = standing.responded
     if awaits_answer(fact):
-        waiting = Waiting(event.position, event.time)
+        waiting = Waiting(event.position, event.time, fact.message_id if isinstance(fact, MessageReceived) else "")
         asked, unanswered = asked or waiting, (*unanswered, waiting)
+    elif isinstance(fact, TicketOpened) and fact.unanswered_since is not None:
+        asked = Waiting(event.position, fact.unanswered_since)  # it came with messages of another ticket
+        unanswered = (asked,)
     elif isinstance(fact, TicketAbsorbed) and fact.unanswered_since is not None:
         asked = _older(asked, fact, event) if not responded else asked
-        unanswered = (*unanswered, Waiting(event.position, fact.unanswered_since))
+        unanswered = (*unanswered, Waiting(event.position, fact.unanswered_since, fact.ticket_id))
+    elif isinstance(fact, TicketSplit | TicketExpelled):
+        gone = fact.message_ids if isinstance(fact, TicketSplit) else (fact.ticket_id,)
+        unanswered = tuple(waiting for waiting in unanswered if waiting.of not in gone)
+        asked = _left(asked, unanswered, gone) if not responded else asked
     elif (covered := _covered(fact, event)) is not None:
         unanswered = tuple(waiting for waiting in unanswered if waiting.position > covered)
         answered = asked is not None and asked.position <= covered
@@ -98,8 +114,15 @@ def _older(asked: Waiting | None, fact: TicketAbsorbed, event: Event[Fact]) -> W
     if fact.unanswered_since is None or fact.first_responded_at is not None:
         return asked
     if asked is None:
-        return Waiting(event.position, fact.unanswered_since)
+        return Waiting(event.position, fact.unanswered_since, fact.ticket_id)
     return msgspec.structs.replace(asked, at=min(asked.at, fact.unanswered_since))
+
+
+def _left(asked: Waiting | None, unanswered: tuple[Waiting, ...], gone: tuple[str, ...]) -> Waiting | None:
+    """The first question, when it may have gone to another ticket: the next one then, which keeps what was promised by then."""
+    if asked is None or asked.of not in gone:
+        return asked
+    return msgspec.structs.replace(unanswered[0], at=asked.at) if unanswered else None
 
 
 def _covered(fact: Fact, event: Event[Fact]) -> Position | None:
@@ -196,8 +219,10 @@ class _Turn:
         """The present clock, taken to what is wanted."""
         if not clock.live:
             return self._revived(clock, wanted)
+        if wanted is NONE and self.target.kind == "first_response":
+            return clocks.cancel(clock, self.counting, self.at, "answered_elsewhere")
         if self.target.kind == "next_response" and self._is_answered(clock):
-            if isinstance(self.event.data, TicketResolved):
+            if isinstance(self.event.data, TicketResolved | TicketSplit | TicketExpelled):
                 return clocks.cancel(clock, self.counting, self.at, "answered_elsewhere")
             return clocks.fulfil(clock, self.counting, self.at)
         if wanted.state == "cancelled":

@@ -30,6 +30,7 @@ from shared.events.ticket import (
     TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
+    TicketExpelled,
     TicketMergedInto,
     TicketOpened,
     TicketPended,
@@ -39,6 +40,7 @@ from shared.events.ticket import (
     TicketReleased,
     TicketReopened,
     TicketResolved,
+    TicketSplit,
     TicketUnmerged,
     TicketWithdrawn,
 )
@@ -160,7 +162,7 @@ def _opened(fact: TicketOpened) -> TicketOpened:
 
 
 def _message(fact: MessageReceived) -> MessageReceived:
-    return MessageReceived(message_id="", customer_id="", channel=fact.channel, inbox="", provider="")
+    return MessageReceived(message_id=fact.message_id, customer_id="", channel=fact.channel, inbox="", provider="")
 
 
 def _call(_fact: CallReceived) -> CallReceived:
@@ -194,6 +196,8 @@ LEAN: dict[type[Fact], Callable[[Any], Fact]] = {
     TicketReopened: _whole,
     TicketPrioritised: _whole,
     TicketAbsorbed: _whole,
+    TicketExpelled: _whole,
+    TicketSplit: _whole,
     TicketClosed: _whole,
     TicketMergedInto: _whole,
     TicketUnmerged: _whole,

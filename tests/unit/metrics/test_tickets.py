@@ -11,11 +11,13 @@ from shared.events.ticket import (
     SpamUnmarked,
     TicketAbsorbed,
     TicketClosed,
+    TicketExpelled,
     TicketLabelled,
     TicketLeftQueue,
     TicketMergedInto,
     TicketPended,
     TicketReopened,
+    TicketSplit,
     TicketUnmerged,
 )
 from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, TicketOffered
@@ -292,6 +294,44 @@ def test_what_an_absorbed_ticket_waits_for_is_answered_by_the_one_that_goes_on()
     assert seconds(cells, "first_response") == 130
     assert seconds(cells, "reply") == 120
     assert seconds(cells, "resolution") == 200
+
+
+def test_what_is_split_off_or_leaves_with_its_ticket_is_measured_where_it_goes_on() -> None:
+    told = Teller()
+    told.opened()
+    told.wrote(0, message_id="m1")
+    told.wrote(10, message_id="m2")
+    told.say("intake", TicketSplit(into_ticket_id="t2", message_ids=("m1",)), 20)
+    told.replied(30)
+    cells = booked(told.events)
+    assert (seconds(cells, "first_response"), seconds(cells, "reply")) == (20, 20), "only what stayed is answered here"
+    new = Teller("t2")
+    new.opened(20, split_from="t1", unanswered_since=at(0))
+    new.replied(50)
+    cells = booked(new.events)
+    assert (seconds(cells, "first_response"), seconds(cells, "reply")) == (50, 50), "since it was written"
+
+
+def test_what_came_in_with_a_ticket_is_not_answered_here_once_that_one_is_itself_again() -> None:
+    told = Teller()
+    told.opened(100)
+    absorbed = TicketAbsorbed(
+        ticket_id="t0",
+        number=100_000,
+        opened_at=at(0),
+        unanswered_since=at(10),
+        first_responded_at=None,
+        first_response_us=None,
+        interactions=1,
+        replies=0,
+        reply_us_sum=0,
+        reply_us_count=0,
+    )
+    told.say("intake", absorbed, 110)
+    told.say("intake", TicketExpelled(ticket_id="t0"), 120)
+    told.replied(130)
+    cells = booked(told.events)
+    assert (count(cells, "first_response"), count(cells, "reply")) == (0, 0)
 
 
 def test_a_merged_ticket_leaves_the_backlog_and_the_volume_until_it_comes_back() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from shared.events.call import CallAnswered, CallReceived
 from shared.events.config import SlaTarget
+from shared.events.message import MessageReceived
 from shared.events.sla import SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import (
     SpamMarked,
@@ -16,6 +18,7 @@ from shared.events.ticket import (
     TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
+    TicketExpelled,
     TicketMergedInto,
     TicketPended,
     TicketPrioritised,
@@ -23,6 +26,7 @@ from shared.events.ticket import (
     TicketQueued,
     TicketReopened,
     TicketResolved,
+    TicketSplit,
     TicketUnmerged,
     TicketWithdrawn,
 )
@@ -527,3 +531,38 @@ def test_a_ticket_of_many_questions_keeps_its_last_cycles_only() -> None:
     assert cycles == [17, 18, 19, 20]
     assert desk.said[-1].time is not None
     assert desk.said[-1].time - at("09:41") == timedelta(0)
+
+
+def split(*message_ids: str) -> TicketSplit:
+    return TicketSplit(into_ticket_id="t2", message_ids=message_ids)
+
+
+def asking(message_id: str) -> MessageReceived:
+    return msgspec.structs.replace(message(), message_id=message_id)
+
+
+def test_what_was_split_off_waits_on_its_own_ticket_since_it_came() -> None:
+    came = msgspec.structs.replace(opened(), split_from="t0", unanswered_since=at("09:00"))
+    desk = Desk(policy(HOUR, QUICK)).intake("09:30", came)
+    assert desk.told() == ["started first_response.1 10:00"]
+    desk.routing("09:50", reply())
+    assert desk.told(1) == ["met first_response.1 50m"]
+
+
+def test_nothing_is_waited_for_on_the_ticket_that_its_only_question_left() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), asking("m1")).intake("09:10", split("m1"))
+    assert desk.told() == [FIRST, "cancelled first_response.1 answered_elsewhere"]
+    desk.intake("09:20", asking("m2"))
+    assert desk.told(2) == ["started first_response.2 10:20"]
+
+
+def test_a_question_that_stays_is_answered_by_when_the_first_was_promised() -> None:
+    desk = Desk(policy(HOUR)).intake("09:00", opened(), asking("m1")).intake("09:05", asking("m2")).intake("09:10", split("m1"))
+    desk.routing("09:40", reply())
+    assert desk.told() == [FIRST, "met first_response.1 40m"]
+
+
+def test_a_later_question_that_leaves_with_its_ticket_is_not_taken_for_answered() -> None:
+    desk = Desk(policy(QUICK)).intake("09:00", opened(), asking("m1")).routing("09:05", reply())
+    desk.intake("09:10", absorbed("09:08")).intake("09:15", TicketExpelled(ticket_id="t0"))
+    assert desk.told() == ["started next_response.1 09:38", "cancelled next_response.1 answered_elsewhere"]
