@@ -11,7 +11,8 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from prometheus_client import Gauge
@@ -19,7 +20,7 @@ from prometheus_client import Gauge
 from services.intake.acceptor import NotTaken
 from services.intake.channels import mime
 from services.intake.domain.inboxes import Inbox
-from services.intake.imap_connection import Connection, Refused
+from services.intake.imap_connection import Connection, Refused, Waiting
 from services.intake.imap_settings import Mailbox
 from services.intake.imap_tokens import NotAdmitted, Tokens
 from services.intake.inboxes import InboxBook
@@ -34,6 +35,7 @@ WAITING = Gauge("patchbay_imap_waiting", "Mails of the mailbox that were seen an
 BATCH = 50
 BATCH_BYTES = 16 * 2**20  # held at the same time; one mail alone is taken whatever its size
 TRIES = 3  # of a mail that the server does not hand out, whole; and as many of its header
+CONFIRMED_WITHIN = timedelta(days=7)
 UNKNOWN = "unknown"  # not empty: that is the null sender of bounces
 
 
@@ -152,15 +154,17 @@ class OneMailbox:
 
     async def _batch(self, connection: Connection, uidvalidity: int, uids: Sequence[int]) -> int:
         """Take these mails. Returns the last UID."""
-        sizes = await connection.call(partial(connection.sizes, uids))
-        for group in groups(uids, sizes):
-            arrivals = [await self._fetch(connection, uid, sizes[uid]) for uid in group if uid in sizes]
+        waiting = await connection.call(partial(connection.waiting, uids))
+        for group in groups(uids, {uid: one.size for uid, one in waiting.items()}):
+            there = [uid for uid in group if uid in waiting]
+            arrivals = [(uid, await self._fetch(connection, uid, waiting[uid].size)) for uid in there]
             self._fetching = 0
             async with asyncio.TaskGroup() as taking:
-                for arrival, problem in (found for found in arrivals if found is not None):
-                    taking.create_task(self._take(arrival, problem))
+                for uid, found in arrivals:
+                    if found is not None:
+                        taking.create_task(self._take(*found, old=is_old(waiting[uid], datetime.now(UTC))))
             await self._advance(uidvalidity, group[-1])
-            await self._done(connection, [uid for uid in group if uid in sizes])
+            await self._done(connection, there)
         return uids[-1]
 
     async def _fetch(self, connection: Connection, uid: int, size: int) -> tuple[Arrival, str] | None:
@@ -178,11 +182,12 @@ class OneMailbox:
             return None if raw is None else (self._arrival(raw), "")
         return self._arrival(b""), problem + "the server refuses to hand it out"
 
-    async def _take(self, arrival: Arrival, problem: str) -> None:
+    async def _take(self, arrival: Arrival, problem: str, *, old: bool) -> None:
         if problem:
             await self.taker.park(arrival, NotTaken(problem))
         else:
-            await self.taker.take(arrival, self._inbox())
+            inbox = self._inbox()
+            await self.taker.take(arrival, replace(inbox, confirm=inbox.confirm and not old))
 
     async def _advance(self, uidvalidity: int, uid: int) -> None:
         async with db.transaction(self.taker.acceptor.engine) as conn:
@@ -202,6 +207,11 @@ class OneMailbox:
 
     def _arrival(self, raw: bytes) -> Arrival:
         return Arrival("imap", raw, _sender(raw), (self._inbox().address,))
+
+
+def is_old(mail: Waiting, now: datetime) -> bool:
+    """Whether it lay there for so long that nobody waits for a confirmation: a mailbox that is read first holds years of mail."""
+    return mail.came_at is not None and mail.came_at < now - CONFIRMED_WITHIN
 
 
 def groups(uids: Sequence[int], sizes: dict[int, int]) -> Iterator[list[int]]:

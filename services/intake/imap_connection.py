@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from imaplib import IMAP4
 from io import BufferedReader
 from typing import TypeVar, cast
@@ -25,11 +26,20 @@ CALL_SECONDS = 120.0  # a whole answer, of which the server may send a byte now 
 SEEN = "\\Seen"
 _UID = re.compile(rb"\bUID (\d+)")
 _SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)")
+_CAME = re.compile(rb'\bINTERNALDATE "([^"]{1,60})"')
 Result = TypeVar("Result")
 
 
 class Refused(ImapToolsError):
     """The server said NO to a fetch, or gave what is no answer to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A mail that is not fetched yet: its bytes, and when it came to the mailbox, if the server says so."""
+
+    size: int
+    came_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -107,16 +117,16 @@ class Connection:
                 break
         return found
 
-    def sizes(self, uids: Sequence[int]) -> dict[int, int]:
-        """The bytes of each mail that is still there."""
-        answer, lines = self.box.client.uid("FETCH", ",".join(map(str, uids)), "(UID RFC822.SIZE)")
+    def waiting(self, uids: Sequence[int]) -> dict[int, Waiting]:
+        """Of each mail that is still there, what the server knows."""
+        answer, lines = self.box.client.uid("FETCH", ",".join(map(str, uids)), "(UID RFC822.SIZE INTERNALDATE)")
         if answer != "OK":
             raise Refused
         found = {}
         for line in lines:
             uid, size = (_UID.search(line), _SIZE.search(line)) if isinstance(line, bytes) else (None, None)
             if uid and size:
-                found[int(uid[1])] = int(size[1])
+                found[int(uid[1])] = Waiting(int(size[1]), _came_at(line))
         return found
 
     def fetch(self, uid: int, part: str = "") -> bytes | None:
@@ -161,6 +171,15 @@ class Connection:
             return False
         finally:
             client.sock.settimeout(before)
+
+
+def _came_at(line: bytes) -> datetime | None:
+    """The server's own instant (RFC 3501, 2.3.3), such as `17-Jul-1996 02:44:25 -0700`."""
+    found = _CAME.search(line)
+    try:
+        return datetime.strptime(found[1].decode("ascii").strip(), "%d-%b-%Y %H:%M:%S %z") if found is not None else None
+    except ValueError:
+        return None
 
 
 def _connect(mailbox: Mailbox) -> BaseMailBox:

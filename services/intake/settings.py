@@ -47,7 +47,8 @@ class IntakeSettings(Settings):
         description="mailboxes that are read by IMAP, a JSON list of objects: `host`, `user`, `inbox` (id of the e-mail inbox),"
         " `password` or `password_file`, or for XOAUTH2 `token_file` or `oauth` (docs/providers.md); where need be `port` (993),"
         " `tls` (`implicit`, `starttls`, `none`), `folder` (INBOX), `seen` (true: mark what was taken as read), `move_to`"
-        " (folder for what was taken). All mail of the folder is taken",
+        " (folder for what was taken). All mail of the folder is taken; what"
+        " came there more than a week before is not confirmed to its sender",
     )
     intake_imap_mailboxes_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_mail_host: str = Field("127.0.0.1", description="mail server that takes our mail on")

@@ -25,6 +25,7 @@ class ImapServer:
     token: str = ""  # where one is set, XOAUTH2 takes it
     said: list[str] = field(default_factory=list)
     flags: dict[int, str] = field(default_factory=dict)
+    came: dict[int, str] = field(default_factory=dict)  # when, of those of which it is told
     moved: list[int] = field(default_factory=list)
     logins: int = 0
     idling: int = 0
@@ -126,7 +127,8 @@ class ImapServer:
         for uid in (int(word) for word in said.split()[2].split(",") if int(word) in self.mails):
             mail = self.mails[uid]
             if "RFC822.SIZE" in said:
-                writer.write(f"* 1 FETCH (UID {uid} RFC822.SIZE {len(mail)})\r\n".encode())
+                came = f' INTERNALDATE "{self.came[uid]}"' if uid in self.came else ""
+                writer.write(f"* 1 FETCH (UID {uid} RFC822.SIZE {len(mail)}{came})\r\n".encode())
                 continue
             content = mail.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if "HEADER" in said else mail
             writer.write(f"* 1 FETCH (UID {uid} BODY[] {{{len(content)}}}\r\n".encode())

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from services.intake.replaying import Replayer
 from services.intake.settings import IntakeSettings
 from services.intake.store import mailboxes, parked
 from shared import db
-from shared.events.message import MessageReceived
+from shared.events.message import ConfirmationSkipped, MessageReceived
 from shared.events.ticket import TicketOpened
 from tests.services.intake.imap_server import PASSWORD, ImapServer, imap_server
 from tests.services.intake.world import MASTER, World, process
@@ -99,6 +100,19 @@ async def test_mail_that_waits_and_mail_that_comes_are_tickets_within_a_second_a
     assert {event.data.inbox for event in await world.events(TicketOpened)} == {"support"}
     assert any(said.startswith("EXAMINE") for said in server.said)
     assert REGISTRY.get_sample_value("patchbay_imap_last_success_seconds", {"mailbox": "support/INBOX"}) > 0  # type: ignore[operator]
+
+
+async def test_of_a_mailbox_that_is_read_first_old_mail_is_taken_and_not_confirmed(world: World) -> None:
+    await world.inbox("support", channel="email", address="support@patchbay.example")
+    async with imap_server() as server:
+        await server.bring(mail(1), mail(2), mail(3))
+        server.came = {1: " 2-Jan-2020 10:00:00 +0200", 2: f"{datetime.now(UTC):%d-%b-%Y %H:%M:%S} +0000"}
+        async with reading(world, server):
+            await taken(world, 3)
+    [opened, *_] = await world.events(TicketOpened)
+    [skipped] = await world.events(ConfirmationSkipped)
+    assert (skipped.key, skipped.data.reason) == (opened.key, "channel_confirms_itself")
+    assert await world.count("delivery", "kind = 'confirmation'") == 2
 
 
 async def test_a_server_without_idle_is_asked_again_and_again(world: World) -> None:
