@@ -29,7 +29,7 @@ async def merge(
     identity.check_merge(one, into)
     now = await clock(conn)
     stories = await merges.merge(conn, one_id, into_id, now)
-    await merges.settle(conn, one_id, into_id, "accepted")
+    await merges.settle(conn, [one_id], into_id, "accepted")
     cause = f"merge:{one_id}:{into_id}:{now.isoformat()}"
     said: list[Draft[Fact]] = [
         Draft(
@@ -62,6 +62,7 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
     # What goes on further up holds the handles and tickets; each step down returns what is theirs.
     holder = await customers.onward(conn, from_id)
     stories = await merges.unmerge(conn, one_id, holder)
+    await _check_tickets(conn, [one_id, holder])
     cause = f"unmerge:{one_id}:{from_id}:{now.isoformat()}"
     said: list[Draft[Fact]] = [
         Draft(key=one_id, data=CustomerUnmerged(customer_id=from_id, by_agent_id=agent_id), cause=cause),
@@ -71,6 +72,15 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
     moved = TicketCustomerChanged(customer_id=one_id, previous=holder, reason="unmerged")
     await _tell(conn, outbox, stories, said, moved, cause, now)
     return from_id
+
+
+async def _check_tickets(conn: AsyncConnection, customer_ids: list[str]) -> None:
+    """A ticket that goes on as another person's would bring the one's words to the other."""
+    entangled = await merges.entangled(conn, customer_ids)
+    if entangled is not None:
+        number, other = entangled
+        why = f"Ticket #{number} would be of one of them and goes on as #{other}, which is the other's. Undo that merge first."
+        raise MergeRefused("tickets-merged", why)
 
 
 async def hold(conn: AsyncConnection, customer_ids: list[str]) -> None:

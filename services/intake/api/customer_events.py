@@ -141,16 +141,23 @@ async def put_order(
 
 
 async def _put(conn: AsyncConnection, intake: Intake, ref: str, order: OrderRecorded, if_match: str | None) -> OrderShown:
+    """An order stays under the id of which it was said, also when that one was merged since."""
     customer_id = (await found(conn, ref, lock=True)).customer_id
-    before = await orders.one(conn, customer_id, order.order_id)
-    if before is not None and before[1] == order:
-        return _shown(*before)
-    check_match(if_match, before[0] if before is not None else None)
-    version = before[0] + 1 if before is not None else 1
+    before = await _order(conn, customer_id, order.order_id)
+    if before is not None and before.order == order:
+        return _shown(before.version, order)
+    check_match(if_match, before.version if before is not None else None)
+    version = before.version + 1 if before is not None else 1
+    customer_id = before.customer_id if before is not None else customer_id
     await orders.put(conn, customer_id, version, order)
     draft: Draft[Fact] = Draft(key=customer_id, data=order, cause=f"order:{customer_id}:{order.order_id}:{version}")
     await intake.parts.outbox.publish(conn, [draft], await clock(conn))
     return _shown(version, order)
+
+
+async def _order(conn: AsyncConnection, customer_id: str, order_id: str) -> orders.Stored | None:
+    family = (await customers.family(conn, [customer_id]))[customer_id]
+    return await orders.one(conn, list(family), order_id)
 
 
 @router.get("/v1/customers/{ref}/orders", response_model=OrdersShown)
@@ -168,11 +175,11 @@ async def list_orders(ref: Ref, intake: Parts, _caller: Reader, cursor: Cursor =
 async def get_order(ref: Ref, order_id: OrderId, response: Response, intake: Parts, _caller: Reader) -> OrderShown:
     """An order, with its ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        stored = await orders.one(conn, (await found(conn, ref)).customer_id, order_id)
+        stored = await _order(conn, (await found(conn, ref)).customer_id, order_id)
     if stored is None:
         raise Problem(404, "unknown-order", "The customer has no such order.")
-    response.headers["ETag"] = etag(stored[0])
-    return _shown(*stored)
+    response.headers["ETag"] = etag(stored.version)
+    return _shown(stored.version, stored.order)
 
 
 def _shown(version: int, order: OrderRecorded) -> OrderShown:

@@ -34,7 +34,7 @@ async def found(conn: AsyncConnection, ref: str, *, lock: bool = False) -> Recor
     else:
         owner = await customers.onward(conn, ref)
     if owner is not None and lock:
-        customer = (await customers.locked(conn, [owner])).get(owner)
+        customer = await customers.held(conn, owner)
     else:
         customer = await customers.one(conn, owner) if owner is not None else None
     if customer is None:

@@ -67,7 +67,10 @@ async def merge_customer(ref: Ref, body: MergeBody, intake: Parts, caller: Super
     """Let this customer go on as another: handles, tickets and orders with it. POST …/unmerge undoes it."""
 
     async def work(conn: AsyncConnection) -> str:
-        one = ref if await customers.one(conn, ref) is not None else (await found(conn, ref)).customer_id
+        stored = await customers.one(conn, ref)
+        if stored is not None and stored.merged_into == body.into_customer_id:
+            return body.into_customer_id  # asked for again
+        one = ref if stored is not None else (await found(conn, ref)).customer_id
         await merging.merge(conn, intake.parts.outbox, one, body.into_customer_id, "by_hand", caller.agent_id)
         return body.into_customer_id
 
@@ -100,6 +103,7 @@ async def list_suggestions(ref: Ref, intake: Parts, _caller: Reader) -> Suggesti
                 suggested_at=pair.suggested_at,
             )
             for pair in pairs
+            if not {pair.customer_id, pair.other_id} <= members.keys()  # who became one in another way
         ]
     )
 
@@ -112,11 +116,12 @@ async def answer_suggestion(
 
     async def work(conn: AsyncConnection) -> str:
         customer = await found(conn, ref)
-        if not await merges.settle(conn, customer.customer_id, other_id, "accepted" if body.same else "dismissed"):
+        members = list((await customers.family(conn, [customer.customer_id]))[customer.customer_id])
+        if not await merges.settle(conn, members, other_id, "accepted" if body.same else "dismissed"):
             raise Problem(404, "unknown-suggestion", "Nobody suggested that these are one, or it was answered.")
         if body.same:
-            evidence = "agent" if caller.agent_id else "by_hand"
-            await merging.merge(conn, intake.parts.outbox, other_id, customer.customer_id, evidence, caller.agent_id)
+            evidence, other = "agent" if caller.agent_id else "by_hand", await customers.onward(conn, other_id)
+            await merging.merge(conn, intake.parts.outbox, other, customer.customer_id, evidence, caller.agent_id)
         return customer.customer_id
 
     return await _once(intake, caller, key, ["suggestion", ref, other_id, str(body.same)], work)

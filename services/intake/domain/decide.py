@@ -193,9 +193,11 @@ def _customer(contact: FromPerson, handle: Handle | None, cause: str, work: Know
 
 def _proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:
     """Whether this answer, sent from an address, shows that the ticket's customer, who only claimed the address, has it: what
-    it answers went to that address and nowhere else.
+    it answers went to that address and nowhere else. An answering machine there agrees to nothing.
     """
-    if not contact.tokens or contact.handle is None or ticket.ticket_id not in map(_id, map(work.standing, contact.tokens)):
+    if contact.origin != "human" or not contact.tokens or contact.handle is None:
+        return False
+    if ticket.ticket_id not in map(_id, map(work.standing, contact.tokens)):
         return False
     claimer = work.customers.get(claimed(contact.handle)) if contact.handle.scope != CLAIMED else None
     return claimer is not None and claimer.customer_id == ticket.customer_id != customer.customer_id

@@ -204,6 +204,8 @@ def _split(asked: Asked, wish: TicketSplitRequested, story: Ticket) -> Answer:
     event, said = asked.event, story.intake
     if said.closed or said.merged_into is not None:
         raise Refusal("not-allowed-now", "Nothing can be split off a ticket that is closed or merged.")
+    if story.spam:  # a new ticket would be out of quarantine
+        raise Refusal("spam", "The ticket is spam. If it is none, unmark it first.")
     ids = {message.message_id for message in asked.messages}
     if not ids or ids != set(wish.message_ids):
         raise Refusal("unknown-message", "Not all of these are messages of the customer on this ticket.")

@@ -40,6 +40,7 @@ ADD_HANDLES = """
     INSERT INTO intake.handle (kind, scope, value, id, customer_id, verified_by)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) ON CONFLICT DO NOTHING
     """
+FORGET_HANDLE = "DELETE FROM intake.handle WHERE id = $1"
 REMOVE_HANDLE = "DELETE FROM intake.handle WHERE id = $1 AND customer_id = $2 RETURNING 1"
 # What is told of the person is of the whole merge set; `profile` is what was said under this id.
 WRITE = """
@@ -81,6 +82,15 @@ async def one(conn: AsyncConnection, customer_id: str) -> Record | None:
     """A customer as stored under this id, merged or not."""
     rows = await db.fetch(conn, ONE, customer_id)
     return _record(rows[0]) if rows else None
+
+
+async def held(conn: AsyncConnection, customer_id: str) -> Record | None:
+    """A customer, the row held, under the id that stays: they may have been merged while it was waited for."""
+    while True:
+        row = (await locked(conn, [customer_id])).get(customer_id)
+        if row is None or row.merged_into is None:
+            return row
+        customer_id = await onward(conn, row.merged_into)
 
 
 async def situation(conn: AsyncConnection, puts: Sequence[Put]) -> Known:
@@ -157,6 +167,11 @@ async def add_handles(conn: AsyncConnection, handles: Sequence[OwnedHandle]) -> 
 async def remove_handle(conn: AsyncConnection, customer_id: str, handle_id: str) -> bool:
     """Take a handle from a customer. False when it is not theirs."""
     return bool(await db.fetch(conn, REMOVE_HANDLE, handle_id, customer_id))
+
+
+async def forget_handle(conn: AsyncConnection, handle_id: str) -> None:
+    """Take a handle away, whoever has it. Reads the whole table: for the reading back after a restore."""
+    await db.fetch(conn, FORGET_HANDLE, handle_id)
 
 
 async def write(conn: AsyncConnection, records: Sequence[Written]) -> None:

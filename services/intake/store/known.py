@@ -240,13 +240,15 @@ async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -
 
 
 async def _more_tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known, stories: dict[str, Ticket]) -> set[str]:
-    """Lock and note these. Returns where the merged ones go on: of one merged while its row was waited for that was not seen."""
+    """Lock and note these. Returns where they go on: of one merged or followed up while its row was waited for that was not
+    seen.
+    """
     onward = set()
     for row in await db.fetch(conn, TICKETS, list(wanted)):
         ticket_id, number, customer_id, closed, merged_into, followed_up_by, story = row
         stories[ticket_id] = _stories.decode(story)
         agent_id = stories[ticket_id].routing.agent_id
         known.tickets[ticket_id] = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, agent_id)
-        if merged_into is not None:
-            onward.add(merged_into)
+        if (next_id := merged_into or (followed_up_by if closed else None)) is not None:
+            onward.add(next_id)
     return onward

@@ -45,6 +45,23 @@ RETURNING = """
     ORDER BY t.id FOR UPDATE OF t
     """
 GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"
+# What came from a handle while it was taken for somebody else's goes back with it; and what one of two wrote to a ticket that is
+# the other's again is a guest's from now on. So each one's erasure finds all that is theirs.
+RETURN_MESSAGES = """
+    UPDATE intake.message m SET customer_id = $1
+    FROM intake.ticket t, unnest($4::text[], $5::text[], $6::text[]) AS h(kind, scope, value)
+    WHERE t.customer_id IN ($1, $2) AND m.ticket_id = t.id AND m.customer_id = ANY($3::text[])
+      AND (m.handle_kind, m.handle) = (h.kind, h.value)
+    """
+PART_MESSAGES = """
+    UPDATE intake.message m SET participant = false FROM intake.ticket t
+    WHERE t.customer_id = $1 AND m.ticket_id = t.id AND m.participant AND m.customer_id <> ALL($2::text[])
+    """
+ENTANGLED = """
+    SELECT t.number, o.number AS other FROM intake.ticket t JOIN intake.ticket o ON o.id = t.merged_into
+    WHERE t.customer_id = ANY($1::text[]) AND o.customer_id = ANY($1::text[]) AND o.customer_id <> t.customer_id
+    ORDER BY 1 LIMIT 1
+    """
 SUGGEST = """
     INSERT INTO intake.suggestion AS s (customer_id, other_id, evidence, suggested_at)
     SELECT DISTINCT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])
@@ -57,7 +74,8 @@ SUGGESTED = """
     """
 SETTLE = """
     UPDATE intake.suggestion SET state = $3::text
-    WHERE state = 'open' AND (customer_id, other_id) IN (($1, $2), ($2, $1)) RETURNING 1
+    WHERE state = 'open' AND (customer_id = ANY($1::text[]) AND other_id = $2 OR customer_id = $2 AND other_id = ANY($1::text[]))
+    RETURNING 1
     """
 PROVEN = """
     SELECT customer_id, other_id FROM intake.suggestion WHERE state = 'open' AND evidence = 'answered_from_it'
@@ -89,12 +107,14 @@ async def people(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str
     }
 
 
-async def merge(conn: AsyncConnection, one_id: str, into_id: str, now: datetime) -> dict[str, Ticket]:
-    """Let one customer go on as another: handles and tickets move. Returns the tickets' stories, held."""
+async def merge(conn: AsyncConnection, one_id: str, into_id: str, now: datetime, holder: str | None = None) -> dict[str, Ticket]:
+    """Let one customer go on as another: handles and tickets move, to `holder` where that one was merged onward itself. Returns
+    the tickets' stories, held.
+    """
     await db.fetch(conn, MERGE, one_id, into_id, now)
-    await db.fetch(conn, MOVE_HANDLES, one_id, into_id)
+    await db.fetch(conn, MOVE_HANDLES, one_id, holder or into_id)
     stories = {ticket_id: _stories.decode(story) for ticket_id, story in await db.fetch(conn, TICKETS, one_id)}
-    await db.fetch(conn, GIVE, into_id, list(stories))
+    await db.fetch(conn, GIVE, holder or into_id, list(stories))
     return stories
 
 
@@ -105,7 +125,8 @@ async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[str]:
 
 async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str, Ticket]:
     """Let a customer be one again, with all that came with it and with its handles since. Returns its tickets' stories, held."""
-    members = list((await customers.family(conn, [one_id]))[one_id])
+    families = await customers.family(conn, [one_id, from_id])
+    members = list(families[one_id])
     await db.fetch(conn, MERGE, one_id, None, None)
     returned = [
         Handle(kind, value, scope) for kind, scope, value in await db.fetch(conn, RETURN_HANDLES, from_id, one_id, members)
@@ -113,7 +134,19 @@ async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str,
     rows = await db.fetch(conn, RETURNING, from_id, members, *customers.columns(returned), sorted(TYPED))
     stories = {ticket_id: _stories.decode(story) for ticket_id, story in rows}
     await db.fetch(conn, GIVE, one_id, list(stories))
+    others = [from_id, *(member for member in families.get(from_id, {}) if member not in members)]
+    await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned))
+    for customer_id, own in ((one_id, members), (from_id, others)):
+        await db.fetch(conn, PART_MESSAGES, customer_id, own)
     return stories
+
+
+async def entangled(conn: AsyncConnection, customer_ids: Sequence[str]) -> tuple[int, int] | None:
+    """The numbers of a ticket of one of these and of that into which it was merged, which is another one's; None where there is
+    none.
+    """
+    rows = await db.fetch(conn, ENTANGLED, list(customer_ids))
+    return (rows[0]["number"], rows[0]["other"]) if rows else None
 
 
 async def suggest(conn: AsyncConnection, pairs: Sequence[tuple[str, str, str]], now: datetime) -> None:
@@ -127,9 +160,9 @@ async def suggestions(conn: AsyncConnection, customer_ids: Sequence[str]) -> lis
     return [Suggested(*row) for row in await db.fetch(conn, SUGGESTED, list(customer_ids))]
 
 
-async def settle(conn: AsyncConnection, one_id: str, other_id: str, state: str) -> bool:
-    """Answer a suggestion. False when none is open."""
-    return bool(await db.fetch(conn, SETTLE, one_id, other_id, state))
+async def settle(conn: AsyncConnection, ids: Sequence[str], other_id: str, state: str) -> bool:
+    """Answer what is suggested of another and a person known under these ids. False when nothing is open."""
+    return bool(await db.fetch(conn, SETTLE, list(ids), other_id, state))
 
 
 async def proven(conn: AsyncConnection) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,11 +17,22 @@ PUT_ORDER = """
     INSERT INTO intake.customer_order (customer_id, order_id, version, said) VALUES ($1, $2, $3::integer, $4::text::jsonb)
     ON CONFLICT (customer_id, order_id) DO UPDATE SET version = excluded.version, said = excluded.said
     """
-ORDER = "SELECT version, said::text AS said FROM intake.customer_order WHERE customer_id = $1 AND order_id = $2"
+ORDER = """
+    SELECT customer_id, version, said::text AS said FROM intake.customer_order
+    WHERE customer_id = ANY($1::text[]) AND order_id = $2 ORDER BY array_position($1::text[], customer_id) LIMIT 1
+    """
 ORDERS = """
     SELECT version, said::text AS said FROM intake.customer_order WHERE customer_id = ANY($1::text[]) AND order_id > $2
     ORDER BY order_id LIMIT $3::integer
     """
+
+
+class Stored(NamedTuple):
+    """An order, and under which id it was said."""
+
+    customer_id: str
+    version: int
+    order: OrderRecorded
 
 
 async def put(conn: AsyncConnection, customer_id: str, version: int, order: OrderRecorded) -> None:
@@ -28,10 +40,10 @@ async def put(conn: AsyncConnection, customer_id: str, version: int, order: Orde
     await db.fetch(conn, PUT_ORDER, customer_id, order.order_id, version, msgspec.json.encode(order).decode())
 
 
-async def one(conn: AsyncConnection, customer_id: str, order_id: str) -> tuple[int, OrderRecorded] | None:
-    """An order and its version."""
-    rows = await db.fetch(conn, ORDER, customer_id, order_id)
-    return (rows[0]["version"], _orders.decode(rows[0]["said"])) if rows else None
+async def one(conn: AsyncConnection, customer_ids: Sequence[str], order_id: str) -> Stored | None:
+    """An order, of the first of these ids that has one of this id."""
+    rows = await db.fetch(conn, ORDER, list(customer_ids), order_id)
+    return Stored(rows[0]["customer_id"], rows[0]["version"], _orders.decode(rows[0]["said"])) if rows else None
 
 
 async def page(conn: AsyncConnection, customer_ids: Sequence[str], after: str, limit: int) -> list[tuple[int, OrderRecorded]]:

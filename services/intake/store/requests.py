@@ -19,9 +19,14 @@ ABOUT = """
     SELECT coalesce(t.subject, '') AS subject, (SELECT count(*) FROM intake.message m WHERE m.ticket_id = t.id) AS messages
     FROM intake.ticket t WHERE t.id = $1
     """
+# Under the id that goes on, where they were merged since the agent looked.
 CUSTOMER = """
+    WITH RECURSIVE way(id, depth) AS (
+        SELECT $1::text, 0 UNION ALL
+        SELECT c.merged_into, depth + 1 FROM way JOIN intake.customer c USING (id) WHERE c.merged_into IS NOT NULL AND depth < 10
+    )
     SELECT id, vip, plan, tier, language FROM intake.customer
-    WHERE id = $1 AND merged_into IS NULL AND erased_at IS NULL FOR UPDATE
+    WHERE id IN (SELECT id FROM way) AND merged_into IS NULL AND erased_at IS NULL FOR UPDATE
     """
 NUMBER = "SELECT nextval('intake.ticket_number') AS number"
 INSERT = """

@@ -1,5 +1,6 @@
 """Who is who: what proves a handle, what a record comes to, which merges may be."""
 
+import msgspec
 import pytest
 
 from services.intake.domain import identity
@@ -9,6 +10,7 @@ from services.intake.domain.identity import CLAIM, CLAIMED, MergeRefused, Person
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket
 from services.intake.domain.plan import NewCustomer, NewMessage, Suggestion
 from shared.events.base import Channel
+from shared.events.message import Origin
 
 ANA = Handle("email", "ana@example.com")
 PHONE = Handle("phone", "+40721123456")
@@ -96,10 +98,11 @@ def test_a_claim_on_a_known_address_is_another_customer_and_suggested_once() -> 
     assert (said.customer_id, said.other_id, said.evidence) == (new.customer.customer_id, "c-ana", CLAIM)
 
 
-def answered(writer: Handle, *tokens: str) -> list[str]:
+def answered(writer: Handle, *tokens: str, origin: Origin = "human") -> list[str]:
     tickets = {"t1": KnownTicket("t1", 1, "claimer"), "t2": KnownTicket("t2", 2, "stranger")}
     customers = {claimed(ANA): KnownCustomer("claimer"), ANA: KnownCustomer("c-ana")}
-    plan = decide([letter("email", writer, *tokens)], Known(customers=customers, tickets=tickets))
+    answer = msgspec.structs.replace(letter("email", writer, *tokens), origin=origin)
+    plan = decide([answer], Known(customers=customers, tickets=tickets))
     [message] = [step for step in plan.steps if isinstance(step, NewMessage)]
     said = [step.evidence for step in plan.steps if isinstance(step, Suggestion)]
     assert message.participant == bool(said) or message.opened
@@ -113,6 +116,11 @@ def test_an_answer_from_the_address_to_what_went_only_there_proves_the_claim() -
 @pytest.mark.parametrize(("writer", "tokens"), [(ANA, ()), (ANA, ("t2",)), (Handle("email", "bob@example.com"), ("t1",))])
 def test_no_other_answer_proves_it(writer: Handle, tokens: tuple[str, ...]) -> None:
     assert answered(writer, *tokens) == []
+
+
+def test_an_answering_machine_at_the_claimed_address_agrees_to_nothing() -> None:
+    assert answered(ANA, "t1", origin="out_of_office") == []
+    assert answered(ANA, "t1", origin="auto_reply") == []
 
 
 def test_a_text_too_short_to_tell_its_language_is_in_the_language_of_its_customer() -> None:
