@@ -30,6 +30,7 @@ from shared.personal import Erased, KeyRing
 
 MAIL_CHANNELS = frozenset({"email", "form"})
 TEXT_CHANNELS = frozenset({"sms", "whatsapp"})
+_OPTED_OUT = Refused(twilio_sms.OPTED_OUT, "the customer wants no more messages on this channel")
 FILES_BYTES = 18 * 2**20  # as base64 within the 25 MB that mail servers take
 
 
@@ -48,6 +49,8 @@ class Carrier:
         """Try once."""
         if claimed.delivery.kind == "confirmation":
             return await self._confirm(claimed)
+        if claimed.opted_out:
+            return _OPTED_OUT
         reply = await self._opened(claimed)
         if isinstance(reply, Refused):
             return reply
@@ -131,7 +134,7 @@ class Carrier:
 
     async def _text(self, claimed: Claimed, text: str) -> Outcome:
         if claimed.opted_out:
-            return Refused(twilio_sms.OPTED_OUT, "the customer wants no more messages on this channel")
+            return _OPTED_OUT
         account = self.settings.twilio_account
         inbox = self._inbox_of(claimed, claimed.delivery.channel)
         if account is None:

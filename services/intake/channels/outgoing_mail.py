@@ -6,6 +6,7 @@ kind that mail programs fold away.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ SEND_SECONDS = 15.0
 _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
 # Begins an encoded word (RFC 2047), which the standard library would decode in what customers wrote, line breaks in it included.
 ENCODED = "=?"
+_ADDRESS = re.compile(r"\S*@\S*")  # what a server says stands on the log, in clear
 _QUOTE_STYLE = "margin:0;border-inline-start:2px solid #ccc;padding-inline-start:1ex"
 
 
@@ -84,7 +86,7 @@ def postmark_headers(message_ref: str) -> tuple[tuple[str, str], ...]:
 
 def compose(mail: Outgoing) -> bytes:
     """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
-    message = EmailMessage(policy=_POLICY)
+    message = EmailMessage(policy=_POLICY.clone(utf8=not _are_ascii(mail.recipients)))
     message["From"] = formataddr((_literal(mail.sender_name), mail.sender))
     message["To"] = _literal(mail.recipient, handles.HANDLE_LIMIT)
     if mail.cc:
@@ -201,16 +203,24 @@ async def send(server: MailServer, sender: str, recipients: Sequence[str], conte
     except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError):
         return NotNow("mail-server-away")
     try:
-        _, answer = await client.sendmail(sender, list(recipients), content)
-        return Accepted(clean_line(answer) or None)
+        options = () if _are_ascii(recipients) else ("SMTPUTF8",)
+        _, answer = await client.sendmail(sender, list(recipients), content, mail_options=options)
+        return Accepted(clean_line(_ADDRESS.sub("…", answer)) or None)
     except aiosmtplib.SMTPRecipientsRefused as error:
         return _refusal(error.recipients[0].code)
     except aiosmtplib.SMTPResponseException as error:
         return _refusal(error.code)
+    except aiosmtplib.SMTPNotSupported:
+        return Refused("smtputf8-not-supported", "the mail server takes no address with letters beyond ASCII before its @")
     except (aiosmtplib.SMTPException, OSError, TimeoutError):
         return Unknown("mail-server-broke-off")
     finally:
         client.close()
+
+
+def _are_ascii(addresses: Sequence[str]) -> bool:
+    """Whether every mail server takes mail to these; of other addresses only those with SMTPUTF8 (RFC 6531) do."""
+    return all(address.isascii() for address in addresses)
 
 
 def _refusal(code: int) -> Outcome:

@@ -18,6 +18,7 @@ from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Suggestion
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.store import fetches, merges
+from services.intake.store.ways import WAY
 from shared import db
 from shared.events.base import derived_id
 from shared.events.message import MessageBounced
@@ -78,13 +79,11 @@ TOLD = """
     UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
     """
 
-# The address that a mail went to is that of whom the ticket's answers went to then (`deliveries.DETAILS`).
-RETURNED = """
+# The address that a mail went to.
+RETURNED = f"""
     UPDATE intake.handle h SET returned_at = w.at
     FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
-    CROSS JOIN LATERAL (SELECT handle FROM intake.message m
-                        WHERE m.ticket_id = d.ticket_id AND m.customer_id = d.customer_id AND m.handle_kind = 'email'
-                          AND m.received_at <= d.created_at ORDER BY human DESC, received_at DESC LIMIT 1) m
+    JOIN intake.ticket t ON t.id = d.ticket_id CROSS JOIN (SELECT 'email' AS kind) k CROSS JOIN LATERAL {WAY} m
     WHERE d.channel IN ('email', 'form') AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
     """
 

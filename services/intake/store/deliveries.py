@@ -14,6 +14,7 @@ from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Au
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.words import Told
 from services.intake.store import files
+from services.intake.store.ways import THEIRS, WAY
 from shared import db
 from shared.events.base import Event, Sealed, derived_id
 from shared.events.message import ReplyRequested
@@ -64,18 +65,18 @@ CLAIM = """
     RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
               d.sealed, d.files, d.cc, d.created_at, due.state = 'sending' AS interrupted
     """
-DETAILS = """
+DETAILS = f"""
     SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs, l.last_ref,
            -- Only numbers are refused, and they have no scope.
            EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle
                    AND d.channel = ANY(h.refuses)) AS opted_out,
            (SELECT min(nullif(h.scope, 'claimed')) FROM intake.handle h
-            WHERE h.customer_id = d.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
+            WHERE h.customer_id = t.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
            -- A mail to this address came back for good, and nobody wrote from it since.
            EXISTS (SELECT 1 FROM intake.handle h
                    WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle AND h.returned_at IS NOT NULL
                      AND NOT EXISTS (SELECT 1 FROM intake.ticket o JOIN intake.message w ON w.ticket_id = o.id
-                                     WHERE o.customer_id = d.customer_id AND w.handle = m.handle AND w.human
+                                     WHERE o.customer_id = t.customer_id AND w.handle = m.handle AND w.human
                                        AND w.received_at > h.returned_at)) AS returned,
            CASE WHEN d.kind <> 'reply' THEN ARRAY(
                SELECT count(c.n) FROM unnest($2::interval[]) WITH ORDINALITY AS l(span, place)
@@ -98,18 +99,7 @@ DETAILS = """
     FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
     CROSS JOIN LATERAL (SELECT CASE WHEN d.channel IN ('email', 'form') THEN 'email'
                                     WHEN d.channel IN ('sms', 'whatsapp') THEN 'phone' END AS kind) k
-    -- Where the customer wrote from on this ticket; else another such way to reach them, which is known to be theirs.
-    LEFT JOIN LATERAL (
-        (SELECT handle_kind, handle, received_at AS at, 0 AS place FROM intake.message m
-         WHERE m.ticket_id = d.ticket_id AND m.handle IS NOT NULL
-           -- Who wrote under an id that was merged since is the ticket's customer all the same.
-           AND (m.customer_id = d.customer_id OR m.participant AND t.customer_id = d.customer_id)
-           AND (k.kind IS NULL OR m.handle_kind = k.kind)
-         ORDER BY human DESC, received_at DESC LIMIT 1)
-        UNION ALL
-        (SELECT o.kind, o.value, NULL, 1 FROM intake.handle o
-         WHERE o.customer_id = d.customer_id AND o.kind = k.kind AND o.scope = '' ORDER BY o.id LIMIT 1)
-        ORDER BY place LIMIT 1) m ON true
+    LEFT JOIN LATERAL {WAY} m ON true
     LEFT JOIN LATERAL (SELECT array_agg(message_ref ORDER BY received_at) AS refs
                        FROM (SELECT message_ref, received_at FROM intake.message m
                              WHERE m.ticket_id = d.ticket_id AND m.message_ref LIKE '<%'
@@ -127,14 +117,22 @@ RECORD = """
     """
 
 
+# Of those who were merged since, the handles are under the id that goes on.
 ADDRESSES = """
-    SELECT DISTINCT ON (customer_id) customer_id, value FROM intake.handle
-    WHERE customer_id = ANY($1::text[]) AND kind = 'email' AND scope = '' ORDER BY customer_id, returned_at IS NOT NULL, id
+    WITH RECURSIVE way(asked, id, depth) AS (
+        SELECT id, id, 0 FROM unnest($1::text[]) AS w(id)
+        UNION ALL
+        SELECT w.asked, c.merged_into, depth + 1 FROM way w JOIN intake.customer c USING (id)
+        WHERE c.merged_into IS NOT NULL AND depth < 10
+    )
+    SELECT DISTINCT ON (w.asked) w.asked AS customer_id, h.value FROM way w JOIN intake.handle h ON h.customer_id = w.id
+    WHERE h.kind = 'email' AND h.scope = '' ORDER BY w.asked, h.returned_at IS NOT NULL, h.id
     """
-LAST_WRITTEN = """
-    SELECT m.media_type, m.body, m.received_at FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id
-    WHERE t.id = $1 AND (m.customer_id = $2 OR m.participant AND t.customer_id = $2) AND m.received_at <= $3::timestamptz
-      AND m.body IS NOT NULL ORDER BY human DESC, received_at DESC LIMIT 1
+LAST_WRITTEN = f"""
+    SELECT m.media_type, m.body, m.received_at FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
+    JOIN intake.message m ON m.ticket_id = t.id
+    WHERE d.message_id = $1 AND m.received_at <= d.created_at AND m.body IS NOT NULL AND {THEIRS}
+    ORDER BY human DESC, received_at DESC LIMIT 1
     """
 
 
@@ -286,5 +284,5 @@ async def addresses(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[
 
 async def last_written(conn: AsyncConnection, claimed: Claimed) -> LastWritten | None:
     """What the customer had written last when the agent answered, the same at each attempt; None where nothing is kept."""
-    rows = await db.fetch(conn, LAST_WRITTEN, claimed.delivery.ticket_id, claimed.customer_id, claimed.created_at)
+    rows = await db.fetch(conn, LAST_WRITTEN, claimed.delivery.message_id)
     return LastWritten(*rows[0]) if rows else None
