@@ -175,11 +175,10 @@ async def erase_customer(customer_id: str, intake: Parts, caller: Admin) -> Eras
 
 
 async def _erase(conn: AsyncConnection, intake: Intake, customer_id: str, requested_by: str) -> list[str]:
-    ids = await erasure.merge_set(conn, customer_id)
+    ids = await _held(conn, customer_id)
     if not ids:
         raise Problem(404, "unknown-customer", "There is no such customer.")
     handles = await erasure.handles_of(conn, ids)
-    await known.lock(conn, [known.handle_lock(handle) for handle in handles])
     if await erasure.is_done(conn, ids):
         return ids
     await intake.parts.keys.destroy(conn, ids)
@@ -188,3 +187,16 @@ async def _erase(conn: AsyncConnection, intake: Intake, customer_id: str, reques
     fact = CustomerErased(customer_ids=tuple(ids), requested_by=requested_by)
     await intake.parts.outbox.publish(conn, [Draft(key=customer_id, data=fact, cause=f"erase:{customer_id}")], await clock(conn))
     return ids
+
+
+async def _held(conn: AsyncConnection, customer_id: str) -> list[str]:
+    """All ids of the person, held: no contact of theirs may be placed while they are forgotten. Handles first, as contacts and
+    merges hold them; and again where somebody was merged with them meanwhile.
+    """
+    ids = await erasure.merge_set(conn, customer_id)
+    while True:
+        await known.lock(conn, [known.handle_lock(handle) for handle in await erasure.handles_of(conn, ids)])
+        found = await erasure.merge_set(conn, customer_id, lock=True)
+        if found == ids:
+            return ids
+        ids = found

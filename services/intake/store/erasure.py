@@ -7,8 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.contacts import Handle
 
-MERGE_SET = sa.text(
-    """
+MERGE_SET = """
     WITH RECURSIVE way(id, depth) AS (
         SELECT id, 0 FROM intake.customer WHERE id = :id
         UNION ALL SELECT c.merged_into, depth + 1 FROM way JOIN intake.customer c USING (id)
@@ -16,9 +15,8 @@ MERGE_SET = sa.text(
     ), family(id) AS (
         SELECT id FROM way UNION SELECT c.id FROM family JOIN intake.customer c ON c.merged_into = family.id
     )
-    SELECT c.id FROM intake.customer c WHERE c.id IN (SELECT id FROM family) ORDER BY c.id FOR UPDATE
+    SELECT c.id FROM intake.customer c WHERE c.id IN (SELECT id FROM family) ORDER BY c.id
     """
-)
 HANDLES = sa.text("SELECT kind, scope, value FROM intake.handle WHERE customer_id = ANY(:ids)")
 DONE = sa.text("SELECT bool_and(erased_at IS NOT NULL) FROM intake.customer WHERE id = ANY(:ids)")
 TICKETS = sa.text("SELECT id FROM intake.ticket WHERE customer_id = ANY(:ids) ORDER BY id FOR UPDATE")
@@ -38,21 +36,34 @@ SCRUBS = tuple(
             OR EXISTS (SELECT FROM intake.handle h WHERE h.customer_id = ANY(:customers) AND h.value = lower(p.sender))
         """,
         f"DELETE FROM intake.file f WHERE f.message_id IS NULL AND EXISTS ({_NAMED_IN.format(bytes='f.content')})",
+        # Theirs are the messages under their ids, on tickets of theirs, on those of others, and on those of whoever claimed their
+        # address; and what came from their handles to their tickets while they were taken for somebody else.
         """
-        DELETE FROM intake.ref r USING intake.message m
-        WHERE m.customer_id = ANY(:customers) AND (r.ticket_id, r.value) = (m.ticket_id, m.message_ref)
-        """,
-        "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
-        """
-        WITH scrubbed AS (
+        WITH theirs AS (
+            SELECT id, ticket_id, message_ref FROM intake.message m
+            WHERE ticket_id = ANY(:tickets)
+                AND (customer_id = ANY(:customers) OR EXISTS (
+                    SELECT FROM intake.handle h
+                    WHERE h.customer_id = ANY(:customers) AND h.scope <> 'claimed' AND h.kind = m.handle_kind
+                        AND h.value = m.handle))
+            UNION ALL
+            SELECT id, ticket_id, message_ref FROM intake.message WHERE customer_id = ANY(:customers) AND NOT participant
+            UNION ALL
+            SELECT m.id, m.ticket_id, m.message_ref FROM intake.suggestion s JOIN intake.ticket t ON t.customer_id = s.customer_id
+                JOIN intake.message m ON m.ticket_id = t.id
+            WHERE s.other_id = ANY(:customers) AND m.customer_id = ANY(:customers)
+        ), unnamed AS (
+            DELETE FROM intake.ref r USING theirs m WHERE r.ticket_id = m.ticket_id AND r.value = m.message_ref
+        ), scrubbed AS (
             UPDATE intake.message SET handle_kind = NULL, handle = NULL, message_ref = NULL, request = NULL, content_hash = '',
                 body = NULL, text_hash = NULL
-            WHERE customer_id = ANY(:customers) AND (ticket_id = ANY(:tickets) OR NOT participant) RETURNING id
+            WHERE id IN (SELECT id FROM theirs) RETURNING id
         )
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
         """,
+        "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
-        "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers)",
+        "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers) OR ticket_id = ANY(:tickets)",
         """
         DELETE FROM intake.fetch f USING intake.message m
         WHERE m.id = f.message_id AND (f.customer_id = ANY(:customers) OR m.ticket_id = ANY(:tickets))
@@ -69,13 +80,14 @@ SCRUBS = tuple(
 )
 
 
-async def merge_set(conn: AsyncConnection, customer_id: str) -> list[str]:
-    """All ids under which this person is known, locked; empty when there is no such person."""
-    return list((await conn.execute(MERGE_SET, {"id": customer_id})).scalars())
+async def merge_set(conn: AsyncConnection, customer_id: str, *, lock: bool = False) -> list[str]:
+    """All ids under which this person is known; empty when there is no such person."""
+    statement = sa.text(f"{MERGE_SET} FOR UPDATE" if lock else MERGE_SET)
+    return list((await conn.execute(statement, {"id": customer_id})).scalars())
 
 
 async def handles_of(conn: AsyncConnection, customer_ids: list[str]) -> list[Handle]:
-    """The ways to reach them: no contact of theirs may be placed while they are forgotten."""
+    """The ways to reach them."""
     return [Handle(row.kind, row.value, row.scope) for row in await conn.execute(HANDLES, {"ids": customer_ids})]
 
 

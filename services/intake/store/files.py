@@ -15,13 +15,20 @@ UPLOAD = """
     ON CONFLICT (id) DO NOTHING
     """
 FOUND = "SELECT id, media_type, size_bytes, sha256 FROM intake.file WHERE id = $1"
+# A reply may come to be known only after its customer was erased.
 USE = """
-    UPDATE intake.file f SET message_id = w.message_id, ticket_id = w.ticket_id, customer_id = w.customer_id
+    UPDATE intake.file f SET message_id = w.message_id, ticket_id = w.ticket_id, customer_id = w.customer_id,
+        content = CASE WHEN NOT EXISTS (SELECT FROM intake.customer c WHERE c.id = w.customer_id AND c.erased_at IS NOT NULL)
+                       THEN f.content END
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS w(id, sha256, message_id, ticket_id, customer_id)
     WHERE f.id = w.id AND f.sha256 = w.sha256 AND f.message_id IS NULL
     """
 OF_MESSAGE = "SELECT id, media_type, content FROM intake.file WHERE message_id = $1 AND content IS NOT NULL"
-FORGET = "DELETE FROM intake.file WHERE message_id IS NULL AND created_at < now() - interval '1 day'"
+FORGET = """
+    DELETE FROM intake.file WHERE message_id IS NULL AND id IN (
+        SELECT id FROM intake.file WHERE message_id IS NULL AND created_at < now() - interval '1 day'
+        ORDER BY created_at LIMIT 100)
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +58,5 @@ async def of_message(conn: AsyncConnection, message_id: str) -> dict[str, Stored
 
 
 async def forget_unused(conn: AsyncConnection) -> None:
-    """Delete what was uploaded a day ago and never sent."""
+    """Delete what was uploaded a day ago and never sent, so much at a time as a transaction can."""
     await db.fetch(conn, FORGET)
