@@ -131,6 +131,7 @@ class Recalled:
     splits: tuple[TicketSplit, ...] = ()
     fetched: tuple[str, ...] = ()
     unfetched: tuple[str, ...] = ()
+    followed_up_by: str | None = None
 
 
 def fold(_context: Context, state: Recalled, event: Event[Fact], _now: datetime) -> tuple[Recalled, Drafts]:
@@ -281,6 +282,13 @@ def split(context: Context, state: Recalled, event: Event[TicketSplit], now: dat
     return replace(state, splits=(*state.splits, event.data)), drafts
 
 
+def linked(context: Context, state: Recalled, event: Event[TicketLinked], now: datetime) -> tuple[Recalled, Drafts]:
+    """Two tickets belong together; one may go on as the other."""
+    state, drafts = granted(context, state, event, now)
+    goes_on = event.data.ticket_id if event.data.relation == "followed_up_by" else state.followed_up_by
+    return replace(state, followed_up_by=goes_on), drafts
+
+
 def is_answered(request: Event[Fact], answers: Container[str]) -> bool:
     """Whether one of the facts with these ids is the answer to an agent's request."""
     kinds: tuple[type[Fact], ...] = (RequestRefused, *ANSWERS[type(request.data)])
@@ -321,6 +329,7 @@ HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     TicketSplitRequested: asked,
     TicketLinkRequested: asked,
     TicketOpenRequested: asked,
-    **dict.fromkeys((RequestRefused, TicketClosed, TicketMergedInto, TicketUnmerged, TicketLinked, TicketUnlinked), granted),
+    **dict.fromkeys((RequestRefused, TicketClosed, TicketMergedInto, TicketUnmerged, TicketUnlinked), granted),
+    TicketLinked: linked,
     TicketSplit: split,
 }

@@ -115,13 +115,16 @@ class CustomersRecalled:
             if isinstance(event.data, CustomerHandleAdded) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
             for value in personal.handles
         ]
-        await rows.people(conn, persons, handles)
+        await rows.people(conn, persons)
+        await rows.reach(conn, handles)
         await rows.consents(conn, _consents(events, sealed))
         await records.write_back(conn, events, sealed)
         for event in events:
             if isinstance(event.data, CustomerErased):
-                await self.keys.destroy(conn, event.data.customer_ids)
-                await erasure.scrub(conn, list(event.data.customer_ids))
+                erased = list(event.data.customer_ids)
+                await self.keys.destroy(conn, erased)
+                await rows.people(conn, [rows.Person(one, "und", event.time) for one in erased])  # who is read of only later
+                await erasure.scrub(conn, erased)
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[rows.Consent]:
@@ -164,20 +167,26 @@ class TicketsRecalled:
         known = {key: s.story for key, s in ordered if s.opening is None and s.story is not None}
         messages: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
         persons = [rows.Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
-        reached = [handle for _, one in messages if (handle := rows.handle_of(one)) is not None]
         confirmations = [(s.confirmation[0], key, s.confirmation[1]) for key, s in ordered if s.confirmation is not None]
         ended: list[tuple[str, Ended]] = [(key, one) for key, s in ordered for one in s.ended]
         replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
+        # Of those that came back from a merge another may have the conversation by now, as when it was undone.
+        going_on = [key for key, story in known.items() if not story.intake.closed and story.intake.merged_into is None]
+        await tickets.yield_conversations(conn, going_on)
         await tickets.update(conn, known, now)
         await rows.insert(conn, new, [tickets.rested_at(ticket.story) for ticket in new], now)
-        await rows.follow(conn, new)
-        await rows.people(conn, persons, reached)
+        await rows.follow(conn, [(key, s.followed_up_by) for key, s in ordered if s.followed_up_by is not None])
+        # Who is new even now was told of by messages only. All others have the handles that were told of them, and no more.
+        made = await rows.people(conn, persons)
+        await rows.reach(conn, [h for _, one in messages if (h := rows.handle_of(one)) is not None and h.customer_id in made])
         await rows.messages(conn, messages)
         await fetches.insert(conn, [row for _, one in messages for row in rows.fetches_of(one)], now)
         await fetches.note_told(conn, [x for _, s in ordered for x in s.fetched], [x for _, s in ordered for x in s.unfetched])
-        for key, state in ordered:
-            for split in state.splits:
-                await requests.move(conn, key, split.into_ticket_id, split.message_ids)
+        splits = [(key, split) for key, state in ordered for split in state.splits]
+        for key, split in splits:
+            await requests.move(conn, key, split.into_ticket_id, split.message_ids)
+        stories = {key: s.story for key, s in ordered if s.story is not None}
+        await rows.owners(conn, stories, [split.into_ticket_id for _, split in splits])
         await rows.calls(conn, [call for _, s in ordered for call in s.calls.values()])
         await sent.confirmations(conn, confirmations)
         cleared = [key for key, s in ordered if s.cleared and s.story is not None and not s.story.spam]

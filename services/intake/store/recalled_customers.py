@@ -35,18 +35,20 @@ async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], seale
                 if isinstance(personal, CustomerPersonal) and not personal.handles:
                     await _profile(conn, event.key, fact, personal)
             case CustomerMergedInto():
-                await merges.merge(conn, event.key, fact.into_customer_id, event.time)
-                await merges.settle(conn, event.key, fact.into_customer_id, "accepted")
+                # That one may have been merged onward since, and this be read before or after.
+                holder = await customers.onward(conn, fact.into_customer_id)
+                await merges.merge(conn, event.key, fact.into_customer_id, event.time, holder)
+                await merges.settle(conn, [event.key], fact.into_customer_id, "accepted")
             case CustomerUnmerged():
                 await _unmerge(conn, event.key, fact.customer_id)
             case CustomerHandleRemoved():
-                await customers.remove_handle(conn, event.key, fact.handle_id)
-            case MergeSuggested():
+                await customers.forget_handle(conn, fact.handle_id)
+            case MergeSuggested() if not await _erased(conn, event.key, fact.customer_id):
                 await merges.suggest(conn, [(event.key, fact.customer_id, fact.evidence)], event.time)
-            case OrderRecorded():
-                before = await orders.one(conn, event.key, fact.order_id)
-                if before is None or before[1] != fact:
-                    await orders.put(conn, event.key, before[0] + 1 if before is not None else 1, fact)
+            case OrderRecorded() if not await _erased(conn, event.key):
+                before = await orders.one(conn, [event.key], fact.order_id)
+                if before is None or before.order != fact:
+                    await orders.put(conn, event.key, before.version + 1 if before is not None else 1, fact)
             case _:
                 pass
 
@@ -63,3 +65,9 @@ async def _unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> None:
     row = await customers.one(conn, one_id)
     if row is not None and row.merged_into == from_id:
         await merges.unmerge(conn, one_id, await customers.onward(conn, from_id))
+
+
+async def _erased(conn: AsyncConnection, *customer_ids: str) -> bool:
+    """Whether one of them was erased: that may be read before what was said of them."""
+    rows = [await customers.one(conn, one) for one in customer_ids]
+    return any(row is not None and row.erased for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
 from services.intake.domain.decide import LETTERS
+from services.intake.domain.identity import TYPED
 from services.intake.recalled import Opened, Written
 from shared.db import execute_many
-from shared.events.base import derived_id
+from shared.events.base import Channel, derived_id
 from shared.ticket import Ticket
 
 _calls = msgspec.json.Decoder(Call)
@@ -25,6 +26,7 @@ CUSTOMERS = sa.text(
     """
     INSERT INTO intake.customer (id, language, created_at)
     SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:languages AS text[]), CAST(:times AS timestamptz[])) ON CONFLICT DO NOTHING
+    RETURNING id
     """
 )
 HANDLES = sa.text(
@@ -45,12 +47,12 @@ REFUSES = sa.text(
 TICKETS = sa.text(
     """
     INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, closed, owned,
-                               rested_at, merged_into, opened_at, changed_at)
+                               rested_at, merged_into, opened_at, conversation, changed_at)
     SELECT w.*, CAST(:now AS timestamptz) FROM unnest(
         CAST(:ids AS text[]), CAST(:numbers AS bigint[]), CAST(:customers AS text[]), CAST(:channels AS text[]),
         CAST(:inboxes AS text[]), CAST(:languages AS text[]), CAST(:subjects AS text[]), CAST(:statuses AS text[]),
         CAST(:stories AS bytea[]), CAST(:closed AS boolean[]), CAST(:owned AS boolean[]), CAST(:rested AS timestamptz[]),
-        CAST(:merged AS text[]), CAST(:opened AS timestamptz[])) AS w
+        CAST(:merged AS text[]), CAST(:opened AS timestamptz[]), CAST(:conversations AS text[])) AS w
     """
 )
 FOLLOWED = sa.text(
@@ -89,12 +91,33 @@ CALLS = sa.text(
 )
 CALLS_OF = sa.text("SELECT id, state FROM intake.call WHERE ticket_id = ANY(:tickets)")
 WITH_MESSAGES = sa.text("SELECT DISTINCT ticket_id FROM intake.message WHERE ticket_id = ANY(:ids)")
-# The story says whose a ticket is; the column follows it.
+# The story says whose a ticket is; the column follows it. What somebody wrote to a ticket that is another's now, by an unmerge
+# or a split, is a guest's.
 OWNERS = sa.text(
     """
-    UPDATE intake.ticket t SET customer_id = s.customer_id
-    FROM (SELECT id, convert_from(story, 'UTF8')::jsonb #>> '{intake,customer_id}' AS customer_id FROM intake.ticket) s
-    WHERE t.id = s.id AND t.customer_id <> s.customer_id
+    UPDATE intake.ticket t SET customer_id = w.customer_id
+    FROM unnest(CAST(:ids AS text[]), CAST(:customers AS text[])) AS w(id, customer_id)
+    WHERE t.id = w.id AND t.customer_id <> w.customer_id
+    """
+)
+GUESTS = sa.text(
+    """
+    WITH RECURSIVE strangers(id, customer_id, owner, depth) AS (
+        SELECT m.id, m.customer_id, t.customer_id, 0 FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
+        WHERE t.id = ANY(:ids) AND m.participant AND m.customer_id <> t.customer_id
+        UNION ALL
+        SELECT s.id, c.merged_into, s.owner, s.depth + 1 FROM strangers s JOIN intake.customer c ON c.id = s.customer_id
+        WHERE c.merged_into IS NOT NULL AND s.depth < 10
+    )
+    UPDATE intake.message SET participant = false
+    WHERE id IN (SELECT id FROM strangers GROUP BY id HAVING NOT bool_or(customer_id = owner))
+    """
+)
+# A claim that came to the owner has ended; of the two customers that became one, either may have been read first.
+CLAIMS = sa.text(
+    """
+    DELETE FROM intake.handle h USING intake.handle o
+    WHERE h.scope = 'claimed' AND o.customer_id = h.customer_id AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)
     """
 )
 NUMBERS = sa.text(
@@ -103,15 +126,22 @@ NUMBERS = sa.text(
                                                    (SELECT coalesce(max(number), 0) FROM intake.ticket)) + :left_out)
     """
 )
-# Which conversation a ticket is follows from its customer's handle. Only now, because while tickets come back in the order
-# of the partitions, the one that was closed may come after the one that was opened in its place.
+# Which conversation a ticket is follows from the handle that its first message came from, of a call from the number. Only
+# now, because while tickets come back in the order of the partitions, the one that was closed may come after the one that was
+# opened in its place.
 CONVERSATIONS = sa.text(
     """
     WITH told AS (
         SELECT t.id, t.number, t.closed OR t.merged_into IS NOT NULL AS ended,
             concat_ws(E'\\x1f', t.channel, t.inbox, h.kind, h.scope, h.value) AS conversation
         FROM intake.ticket t
-        JOIN LATERAL (SELECT * FROM intake.handle h WHERE h.customer_id = t.customer_id ORDER BY h.id LIMIT 1) h ON true
+        LEFT JOIN LATERAL (SELECT m.handle_kind, m.handle FROM intake.message m WHERE m.ticket_id = t.id
+                           ORDER BY m.opened DESC, m.received_at LIMIT 1) m ON true
+        JOIN LATERAL (
+            SELECT * FROM intake.handle h WHERE h.customer_id = t.customer_id
+            ORDER BY (h.kind, h.value) IS NOT DISTINCT FROM (m.handle_kind, m.handle) DESC,
+                (h.scope = 'claimed') = (t.channel = ANY(:typed)) DESC,
+                (h.kind = 'phone') = (t.channel = ANY(:by_number)) DESC, h.id LIMIT 1) h ON true
         WHERE t.conversation IS NULL AND NOT t.channel = ANY(:letters) AND t.inbox <> 'by_hand'
     ), ranked AS (
         SELECT *, row_number() OVER (PARTITION BY conversation, ended ORDER BY number DESC) AS place FROM told
@@ -121,6 +151,7 @@ CONVERSATIONS = sa.text(
         SELECT 1 FROM intake.ticket o WHERE o.conversation = r.conversation AND NOT o.closed AND o.merged_into IS NULL)))
     """
 )
+BY_NUMBER: tuple[Channel, ...] = ("phone", "sms", "whatsapp")
 
 
 class NewTicket(NamedTuple):
@@ -159,16 +190,22 @@ class Reached(NamedTuple):
     customer_id: str
 
 
-async def people(conn: AsyncConnection, persons: Sequence[Person], handles: Sequence[Reached]) -> None:
-    """Customers and their handles, where they are not there."""
-    if persons:
-        await execute_many(
-            conn,
-            CUSTOMERS,
-            ids=[person.customer_id for person in persons],
-            languages=[person.language for person in persons],
-            times=[person.at for person in persons],
-        )
+async def people(conn: AsyncConnection, persons: Sequence[Person]) -> set[str]:
+    """Customers, where they are not there. Returns the ids of those."""
+    if not persons:
+        return set()
+    made = await execute_many(
+        conn,
+        CUSTOMERS,
+        ids=[person.customer_id for person in persons],
+        languages=[person.language for person in persons],
+        times=[person.at for person in persons],
+    )
+    return {str(row[0]) for row in made}
+
+
+async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
+    """Customers' handles, where they are not there."""
     if handles:
         columns = zip(*handles, strict=True)
         names = ("kinds", "scopes", "values", "handle_ids", "owners")
@@ -205,13 +242,20 @@ async def insert(conn: AsyncConnection, tickets: Sequence[NewTicket], rested: Se
             "rested": list(rested),
             "merged": [story.intake.merged_into for story in stories],
             "opened": [ticket.opened.at for ticket in tickets],
+            # What was split off has no conversation, which goes on in the ticket it came from: a name that nothing else has.
+            "conversations": [f"split\x1f{t.ticket_id}" if t.opened.fact.split_from is not None else None for t in tickets],
         },
     )
 
 
-async def follow(conn: AsyncConnection, tickets: Sequence[NewTicket]) -> None:
-    """Closed tickets know what follows them."""
-    followed = [(t.opened.fact.follow_up_of, t.ticket_id) for t in tickets if t.opened.fact.follow_up_of]
+async def owners(conn: AsyncConnection, stories: Mapping[str, Ticket], split: Sequence[str]) -> None:
+    """Whose these tickets are, as their stories say; and who wrote to them, and to those that were split off, as a guest."""
+    await execute_many(conn, OWNERS, ids=list(stories), customers=[story.intake.customer_id for story in stories.values()])
+    await conn.execute(GUESTS, {"ids": [*stories, *split]})
+
+
+async def follow(conn: AsyncConnection, followed: Sequence[tuple[str, str]]) -> None:
+    """Closed tickets know what follows them: (old, new)."""
     if followed:
         await execute_many(conn, FOLLOWED, olds=[old for old, _ in followed], news=[new for _, new in followed])
 
@@ -273,10 +317,11 @@ async def with_messages(conn: AsyncConnection, ticket_ids: Sequence[str]) -> set
 
 
 async def leave_open(conn: AsyncConnection) -> None:
-    """When all was read: numbers go on beyond what was given out, and conversations."""
-    await conn.execute(OWNERS)
+    """When all was read: claims that have ended, numbers that go on beyond what was given out, and conversations."""
+    await conn.execute(CLAIMS)
     await conn.execute(NUMBERS, {"left_out": NUMBERS_LEFT_OUT})
-    await conn.execute(CONVERSATIONS, {"letters": sorted(LETTERS)})
+    channels = {"letters": sorted(LETTERS), "typed": sorted(TYPED), "by_number": list(BY_NUMBER)}
+    await conn.execute(CONVERSATIONS, channels)
 
 
 def handle_of(told: Written) -> Reached | None:
