@@ -81,6 +81,16 @@ class Intake:
             await parked.park(conn, Arrival(way, body), reason, media_type, hashlib.sha256(f"{way}\n".encode() + body).digest())
 
 
+async def body_of(request: Request, most_bytes: int) -> bytes:
+    """The body of a request whose sender is not known yet: no more of it is read than such requests have. Raises Problem 413."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most_bytes:
+            raise Problem(413, "too-large", f"The body is larger than {most_bytes} bytes; send less at once.")
+    return bytes(body)
+
+
 def overloaded() -> Problem:
     """Said when more waits than can be taken in time."""
     return Problem(
@@ -128,4 +138,4 @@ async def _parts(request: Request) -> Intake:
 
 Parts = Annotated[Intake, Depends(_parts)]
 
-__all__ = ["Accepted", "Intake", "NotTaken", "Parts", "accepted", "not_taken", "overloaded", "parts_of"]
+__all__ = ["Accepted", "Intake", "NotTaken", "Parts", "accepted", "body_of", "not_taken", "overloaded", "parts_of"]

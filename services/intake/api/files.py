@@ -120,7 +120,11 @@ def _check(found: Payload | None, caller: Caller) -> None:
 async def _served(found: Payload | None) -> Response:
     if found is None:
         raise _nothing()
-    return download(await asyncio.to_thread(_content, found), found.media_type, found.name)
+    try:
+        content = await asyncio.to_thread(_content, found)
+    except LookupError:
+        raise _nothing() from None
+    return download(content, found.media_type, found.name)
 
 
 def _content(found: Payload) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 
 from services.intake.api import pages
-from services.intake.api.edge import Intake, NotTaken, Parts, not_taken
+from services.intake.api.edge import Intake, NotTaken, Parts, body_of, not_taken
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
 from services.intake.domain.inboxes import Inbox
@@ -24,6 +25,8 @@ from shared.idempotency import IdempotencyKey, check_key
 router = APIRouter()
 URLENCODED = "application/x-www-form-urlencoded"
 FIELDS_CAP = 100
+BODY_BYTES = 2 * 2**20  # the longest text, each of its characters escaped
+FORM_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")  # as inboxes are named
 PREFLIGHT_SECONDS = "600"
 _SCHEMA = {
     "requestBody": {
@@ -116,7 +119,7 @@ def new_token(intake: Intake, form_id: str) -> str:
 
 
 def _form(intake: Intake, form_id: str) -> Inbox:
-    inbox = intake.inboxes.current.named(form_id, "form")
+    inbox = intake.inboxes.current.named(form_id, "form") if FORM_ID.fullmatch(form_id) else None
     if inbox is None:
         raise Problem(404, "unknown-form", "There is no such form. Configure it with PUT /v1/inboxes/{id}.")
     return inbox
@@ -150,7 +153,7 @@ async def _from_allowed(request: Request, inbox: Inbox) -> AsyncIterator[dict[st
 async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted:
     if key is not None:
         check_key(key)
-    raw = await request.body()
+    raw = await body_of(request, BODY_BYTES)
     sent = _signed(request, intake, inbox, raw)
     if not sent.trusted:
         intake.check_rate("form", f"{inbox.id} {_address(request)}", intake.settings.intake_form_per_minute)

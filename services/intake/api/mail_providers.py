@@ -79,11 +79,12 @@ async def ses_event_received(request: Request) -> Done:
 
 
 async def _of_mailgun(request: Request) -> Done:
-    intake, raw, kind = parts_of(request), await request.body(), _content_type(request)
+    intake, kind = parts_of(request), _content_type(request)
     keys = intake.mail_providers.mailgun
     if not keys:
         raise _not_configured("Mailgun", "PATCHBAY_INTAKE_MAILGUN_KEYS")
     _check_credentials(request, intake, refused=406)
+    raw = await request.body()
     try:
         signature = mailgun.signature_of(raw, kind)
     except (Unreadable, ValueError):
@@ -94,10 +95,11 @@ async def _of_mailgun(request: Request) -> Done:
 
 
 async def _of_sendgrid(request: Request, keys: Sequence[str]) -> Done:
-    intake, raw = parts_of(request), await request.body()
+    intake = parts_of(request)
     if not keys and not intake.mail_providers.credentials:
         raise _not_configured("SendGrid", "its keys, or PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
     _check_credentials(request, intake, refused=403)
+    raw = await request.body()
     header = "x-twilio-email-event-webhook-"
     timestamp, given = request.headers.get(header + "timestamp", ""), request.headers.get(header + "signature", "")
     if keys and not sendgrid.is_signed(raw, timestamp, given, keys):
@@ -114,11 +116,12 @@ async def _of_postmark(request: Request) -> Done:
 
 
 async def _of_ses(request: Request) -> Done:
-    intake, raw = parts_of(request), await request.body()
+    intake = parts_of(request)
     topics = intake.mail_providers.ses_topics
     if not topics:
         raise _not_configured("Amazon SES", "PATCHBAY_INTAKE_SES_TOPICS")
     _check_credentials(request, intake, refused=403)
+    raw = await request.body()
     try:
         message = provided.mapping(provided.loaded(raw))
     except Unreadable:

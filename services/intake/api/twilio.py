@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from services.intake import consents
-from services.intake.api.edge import Intake, NotTaken, parts_of
+from services.intake.api.edge import Intake, NotTaken, body_of, parts_of
 from services.intake.channels import twilio, twilio_sms, twilio_voice
 from services.intake.domain.contacts import InboundMessage
 from services.intake.store.parked import Way
@@ -14,6 +14,7 @@ from shared.http import Problem
 router = APIRouter()
 TWIML = "text/xml"
 FORM = "application/x-www-form-urlencoded"
+BODY_BYTES = 256 * 1024  # a message has 1,600 characters and ten links at most
 
 
 @router.post("/v1/providers/twilio/sms", response_class=Response, responses={200: {"content": {TWIML: {}}}})
@@ -94,7 +95,7 @@ async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:
 
 async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[str, str]]]:
     """The raw body and its pairs, when Twilio signed them. Raises Problem 403."""
-    raw = await request.body()
+    raw = await body_of(request, BODY_BYTES)
     tokens = intake.twilio_tokens
     if not tokens:
         detail = "No Twilio auth token is configured, so no request of Twilio can be told from others. Set one."

@@ -46,7 +46,12 @@ KEPT = _with_story(
     "f.id",
 )
 _stories = msgspec.json.Decoder(Ticket)
-FORGET_PARKED = sa.text("DELETE FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days)")
+FORGET_PARKED = sa.text(
+    """
+    DELETE FROM intake.parked_contact WHERE id IN (
+        SELECT id FROM intake.parked_contact WHERE parked_at < now() - make_interval(days => :days) ORDER BY id LIMIT 1000)
+    """
+)
 
 
 FILE_ITSELF = "file"  # in place of a payload's type: the body is the file
@@ -92,5 +97,5 @@ def _agent(story: bytes) -> str | None:
 
 
 async def forget_parked(conn: AsyncConnection, days: int) -> None:
-    """Delete what was parked longer ago."""
+    """Delete what was parked longer ago, so much at a time as a transaction can."""
     await conn.execute(FORGET_PARKED, {"days": days})
