@@ -34,16 +34,21 @@ class Ticker:
     outbox: Outbox
 
     async def run(self) -> None:
-        """Until cancelled. A database that is away is waited out."""
+        """Until cancelled. A database that is away is waited out; what goes wrong with one part holds up no other."""
         while True:
-            try:
-                while await self.close_rested() == AT_ONCE:
-                    continue
-                await self.merge_proven()
-                await self.keep_house()
-            except db.DatabaseAway:
-                pass
+            for part in (self.close_all_rested, self.merge_proven, self.keep_house):
+                try:
+                    await part()
+                except db.DatabaseAway:
+                    break
+                except Exception as error:  # noqa: BLE001 - a row that cannot be read must not end the process again and again
+                    log().error("tick failed", part=part.__name__, error=type(error).__name__, exc_info=True)
             await asyncio.sleep(EVERY_SECONDS)
+
+    async def close_all_rested(self) -> None:
+        """Close all tickets that were resolved long enough ago."""
+        while await self.close_rested() == AT_ONCE:
+            continue
 
     async def keep_house(self) -> None:
         """Forget what need not be kept any longer. Raises DatabaseAway."""

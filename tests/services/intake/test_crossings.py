@@ -23,6 +23,7 @@ from shared.events.ticket import (
 )
 from tests.services.intake.test_customers import ANA, call, owner_of, posted, proven_claim, put
 from tests.services.intake.test_edge import _all_rows as all_rows
+from tests.services.intake.test_imap import until
 from tests.services.intake.test_replies_out import uploaded
 from tests.services.intake.test_twilio import sms
 from tests.services.intake.test_words import answered
@@ -227,6 +228,21 @@ async def test_nothing_is_split_out_of_quarantine(world: World) -> None:
     assert [refused.data.code for refused in await world.events(RequestRefused)] == ["spam"]
     assert await world.say(spam["ticket_id"], SpamUnmarked(by="agent", agent_id="dana"), wish, seen=ALL, start=3) == []
     assert (await world.events(TicketOpened))[-1].data.split_from == spam["ticket_id"]
+
+
+async def test_a_ticket_that_cannot_be_read_holds_up_no_house_keeping(world: World) -> None:
+    await mailed(world, ANA, "a1", "Hello")
+    await world.intake.park("mailgun", "not understood", "text/plain", b"?")
+    await world.execute("UPDATE intake.ticket SET story = 'poison', rested_at = now() - interval '30 days'")
+    await world.execute("UPDATE intake.parked_contact SET parked_at = now() - interval '99 days'")
+
+    async def forgotten() -> bool:
+        return await world.count("parked_contact") == 0
+
+    ticking = asyncio.create_task(world.ticker().run())
+    await until(forgotten)
+    assert not ticking.done()
+    ticking.cancel()
 
 
 async def test_who_wants_no_more_messages_gets_none_by_a_connector_either(world: World) -> None:
