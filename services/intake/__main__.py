@@ -96,7 +96,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
     await inboxes.refresh()
     words = WordBook(parts.engine)
     await words.refresh()
-    acceptor = Acceptor(parts.engine, parts.outbox, to_send, words)
+    acceptor = Acceptor(parts.engine, parts.outbox, to_send, words, settings.rules)
     await acceptor.spam.refresh()
     secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
     intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, Sns(http.sns, settings.ses_certificate))

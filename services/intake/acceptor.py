@@ -16,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import decide as decisions
 from services.intake.domain.contacts import Contact
+from services.intake.domain.identity import as_shown
 from services.intake.domain.plan import Placement, Plan
 from services.intake.domain.tell import channel_of, tell
+from services.intake.domain.threads import RULES, Rules
 from services.intake.spam_rules import SpamBook
 from services.intake.store import contacts as rows
 from services.intake.store import known as facts
@@ -62,6 +64,7 @@ class Acceptor:
     outbox: Outbox
     opened: asyncio.Event
     words: WordBook
+    rules: Rules = RULES
     wait_seconds: float = WAIT_SECONDS
     queue: deque[_Waiting] = field(default_factory=deque)
     _bytes: int = 0
@@ -91,7 +94,7 @@ class Acceptor:
         now, size = loop.time(), sum(len(contact.raw) for contact in contacts)
         if self._full(len(contacts), size, now):
             raise Overloaded
-        waiting = [_Waiting(contact, loop.create_future(), now) for contact in contacts]
+        waiting = [_Waiting(as_shown(contact), loop.create_future(), now) for contact in contacts]
         self.queue.extend(waiting)
         self._bytes += size
         self._arrived.set()
@@ -162,15 +165,16 @@ class Acceptor:
     async def _place(self, conn: AsyncConnection, contacts: Sequence[Contact]) -> Plan:
         contacts = self.spam.current.judged(contacts)
         situation = await facts.load(conn, contacts)
-        plan = decisions.decide(contacts, situation.known)
+        plan = decisions.decide(contacts, situation.known, self.rules)
         if not plan.steps:
             return plan
         drawn = await rows.draw(conn, len(plan.opened()))
         plan = self.words.current.label(decisions.numbered(plan, drawn.numbers))
         events = await self.outbox.publish(conn, tell(plan), drawn.now)
         stories = folded(situation.stories, events)
-        new = {ticket.ticket_id for ticket in plan.opened()}
-        await tickets.update(conn, {t: story for t, story in stories.items() if t not in new}, drawn.now)
+        # What leaves a story as it was (a machine's mail, a link) is no life of the ticket.
+        went_on = {t: story for t, story in stories.items() if t in situation.stories and story != situation.stories[t]}
+        await tickets.update(conn, went_on, drawn.now)
         await rows.save(conn, plan, stories, drawn.now)
         return plan
 

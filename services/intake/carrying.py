@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.intake.channels import email, outgoing_mail, outgoing_webhook, twilio_sms
+from services.intake.channels import outgoing_mail, outgoing_webhook, twilio_sms
 from services.intake.channels.language import direction_of
 from services.intake.channels.outgoing_mail import MailFile, Outgoing, Quote, compose
 from services.intake.channels.outgoing_webhook import Hook, OutgoingFile, OutgoingMessage, Recipient
 from services.intake.channels.quoting import quote
-from services.intake.domain import confirmation, delivery
+from services.intake.domain import confirmation, delivery, subjects
 from services.intake.domain.delivery import Outcome, Refused
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.short_texts import write_short
@@ -110,7 +110,7 @@ class Carrier:
         if len(copies) < len(set(claimed.cc)):
             return Refused("cc-no-address", "no e-mail address of somebody in copy is known")
         inbox = self._mail_inbox(claimed)
-        subject = email.reply_subject(reply.subject or claimed.subject or f"#{claimed.number}")
+        subject = subjects.answering(reply.subject or claimed.subject, claimed.number)
         mail = replace(
             self._outgoing(claimed, inbox, claimed.handle, subject, reply.text, automatic=False),
             cc=tuple(sorted(set(copies.values()) - {claimed.handle})),

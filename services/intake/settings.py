@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -17,6 +18,7 @@ from services.intake.channels.signed import secrets_of
 from services.intake.channels.sns import key_of
 from services.intake.channels.twilio_sms import TwilioAccount
 from services.intake.domain.reach import Reach
+from services.intake.domain.threads import Rules
 from services.intake.imap_settings import Mailbox, mailboxes_of
 from shared.settings import Settings
 
@@ -99,6 +101,15 @@ class IntakeSettings(Settings):
     )
     intake_provider_credentials_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")
+    intake_another_matter_days: int = Field(
+        30, ge=0, le=3650, description="a mail that answers so old a ticket under another subject opens a ticket of its own"
+    )
+    intake_recycled_days: int = Field(
+        90,
+        ge=0,
+        le=3650,
+        description="a number that was silent for so long and writes under another name is taken for somebody else's; 0: never",
+    )
     intake_form_per_minute: int = Field(20, ge=1, description="submissions of a form from one address in a minute")
     intake_sender_per_minute: int = Field(10, ge=1, description="submissions of a form by one address or number in a minute")
     intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute; 0: as many as come")
@@ -120,6 +131,11 @@ class IntakeSettings(Settings):
         except OSError as error:
             raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
         return self
+
+    @property
+    def rules(self) -> Rules:
+        """What is set about who is who, and which ticket a contact belongs to."""
+        return Rules(timedelta(days=self.intake_another_matter_days), timedelta(days=self.intake_recycled_days))
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:

@@ -18,8 +18,8 @@ from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
 from services.intake.channels.language import direction_of, language_of
 from services.intake.channels.spam_scores import verdict_of
 from services.intake.channels.visible import reading
-from services.intake.domain import handles
-from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundMessage, SpamVerdict
+from services.intake.domain import handles, subjects
+from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundFile, InboundMessage, SpamVerdict
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 from shared.events.base import cut_text
@@ -30,9 +30,6 @@ DATE_LIMIT = 200
 QUOTED_LIMIT_BYTES = 8 * 1024
 MESSAGE_REF_LIMIT = 998  # a line of RFC 5322
 _REF = re.compile(r"<[^<>\s\x00-\x1f\x7f]{3,990}>")  # no control characters: PostgreSQL takes no NUL
-_REPLY_PREFIX = re.compile(
-    r"^(?:(?:re|fw|fwd|aw|wg|sv|vs|antw|odp|tr|rv|r|ynt|رد|תגובה|השב|răsp|răspuns)(?:\[\d+\])?\s*[::]\s*)+", re.IGNORECASE
-)
 _COUNTED = re.compile(r"[\d\s:.,/-]+")
 _OWN_REF_IN_REPORT = re.compile(rb"<[a-z2-7]{26}\.[a-z2-7]{26}\.[a-z2-7]{13}@[^>\s]{1,255}>", re.IGNORECASE)
 
@@ -62,7 +59,7 @@ def parse(
         return word
     text, cut = cut_text(reply.visible)
     subject = clean_line(mime.header(mail, "Subject"), SUBJECT_LIMIT)
-    language = language_of(f"{_REPLY_PREFIX.sub('', subject)}\n{text}")
+    language = language_of(f"{subjects.plain(subject)}\n{text}")
     message_ref = _message_ref(mail)
     # Of the whole text, so that a repeat is one also when another version tells the reply from it in another way.
     hashed = [sender, mime.raw_header(mail, "Date"), subject, " ".join(cut_text(whole)[0].split())]
@@ -74,7 +71,7 @@ def parse(
     handle = _handle(sender)
     return InboundMessage(
         provider=PROVIDER,
-        dedup_key=message_ref or f"sha256:{hashlib.sha256(raw).hexdigest()}",
+        dedup_key=message_ref or f"sha256:{_unnamed(mail, raw, content_hash, body.files)}",
         content_hash=content_hash,
         conflict_key=f"sha256:{content_hash}" if message_ref else None,
         channel="email",
@@ -92,6 +89,7 @@ def parse(
         files=body.files,
         reply_refs=refs,
         tokens=_tokens(mail, raw, envelope, refs, signer),
+        numbers=subjects.numbers(subject),
         message_ref=message_ref,
         confirm=inbox.confirm and origin == "human" and handle is not None,
         text_hash=_text_hash(text),
@@ -133,6 +131,15 @@ def _message_ref(mail: mime.Part) -> str | None:
     return f"<{bare.strip('<>')}>" if bare.strip("<>") else None
 
 
+def _unnamed(mail: mime.Part, raw: bytes, content_hash: str, files: Sequence[InboundFile]) -> str:
+    """What tells a mail without Message-ID from others, by whatever way it comes: what it says and when it says it was sent. One
+    that names no time may well be sent again with the same words: it is a repeat only to the byte.
+    """
+    if not mime.raw_header(mail, "Date"):
+        return hashlib.sha256(raw).hexdigest()
+    return hashlib.sha256("\n".join([content_hash, *(file.sha256 for file in files)]).encode()).hexdigest()
+
+
 def _reply_refs(mail: mime.Part) -> tuple[str, ...]:
     """What the mail answers: In-Reply-To first, then References from the newest to the oldest."""
     newest_first = _REF.findall(mime.header(mail, "In-Reply-To"))
@@ -162,8 +169,3 @@ def _date(mail: mime.Part) -> datetime | None:
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def reply_subject(subject: str) -> str:
-    """The subject of an answer: one `Re:`, whatever stood before."""
-    return f"Re: {_REPLY_PREFIX.sub('', clean_line(subject, SUBJECT_LIMIT))}".strip()

@@ -13,11 +13,11 @@ from pydantic_core import PydanticCustomError
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line, clean_text
 from services.intake.channels.dangerous import is_dangerous
 from services.intake.channels.language import direction_of, language_of
-from services.intake.domain import handles
+from services.intake.domain import handles, subjects
 from services.intake.domain.contacts import NO_LABELS, REFS_CAP, Handle, InboundFile, InboundMessage, Labels, RequestName
-from services.intake.domain.decide import LETTERS
 from services.intake.domain.identity import TYPED, claimed
 from services.intake.domain.inboxes import Inboxes
+from services.intake.domain.threads import LETTERS
 from shared.events.base import Channel, Priority, cut_text
 from shared.events.message import Origin
 from shared.events.people import HandleKind
@@ -138,6 +138,7 @@ def parse(
         files=files,
         provider_time=body.sent_at,
         reply_refs=tuple(clean_line(ref) for ref in body.in_reply_to),
+        numbers=subjects.numbers(body.subject) if body.channel == "email" else (),
         message_ref=clean_line(body.id) if body.id is not None and body.channel in LETTERS else None,
         confirm=_confirms(body, handle) and inbox is not None and inbox.confirm and inbox.id in inboxes.by_id,
         request=request,

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from services.intake.domain import subjects
 from shared.events.base import Channel, Direction
 
 Language = Literal["he", "ar", "ro", "en"]
@@ -134,7 +135,7 @@ def write(number: int, link: str, language: Language, promised_by: datetime | No
         lines.append(wording.promised.format(time=time_text(promised_by, zone)))
     lines.append(wording.status.format(link=f"{FSI}{link}{PDI}"))
     return Confirmation(
-        subject=wording.subject.format(number=f"#{number}"),
+        subject=wording.subject.format(number=subjects.token(number)),
         text="\n\n".join(lines),
         language=language,
         direction=wording.direction,

@@ -82,7 +82,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     shall come to the handle on this channel (False), or that they may again (True). `text_hash` is the same for the same words,
     where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what stood around
     the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still to be fetched.
-    `authentication` is what our mail server found out about the sender.
+    `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
     """
 
     provider: str
@@ -118,6 +118,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     quoted: str = ""
     media: tuple[str, ...] = ()
     authentication: Authentication = NOT_TOLD
+    numbers: tuple[int, ...] = ()
 
     @property
     def namespace(self) -> str:

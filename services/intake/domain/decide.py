@@ -1,8 +1,7 @@
 """Which customer, which ticket: the decision on a whole group of contacts at once. Pure.
 
-Contacts of a group see each other: what one of them brought about is known to the next. A ticket is found, strongest first,
-by (1) our own signed reply address or Message-ID, (2) a Message-ID stored for the same inbox, (3) the open conversation of
-the same handle on the same channel and inbox, where the channel is a conversation; else a new one is opened.
+Contacts of a group see each other: what one of them brought about is known to the next. By what a ticket is found is in
+`threads.py`, who is taken for whom in `identity.py`.
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from services.intake.domain import calls
+from services.intake.domain import calls, people, threads
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
-from services.intake.domain.identity import ANSWERED, CLAIM, CLAIMED, claimed, proven
-from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
+from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, InboundCall, InboundMessage
+from services.intake.domain.identity import ANSWERED
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received
 from services.intake.domain.plan import (
     CallWord,
     ConsentSaid,
-    NewCustomer,
     NewMessage,
     NewTicket,
     Placement,
@@ -28,25 +26,21 @@ from services.intake.domain.plan import (
     SentTold,
     Suggestion,
 )
+from services.intake.domain.threads import RULES, Rules, conversation_of, refs_of
 from services.intake.domain.words import hear
-from shared.events.base import Channel, derived_id
-
-# Where each message stands for itself and only its headers tie it to a ticket; everywhere else people go on talking.
-LETTERS: frozenset[Channel] = frozenset({"email", "form", "review", "in_person"})
-# Automatic answers belong to what they answer, open or not; they never open a follow-up.
-ANSWERS_BY_MACHINE = frozenset({"auto_reply", "out_of_office"})
+from shared.events.base import derived_id
 
 
-def decide(contacts: Sequence[Contact], known: Known) -> Plan:
-    """Place every contact. `known` holds what `keys_of` asked for; it is not changed."""
+def decide(contacts: Sequence[Contact], known: Known, rules: Rules = RULES) -> Plan:
+    """Place every contact. `known` holds what `store.known` loaded for them; it is not changed."""
     work = known.copy()
     plan = Plan(placements=[_UNPLACED] * len(contacts))
     for index in _in_reading_order(contacts):
         contact = contacts[index]
         if isinstance(contact, InboundMessage):
-            plan.placements[index] = _message(contact, work, plan)
+            plan.placements[index] = _message(contact, work, plan, rules)
         elif isinstance(contact, InboundCall):
-            plan.placements[index] = _call(contact, work, plan)
+            plan.placements[index] = _call(contact, work, plan, rules)
         else:
             plan.placements[index] = _word(contact, work, plan)
     return plan
@@ -59,22 +53,6 @@ _UNPLACED = Placement("", "", "")
 def message_id_of(namespace: str, dedup_key: str) -> str:
     """The id of the message that a provider gives this name: the same name is the same message, for ever."""
     return derived_id("message", namespace, dedup_key)
-
-
-def conversation_of(contact: Contact) -> str | None:
-    """What all messages of one conversation have in common; None where each message stands for itself."""
-    channel: Channel = contact.channel if isinstance(contact, InboundMessage) else "phone"
-    if contact.handle is None or channel in LETTERS:
-        return None
-    return f"{channel}\x1f{contact.inbox}\x1f{contact.handle.key}"
-
-
-def refs_of(contact: InboundMessage) -> list[Ref]:
-    """Under which Message-IDs the ticket may be known: those it answers, newest first, and its own, which may have been
-    answered by a message that came before it.
-    """
-    values = (*contact.reply_refs, *((contact.message_ref,) if contact.message_ref else ()))
-    return [Ref(contact.inbox, value) for value in values]
 
 
 def _in_reading_order(contacts: Sequence[Contact]) -> list[int]:
@@ -99,7 +77,7 @@ def _in_reading_order(contacts: Sequence[Contact]) -> list[int]:
     return list(ordered)
 
 
-def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
+def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> Placement:
     if _is_reused(contact, work):
         return Placement("", "", "", reused=True)
     message_id, dedup_key = _named(contact, work)
@@ -115,13 +93,13 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
             conflict=not earlier.repeats(contact.content_hash),
         )
     cause = f"{contact.namespace}:{dedup_key}"
-    if contact.consent is not None and (heard := _consent(contact, cause, work, plan)) is not None:
+    if contact.consent is not None and (heard := _consent(contact, cause, work, plan, rules)) is not None:
         return heard
-    customer = _customer(contact, contact.handle, cause, work, plan)
+    customer = people.customer_of(contact, cause, work, plan, rules)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
-    ticket, opened = _ticket(contact, customer, cause, message_id, work, plan)
-    proves = _proves(contact, customer, ticket, work)
+    ticket, opened = _ticket(contact, customer, cause, message_id, work, plan, rules)
+    proves = people.proves(contact, customer, ticket, work)
     if proves:
         plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
@@ -143,7 +121,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan) -> Placement:
     return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opened)
 
 
-def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan) -> Placement | None:
+def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan, rules: Rules) -> Placement | None:
     """STOP or START is heard. None where it is a message too: in a conversation that is open, or because a "yes" of somebody
     who refused nothing is an answer.
     """
@@ -153,13 +131,13 @@ def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan) -> Pl
     refused = handle is not None and (handle, contact.channel) in work.refusing
     if handle is None or (contact.consent and not refused):
         return None
-    customer = _customer(contact, handle, cause, work, plan)
+    customer = people.customer_of(contact, cause, work, plan, rules)
     given = bool(contact.consent)
     plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed=given == refused))
     work.words.add(word_id)
     (work.refusing.discard if given else work.refusing.add)((handle, contact.channel))
-    found = _found(contact, work)
-    return None if found is not None and not found.closed else Placement("", customer.customer_id, "")
+    found = threads.find(contact, customer, work)
+    return None if found is not None and not found.ticket.closed else Placement("", customer.customer_id, "")
 
 
 def _is_reused(contact: InboundMessage, work: Known) -> bool:
@@ -177,44 +155,13 @@ def _named(contact: InboundMessage, work: Known) -> tuple[str, str]:
     return message_id_of(contact.namespace, contact.conflict_key), contact.conflict_key
 
 
-def _customer(contact: FromPerson, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:
-    known = work.customers.get(handle) if handle is not None else None
-    if known is not None:
-        return known
-    # Ids are made from the contact, never from the handle: a hash of a telephone number is soon guessed.
-    customer = KnownCustomer(derived_id("customer", cause))
-    plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause)))
-    if handle is not None:
-        work.customers[handle] = customer
-        if handle.scope == CLAIMED and (owner := work.customers.get(proven(handle))) is not None:
-            plan.steps.append(Suggestion(customer.customer_id, owner.customer_id, CLAIM, contact, cause))
-    return customer
-
-
-def _proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:
-    """Whether this answer, sent from an address, shows that the ticket's customer, who only claimed the address, has it: what
-    it answers went to that address and nowhere else. An answering machine there agrees to nothing.
-    """
-    if contact.origin != "human" or not contact.tokens or contact.handle is None:
-        return False
-    if ticket.ticket_id not in map(_id, map(work.standing, contact.tokens)):
-        return False
-    claimer = work.customers.get(claimed(contact.handle)) if contact.handle.scope != CLAIMED else None
-    return claimer is not None and claimer.customer_id == ticket.customer_id != customer.customer_id
-
-
-def _id(ticket: KnownTicket | None) -> str | None:
-    return ticket.ticket_id if ticket is not None else None
-
-
 def _ticket(
-    contact: FromPerson, customer: KnownCustomer, cause: str, item_id: str, work: Known, plan: Plan
+    contact: FromPerson, customer: KnownCustomer, cause: str, item_id: str, work: Known, plan: Plan, rules: Rules
 ) -> tuple[KnownTicket, bool]:
-    found = _found(contact, work)
-    conversation = conversation_of(contact)
-    answers_by_machine = isinstance(contact, InboundMessage) and contact.origin in ANSWERS_BY_MACHINE
-    if found is not None and (not found.closed or answers_by_machine):
+    found, relation = threads.thread(contact, customer, work, rules)
+    if found is not None and relation == "joins":
         return found, False
+    conversation = conversation_of(contact)
     ticket = KnownTicket(derived_id("ticket", cause), 0, customer.customer_id)
     confirms = isinstance(contact, InboundMessage) and contact.confirm and contact.spam is None
     plan.steps.append(
@@ -224,34 +171,20 @@ def _ticket(
             contact=contact,
             cause=cause,
             conversation=conversation,
-            follow_up_of=found,
+            follow_up_of=found if relation == "follow_up_of" else None,
+            related_to=found if relation == "related" else None,
             confirmation_id=derived_id("confirmation", item_id) if confirms else None,
         )
     )
     work.tickets[ticket.ticket_id] = ticket
-    if found is not None:
+    if found is not None and relation == "follow_up_of":
         work.follow(found.ticket_id, ticket.ticket_id)
     if conversation is not None:
         work.conversations[conversation] = ticket.ticket_id
     return ticket, True
 
 
-def _found(contact: FromPerson, work: Known) -> KnownTicket | None:
-    """The ticket that the contact belongs to, which may be closed."""
-    if isinstance(contact, InboundMessage):
-        for ticket_id in contact.tokens:
-            ticket = work.standing(ticket_id)
-            if ticket is not None:
-                return ticket
-        for ref in refs_of(contact):
-            if ref in work.refs and (ticket := work.standing(work.refs[ref])) is not None:
-                return ticket
-    conversation = conversation_of(contact)
-    ticket_id_of_it = work.conversations.get(conversation) if conversation is not None else None
-    return work.standing(ticket_id_of_it) if ticket_id_of_it is not None else None
-
-
-def _call(contact: InboundCall, work: Known, plan: Plan) -> Placement:
+def _call(contact: InboundCall, work: Known, plan: Plan, rules: Rules) -> Placement:
     name = Name(contact.provider, contact.call_ref)
     call = work.calls.get(name)
     if call is not None and calls.repeated(call, contact):
@@ -261,7 +194,7 @@ def _call(contact: InboundCall, work: Known, plan: Plan) -> Placement:
     begun = call is None
     opened = False
     if call is None:
-        call, opened = _begun(contact, cause, work, plan)
+        call, opened = _begun(contact, cause, work, plan, rules)
     ticket = work.tickets.get(call.ticket_id)
     call, facts = calls.advance(call, contact, ticket.agent_id if ticket is not None else None)
     work.calls[name] = call
@@ -269,10 +202,10 @@ def _call(contact: InboundCall, work: Known, plan: Plan) -> Placement:
     return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0, opened)
 
 
-def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan) -> tuple[Call, bool]:
+def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rules) -> tuple[Call, bool]:
     call_id = derived_id("call", contact.provider, contact.call_ref)
-    customer = _customer(contact, contact.handle, cause, work, plan)
-    ticket, opened = _ticket(contact, customer, cause, call_id, work, plan)
+    customer = people.customer_of(contact, cause, work, plan, rules)
+    ticket, opened = _ticket(contact, customer, cause, call_id, work, plan, rules)
     call = Call(
         call_id=call_id,
         call_ref=contact.call_ref,

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import phonenumbers
 
+from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 
 _ADDRESS = re.compile(r"^[^\s@<>\",;:\x00-\x1f]+@[^\s@<>\",;:\x00-\x1f]+$")
@@ -47,7 +48,7 @@ def phone(text: str, region: str | None = None) -> Handle | None:
     if len(plain) > HANDLE_LIMIT or any(ord(c) < 32 for c in plain):
         raise WrongHandle("is not a telephone number")
     try:
-        number = phonenumbers.parse(plain, region)
+        number = phonenumbers.parse(numbers.as_written_today(plain), region)
     except phonenumbers.NumberParseException:
         return Handle("provider_id", plain.lower(), "phone")
     if not phonenumbers.is_possible_number(number):

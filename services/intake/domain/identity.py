@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from services.intake.domain.contacts import Handle
+from services.intake.domain.authentication import Authentication
+from services.intake.domain.contacts import Contact, Handle, InboundMessage
 from shared.events.base import Channel
 from shared.events.people import CustomerProfileChanged
 
@@ -18,9 +21,11 @@ CLAIMED = "claimed"
 TYPED: frozenset[Channel] = frozenset({"form", "other", "review"})
 
 
-# Evidence: somebody typed an address of another customer; an answer came from the address to what was sent only there.
+# Evidence: somebody typed an address of another customer, or mail came as from it that was not its own; an answer came from the
+# address to what was sent only there; a number that had been silent writes under another name.
 CLAIM = "claimed_address"
 ANSWERED = "answered_from_it"
+RECYCLED = "recycled_number"
 
 
 class MergeRefused(ValueError):
@@ -61,6 +66,30 @@ def claimed(handle: Handle) -> Handle:
 def proven(handle: Handle) -> Handle:
     """The handle as it is when its owner wrote from it."""
     return replace(handle, scope="") if handle.scope == CLAIMED else handle
+
+
+def as_shown(contact: Contact) -> Contact:
+    """The contact with its handle as far as it shows that it is the sender's: mail that servers before us found not to be its
+    sender's claims an address.
+    """
+    if not isinstance(contact, InboundMessage) or contact.handle is None or not is_refuted(contact.authentication):
+        return contact
+    return replace(contact, handle=claimed(contact.handle))
+
+
+def is_refuted(told: Authentication) -> bool:
+    """Whether a mail was found not to be of the address that it names. DMARC decides; where nobody asked it, a failure does that
+    nothing else makes good: a mail that was passed on fails SPF, and one that a list has changed fails DKIM.
+    """
+    if told.dmarc != "none":
+        return told.dmarc == "fail"
+    return "fail" in (told.spf, told.dkim) and "pass" not in (told.spf, told.dkim)
+
+
+def name_hash(name: str) -> int | None:
+    """What tells whether somebody calls themselves otherwise than before; None for no name. It fits a bigint."""
+    words = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big", signed=True) if words else None
 
 
 def evidence_of(channel: Channel, handle: Handle) -> VerifiedBy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ from services.intake.domain.contacts import Handle
 from services.intake.domain.words import Sent
 from shared.events.base import Channel
 
-REDIRECTS_CAP = 10  # merged into merged into …; a chain longer than this is a defect and ends where it stands
+REDIRECTS_CAP = 10  # merged into merged into …; an agent's request that goes on for longer is refused
 
 
 class Name(NamedTuple):
@@ -27,6 +28,25 @@ class Ref(NamedTuple):
 
     inbox: str
     value: str
+
+
+class Named(NamedTuple):
+    """A ticket that a subject names by its number. `writers`: addresses of others who wrote to it; `hosts`: those of the
+    addresses that its customer wrote from.
+    """
+
+    ticket_id: str
+    customer_id: str
+    writers: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
+class Seen(NamedTuple):
+    """A handle that is somebody's, under the id of its row. `silent`: how long nothing came from it; None if nothing ever did."""
+
+    handle_id: str
+    customer_id: str
+    silent: timedelta | None
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -55,7 +75,7 @@ class KnownCustomer(msgspec.Struct, frozen=True):
 
 
 class KnownTicket(msgspec.Struct, frozen=True):
-    """A ticket as far as threading wants to know. `agent_id`: who has it now."""
+    """A ticket as far as threading wants to know. `agent_id`: who has it now. `silent`: how long nothing became of it."""
 
     ticket_id: str
     number: int
@@ -64,6 +84,13 @@ class KnownTicket(msgspec.Struct, frozen=True):
     merged_into: str | None = None
     followed_up_by: str | None = None
     agent_id: str | None = None
+    subject: str = ""
+    silent: timedelta = timedelta(0)
+
+
+def goes_on_as(ticket: KnownTicket) -> str | None:
+    """The ticket that takes what is written to this one, where another does."""
+    return ticket.merged_into or (ticket.followed_up_by if ticket.closed else None)
 
 
 @dataclass(slots=True)
@@ -80,6 +107,9 @@ class Known:
     sent: dict[str, Sent] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     refusing: set[tuple[Handle, Channel]] = field(default_factory=set)
+    named: dict[int, Named] = field(default_factory=dict)
+    names: dict[Handle, int] = field(default_factory=dict)  # `identity.name_hash` of who wrote from a number
+    seen: dict[Handle, Seen] = field(default_factory=dict)  # where somebody of another name writes from it
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""
@@ -94,17 +124,26 @@ class Known:
             dict(self.sent),
             set(self.words),
             set(self.refusing),
+            dict(self.named),
+            dict(self.names),
+            dict(self.seen),
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:
-        """The ticket where this one goes on: merges followed, and a follow-up in place of a closed one."""
+        """The ticket where this one goes on: merges followed, and a follow-up in place of a closed one. None where they go in a
+        circle: that is a defect, and nobody may be lost in it.
+        """
+        passed: set[str] = set()
         ticket = self.tickets.get(ticket_id)
-        for _ in range(REDIRECTS_CAP):
-            onward = (ticket.merged_into or (ticket.followed_up_by if ticket.closed else None)) if ticket else None
+        while ticket is not None:
+            onward = goes_on_as(ticket)
             if onward is None or onward not in self.tickets:
                 return ticket
+            if onward in passed:
+                return None
+            passed.add(onward)
             ticket = self.tickets[onward]
-        return ticket
+        return None
 
     def follow(self, old_id: str, new_id: str) -> None:
         """Remember that a closed ticket goes on as a new one."""

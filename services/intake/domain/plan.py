@@ -21,9 +21,48 @@ class NewCustomer(msgspec.Struct, frozen=True):
     cause: str
     handle_id: str
 
+    @property
+    def customer_id(self) -> str:
+        """Who it is."""
+        return self.customer.customer_id
+
+    @property
+    def handle(self) -> Handle | None:
+        """Where they came from."""
+        return self.contact.handle
+
+
+class NewHandle(msgspec.Struct, frozen=True):
+    """Another way to reach a customer who is known: another form of a number of theirs."""
+
+    customer_id: str
+    handle: Handle
+    contact: FromPerson
+    cause: str
+    handle_id: str
+
+
+class HandleLeft(msgspec.Struct, frozen=True):
+    """A number that its network gave to somebody else: the customer who had it has it no more, nor its conversations."""
+
+    customer_id: str
+    handle: Handle
+    handle_id: str
+    contact: FromPerson
+    cause: str
+
+
+class NameSeen(msgspec.Struct, frozen=True):
+    """Whoever writes from a number calls themselves otherwise than before (`identity.name_hash`)."""
+
+    handle: Handle
+    name_hash: int
+
 
 class NewTicket(msgspec.Struct, frozen=True):
-    """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from."""
+    """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from, `related_to` one
+    whose mail was answered with another matter.
+    """
 
     ticket_id: str
     customer: KnownCustomer
@@ -31,6 +70,7 @@ class NewTicket(msgspec.Struct, frozen=True):
     cause: str
     conversation: str | None = None
     follow_up_of: KnownTicket | None = None
+    related_to: KnownTicket | None = None
     confirmation_id: str | None = None
 
 
@@ -76,7 +116,7 @@ class ConsentSaid(msgspec.Struct, frozen=True):
 
 
 class Suggestion(msgspec.Struct, frozen=True):
-    """Perhaps one person: a customer who only claimed an address, and the one who writes from it."""
+    """Perhaps one person; `evidence` says why (`identity.py`)."""
 
     customer_id: str
     other_id: str
@@ -85,7 +125,7 @@ class Suggestion(msgspec.Struct, frozen=True):
     cause: str
 
 
-Step = Suggestion | NewCustomer | NewTicket | NewMessage | CallWord | SentTold | ConsentSaid
+Step = Suggestion | NewCustomer | NewHandle | HandleLeft | NameSeen | NewTicket | NewMessage | CallWord | SentTold | ConsentSaid
 
 
 class Placement(msgspec.Struct, frozen=True):

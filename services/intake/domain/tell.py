@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
-from services.intake.domain.contacts import NO_LABELS, Contact, InboundCall, InboundMessage, SpamVerdict
+from services.intake.domain.contacts import NO_LABELS, Contact, FromPerson, Handle, InboundCall, InboundMessage, SpamVerdict
 from services.intake.domain.identity import evidence_of
 from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
     CallWord,
     ConsentSaid,
+    HandleLeft,
+    NameSeen,
     NewCustomer,
+    NewHandle,
     NewMessage,
     NewTicket,
     Plan,
@@ -21,9 +25,17 @@ from services.intake.domain.plan import (
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
 from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
-from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged, MergeSuggested
+from shared.events.people import (
+    CustomerCreated,
+    CustomerHandleAdded,
+    CustomerHandleRemoved,
+    CustomerPersonal,
+    CustomerProfileChanged,
+    MergeSuggested,
+)
 from shared.events.ticket import SpamMarked, TicketLinked, TicketOpened, TicketPersonal
 
+Relation = Literal["follow_up_of", "followed_up_by", "related"]
 # On these a customer waits for a written confirmation; elsewhere the conversation itself, or the page, is one.
 CONFIRMED: frozenset[Channel] = frozenset({"email", "form"})
 
@@ -58,6 +70,13 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
     match step:
         case NewCustomer():
             return _customer(step)
+        case NewHandle():
+            return [_handle(step.customer_id, step.handle, step.handle_id, step.contact, step.cause)]
+        case HandleLeft():
+            left = CustomerHandleRemoved(handle_id=step.handle_id, reason="recycled")
+            return [Draft(key=step.customer_id, data=left, cause=step.cause, traceparent=step.contact.traceparent)]
+        case NameSeen():
+            return []
         case NewTicket():
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
@@ -86,21 +105,19 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
         )
     ]
     if contact.handle is not None:
-        drafts.append(
-            Draft(
-                key=customer_id,
-                data=CustomerHandleAdded(
-                    handle_id=step.handle_id,
-                    kind=contact.handle.kind,
-                    verified_by=evidence_of(channel_of(contact), contact.handle),
-                ),
-                cause=step.cause,
-                traceparent=trace,
-                person=customer_id,
-                personal=CustomerPersonal(handles=(contact.handle.value,), handle_scope=contact.handle.scope),
-            )
-        )
+        drafts.append(_handle(customer_id, contact.handle, step.handle_id, contact, step.cause))
     return drafts
+
+
+def _handle(customer_id: str, handle: Handle, handle_id: str, contact: FromPerson, cause: str) -> Draft[Fact]:
+    return Draft(
+        key=customer_id,
+        data=CustomerHandleAdded(handle_id=handle_id, kind=handle.kind, verified_by=evidence_of(channel_of(contact), handle)),
+        cause=cause,
+        traceparent=contact.traceparent,
+        person=customer_id,
+        personal=CustomerPersonal(handles=(handle.value,), handle_scope=handle.scope),
+    )
 
 
 def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
@@ -136,13 +153,20 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
     if message is not None and message.spam is not None:
         drafts.append(Draft(key=step.ticket_id, data=_spam(message.spam), cause=step.cause, traceparent=trace))
     if old is not None:
-        follows = TicketLinked(ticket_id=old.ticket_id, relation="follow_up_of")
-        followed = TicketLinked(ticket_id=step.ticket_id, relation="followed_up_by")
-        drafts.append(Draft(key=step.ticket_id, data=follows, cause=step.cause, traceparent=trace))
-        drafts.append(Draft(key=old.ticket_id, data=followed, cause=step.cause, traceparent=trace))
+        drafts += _linked(step, old.ticket_id, "follow_up_of", "followed_up_by")
+    if step.related_to is not None:
+        drafts += _linked(step, step.related_to.ticket_id, "related", "related")
     if message and step.confirmation_id is None and message.channel in CONFIRMED:
         drafts.append(Draft(key=step.ticket_id, data=_skipped(message), cause=step.cause, traceparent=trace))
     return drafts
+
+
+def _linked(step: NewTicket, other_id: str, here: Relation, there: Relation) -> list[Draft[Fact]]:
+    trace = step.contact.traceparent
+    return [
+        Draft(key=step.ticket_id, data=TicketLinked(ticket_id=other_id, relation=here), cause=step.cause, traceparent=trace),
+        Draft(key=other_id, data=TicketLinked(ticket_id=step.ticket_id, relation=there), cause=step.cause, traceparent=trace),
+    ]
 
 
 def _spam(verdict: SpamVerdict) -> SpamMarked:

@@ -12,11 +12,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain import delivery
 from services.intake.domain.calls import Call
 from services.intake.domain.confirmation import confirmed_on
-from services.intake.domain.contacts import InboundMessage
-from services.intake.domain.decide import refs_of, word_id_of
+from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.decide import word_id_of
+from services.intake.domain.identity import name_hash
 from services.intake.domain.media import attachment_id
-from services.intake.domain.plan import CallWord, ConsentSaid, NewCustomer, NewMessage, NewTicket, Plan, SentTold, Suggestion
+from services.intake.domain.plan import (
+    CallWord,
+    ConsentSaid,
+    HandleLeft,
+    NameSeen,
+    NewCustomer,
+    NewHandle,
+    NewMessage,
+    NewTicket,
+    Plan,
+    SentTold,
+    Suggestion,
+)
 from services.intake.domain.tell import attachments_of, channel_of
+from services.intake.domain.threads import refs_of
 from services.intake.store import fetches, merges
 from services.intake.store.ways import WAY
 from shared import db
@@ -36,22 +50,22 @@ PLACE = """
         INSERT INTO intake.customer (id, language, created_at)
         SELECT *, $1::timestamptz FROM unnest($12::text[], $13::text[])
     ), handles AS (
-        INSERT INTO intake.handle (kind, scope, value, id, customer_id)
-        SELECT * FROM unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::text[])
+        INSERT INTO intake.handle (kind, scope, value, id, customer_id, name_hash)
+        SELECT * FROM unnest($14::text[], $15::text[], $16::text[], $17::text[], $18::text[], $19::bigint[])
     ), refs AS (
         INSERT INTO intake.ref (inbox, value, ticket_id)
-        SELECT * FROM unnest($19::text[], $20::text[], $21::text[]) ON CONFLICT DO NOTHING
+        SELECT * FROM unnest($20::text[], $21::text[], $22::text[]) ON CONFLICT DO NOTHING
     ), confirmations AS (
         INSERT INTO intake.delivery (message_id, ticket_id, customer_id, language, channel, kind, due_at, created_at)
-        SELECT *, 'confirmation', $22::timestamptz, $1::timestamptz
-        FROM unnest($23::text[], $24::text[], $25::text[], $26::text[], $27::text[])
+        SELECT *, 'confirmation', $23::timestamptz, $1::timestamptz
+        FROM unnest($24::text[], $25::text[], $26::text[], $27::text[], $28::text[])
     )
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
                                 request, request_hash, human, opened, participant, media_type, body, text_hash,
                                 received_at)
     SELECT *, $1::timestamptz FROM unnest(
-        $28::text[], $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::bytea[],
-        $37::boolean[], $38::boolean[], $39::boolean[], $40::text[], $41::bytea[], $42::bytea[])
+        $29::text[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::bytea[],
+        $38::boolean[], $39::boolean[], $40::boolean[], $41::text[], $42::bytea[], $43::bytea[])
     """
 FOLLOW = """
     UPDATE intake.ticket t SET followed_up_by = w.new_id
@@ -73,6 +87,19 @@ WORDS = """
 REFUSES = """
     UPDATE intake.handle h SET refuses = array_remove(h.refuses, $1::text) || CASE WHEN w.given THEN '{}' ELSE ARRAY[$1::text] END
     FROM unnest($2::text[], $3::text[], $4::text[], $5::boolean[]) AS w(kind, scope, value, given)
+    WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
+    """
+LEAVE_HANDLES = """
+    DELETE FROM intake.handle h USING unnest($1::text[], $2::text[], $3::text[]) AS w(kind, scope, value)
+    WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
+    """
+LEAVE_CONVERSATIONS = """
+    UPDATE intake.ticket t SET conversation = NULL FROM unnest($1::text[], $2::text[]) AS w(customer_id, ending)
+    WHERE t.customer_id = w.customer_id AND right(t.conversation, length(w.ending)) = w.ending
+    """
+NAMES = """
+    UPDATE intake.handle h SET name_hash = w.called
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w(kind, scope, value, called)
     WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
     """
 TOLD = """
@@ -105,11 +132,13 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
 
 async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
     """Everything of a plan. `stories` are those of the tickets it opens."""
+    await _leave(conn, [step for step in plan.steps if isinstance(step, HandleLeft)])
     if not all(isinstance(step, SentTold | ConsentSaid) for step in plan.steps):
         await _place(conn, plan, stories, now)
     await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
     await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
+    await _note_names(conn, [step for step in plan.steps if isinstance(step, NameSeen)])
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
     await merges.suggest(conn, pairs, now)
 
@@ -124,7 +153,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         now,
         *_columns(10, [_ticket(ticket, stories[ticket.ticket_id]) for ticket in opened]),
         *_columns(2, [(step.customer.customer_id, step.contact.language) for step in customers]),
-        *_columns(5, [handle for step in customers for handle in _handle(step)]),
+        *_columns(6, [_handle(step) for step in plan.steps if isinstance(step, NewCustomer | NewHandle) and step.handle]),
         *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
         now + delivery.PROMISE_WAIT,
         *_columns(5, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
@@ -156,9 +185,11 @@ def _ticket(ticket: NewTicket, story: Ticket) -> tuple[object, ...]:
     )
 
 
-def _handle(step: NewCustomer) -> list[tuple[object, ...]]:
-    handle = step.contact.handle
-    return [(handle.kind, handle.scope, handle.value, step.handle_id, step.customer.customer_id)] if handle is not None else []
+def _handle(step: NewCustomer | NewHandle) -> tuple[object, ...]:
+    handle, contact = step.handle, step.contact
+    assert handle is not None
+    called = name_hash(contact.name) if handle.kind == "phone" and isinstance(contact, InboundMessage) else None
+    return (handle.kind, handle.scope, handle.value, step.handle_id, step.customer_id, called)
 
 
 def _confirmation(ticket: NewTicket) -> tuple[object, ...]:
@@ -231,6 +262,26 @@ async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: date
         await note_returned(conn, [(message_id, now) for message_id in returned])
     said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
+
+
+async def _leave(conn: AsyncConnection, left: Sequence[HandleLeft]) -> None:
+    """Numbers are no longer whose they were; before they are somebody else's."""
+    if not left:
+        return
+    handles = [step.handle for step in left]
+    await db.fetch(conn, LEAVE_HANDLES, *_columns(3, [(handle.kind, handle.scope, handle.value) for handle in handles]))
+    await db.fetch(conn, LEAVE_CONVERSATIONS, *_columns(2, [(step.customer_id, f"\x1f{step.handle.key}") for step in left]))
+
+
+async def _note_names(conn: AsyncConnection, seen: Sequence[NameSeen]) -> None:
+    if seen:
+        last = {step.handle: step.name_hash for step in seen}
+        rows = [(handle.kind, handle.scope, handle.value, called) for handle, called in sorted(last.items(), key=_by_key)]
+        await db.fetch(conn, NAMES, *_columns(4, rows))
+
+
+def _by_key(item: tuple[Handle, int]) -> str:
+    return item[0].key
 
 
 async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], now: datetime) -> None:

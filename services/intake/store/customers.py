@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import Profile
 from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
@@ -131,9 +132,11 @@ async def onward_all(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict
 
 
 async def owners(conn: AsyncConnection, handles: Sequence[Handle]) -> dict[Handle, str]:
-    """Whose these handles are."""
-    rows = await db.fetch(conn, OWNERS, *columns(handles))
-    return {Handle(kind, value, scope): customer_id for kind, scope, value, customer_id in rows}
+    """Whose these handles are, also where they are known under another form of the number only."""
+    rows = await db.fetch(conn, OWNERS, *columns([form for handle in handles for form in numbers.forms(handle)]))
+    owned = {Handle(kind, value, scope): customer_id for kind, scope, value, customer_id in rows}
+    known = {handle: next((form for form in numbers.forms(handle) if form in owned), None) for handle in handles}
+    return {handle: owned[form] for handle, form in known.items() if form is not None}
 
 
 async def handles_of(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[OwnedHandle]:

@@ -10,12 +10,15 @@ import asyncpg
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain import numbers
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, Handle, InboundCall, InboundMessage
-from services.intake.domain.decide import conversation_of, message_id_of, refs_of, word_id_of
+from services.intake.domain.decide import message_id_of, word_id_of
 from services.intake.domain.identity import CLAIMED, claimed, proven
-from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
+from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
+from services.intake.store import known_numbers
 from shared import db
 from shared.events.base import derived_id
 from shared.ticket import Ticket
@@ -32,7 +35,7 @@ FACTS = """
            t.number AS n, m.opened AS yes, NULL::bytea AS bytes
     FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY($1::text[])
     UNION ALL
-    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, NULL, c.vip, convert_to(c.language, 'UTF8')
+    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, h.name_hash, c.vip, convert_to(c.language, 'UTF8')
     FROM unnest($2::text[], $3::text[], $4::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value) JOIN intake.customer c ON c.id = h.customer_id
     UNION ALL
@@ -63,7 +66,8 @@ TICKETS = """
         SELECT coalesce(t.merged_into, t.followed_up_by), depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.id
         WHERE coalesce(t.merged_into, t.followed_up_by) IS NOT NULL AND depth < 10
     )
-    SELECT id, number, customer_id, closed, merged_into, followed_up_by, story FROM intake.ticket
+    SELECT id, number, customer_id, closed, merged_into, followed_up_by, coalesce(subject, ''), clock_timestamp() - changed_at,
+           story FROM intake.ticket
     WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
 SENT = """
@@ -91,8 +95,8 @@ async def lock(conn: AsyncConnection, names: Iterable[str]) -> None:
 
 
 def handle_lock(handle: Handle) -> str:
-    """The name under which a person is held."""
-    return f"handle\n{handle.key}"
+    """The name under which a person is held: the same for all forms of their number."""
+    return f"handle\n{numbers.line(handle).key}"
 
 
 async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
@@ -105,9 +109,12 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     asking = [contact for contact in contacts if isinstance(contact, InboundMessage) and contact.consent is not None]
     if asking:
         await _consents(conn, asking, known)
+    await known_numbers.renamed(conn, contacts, known)
+    await known_numbers.named(conn, contacts, known)
     wanted = {ticket_id for c in contacts if isinstance(c, InboundMessage) for ticket_id in c.tokens}
     wanted.update(known.refs.values(), known.conversations.values(), (call.ticket_id for call in known.calls.values()))
     wanted.update(sent.ticket_id for sent in known.sent.values())
+    wanted.update(named.ticket_id for named in known.named.values())
     return Situation(known, await _tickets(conn, wanted, known) if wanted else {})
 
 
@@ -139,7 +146,7 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
     handles = list({handle for contact in contacts for handle in _handles(contact)})
     refs = list({ref for message in messages for ref in refs_of(message)})
     calls = list({(c.provider, c.call_ref) for c in contacts if isinstance(c, InboundCall)})
-    conversations = {conversation for contact in contacts if (conversation := conversation_of(contact)) is not None}
+    conversations = {conversation for contact in contacts for conversation in conversations_of(contact)}
     rows = await db.fetch(
         conn,
         FACTS,
@@ -164,9 +171,9 @@ def _handles(contact: Contact) -> Iterable[Handle]:
     """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer."""
     if contact.handle is None:
         return
-    yield contact.handle
+    yield from numbers.forms(contact.handle)
     if contact.handle.scope == CLAIMED:
-        yield proven(contact.handle)
+        yield from numbers.forms(proven(contact.handle))
     elif isinstance(contact, InboundMessage) and contact.tokens:
         yield claimed(contact.handle)
 
@@ -177,8 +184,11 @@ def _received(known: Known, row: asyncpg.Record) -> None:
 
 
 def _customer(known: Known, row: asyncpg.Record) -> None:
-    _, kind, scope, value, customer_id, plan, tier, _, vip, language = row
-    known.customers[Handle(kind, value, scope)] = KnownCustomer(customer_id, vip, plan, tier, language.decode())
+    _, kind, scope, value, customer_id, plan, tier, called, vip, language = row
+    handle = Handle(kind, value, scope)
+    known.customers[handle] = KnownCustomer(customer_id, vip, plan, tier, language.decode())
+    if called is not None:
+        known.names[handle] = called
 
 
 def _ref(known: Known, row: asyncpg.Record) -> None:
@@ -240,15 +250,16 @@ async def _tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known) -
 
 
 async def _more_tickets(conn: AsyncConnection, wanted: Iterable[str], known: Known, stories: dict[str, Ticket]) -> set[str]:
-    """Lock and note these. Returns where they go on: of one merged or followed up while its row was waited for that was not
-    seen.
+    """Lock and note these. Returns where they go on: of one merged while its row was waited for, and of the end of a long way,
+    that was not seen.
     """
     onward = set()
     for row in await db.fetch(conn, TICKETS, list(wanted)):
-        ticket_id, number, customer_id, closed, merged_into, followed_up_by, story = row
+        ticket_id, number, customer_id, closed, merged_into, followed_up_by, subject, silent, story = row
         stories[ticket_id] = _stories.decode(story)
         agent_id = stories[ticket_id].routing.agent_id
-        known.tickets[ticket_id] = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, agent_id)
-        if (next_id := merged_into or (followed_up_by if closed else None)) is not None:
+        ticket = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, agent_id, subject, silent)
+        known.tickets[ticket_id] = ticket
+        if (next_id := goes_on_as(ticket)) is not None:
             onward.add(next_id)
     return onward

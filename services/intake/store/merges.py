@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import TYPED, Person
 from services.intake.store import customers
@@ -28,6 +29,12 @@ DROP_CLAIMS = """
 RETURN_HANDLES = """
     UPDATE intake.handle SET customer_id = $2, origin = CASE WHEN origin = $2 THEN NULL ELSE origin END
     WHERE customer_id = $1 AND origin = ANY($3::text[]) RETURNING kind, scope, value
+    """
+# Another form of a number that goes back, seen since the merge, is the same line.
+RETURN_FORMS = """
+    UPDATE intake.handle h SET customer_id = $2 FROM unnest($3::text[], $4::text[], $5::text[]) AS w(kind, scope, value)
+    WHERE h.customer_id = $1 AND h.origin IS NULL AND (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
+    RETURNING h.kind, h.scope, h.value
     """
 TICKETS = "SELECT id, story FROM intake.ticket WHERE customer_id = $1 ORDER BY id FOR UPDATE"
 # A ticket is of who wrote it first; calls, and what was written after the merge, tell it by the handle that goes back.
@@ -128,9 +135,12 @@ async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str,
     families = await customers.family(conn, [one_id, from_id])
     members = list(families[one_id])
     await db.fetch(conn, MERGE, one_id, None, None)
-    returned = [
-        Handle(kind, value, scope) for kind, scope, value in await db.fetch(conn, RETURN_HANDLES, from_id, one_id, members)
-    ]
+    back = await db.fetch(conn, RETURN_HANDLES, from_id, one_id, members)
+    returned = [Handle(kind, value, scope) for kind, scope, value in back]
+    forms = [form for handle in returned for form in numbers.forms(handle)[1:]]
+    if forms:
+        also = await db.fetch(conn, RETURN_FORMS, from_id, one_id, *customers.columns(forms))
+        returned += [Handle(kind, value, scope) for kind, scope, value in also]
     rows = await db.fetch(conn, RETURNING, from_id, members, *customers.columns(returned), sorted(TYPED))
     stories = {ticket_id: _stories.decode(story) for ticket_id, story in rows}
     await db.fetch(conn, GIVE, one_id, list(stories))

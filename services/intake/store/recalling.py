@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
-from services.intake.domain.decide import LETTERS
-from services.intake.domain.identity import TYPED
+from services.intake.domain.identity import TYPED, name_hash
+from services.intake.domain.threads import LETTERS
 from services.intake.recalled import Opened, Written
 from shared.db import execute_many
 from shared.events.base import Channel, derived_id
@@ -31,9 +31,12 @@ CUSTOMERS = sa.text(
 )
 HANDLES = sa.text(
     """
-    INSERT INTO intake.handle (kind, scope, value, id, customer_id)
-    SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
-                         CAST(:owners AS text[])) ON CONFLICT DO NOTHING
+    INSERT INTO intake.handle (kind, scope, value, id, customer_id, name_hash)
+    SELECT DISTINCT ON (kind, scope, value) kind, scope, value, id, owner, called
+    FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
+                CAST(:owners AS text[]), CAST(:names AS bigint[])) WITH ORDINALITY AS w(kind, scope, value, id, owner, called, n)
+    ORDER BY kind, scope, value, (called IS NULL), n DESC
+    ON CONFLICT (kind, scope, value) DO UPDATE SET name_hash = excluded.name_hash WHERE excluded.name_hash IS NOT NULL
     """
 )
 REFUSES = sa.text(
@@ -181,13 +184,14 @@ class Person(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """A way to reach a customer."""
+    """A way to reach a customer. `called`: who wrote from it last, as `identity.name_hash` has it."""
 
     kind: str
     scope: str
     value: str
     handle_id: str
     customer_id: str
+    called: int | None = None
 
 
 async def people(conn: AsyncConnection, persons: Sequence[Person]) -> set[str]:
@@ -208,7 +212,7 @@ async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
     """Customers' handles, where they are not there."""
     if handles:
         columns = zip(*handles, strict=True)
-        names = ("kinds", "scopes", "values", "handle_ids", "owners")
+        names = ("kinds", "scopes", "values", "handle_ids", "owners", "names")
         await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))
 
 
@@ -330,7 +334,8 @@ def handle_of(told: Written) -> Reached | None:
     if not sealed.handle_kind:
         return None
     handle_id = derived_id("handle", told.fact.message_id)
-    return Reached(sealed.handle_kind, sealed.handle_scope, sealed.handle, handle_id, told.fact.customer_id)
+    called = name_hash(sealed.name) if sealed.handle_kind == "phone" else None
+    return Reached(sealed.handle_kind, sealed.handle_scope, sealed.handle, handle_id, told.fact.customer_id, called)
 
 
 def fetches_of(told: Written) -> list[tuple[str, str, str, str]]:

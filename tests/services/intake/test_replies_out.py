@@ -97,7 +97,7 @@ async def test_hostile_words_of_a_customer_are_quoted_as_words(database: str) ->
         assert [tag for tag in ("<script", "<img", "<i>") if tag in html] == []
         assert "> <script>alert(1)</script>" in plain
         assert sink.mails[0]["Bcc"] is None
-        assert sink.mails[0]["Subject"] == "Re: a Bcc: all@victims.example"
+        assert sink.mails[0]["Subject"] == "Re: a Bcc: all@victims.example [#100001]"
 
 
 async def test_a_message_that_cannot_be_read_again_holds_no_answer_back(database: str) -> None:

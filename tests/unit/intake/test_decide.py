@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage, RequestName
-from services.intake.domain.decide import conversation_of, decide, message_id_of, numbered
+from services.intake.domain.decide import decide, message_id_of, numbered
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Received, Ref
 from services.intake.domain.plan import NewCustomer, NewMessage, NewTicket, Plan
 from services.intake.domain.tell import tell
+from services.intake.domain.threads import conversation_of
 from shared.events.message import ConfirmationSkipped
 from shared.events.ticket import TicketLinked, TicketOpened
 

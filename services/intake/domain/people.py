@@ -1,0 +1,97 @@
+"""Which customer a contact comes from: found by handle, by another form of the same number, or new. Pure."""
+
+from __future__ import annotations
+
+from services.intake.domain import numbers
+from services.intake.domain.contacts import FromPerson, Handle, InboundMessage
+from services.intake.domain.identity import CLAIM, CLAIMED, RECYCLED, claimed, is_refuted, name_hash, proven
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket
+from services.intake.domain.plan import HandleLeft, NameSeen, NewCustomer, NewHandle, Plan, Suggestion
+from services.intake.domain.threads import Rules
+from shared.events.base import derived_id
+
+
+def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules: Rules) -> KnownCustomer:
+    """Who the contact is from; a customer seen for the first time is added to the plan."""
+    handle = contact.handle
+    if handle is None:
+        return _new(contact, None, cause, work, plan)
+    under = next((form for form in numbers.forms(handle) if form in work.customers), None)
+    if under is None:
+        return _new(contact, handle, cause, work, plan)
+    if _is_recycled(contact, under, work, rules):
+        return _somebody_else(contact, handle, cause, work, plan)
+    customer = work.customers[under]
+    if under != handle:
+        plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, derived_id("handle", cause)))
+        work.customers[handle] = customer
+    elif (called := _calls_themselves(contact)) is not None and called != work.names.get(handle):
+        plan.steps.append(NameSeen(handle, called))
+        work.names[handle] = called
+    return customer
+
+
+def proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:
+    """Whether this answer, sent from an address, shows that the ticket's customer, who only claimed the address, has it: what
+    it answers went to that address and nowhere else. A machine that answers there has not read what it was asked.
+    """
+    if contact.origin != "human" or not contact.tokens or contact.handle is None or is_refuted(contact.authentication):
+        return False
+    if ticket.ticket_id not in {found.ticket_id for found in map(work.standing, contact.tokens) if found is not None}:
+        return False
+    claimer = work.customers.get(claimed(contact.handle)) if contact.handle.scope != CLAIMED else None
+    return claimer is not None and claimer.customer_id == ticket.customer_id != customer.customer_id
+
+
+def _calls_themselves(contact: FromPerson) -> int | None:
+    """By what name a person writes from a number. What a network says of callers is nobody's own word."""
+    handle = contact.handle
+    if not isinstance(contact, InboundMessage) or handle is None or handle.kind != "phone" or handle.scope:
+        return None
+    return name_hash(contact.name)
+
+
+def _is_recycled(contact: FromPerson, under: Handle, work: Known, rules: Rules) -> bool:
+    """Networks give numbers that are no longer used to somebody else: after long silence another name is another person."""
+    seen, called, before = work.seen.get(under), _calls_themselves(contact), work.names.get(under)
+    if seen is None or seen.silent is None or called is None or before is None or called == before:
+        return False
+    return bool(rules.recycled_after) and seen.silent > rules.recycled_after
+
+
+def _somebody_else(contact: FromPerson, handle: Handle, cause: str, work: Known, plan: Plan) -> KnownCustomer:
+    """The number is somebody's who is not known yet; that they are the one who had it, people may still find."""
+    before = None
+    for form in numbers.forms(handle):
+        had = work.customers.pop(form, None)
+        work.names.pop(form, None)
+        seen = work.seen.pop(form, None)
+        if had is None or seen is None:
+            continue
+        before = before or had
+        plan.steps.append(HandleLeft(seen.customer_id, form, seen.handle_id, contact, f"{cause}:{seen.handle_id}"))
+        for conversation in [one for one in work.conversations if one.endswith(f"\x1f{form.key}")]:
+            del work.conversations[conversation]
+    customer = _new(contact, handle, cause, work, plan)
+    if before is not None:
+        plan.steps.append(Suggestion(customer.customer_id, before.customer_id, RECYCLED, contact, cause))
+    return customer
+
+
+def _new(contact: FromPerson, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:
+    # Ids are made from the contact, never from the handle: a hash of a telephone number is soon guessed.
+    customer = KnownCustomer(derived_id("customer", cause))
+    plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause)))
+    if handle is None:
+        return customer
+    work.customers[handle] = customer
+    if (called := _calls_themselves(contact)) is not None:
+        work.names[handle] = called
+    if handle.scope == CLAIMED and (owner := _owner(handle, work)) is not None:
+        plan.steps.append(Suggestion(customer.customer_id, owner.customer_id, CLAIM, contact, cause))
+    return customer
+
+
+def _owner(handle: Handle, work: Known) -> KnownCustomer | None:
+    """Whose a handle is that somebody claims."""
+    return next((work.customers[form] for form in numbers.forms(proven(handle)) if form in work.customers), None)

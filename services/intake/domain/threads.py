@@ -1,0 +1,135 @@
+"""Which ticket a contact belongs to. Pure.
+
+Found, strongest first, by (1) our own signed reply address or Message-ID, (2) a Message-ID stored for the same inbox, (3) a
+ticket's number in the subject, where its sender may name it, (4) the conversation of the same handle on the same channel and
+inbox. A number is soon guessed and a sender's address soon forged, so (3) is no more than what an address shows by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, NamedTuple
+
+from services.intake.domain import mail_hosts, numbers, subjects
+from services.intake.domain.contacts import Contact, FromPerson, InboundMessage
+from services.intake.domain.identity import CLAIMED, is_refuted
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Named, Ref
+from shared.events.base import Channel
+
+# Where each message stands for itself and only its headers tie it to a ticket; everywhere else people go on talking.
+LETTERS: frozenset[Channel] = frozenset({"email", "form", "review", "in_person"})
+# Automatic answers belong to what they answer, open or not; they never open a follow-up.
+ANSWERS_BY_MACHINE = frozenset({"auto_reply", "out_of_office"})
+
+By = Literal["token", "ref", "number", "conversation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a company may set. `another_matter_after`: how long a ticket must have been silent for a mail that answers it under
+    another subject to be about another matter. `recycled_after`: how long a number must have been silent for somebody of another
+    name to be somebody else; zero is never.
+    """
+
+    another_matter_after: timedelta = timedelta(days=30)
+    recycled_after: timedelta = timedelta(days=90)
+
+
+RULES = Rules()
+
+
+class Found(NamedTuple):
+    """A ticket, which may be closed, and by what it was found."""
+
+    ticket: KnownTicket
+    by: By
+
+
+class Thread(NamedTuple):
+    """Where a contact goes: on to `ticket`, or to a new one that follows it or is related to it; None: to a new one."""
+
+    ticket: KnownTicket | None = None
+    relation: Literal["joins", "follow_up_of", "related"] | None = None
+
+
+def conversation_of(contact: Contact) -> str | None:
+    """What all messages of one conversation have in common; None where each message stands for itself."""
+    channel: Channel = contact.channel if isinstance(contact, InboundMessage) else "phone"
+    if contact.handle is None or channel in LETTERS:
+        return None
+    return f"{channel}\x1f{contact.inbox}\x1f{contact.handle.key}"
+
+
+def conversations_of(contact: Contact) -> list[str]:
+    """Under which names the conversation may be known: its own, and those of other forms of the same number."""
+    own = conversation_of(contact)
+    if own is None or contact.handle is None:
+        return []
+    stem = own.removesuffix(contact.handle.key)
+    return [stem + form.key for form in numbers.forms(contact.handle)]
+
+
+def refs_of(contact: InboundMessage) -> list[Ref]:
+    """Under which Message-IDs the ticket may be known: those it answers, newest first, and its own, which may have been
+    answered by a message that came before it.
+    """
+    values = (*contact.reply_refs, *((contact.message_ref,) if contact.message_ref else ()))
+    return [Ref(contact.inbox, value) for value in values]
+
+
+def thread(contact: FromPerson, customer: KnownCustomer, work: Known, rules: Rules) -> Thread:
+    """Where this contact of this customer goes."""
+    found = find(contact, customer, work)
+    if found is None:
+        return Thread()
+    if isinstance(contact, InboundMessage):
+        if contact.origin in ANSWERS_BY_MACHINE:
+            return Thread(found.ticket, "joins")
+        named = _named(contact, customer, work)
+        if found.by == "ref" and not named and is_another_matter(contact, found.ticket, rules):
+            return Thread(found.ticket, "related")
+    return Thread(found.ticket, "follow_up_of" if found.ticket.closed else "joins")
+
+
+def find(contact: FromPerson, customer: KnownCustomer, work: Known) -> Found | None:
+    """The ticket that the contact belongs to."""
+    for ticket_id, by in _candidates(contact, customer, work):
+        if (ticket := work.standing(ticket_id)) is not None:
+            return Found(ticket, by)
+    return None
+
+
+def _candidates(contact: FromPerson, customer: KnownCustomer, work: Known) -> Iterator[tuple[str, By]]:
+    """The tickets that it may belong to, strongest first."""
+    if isinstance(contact, InboundMessage):
+        yield from ((ticket_id, "token") for ticket_id in contact.tokens)
+        yield from ((work.refs[ref], "ref") for ref in refs_of(contact) if ref in work.refs)
+        yield from ((named.ticket_id, "number") for named in _named(contact, customer, work))
+    for conversation in conversations_of(contact):
+        if conversation in work.conversations:
+            yield work.conversations[conversation], "conversation"
+
+
+def _named(contact: InboundMessage, customer: KnownCustomer, work: Known) -> list[Named]:
+    named = [work.named[number] for number in contact.numbers if number in work.named]
+    return [one for one in named if may_name(contact, customer, one)]
+
+
+def may_name(contact: InboundMessage, customer: KnownCustomer, named: Named) -> bool:
+    """Whether a ticket's number in the subject counts: from who takes part in it, or from a colleague of its customer at a host
+    that gives addresses to its own people only and has shown that the mail is its own.
+    """
+    handle = contact.handle
+    if handle is None or handle.kind != "email" or handle.scope == CLAIMED or is_refuted(contact.authentication):
+        return False
+    if customer.customer_id == named.customer_id or handle.value in named.writers:
+        return True
+    host = handle.value.rpartition("@")[2]
+    return contact.authentication.proven and host in named.hosts and not mail_hosts.is_shared(host)
+
+
+def is_another_matter(contact: InboundMessage, ticket: KnownTicket, rules: Rules) -> bool:
+    """Whether somebody used an old mail to write about something new, as people do who look for an address."""
+    return ticket.silent > rules.another_matter_after and subjects.differs(contact.subject, ticket.subject)
