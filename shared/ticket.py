@@ -273,9 +273,8 @@ def _joined(
 ) -> Intake:
     """What becomes of two tickets said on one of them."""
     match fact:
-        case TicketAbsorbed(unanswered_since=datetime() as since, ticket_id=of):
-            waiting = (*state.waiting, Waiting(position, since, of))
-            return msgspec.structs.replace(state, last_message=position, waiting=waiting)
+        case TicketAbsorbed():
+            return _took_in(state, fact, position)
         case TicketExpelled(ticket_id=gone):
             return _without(state, (gone,))
         case TicketSplit(message_ids=moved):
@@ -284,8 +283,14 @@ def _joined(
             return msgspec.structs.replace(state, merged_into=into)
         case TicketUnmerged():
             return msgspec.structs.replace(state, merged_into=None)
-        case _:
-            return state
+
+
+def _took_in(state: Intake, fact: TicketAbsorbed, position: Position) -> Intake:
+    state = _without(state, (fact.ticket_id,))  # it is said again when an answer crossed the merge
+    if fact.unanswered_since is None:
+        return state
+    waiting = (*state.waiting, Waiting(position, fact.unanswered_since, fact.ticket_id))
+    return msgspec.structs.replace(state, last_message=position, waiting=waiting)
 
 
 def _asked_in(fact: Fact) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from services.intake.domain.requests import Asked
 from services.intake.store import requests as rows
 from services.intake.store import tickets
 from shared.events.base import Event, Fact
-from shared.events.ticket import TicketOpenRequested, TicketPersonal, TicketSplitRequested, TicketUnmerged
+from shared.events.ticket import TicketAbsorbed, TicketOpenRequested, TicketPersonal, TicketSplitRequested, TicketUnmerged
 from shared.events.topics import TICKETS
 from shared.outbox import Outbox
 from shared.personal import Erased
@@ -34,11 +34,13 @@ class Answerer:
         for event in events:
             heard.set(Heard(TICKETS.name, event.key, event.writer), event.position)
         for event in events:
-            await self._one(conn, await self._asked(conn, event), stories, now, heard)
+            told = await self._one(conn, await self._asked(conn, event), stories, now, heard)
+            while told := [one for one in told if _goes_further(one, stories)]:
+                told = await self._one(conn, Asked(told[0]), stories, now, heard)
 
     async def _one(
         self, conn: AsyncConnection, asked: Asked, stories: dict[str, Ticket], now: datetime, heard: Positions
-    ) -> None:
+    ) -> Sequence[Event[Fact]]:
         answer = requests.answer(asked, stories)
         told = await self.outbox.publish(conn, answer.drafts, now, heard=heard)
         changed = {event.key: stories.get(event.key, Ticket()) for event in told}
@@ -54,6 +56,7 @@ class Answerer:
         if back:
             await tickets.yield_conversations(conn, back)
         await tickets.update(conn, {key: stories[key] for key in changed if key in stories}, now)
+        return told
 
     async def _asked(self, conn: AsyncConnection, event: Event[Fact]) -> Asked:
         number = await rows.number(conn) if requests.wants_number(event) else 0
@@ -75,3 +78,8 @@ class Answerer:
         await self.outbox.keys.load(conn, [wish.personal.customer_id])
         content = self.outbox.keys.open(wish.personal, TicketPersonal, event_id)
         return TicketPersonal() if isinstance(content, Erased) else content
+
+
+def _goes_further(event: Event[Fact], stories: Mapping[str, Ticket]) -> bool:
+    """What a merged ticket waits for has changed, and the ticket into which it was merged waits for it too."""
+    return isinstance(event.data, TicketAbsorbed) and stories[event.key].intake.merged_into is not None

@@ -39,8 +39,8 @@ class UnknownTicket(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class TicketState:
-    """A ticket, the replies to carry out for it, and what agents ask of intake. `story` is None where there is no such ticket.
-    `cleared`: intake took it for spam, and an agent says that it is none.
+    """A ticket, the replies to carry out for it, and what agents ask of intake, or answered on it after it had been merged.
+    `story` is None where there is no such ticket. `cleared`: intake took it for spam, and an agent says that it is none.
     """
 
     story: Ticket | None = None
@@ -58,7 +58,11 @@ class PromiseState:
 
 def fold(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
     """Routing said something that changes the story."""
-    return replace(state, story=apply(_known(state, event), event)), ()
+    before = _known(state, event)
+    after = apply(before, event)
+    if before.intake.merged_into is not None and after.intake.waiting != before.intake.waiting:
+        return replace(state, story=after, asked=(*state.asked, event)), ()
+    return replace(state, story=after), ()
 
 
 def clear(context: None, state: TicketState, event: Event[SpamUnmarked], now: datetime) -> tuple[TicketState, Drafts]:
@@ -78,9 +82,10 @@ def condemn(context: None, state: TicketState, event: Event[SpamMarked], now: da
     return replace(state, cleared=False), drafts
 
 
-def carry_out(_context: None, state: TicketState, event: Event[ReplyRequested], _now: datetime) -> tuple[TicketState, Drafts]:
+def carry_out(context: None, state: TicketState, event: Event[ReplyRequested], now: datetime) -> tuple[TicketState, Drafts]:
     """An agent answered: the reply has to go out."""
-    return replace(state, story=apply(_known(state, event), event), replies=(*state.replies, event)), ()
+    state, drafts = fold(context, state, event, now)
+    return replace(state, replies=(*state.replies, event)), drafts
 
 
 def ask(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:

@@ -259,7 +259,10 @@ def talked(context: Context, state: Recalled, event: Event[CallAnswered | CallEn
     if isinstance(fact, CallEnded):
         call = msgspec.structs.replace(call, phase="ended")
     else:
-        call = msgspec.structs.replace(call, phase="answered", answered_at=fact.provider_time, agent_id=fact.agent_id)
+        talked_on = event.key if fact.agent_id is not None else None
+        call = msgspec.structs.replace(
+            call, phase="answered", answered_at=fact.provider_time, agent_id=fact.agent_id, talked_on=talked_on
+        )
     return replace(state, calls={**state.calls, call.call_id: call}), drafts
 
 

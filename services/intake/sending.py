@@ -17,7 +17,7 @@ from services.intake.domain.tokens import Signer
 from services.intake.domain.words import still_news
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
-from services.intake.store import deliveries
+from services.intake.store import deliveries, tickets
 from services.intake.store.deliveries import Claimed
 from shared import db, telemetry
 from shared.clock import clock
@@ -126,7 +126,9 @@ class Sender:
             ref = outcome.ref if isinstance(outcome, Accepted) else None
             told = await deliveries.record(conn, claimed, verdict, ref, uncertain=isinstance(outcome, Unknown))
             if told is not None:
-                await self.outbox.publish(conn, delivery.drafts(claimed.delivery, still_news(told, verdict.facts)), now)
+                onward = await tickets.merged_onward(conn, claimed.delivery.ticket_id) if verdict.state == "failed" else None
+                said = delivery.drafts(claimed.delivery, still_news(told, verdict.facts), onward)
+                await self.outbox.publish(conn, said, now)
         self.outbox.wake.set()
         if isinstance(outcome, Refused) and outcome.code == OPTED_OUT and not claimed.opted_out and claimed.handle is not None:
             cause = f"{claimed.delivery.message_id}:{OPTED_OUT}"

@@ -231,7 +231,11 @@ class TicketMergedInto(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketAbsorbed(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """This ticket took another one in; what a reader needs of it is said here, so that nobody joins two partitions."""
+    """This ticket took another one in; what a reader needs of it is said here, so that nobody joins two partitions.
+
+    It is said again, and then stands in place of what was said before, when an answer that had crossed the merge came for the
+    other one.
+    """
 
     TYPE: ClassVar[str] = "ticket.absorbed.v1"
     ticket_id: str

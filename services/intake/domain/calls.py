@@ -23,7 +23,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one call. `rang_at` and `answered_at` are the provider's instants. `agent_before` had the ticket already when
-    the call began; `agent_id` talks, or did.
+    the call began; `agent_id` talks, or did. `talked_on`: where that was said, when its ticket had been merged.
     """
 
     call_id: str
@@ -36,6 +36,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: datetime | None = None
     agent_before: str | None = None
     agent_id: str | None = None
+    talked_on: str | None = None
     seen: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from services.intake.domain import calls, people, threads
+from services.intake.domain import calls, delivery, people, threads
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, InboundCall, InboundMessage
 from services.intake.domain.identity import ANSWERED
@@ -28,7 +28,7 @@ from services.intake.domain.plan import (
 )
 from services.intake.domain.threads import RULES, Rules, conversation_of, refs_of
 from services.intake.domain.words import hear
-from shared.events.base import derived_id
+from shared.events.base import Fact, derived_id
 
 
 def decide(contacts: Sequence[Contact], known: Known, rules: Rules = RULES) -> Plan:
@@ -188,18 +188,28 @@ def _call(contact: InboundCall, work: Known, plan: Plan, rules: Rules) -> Placem
     name = Name(contact.provider, contact.call_ref)
     call = work.calls.get(name)
     if call is not None and calls.repeated(call, contact):
-        ticket = work.tickets.get(call.ticket_id)
-        return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0, repeated=True)
+        return replace(_of_call(call, work), repeated=True)
     cause = f"{contact.provider}:{contact.dedup_key}"
     begun = call is None
     opened = False
     if call is None:
         call, opened = _begun(contact, cause, work, plan, rules)
-    ticket = work.tickets.get(call.ticket_id)
+    ticket = work.merged(call.ticket_id)
     call, facts = calls.advance(call, contact, ticket.agent_id if ticket is not None else None)
+    call = replace(call, talked_on=call.talked_on or _talked_on(call, ticket))
     work.calls[name] = call
-    plan.steps.append(CallWord(call, contact, cause, tuple(facts), begun))
-    return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0, opened)
+    plan.steps.append(CallWord(call, contact, cause, tuple(facts), begun, call.talked_on or call.ticket_id))
+    return replace(_of_call(call, work), opened=opened)
+
+
+def _of_call(call: Call, work: Known) -> Placement:
+    ticket = work.tickets.get(call.ticket_id)
+    return Placement(call.ticket_id, call.customer_id, call.call_id, ticket.number if ticket else 0)
+
+
+def _talked_on(call: Call, ticket: KnownTicket | None) -> str | None:
+    """Where it is said that an agent talks: where the call's ticket goes on. Who waited in vain did so on the call's own."""
+    return ticket.ticket_id if ticket is not None and call.agent_id is not None else None
 
 
 def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rules) -> tuple[Call, bool]:
@@ -234,8 +244,15 @@ def _word(contact: DeliveryWord, work: Known, plan: Plan) -> Placement:
     work.words.add(word_id_of(contact))
     told, fact = hear(sent, contact)
     work.sent[sent.message_id] = sent = replace(sent, told=told)
-    plan.steps.append(SentTold(sent, contact, fact))
+    plan.steps.append(SentTold(sent, contact, fact, _told_on(sent.ticket_id, fact, work)))
     return placement
+
+
+def _told_on(ticket_id: str, fact: Fact | None, work: Known) -> tuple[str, ...]:
+    """What somebody has to do about is said where a merged ticket goes on too: whoever has it there answered nobody so far."""
+    onward = work.merged(ticket_id)
+    acts = isinstance(fact, delivery.TO_ACT_ON) and onward is not None and onward.ticket_id != ticket_id
+    return (ticket_id, onward.ticket_id) if acts and onward is not None else (ticket_id,)
 
 
 def numbered(plan: Plan, numbers: Sequence[int]) -> Plan:

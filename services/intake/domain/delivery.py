@@ -16,10 +16,15 @@ from shared.events.message import (
     ConfirmationSent,
     ConfirmationSkipped,
     DeliveryUncertain,
+    MessageBounced,
+    MessageComplained,
     MessageDelivered,
     MessageFailed,
 )
 from shared.events.ticket import TicketLabelled
+
+# What somebody has to do about.
+TO_ACT_ON = (MessageFailed, MessageBounced, MessageComplained)
 
 Kind = Literal["reply", "confirmation"]
 LOOP_CAP, ALIKE = "loop-cap", "possible-loop"
@@ -153,9 +158,13 @@ def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
             return Verdict("waiting", now + wait, facts)
 
 
-def drafts(delivery: Delivery, facts: tuple[Fact, ...]) -> list[Draft[Fact]]:
-    """The facts about attempts as they go on the log."""
-    return [Draft(key=delivery.ticket_id, data=fact, cause=f"{delivery.message_id}:{_attempt(delivery, fact)}") for fact in facts]
+def drafts(delivery: Delivery, facts: tuple[Fact, ...], onward: str | None = None) -> list[Draft[Fact]]:
+    """The facts about attempts as they go on the log. `onward`: the ticket into which the message's own was merged."""
+    said: list[Draft[Fact]] = []
+    for fact in facts:
+        keys = (delivery.ticket_id, onward) if onward is not None and isinstance(fact, TO_ACT_ON) else (delivery.ticket_id,)
+        said += [Draft(key=key, data=fact, cause=f"{delivery.message_id}:{_attempt(delivery, fact)}") for key in keys]
+    return said
 
 
 def _attempt(delivery: Delivery, fact: Fact) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -133,10 +135,17 @@ class Known:
         """The ticket where this one goes on: merges followed, and a follow-up in place of a closed one. None where they go in a
         circle: that is a defect, and nobody may be lost in it.
         """
+        return self._end(ticket_id, goes_on_as)
+
+    def merged(self, ticket_id: str) -> KnownTicket | None:
+        """The ticket into which this one was merged, as `standing`; itself where it was not."""
+        return self._end(ticket_id, attrgetter("merged_into"))
+
+    def _end(self, ticket_id: str, goes_on: Callable[[KnownTicket], str | None]) -> KnownTicket | None:
         passed: set[str] = set()
         ticket = self.tickets.get(ticket_id)
         while ticket is not None:
-            onward = goes_on_as(ticket)
+            onward = goes_on(ticket)
             if onward is None or onward not in self.tickets:
                 return ticket
             if onward in passed:

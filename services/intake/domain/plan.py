@@ -87,21 +87,25 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 class CallWord(msgspec.Struct, frozen=True):
-    """A word about a call that was taken, and the facts it brings. `begun`: it is the first of its call."""
+    """A word about a call that was taken, and the facts it brings, said of `ticket_id`. `begun`: it is the first of its call."""
 
     call: Call
     contact: InboundCall
     cause: str
     facts: tuple[Fact, ...]
     begun: bool
+    ticket_id: str
 
 
 class SentTold(msgspec.Struct, frozen=True):
-    """A word about a message of ours that was taken: the message as it stands after it, and what is said, if it is news."""
+    """A word about a message of ours that was taken: the message as it stands after it, and what is said, if it is news.
+    `told_on`: the tickets it is said of.
+    """
 
     sent: Sent
     contact: DeliveryWord
     fact: Fact | None
+    told_on: tuple[str, ...]
 
 
 class ConsentSaid(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What agents ask intake for: to close, merge, unmerge, split, link and open tickets. Pure.
+"""What agents ask intake for: to close, merge, unmerge, split, link and open tickets; and what crossed a merge. Pure.
 
 A request is judged by the tickets as intake has them under lock, and answered with a fact or with `request.refused`. What
 concerns two tickets is said on both, with all that a reader of one of them needs.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from services.intake.domain import closing
 from services.intake.domain.known import REDIRECTS_CAP, KnownCustomer
+from services.intake.domain.readdressing import absorbed, readdressed
 from shared.events.base import Direction, Draft, Event, Fact, derived_id
+from shared.events.message import ReplyRequested
 from shared.events.ticket import (
     RequestRefused,
     TicketAbsorbed,
@@ -26,6 +28,7 @@ from shared.events.ticket import (
     TicketOpened,
     TicketOpenRequested,
     TicketPersonal,
+    TicketResolved,
     TicketSplit,
     TicketSplitRequested,
     TicketUnlinked,
@@ -120,6 +123,8 @@ def answer(asked: Asked, stories: Mapping[str, Ticket]) -> Answer:
                 return _split(asked, event.data, stories[event.key])
             case TicketOpenRequested():
                 return _open(asked, event.data, stories)
+            case ReplyRequested() | TicketResolved() | TicketAbsorbed():
+                return Answer(_readdressed(event, stories))
             case _:
                 raise Refusal("not-offered", f"{event.type} is not offered by this version of intake")
     except Refusal as refusal:
@@ -149,26 +154,14 @@ def _merge(event: Event[Fact], into: str, agent_id: str, stories: Mapping[str, T
     if survivor.spam != story.spam:
         raise Refusal("spam", "One of the tickets is spam. Mark or unmark it first.")
     merged = TicketMergedInto(into_ticket_id=survivor_id, requested_by=agent_id)
-    return [_said(event, merged), _said(event, _absorbed(event.key, story, agent_id), survivor_id)]
+    return [_said(event, merged), _said(event, absorbed(event.key, story, agent_id), survivor_id)]
 
 
-def _absorbed(ticket_id: str, story: Ticket, agent_id: str) -> TicketAbsorbed:
-    """Times of replies stay where they were measured, on the merged ticket's own log: counted here too they would be twice."""
-    opened_at, first = story.intake.opened_at, story.routing.first_reply_at
-    assert opened_at is not None, "a ticket in the database was opened"
-    return TicketAbsorbed(
-        ticket_id=ticket_id,
-        number=story.intake.number,
-        opened_at=opened_at,
-        unanswered_since=story.waiting_since,
-        first_responded_at=first,
-        first_response_us=_microseconds(opened_at, first) if first is not None else None,
-        interactions=story.intake.messages + story.routing.replies,
-        replies=story.routing.replies,
-        reply_us_sum=0,
-        reply_us_count=0,
-        requested_by=agent_id,
-    )
+def _readdressed(event: Event[Fact], stories: Mapping[str, Ticket]) -> list[Draft[Fact]]:
+    """An agent answered on a ticket that had been merged already: what of it still waits is said anew where it goes on."""
+    into = stories[event.key].intake.merged_into
+    said = readdressed(event, stories[event.key], stories[into]) if into is not None and into in stories else None
+    return [_said(event, said, into)] if said is not None else []
 
 
 def _unmerge(event: Event[Fact], agent_id: str, stories: Mapping[str, Ticket]) -> list[Draft[Fact]]:
@@ -298,7 +291,3 @@ def _opening(event: Event[Fact], ticket_id: str, fact: TicketOpened, personal: T
         personal=personal,
         traceparent=event.traceparent,
     )
-
-
-def _microseconds(since: datetime, until: datetime) -> int:
-    return max(0, (until - since) // timedelta(microseconds=1))

@@ -227,7 +227,8 @@ def _message(step: NewMessage) -> Draft[Fact]:
 def _sent(step: SentTold) -> list[Draft[Fact]]:
     if step.fact is None:
         return []
-    return [Draft(key=step.sent.ticket_id, data=step.fact, cause=step.contact.cause, traceparent=step.contact.traceparent)]
+    cause, trace = step.contact.cause, step.contact.traceparent
+    return [Draft(key=ticket_id, data=step.fact, cause=cause, traceparent=trace) for ticket_id in step.told_on]
 
 
 def _consent(step: ConsentSaid) -> list[Draft[Fact]]:
@@ -259,4 +260,4 @@ def _call(step: CallWord) -> list[Draft[Fact]]:
             provider_time=call.rang_at or word.provider_time,
         )
         facts.insert(0, received)
-    return [Draft(key=call.ticket_id, data=fact, cause=step.cause, traceparent=word.traceparent) for fact in facts]
+    return [Draft(key=step.ticket_id, data=fact, cause=step.cause, traceparent=word.traceparent) for fact in facts]

@@ -31,6 +31,15 @@ ONWARD = """
     )
     SELECT id, story FROM intake.ticket WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
+MERGED_ONWARD = """
+    WITH RECURSIVE chain(id, depth) AS (
+        SELECT merged_into, 1 FROM intake.ticket WHERE id = $1 AND merged_into IS NOT NULL
+        UNION
+        SELECT t.merged_into, depth + 1 FROM chain JOIN intake.ticket t ON t.id = chain.id
+        WHERE t.merged_into IS NOT NULL AND depth < 100
+    )
+    SELECT id FROM chain ORDER BY depth DESC LIMIT 1
+    """
 # A ticket that comes back while another one goes on with its conversation goes on without.
 YIELD = """
     UPDATE intake.ticket t SET conversation = NULL
@@ -100,6 +109,12 @@ async def locked_onward(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, 
         if onward <= stories.keys() | wanted:
             return stories
         wanted |= onward
+
+
+async def merged_onward(conn: AsyncConnection, ticket_id: str) -> str | None:
+    """The ticket into which this one was merged; None where it was not."""
+    rows = await db.fetch(conn, MERGED_ONWARD, ticket_id)
+    return rows[0]["id"] if rows else None
 
 
 async def yield_conversations(conn: AsyncConnection, ids: Sequence[str]) -> None:

@@ -23,10 +23,11 @@ class Unanswered(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True):
-    """When the customer first asked, and how far a reply must have seen to be the response."""
+    """When the customer first asked, and how far a reply must have seen to be the response. `of`: as above."""
 
     position: Position
     at_us: int
+    of: str = ""
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):

@@ -151,16 +151,20 @@ def labelled(story: Story, event: Event[TicketLabelled]) -> Told:
 
 
 def absorbed(story: Story, event: Event[TicketAbsorbed]) -> Told:
-    """Another ticket goes on in this one: what its customer still waits for is waited for here, since then."""
+    """Another ticket goes on in this one: what its customer still waits for is waited for here, since then. Told again, its
+    customer was answered there, by a reply that is counted there.
+    """
     fact, opened_us = event.data, microseconds(event.data.opened_at)
     began_us = opened_us if story.began_us is None else min(story.began_us, opened_us)
-    unanswered, contact = story.unanswered, story.contact
+    unanswered, contact = tuple(one for one in story.unanswered if one.of != fact.ticket_id), story.contact
+    answered = contact is not None and contact.of == fact.ticket_id and fact.first_responded_at is not None
     if fact.unanswered_since is not None:
         since_us = microseconds(fact.unanswered_since)
         unanswered = (*unanswered, Unanswered(event.position, since_us, story.ticket.intake.channel, fact.ticket_id))
         if fact.first_responded_at is None and not story.responded:
-            contact = _earlier(contact, Contact(event.position, opened_us))
-    return told(story, event, began_us=began_us, unanswered=unanswered, contact=contact), []
+            contact = _earlier(contact, Contact(event.position, opened_us, fact.ticket_id))
+    responded = story.responded or answered
+    return told(story, event, began_us=began_us, unanswered=unanswered, contact=contact, responded=responded), []
 
 
 def parted(story: Story, event: Event[TicketSplit | TicketExpelled]) -> Told:

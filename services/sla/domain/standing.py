@@ -95,9 +95,12 @@ def _hear(standing: Standing, ticket: Ticket, elapsed: tuple[Clock, ...], event:
     elif isinstance(fact, TicketOpened) and fact.unanswered_since is not None:
         asked = Waiting(event.position, fact.unanswered_since)  # it came with messages of another ticket
         unanswered = (asked,)
-    elif isinstance(fact, TicketAbsorbed) and fact.unanswered_since is not None:
+    elif isinstance(fact, TicketAbsorbed):
+        responded = responded or _was_answered(asked, fact)
         asked = _older(asked, fact, event) if not responded else asked
-        unanswered = (*unanswered, Waiting(event.position, fact.unanswered_since, fact.ticket_id))
+        unanswered = tuple(waiting for waiting in unanswered if waiting.of != fact.ticket_id)
+        if fact.unanswered_since is not None:
+            unanswered = (*unanswered, Waiting(event.position, fact.unanswered_since, fact.ticket_id))
     elif isinstance(fact, TicketSplit | TicketExpelled):
         gone = fact.message_ids if isinstance(fact, TicketSplit) else (fact.ticket_id,)
         unanswered = tuple(waiting for waiting in unanswered if waiting.of not in gone)
@@ -123,6 +126,11 @@ def _left(asked: Waiting | None, unanswered: tuple[Waiting, ...], gone: tuple[st
     if asked is None or asked.of not in gone:
         return asked
     return msgspec.structs.replace(unanswered[0], at=asked.at) if unanswered else None
+
+
+def _was_answered(asked: Waiting | None, fact: TicketAbsorbed) -> bool:
+    """Whether the first question came with that ticket, and was answered there by a reply that had crossed the merge."""
+    return asked is not None and asked.of == fact.ticket_id and fact.first_responded_at is not None
 
 
 def _covered(fact: Fact, event: Event[Fact]) -> Position | None:

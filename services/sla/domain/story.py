@@ -151,8 +151,6 @@ def _lean(fact: Fact) -> Fact | None:
         return None
     if isinstance(fact, CallAnswered) and fact.agent_id is None:
         return None
-    if isinstance(fact, TicketAbsorbed) and fact.unanswered_since is None:
-        return None
     slim = LEAN.get(type(fact))
     return slim(fact) if slim is not None else None
 

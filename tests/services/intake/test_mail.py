@@ -186,7 +186,12 @@ async def test_an_agents_reply_reaches_the_customer_and_the_answer_to_it_comes_b
             message_id = await world.reply(received.key, received.data.customer_id, DANA_TEXT, "email")
             assert await world.sender.send_due() == 1
             [answer] = server.mails
-            assert (answer["To"], answer["From"], answer["Subject"]) == ("dan@customers.example", SUPPORT, "Re: My parcel")
+            number = (await world.events(TicketOpened))[0].data.number
+            assert (answer["To"], answer["From"], answer["Subject"]) == (
+                "dan@customers.example",
+                SUPPORT,
+                f"Re: My parcel [#{number}]",
+            )
             assert answer["References"] == "<first@customers.example>"
             assert str(answer["Reply-To"]).startswith("support+")
             [delivered] = await world.events(MessageDelivered)

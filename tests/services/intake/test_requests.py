@@ -1,11 +1,14 @@
 """What agents ask of intake: merge, unmerge, split, link, open; said on both tickets, and nothing lost on the way."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
+from services.intake.store import tickets
+from shared import db
 from shared.events.base import Position
-from shared.events.message import MessageReceived
+from shared.events.message import MessageFailed, MessageReceived, ReplyRequested
 from shared.events.ticket import (
     RequestRefused,
     TicketAbsorbed,
@@ -164,6 +167,91 @@ async def test_a_reply_on_its_way_from_the_merged_ticket_goes_out(database: str)
         await merge(world, second, first)
         await world.reply(second, customer_id, "An answer that crossed the merge", "email", seq=2)
         await _sent(world, server, "An answer that crossed the merge")
+
+
+async def waits(world: World, ticket_id: str) -> datetime | None:
+    """Since when the ticket's customer waits, as intake has it."""
+    async with db.transaction(world.parts.engine) as conn:
+        return (await tickets.locked(conn, [ticket_id]))[ticket_id].waiting_since
+
+
+def answered(seq: int = 1) -> ReplyRequested:
+    return ReplyRequested(message_id=f"r-{seq}", agent_id="dana", customer_id="c", channel="email")
+
+
+async def test_what_was_answered_on_a_merged_ticket_is_waited_for_no_more_where_it_goes_on(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    [one, other] = await world.events(MessageReceived)
+    await merge(world, second, first)
+    assert await waits(world, first) == one.time
+    assert await world.say(first, answered(9), seen=one.position) == []  # it had seen what was asked there, not the merge
+    assert await waits(world, first) == other.time
+    assert await world.say(second, answered(), seen=ALL, start=2) == []
+    again = (await world.events(TicketAbsorbed))[1:]
+    assert [(event.key, event.data.ticket_id, event.data.unanswered_since) for event in again] == [(first, second, None)]
+    assert again[0].data.first_responded_at is not None
+    assert await waits(world, first) is None
+
+
+async def test_a_resolution_of_a_merged_ticket_that_crossed_the_merge_answers_too(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    await merge(world, second, first)
+    assert await world.say(second, TicketResolved(agent_id="dana"), seen=ALL, start=2) == []
+    assert [event.data.unanswered_since for event in await world.events(TicketAbsorbed)][1:] == [None]
+    assert await world.count("ticket", f"id = '{first}' AND status = 'new'") == 1, "what was asked there is still to be answered"
+
+
+async def test_an_answer_to_some_of_it_says_since_when_the_rest_waits(world: World) -> None:
+    chat, other = await write(world, "a", "chat", "v-1"), await write(world, "x", "chat", "v-1", inbox="other")
+    await write(world, "b", "chat", "v-1")
+    last = (await world.events(MessageReceived))[-1]
+    seen = Position(1, last.position.seq - 1)
+    await merge(world, chat, other)
+    assert await world.say(chat, answered(), seen=seen, start=2) == []
+    assert [event.data.unanswered_since for event in await world.events(TicketAbsorbed)][1:] == [last.time]
+
+
+async def test_an_answer_goes_all_the_way_of_merges(world: World) -> None:
+    one, two, three = [await write(world, text) for text in "abc"]
+    await merge(world, one, two)
+    await merge(world, two, three)
+    asked = [event.time for event in await world.events(MessageReceived)]
+    assert await world.say(one, answered(), seen=ALL, start=2) == []
+    again = (await world.events(TicketAbsorbed))[2:]
+    assert [(e.key, e.data.ticket_id, e.data.unanswered_since) for e in again] == [(two, one, None), (three, two, asked[1])]
+    assert await waits(world, three) == asked[1]
+
+
+async def test_what_was_answered_where_it_goes_on_is_not_said_again(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    await merge(world, second, first)
+    assert await world.say(first, answered(9), seen=ALL) == []
+    assert await world.say(second, answered(), seen=ALL, start=2) == []
+    assert len(await world.events(TicketAbsorbed)) == 1
+
+
+async def test_a_ticket_that_comes_back_waits_again_and_the_other_one_for_its_own_only(world: World) -> None:
+    first, second = await write(world, "a"), await write(world, "b")
+    asked = [event.time for event in await world.events(MessageReceived)]
+    await merge(world, first, second)
+    assert (await waits(world, second)) == asked[0]
+    assert await world.say(first, TicketUnmergeRequested(agent_id="dana"), start=2) == []
+    assert [await waits(world, ticket_id) for ticket_id in (first, second)] == asked
+    assert await world.count("ticket", "status = 'new'") == 2
+
+
+async def test_a_reply_that_could_not_be_delivered_is_said_on_both_tickets(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
+        first, second = await write(world, "a"), await write(world, "b")
+        customer_id = (await world.events(TicketOpened))[0].data.customer_id
+        await world.reply(second, customer_id, "An answer", "email")
+        await merge(world, second, first, start=2)
+        server.answers = ["550 no such user"] * 3
+        async with asyncio.timeout(10):
+            while not await world.events(MessageFailed):
+                await world.sender.send_due()
+                await asyncio.sleep(0.01)
+        assert {event.key for event in await world.events(MessageFailed)} == {first, second}
 
 
 async def _sent(world: World, server: MailServer, text: str) -> None:

@@ -10,8 +10,10 @@ from services.intake.domain.authentication import Authentication
 from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.plan import Placement
-from services.intake.recalling import TicketsRecalled
-from shared.events.message import MessageReceived
+from services.intake.recalled import Written
+from services.intake.store import recalling
+from shared import db
+from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerHandleAdded, CustomerHandleRemoved, CustomerMergedInto, MergeSuggested
 from shared.events.ticket import TicketLinked, TicketOpened
 from tests.services.intake.test_customers import call
@@ -211,10 +213,14 @@ async def test_by_what_name_somebody_wrote_is_read_back_from_the_log_and_forgott
     before = await world.intake.acceptor.accept_one(text("m-1", NUMBER, "Ana Pop"))
     hashed = "name_hash IS NOT NULL"
     assert await world.count("handle", hashed) == 1
-    log = [event for event in await world.log() if event.key == before.ticket_id]
+    [received] = await world.events(MessageReceived)
+    told = await world.opened(received, MessagePersonal)
+    assert isinstance(told, MessagePersonal)
     await world.execute("UPDATE intake.handle SET name_hash = NULL")
-    await world.execute("TRUNCATE intake.ticket, intake.message")
-    await world.fold(TicketsRecalled(world.parts.keys), log)
+    reached = recalling.handle_of(Written(received.data, received.time, True, told))
+    assert reached is not None
+    async with db.transaction(world.parts.engine) as conn:
+        await recalling.people(conn, [], [reached, reached._replace(called=None)])
     assert await world.count("handle", hashed) == 1
     answer = await world.http.post(f"/v1/customers/{before.customer_id}/erase", headers=await world.key("admin"))
     assert answer.status_code == 200

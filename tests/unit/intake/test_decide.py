@@ -1,12 +1,14 @@
 """Which customer, which ticket: whole groups of contacts, in any order, with any repeats."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, Handle, InboundCall, InboundMessage, RequestName
 from services.intake.domain.decide import decide, message_id_of, numbered
-from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Received, Ref
+from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref
 from services.intake.domain.plan import NewCustomer, NewMessage, NewTicket, Plan
 from services.intake.domain.tell import tell
 from services.intake.domain.threads import conversation_of
@@ -194,6 +196,54 @@ def test_the_words_of_one_call_are_on_one_ticket_and_begin_it_once() -> None:
     assert types.count("call.received.v1") == types.count("call.answered.v1") == types.count("call.ended.v1") == 1
     assert types.index("call.received.v1") < types.index("call.answered.v1")
     assert len(tickets_of(plan)) == 1
+
+
+@pytest.mark.parametrize(
+    ("case", "survivors_agent", "word", "told_on"),
+    [
+        ("an agent of the ticket that goes on answers", "dana", {"phase": "answered"}, {"call.answered.v1": "into"}),
+        (
+            "an agent of the ticket that goes on talked",
+            "dana",
+            {"phase": "ended", "outcome": "completed", "duration_us": 9_000_000},
+            {"call.answered.v1": "into", "call.ended.v1": "into"},
+        ),
+        (
+            "the caller waited in vain",
+            None,
+            {"phase": "ended", "outcome": "no_answer"},
+            {"call.ended.v1": "own"},
+        ),
+    ],
+)
+def test_a_call_whose_ticket_was_merged_is_told_where_an_agent_talks(
+    case: str, survivors_agent: str | None, word: dict[str, object], told_on: dict[str, str]
+) -> None:
+    call = Call(call_id="k", call_ref="CA1", provider="twilio", ticket_id="own", customer_id="c")
+    tickets = {
+        "own": KnownTicket("own", 1, "c", merged_into="into"),
+        "into": KnownTicket("into", 2, "c", agent_id=survivors_agent),
+    }
+    plan = decide([ring("CA1", "1", **word)], Known(tickets=tickets, calls={Name("twilio", "CA1"): call}))  # type: ignore[arg-type]
+    assert {draft.data.TYPE: draft.key for draft in tell(plan)} == told_on, case
+    assert (plan.placements[0].ticket_id, plan.placements[0].number) == ("own", 1)
+
+
+def test_a_call_ends_where_it_was_said_to_be_answered() -> None:
+    call = Call(
+        call_id="k",
+        call_ref="CA1",
+        provider="twilio",
+        ticket_id="own",
+        customer_id="c",
+        phase="answered",
+        agent_id="omar",
+        talked_on="own",
+    )
+    tickets = {"own": KnownTicket("own", 1, "c", merged_into="into"), "into": KnownTicket("into", 2, "c", agent_id="dana")}
+    end = ring("CA1", "9", "ended", outcome="completed", duration_us=9_000_000)
+    plan = decide([end], Known(tickets=tickets, calls={Name("twilio", "CA1"): call}))
+    assert [draft.key for draft in tell(plan)] == ["own"]
 
 
 def test_why_no_confirmation_is_sent_is_told_for_letters_only() -> None:

@@ -57,6 +57,22 @@ def test_two_words_under_both_names_of_a_message_are_about_one() -> None:
     assert said(decide([by_ref, word("1", "delivered")], known())) == [MessageDelivered]
 
 
+def test_what_somebody_has_to_do_about_is_said_where_a_merged_ticket_goes_on_too() -> None:
+    facts = known()
+    facts.tickets = {
+        "t-1": KnownTicket("t-1", 100001, "c-1", merged_into="t-2"),
+        "t-2": KnownTicket("t-2", 100002, "c-1", closed=True, merged_into="t-3"),
+        "t-3": KnownTicket("t-3", 100003, "c-1", closed=True, followed_up_by="t-4"),
+        "t-4": KnownTicket("t-4", 100004, "c-1"),
+    }
+    words = [word("d", "delivered"), word("r", "read"), word("b", "bounced"), word("c", "complained")]
+    plan = decide(words, facts)
+    drafts = [(draft.key, type(draft.data)) for draft in tell(plan)]
+    both = [(key, kind) for kind in (MessageBounced, MessageComplained) for key in ("t-1", "t-3")]
+    assert drafts == [("t-1", MessageDelivered), ("t-1", MessageRead), *both]
+    assert {placement.number for placement in plan.placements} == {100001}
+
+
 def test_a_word_about_what_never_went_out_is_not_taken() -> None:
     plan = decide([word("1", "delivered", message_id="m-2")], known())
     assert plan.steps == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.metrics.domain.cells import NOW_HOUR
@@ -332,6 +333,31 @@ def test_what_came_in_with_a_ticket_is_not_answered_here_once_that_one_is_itself
     told.replied(130)
     cells = booked(told.events)
     assert (count(cells, "first_response"), count(cells, "reply")) == (0, 0)
+
+
+def test_what_was_answered_on_the_merged_ticket_is_not_answered_again_by_the_one_that_goes_on() -> None:
+    told = Teller()
+    told.opened(100)
+    absorbed = TicketAbsorbed(
+        ticket_id="t0",
+        number=100_000,
+        opened_at=at(0),
+        unanswered_since=at(10),
+        first_responded_at=None,
+        first_response_us=None,
+        interactions=1,
+        replies=0,
+        reply_us_sum=0,
+        reply_us_count=0,
+    )
+    told.say("intake", absorbed, 110)
+    again = msgspec.structs.replace(absorbed, unanswered_since=None, first_responded_at=at(105), first_response_us=105_000_000)
+    told.say("intake", again, 115)
+    told.wrote(120)
+    told.replied(130)
+    cells = booked(told.events)
+    assert count(cells, "first_response") == 0, "it was counted where it was given"
+    assert (count(cells, "reply"), seconds(cells, "reply")) == (1, 10)
 
 
 def test_a_merged_ticket_leaves_the_backlog_and_the_volume_until_it_comes_back() -> None:

@@ -477,6 +477,15 @@ def test_what_came_with_a_merge_waits_until_it_is_answered_or_goes_away_again() 
     assert log.ticket.waiting_since is None
 
 
+def test_what_is_told_again_of_a_merged_ticket_stands_in_place_of_what_was_told_before() -> None:
+    log = Log().intake(opened(), message(), absorbed(START))
+    own = START + timedelta(seconds=2)
+    assert log.intake(absorbed(START + timedelta(seconds=1))).ticket.waiting_since == START + timedelta(seconds=1)
+    assert len(log.ticket.intake.waiting) == 2
+    assert log.intake(absorbed(None)).ticket.waiting_since == own, "the other one's customer was answered there"
+    assert log.routing(reply()).ticket.waiting_since is None
+
+
 def test_messages_that_were_split_off_wait_where_they_went() -> None:
     log = Log().intake(opened(), message(), call(), TicketSplit(into_ticket_id="t2", message_ids=("m",)))
     assert log.ticket.waiting_since == START + timedelta(seconds=3)

@@ -60,13 +60,14 @@ def told_of(case: Case) -> list[str]:
     return desk.told()
 
 
-def absorbed(since: str) -> TicketAbsorbed:
+def absorbed(since: str, answered: str | None = None) -> TicketAbsorbed:
+    """Told of a ticket whose customer waits since then; or again, when a reply to it had crossed the merge."""
     return TicketAbsorbed(
         ticket_id="t0",
         number=1,
         opened_at=at(since),
-        unanswered_since=at(since),
-        first_responded_at=None,
+        unanswered_since=at(since) if answered is None else None,
+        first_responded_at=at(answered) if answered is not None else None,
         first_response_us=None,
         interactions=1,
         replies=0,
@@ -289,6 +290,12 @@ CASES = [
         (HOUR,),
         (ASKED, ("I", "09:10", absorbed("08:30")), ("T", "09:40")),
         (FIRST, "resumed first_response.1 09:30", "breached first_response.1 09:30"),
+    ),
+    Case(
+        "a promise that came in with a merge is kept by the reply that had crossed it",
+        (HOUR,),
+        (("I", "09:00", opened(), absorbed("08:30")), ("I", "09:10", absorbed("08:30", "09:05")), ("T", "12:00")),
+        ("started first_response.1 09:30", "met first_response.1 40m"),
     ),
     Case(
         "what is unmerged is promised anew",
