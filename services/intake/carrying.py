@@ -1,4 +1,4 @@
-"""One attempt to carry a reply or a confirmation to the customer: which way it goes, and what is written."""
+"""One attempt to carry a reply, a confirmation or a question to the customer: which way it goes, and what is written."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from services.intake.channels.language import direction_of
 from services.intake.channels.outgoing_mail import MailFile, Outgoing, Quote, compose
 from services.intake.channels.outgoing_webhook import Hook, OutgoingFile, OutgoingMessage, Recipient
 from services.intake.channels.quoting import quote
-from services.intake.domain import confirmation, delivery, subjects
-from services.intake.domain.delivery import Outcome, Refused
+from services.intake.domain import confirmation, delivery, subjects, survey_texts
+from services.intake.domain.confirmation import Promise, Written
+from services.intake.domain.delivery import Accepted, Asking, Outcome, Refused
 from services.intake.domain.inboxes import Inbox
-from services.intake.domain.short_texts import write_short
+from services.intake.domain.speech import Speech, language_for
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
+from services.intake.speaking import SPEECHES
 from services.intake.store import deliveries, files
 from services.intake.store.deliveries import Claimed, LastWritten
 from shared import db
@@ -49,6 +51,8 @@ class Carrier:
         """Try once."""
         if claimed.delivery.kind == "confirmation":
             return await self._confirm(claimed)
+        if claimed.delivery.kind == "survey":
+            return await self._ask(claimed)
         if claimed.opted_out:
             return _OPTED_OUT
         reply = await self._opened(claimed)
@@ -83,18 +87,55 @@ class Carrier:
         if claimed.handle is None or claimed.handle_kind != "email":
             return Refused("no-address", "no e-mail address")
         inbox = self._mail_inbox(claimed)
-        language = confirmation.language_for(claimed.delivery.language, inbox.language)
-        link = f"{self.settings.public_url}/status/{self.signer.status_token(claimed.delivery.ticket_id)}"
-        promised_by = claimed.delivery.promised_by
-        written = confirmation.write(claimed.number, link, language, promised_by, self.settings.intake_zone)
-        mail = self._outgoing(claimed, inbox, claimed.handle, written.subject, written.text, automatic=True)
-        return await self._hand_over(mail)
+        link = f"{self.settings.public_url}/status/{self.signer.history_token(claimed.delivery.ticket_id)}"
+        written = confirmation.write(claimed.number, link, self._speech(claimed), self._promise(claimed))
+        return await self._hand_over(self._automatic(claimed, inbox, claimed.handle, written))
 
     async def _confirm_shortly(self, claimed: Claimed) -> Outcome:
+        return await self._text(claimed, confirmation.write_short(claimed.number, self._speech(claimed), self._promise(claimed)))
+
+    def _promise(self, claimed: Claimed) -> Promise | None:
+        by = claimed.delivery.promised_by
+        return Promise(by, claimed.created_at, self.settings.intake_zone) if by is not None else None
+
+    def _speech(self, claimed: Claimed) -> Speech:
+        """The customer's language where we speak it, else that of the ticket's inbox."""
         inbox = self.inboxes.current.by_id.get(claimed.inbox)
-        language = confirmation.language_for(claimed.delivery.language, inbox.language if inbox else "en")
-        promised_by = claimed.delivery.promised_by
-        return await self._text(claimed, write_short(claimed.number, language, promised_by, self.settings.intake_zone))
+        return SPEECHES[language_for(claimed.delivery.language, inbox.language if inbox else "en")]
+
+    async def _ask(self, claimed: Claimed) -> Outcome:
+        question = claimed.delivery.asking
+        if question is None:
+            return claimed.objection or Refused("unknown", "no such question was planned")
+        if question.answered:
+            return Accepted()
+        if claimed.automatic.capped:
+            return Refused(delivery.LOOP_CAP, "too much automatic mail to one person")
+        inbox, channel = self.inboxes.current.by_id.get(claimed.inbox), claimed.delivery.channel
+        if inbox is not None and inbox.webhook is not None and inbox.channel == channel:
+            written = self._question(claimed, question)
+            return await self._post(claimed, inbox, inbox.webhook, ReplyPersonal(text=written.text, subject=written.subject))
+        if channel in TEXT_CHANNELS:
+            return await self._ask_shortly(claimed, question, inbox)
+        if channel not in MAIL_CHANNELS or claimed.handle is None or claimed.handle_kind != "email" or claimed.returned:
+            return Refused("no-address", "no e-mail address that takes mail")
+        written = self._question(claimed, question)
+        return await self._hand_over(self._automatic(claimed, self._mail_inbox(claimed), claimed.handle, written))
+
+    async def _ask_shortly(self, claimed: Claimed, question: Asking, inbox: Inbox | None) -> Outcome:
+        """By a text message from the number to which the customer wrote: there the answer is waited for."""
+        if inbox is None or inbox.channel != claimed.delivery.channel:
+            return Refused("no-number", "the inbox of the ticket has no number")
+        planned = question.planned
+        scale = planned.scale_min, planned.scale_max
+        return await self._text(claimed, survey_texts.ask_shortly(claimed.number, planned.kind, scale, self._speech(claimed)))
+
+    def _question(self, claimed: Claimed, question: Asking) -> Written:
+        planned = question.planned
+        link = f"{self.settings.public_url}/survey/{self.signer.survey_token(planned.survey_id)}"
+        days = max(1, planned.open_seconds // 86_400)
+        scale = planned.scale_min, planned.scale_max
+        return survey_texts.ask(claimed.number, planned.kind, scale, link, days, self._speech(claimed))
 
     async def _mail(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
         if claimed.handle is None or claimed.handle_kind != "email":
@@ -112,7 +153,7 @@ class Carrier:
         inbox = self._mail_inbox(claimed)
         subject = subjects.answering(reply.subject or claimed.subject, claimed.number)
         mail = replace(
-            self._outgoing(claimed, inbox, claimed.handle, subject, reply.text, automatic=False),
+            self._outgoing(claimed, inbox, claimed.handle, subject, reply.text),
             cc=tuple(sorted(set(copies.values()) - {claimed.handle})),
             signature=reply.signature,
             quote=await self._quoted(claimed, inbox, written),
@@ -124,9 +165,9 @@ class Carrier:
         """What is answered, read off the event loop: a mail may be large."""
         if written is None:
             return None
-        language = confirmation.language_for(claimed.delivery.language, inbox.language)
+        speech = SPEECHES[language_for(claimed.delivery.language, inbox.language)]
         zone = self.settings.intake_zone
-        return await asyncio.to_thread(quote, written.media_type, written.body, written.received_at, language, zone)
+        return await asyncio.to_thread(quote, written.media_type, written.body, written.received_at, speech, zone)
 
     async def _hand_over(self, mail: Outgoing) -> Outcome:
         content = await asyncio.to_thread(compose, mail) if mail.files else compose(mail)
@@ -196,9 +237,14 @@ class Carrier:
         partner = own.partner_id if own is not None else None
         return next((one for one in book.by_id.values() if one.channel == channel and one.partner_id == partner), None)
 
-    def _outgoing(self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str, *, automatic: bool) -> Outgoing:
+    def _automatic(self, claimed: Claimed, inbox: Inbox, recipient: str, written: Written) -> Outgoing:
+        """A mail that nobody wrote."""
+        mail = self._outgoing(claimed, inbox, recipient, written.subject, written.text)
+        speech = self._speech(claimed)
+        return replace(mail, language=speech.language, direction=speech.direction, automatic=True)
+
+    def _outgoing(self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str) -> Outgoing:
         one = claimed.delivery
-        written = confirmation.language_for(one.language, inbox.language) if automatic else one.language
         return Outgoing(
             message_ref=self.signer.message_ref(one.message_id, one.ticket_id, inbox.address.rpartition("@")[2]),
             sender=inbox.address,
@@ -206,13 +252,12 @@ class Carrier:
             reply_to=self.signer.reply_address(one.ticket_id, inbox.address),
             subject=subject,
             text=text,
-            language=written,
-            direction=direction_of(text, written),
+            language=one.language,
+            direction=direction_of(text, one.language),
             at=_sent_at(),
             loop_mark=self.signer.loop_mark(),
             refs=claimed.refs,
             sender_name=self.settings.intake_sender_name,
-            automatic=automatic,
         )
 
 

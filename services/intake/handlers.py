@@ -41,12 +41,14 @@ class UnknownTicket(LookupError):
 class TicketState:
     """A ticket, the replies to carry out for it, and what agents ask of intake, or answered on it after it had been merged.
     `story` is None where there is no such ticket. `cleared`: intake took it for spam, and an agent says that it is none.
+    `resolved`: each with the story as it was then.
     """
 
     story: Ticket | None = None
     replies: tuple[Event[ReplyRequested], ...] = ()
     cleared: bool = False
     asked: tuple[Event[Fact], ...] = ()
+    resolved: tuple[tuple[Event[TicketResolved], Ticket], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,12 @@ def carry_out(context: None, state: TicketState, event: Event[ReplyRequested], n
     return replace(state, replies=(*state.replies, event)), drafts
 
 
+def resolve(context: None, state: TicketState, event: Event[TicketResolved], now: datetime) -> tuple[TicketState, Drafts]:
+    """Resolved: the customer may be asked how it was."""
+    state, drafts = fold(context, state, event, now)
+    return replace(state, resolved=(*state.resolved, (event, _known(state, event)))), drafts
+
+
 def ask(_context: None, state: TicketState, event: Event[Fact], _now: datetime) -> tuple[TicketState, Drafts]:
     """An agent asks for what intake alone does; decided when all tickets that it concerns are at hand (`answering`)."""
     if not isinstance(event.data, TicketOpenRequested):
@@ -126,7 +134,7 @@ HANDLERS: Mapping[type[Fact], Handler[None, TicketState]] = {
     TicketQueued: fold,
     TicketAssigned: fold,
     TicketReleased: fold,
-    TicketResolved: fold,
+    TicketResolved: resolve,
     TicketPended: fold,
     TicketPutOnHold: fold,
     TicketReopened: fold,

@@ -32,6 +32,9 @@ from shared.events.message import (
     MessageRead,
     MessageReceived,
     ReplyRequested,
+    SurveyAnswered,
+    SurveyPersonal,
+    SurveySent,
 )
 from shared.events.ticket import (
     RequestRefused,
@@ -45,6 +48,7 @@ from shared.events.ticket import (
     TicketOpened,
     TicketOpenRequested,
     TicketPersonal,
+    TicketResolved,
     TicketSplit,
     TicketSplitRequested,
     TicketUnlinked,
@@ -105,6 +109,16 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """An answer to a question. `told_by`: the message that was the answer, empty where it was none."""
+
+    fact: SurveyAnswered
+    at: datetime
+    customer_id: str
+    told_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What was sealed in the facts of a batch, by event; and which inboxes confirm (those that are set up)."""
 
@@ -132,6 +146,9 @@ class Recalled:
     fetched: tuple[str, ...] = ()
     unfetched: tuple[str, ...] = ()
     followed_up_by: str | None = None
+    resolved: tuple[tuple[Event[TicketResolved], Ticket], ...] = ()
+    asked_about: tuple[Event[SurveySent], ...] = ()
+    scored: tuple[Scored, ...] = ()
 
 
 def fold(_context: Context, state: Recalled, event: Event[Fact], _now: datetime) -> tuple[Recalled, Drafts]:
@@ -231,6 +248,33 @@ def fetched(
     if isinstance(event.data, AttachmentFetched):
         return replace(state, fetched=(*state.fetched, event.data.attachment.id)), drafts
     return replace(state, unfetched=(*state.unfetched, event.data.attachment_id)), drafts
+
+
+def resolved(context: Context, state: Recalled, event: Event[TicketResolved], now: datetime) -> tuple[Recalled, Drafts]:
+    """The customer was to be asked, unless it is told next that they were."""
+    state, drafts = fold(context, state, event, now)
+    assert state.story is not None
+    return replace(state, resolved=(*state.resolved, (event, state.story))), drafts
+
+
+def asked_about(context: Context, state: Recalled, event: Event[SurveySent], now: datetime) -> tuple[Recalled, Drafts]:
+    """A question went out."""
+    state, drafts = fold(context, state, event, now)
+    went = Ended(event.data.survey_id, "delivered", event.data.attempts, event.time)
+    return replace(state, asked_about=(*state.asked_about, event), ended=(*state.ended, went)), drafts
+
+
+def scored(context: Context, state: Recalled, event: Event[SurveyAnswered], now: datetime) -> tuple[Recalled, Drafts]:
+    """A question was answered."""
+    state, drafts = fold(context, state, event, now)
+    told, sealed = context.opened.get(event.id), event.data.personal
+    one = Scored(
+        fact=event.data,
+        at=event.time,
+        customer_id=sealed.customer_id if sealed is not None else "",
+        told_by=told.told_by if isinstance(told, SurveyPersonal) else "",
+    )
+    return replace(state, scored=(*state.scored, one)), drafts
 
 
 def rang(context: Context, state: Recalled, event: Event[CallReceived], now: datetime) -> tuple[Recalled, Drafts]:
@@ -335,4 +379,7 @@ HANDLERS: Mapping[type[Fact], Handler[Context, Recalled]] = {
     **dict.fromkeys((RequestRefused, TicketClosed, TicketMergedInto, TicketUnmerged, TicketUnlinked), granted),
     TicketLinked: linked,
     TicketSplit: split,
+    TicketResolved: resolved,
+    SurveySent: asked_about,
+    SurveyAnswered: scored,
 }

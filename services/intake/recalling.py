@@ -15,13 +15,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.answering import Answerer
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
-from services.intake.store import config, deliveries, erasure, fetches, requests, spam_rules, tickets, word_lists
+from services.intake.store import (
+    config,
+    deliveries,
+    erasure,
+    fetches,
+    recalled_surveys,
+    requests,
+    spam_rules,
+    survey_configs,
+    tickets,
+    word_lists,
+)
 from services.intake.store import recalled_customers as records
 from services.intake.store import recalled_deliveries as sent
 from services.intake.store import recalling as rows
+from services.intake.store.projections import plan_questions
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
-from shared.events.config import ConfigRemoved, InboxConfigured, SpamRuleConfigured, WordListConfigured
+from shared.events.config import ConfigRemoved, InboxConfigured, SpamRuleConfigured, SurveyConfigured, WordListConfigured
 from shared.events.message import ReplyRequested
 from shared.events.people import (
     CustomerCreated,
@@ -64,12 +76,14 @@ def _note(_context: None, told: Told, event: Event[Fact], _now: datetime) -> tup
 
 @dataclass(slots=True)
 class ConfigRecalled:
-    """The inboxes, word lists and rules about spam that were made, changed or removed."""
+    """The inboxes, word lists, rules about spam and questions that were made, changed or removed."""
 
     keys: KeyRing
     topic = CONFIG
     handlers: Mapping[type[Fact], Handler[None, Told]] = field(
-        default_factory=lambda: dict.fromkeys((InboxConfigured, WordListConfigured, SpamRuleConfigured, ConfigRemoved), _note)
+        default_factory=lambda: dict.fromkeys(
+            (InboxConfigured, WordListConfigured, SpamRuleConfigured, SurveyConfigured, ConfigRemoved), _note
+        )
     )
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Told]:
@@ -88,8 +102,10 @@ class ConfigRecalled:
                 await spam_rules.put(conn, name, newest, told[-1].id)
                 superseded = [one.data for one in told[:-1]] + ([before.fact] if before is not None else [])
                 await self.keys.destroy(conn, spam_rules.keys_of(superseded))
-            elif isinstance(newest, WordListConfigured | ConfigRemoved):
+            elif kind == "word_list" and isinstance(newest, WordListConfigured | ConfigRemoved):
                 await word_lists.put(conn, name, newest)
+            elif kind == "survey" and isinstance(newest, SurveyConfigured | ConfigRemoved):
+                await survey_configs.put(conn, name, newest)
 
 
 @dataclass(slots=True)
@@ -178,7 +194,9 @@ class TicketsRecalled:
         await rows.follow(conn, [(key, s.followed_up_by) for key, s in ordered if s.followed_up_by is not None])
         # Who is new even now was told of by messages only. All others have the handles that were told of them, and no more.
         made = await rows.people(conn, persons)
-        await rows.reach(conn, [h for _, one in messages if (h := rows.handle_of(one)) is not None and h.customer_id in made])
+        reached = [handle for _, one in messages if (handle := rows.handle_of(one)) is not None]
+        await rows.reach(conn, [handle for handle in reached if handle.customer_id in made])
+        await rows.called(conn, reached)
         await rows.messages(conn, messages)
         await fetches.insert(conn, [row for _, one in messages for row in rows.fetches_of(one)], now)
         await fetches.note_told(conn, [x for _, s in ordered for x in s.fetched], [x for _, s in ordered for x in s.unfetched])
@@ -193,6 +211,12 @@ class TicketsRecalled:
         if cleared:
             await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now)
         await deliveries.insert(conn, replies)
+        resolved = [one for _, s in ordered for one in s.resolved]
+        if resolved:
+            await plan_questions(conn, resolved)
+        await recalled_surveys.write_back(
+            conn, [e for _, s in ordered for e in s.asked_about], [o for _, s in ordered for o in s.scored]
+        )
         await sent.outcomes(conn, ended)
         heard: list[Heard] = [one for _, s in ordered for one in s.heard]
         await sent.told(conn, heard)

@@ -1,4 +1,4 @@
-"""Carrying replies and confirmations out: claim, attempt, record. The attempt is recorded before it is made."""
+"""Carrying replies, confirmations and questions out: claim, attempt, record. The attempt is recorded before it is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.intake import consents
+from services.intake import asking, consents
 from services.intake.carrying import Carrier
 from services.intake.channels.twilio_sms import OPTED_OUT
 from services.intake.domain import delivery
@@ -17,7 +17,7 @@ from services.intake.domain.tokens import Signer
 from services.intake.domain.words import still_news
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
-from services.intake.store import deliveries, tickets
+from services.intake.store import deliveries, surveys, tickets
 from services.intake.store.deliveries import Claimed
 from shared import db, telemetry
 from shared.clock import clock
@@ -90,8 +90,8 @@ class Sender:
     async def send_due(self) -> int:
         """Attempt everything that is due now, up to AT_ONCE. Returns how much there was."""
         async with db.transaction(self.engine) as conn:
-            claimed = await deliveries.claim(conn, AT_ONCE, self._lease_seconds)
-            interrupted = [one.delivery for one in claimed if one.delivery.interrupted]
+            claimed = await asking.prepare(conn, await deliveries.claim(conn, AT_ONCE, self._lease_seconds))
+            interrupted = [one.delivery for one in claimed if one.delivery.interrupted and one.objection is None]
             if interrupted:
                 drafts = [d for one in interrupted for d in delivery.drafts(one, delivery.interrupted(one))]
                 await self.outbox.publish(conn, drafts, await clock(conn))
@@ -125,6 +125,8 @@ class Sender:
             verdict = delivery.judge(claimed.delivery, outcome, now)
             ref = outcome.ref if isinstance(outcome, Accepted) else None
             told = await deliveries.record(conn, claimed, verdict, ref, uncertain=isinstance(outcome, Unknown))
+            if claimed.delivery.kind == "survey" and verdict.state == "failed" and not claimed.uncertain:
+                await surveys.unask(conn, claimed.delivery.message_id)
             if told is not None:
                 onward = await tickets.merged_onward(conn, claimed.delivery.ticket_id) if verdict.state == "failed" else None
                 said = delivery.drafts(claimed.delivery, still_news(told, verdict.facts), onward)
@@ -133,5 +135,5 @@ class Sender:
         if isinstance(outcome, Refused) and outcome.code == OPTED_OUT and not claimed.opted_out and claimed.handle is not None:
             cause = f"{claimed.delivery.message_id}:{OPTED_OUT}"
             await consents.withdraw(self.engine, self.outbox, claimed.handle, claimed.delivery.channel, cause)
-        if verdict.state == "failed":
+        if verdict.state == "failed" and claimed.objection is None:
             log().warning("delivery given up", message_id=claimed.delivery.message_id, outcome=type(outcome).__name__)

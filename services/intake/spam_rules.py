@@ -50,7 +50,7 @@ class SpamBook:
             await asyncio.sleep(FRESH_SECONDS)
 
 
-async def say(
+async def enact(
     conn: AsyncConnection, outbox: Outbox, rule: SpamRule, before: StoredRule | None, since: datetime, now: datetime
 ) -> StoredRule:
     """Put a new version of a rule in force, and forget whom the one before it named. Returns it as it is stored."""

@@ -244,6 +244,26 @@ class SpamRuleConfigured(PersonalFact, frozen=True, kw_only=True, omit_defaults=
     inboxes: tuple[str, ...] = ()
 
 
+SurveyKind = Literal["csat", "nps", "ces"]
+
+
+class SurveyConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """A question after a resolution (glossary: CSAT, NPS, CES) in these queues (none: in all). Of those that fit a resolution the
+    first by `position` is asked, `delay_seconds` after it, and nobody again within `quiet_seconds` of any question. It can be
+    answered for `open_seconds`.
+    """
+
+    TYPE: ClassVar[str] = "survey.configured.v1"
+    position: int
+    kind: SurveyKind
+    scale_min: int
+    scale_max: int
+    queue_ids: tuple[str, ...] = ()
+    delay_seconds: int = 3600
+    quiet_seconds: int = 2_592_000
+    open_seconds: int = 604_800
+
+
 class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """No longer in force from `effective_from` on; the key says what."""
 
@@ -267,5 +287,6 @@ ConfigFacts = (
     | InboxConfigured
     | WordListConfigured
     | SpamRuleConfigured
+    | SurveyConfigured
     | ConfigRemoved
 )

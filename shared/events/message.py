@@ -235,7 +235,7 @@ class MessageComplained(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SurveySent(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """A question after a resolution was asked."""
+    """A question after a resolution was asked: the one configured as `config_id`. It can be answered until `open_until`."""
 
     TYPE: ClassVar[str] = "survey.sent.v1"
     survey_id: str
@@ -245,16 +245,22 @@ class SurveySent(Fact, frozen=True, kw_only=True, omit_defaults=True):
     channel: Channel
     language: str
     agent_id: str | None = None
+    config_id: str | None = None
+    open_until: Moment | None = None
+    attempts: int = 1
 
 
 class SurveyPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the customer wrote beside the score."""
+    """What the customer wrote beside the score. `told_by`: the message that was the answer, by its name at its provider, so that
+    it is known again after a backup was restored.
+    """
 
     comment: str = ""
+    told_by: str = ""
 
 
 class SurveyAnswered(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """The customer answered."""
+    """The customer answered. Said again under the same `survey_id` when they correct it: the last one counts."""
 
     TYPE: ClassVar[str] = "survey.answered.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = SurveyPersonal

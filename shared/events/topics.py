@@ -171,6 +171,7 @@ CONFIG_OWNERS: dict[str, Writer] = {
     "inbox": "intake",
     "word_list": "intake",
     "spam_rule": "intake",
+    "survey": "intake",
 }
 
 

@@ -1,6 +1,7 @@
 """From a raw message to an answer in the mailbox, a warning, a breach and the metrics: through HTTP, SMTP and topics."""
 
 import asyncio
+import re
 import smtplib
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
@@ -12,7 +13,7 @@ from deploy import openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
 from shared.events.base import Event, Fact
-from shared.events.message import MessageReceived
+from shared.events.message import MessageReceived, SurveyAnswered
 from shared.events.ticket import TicketOpened
 from shared.events.topics import TOPICS
 from tests.system import SERVICES, System, until
@@ -129,6 +130,35 @@ async def test_the_metrics_count_what_happened(system: System) -> None:
         return bool(answer.json()["points"][0]["value"] == openings)
 
     await until("the volume is counted", counted)
+
+
+async def test_who_was_helped_is_asked_how_it_was_answers_by_the_link_and_sees_what_was_written(system: System) -> None:
+    admin, anybody = system.client("intake"), system.client("intake", "")
+    survey = {"position": 1, "kind": "csat", "queue_ids": ["support"], "delay_seconds": 0}
+    (await admin.put("/v1/surveys/care", json=survey)).raise_for_status()
+    mail = Mail("he", "Noga", "noga@customers.example", "מנורה", "שלום, המנורה שהזמנתי הגיעה שבורה. מה עושים?", "")
+    await send_mail(mail, system.ports["smtp"])
+
+    def link(kind: str) -> str | None:
+        texts = [text_of(message) for message in system.mailbox.for_(mail.address)]
+        found = [match[0] for text in texts if (match := re.search(rf"http://[^\s\u2069]+/{kind}/[a-z2-7]+", text))]
+        return found[0] if found else None
+
+    await until("the question", lambda: link("survey") is not None, 60)
+    (await admin.delete("/v1/surveys/care", headers={"If-Match": '"1"'})).raise_for_status()
+    question, status = link("survey") or "", link("status") or ""
+    page = await anybody.get(question, headers={"Accept": "text/html"})
+    assert (page.status_code, '<html lang="he" dir="rtl">' in page.text) == (200, True)
+    assert (await anybody.post(question, data={"score": "5", "answers": "0", "comment": "תודה"})).status_code == 303
+
+    async def answered() -> bool:
+        told = [event.data for event in await story_of(system, mail.address) if isinstance(event.data, SurveyAnswered)]
+        return [(answer.score, answer.kind) for answer in told] == [(5, "csat")]
+
+    await until("the answer is on the log", answered, 30)
+    shown = (await anybody.get(status, headers={"Accept": "application/json"})).json()
+    assert [message["ours"] for message in shown["messages"]] == [False, True]
+    assert shown["messages"][0]["text"] == mail.text
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -63,13 +63,13 @@ class Submission:
 async def submit_form(form_id: str, request: Request, intake: Parts, idempotency_key: IdempotencyKey = None) -> Response:
     """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser."""
     inbox = _form(intake, form_id)
-    language = pages.language_of(request, inbox)
+    speech = pages.speech_of(request, inbox)
     try:
         async with _from_allowed(request, inbox) as headers:
             answer = await _submitted(request, intake, inbox, idempotency_key)
     except Problem as problem:
         if _by_browser(request):
-            return HTMLResponse(pages.refusal(problem, language, form_id), problem.status, problem.headers)
+            return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, problem.headers)
         raise
     if _by_browser(request):
         return Response(status_code=303, headers={**headers, "Location": answer.status_url})
@@ -109,7 +109,7 @@ async def show_form(form_id: str, request: Request, intake: Parts) -> HTMLRespon
     inbox = _form(intake, form_id)
     if inbox.guard == "signature":
         raise Problem(404, "unknown-form", "This form is sent by servers; there is no page of it.")
-    page = pages.form_page(form_id, new_token(intake, form_id), pages.language_of(request, inbox))
+    page = pages.form_page(form_id, new_token(intake, form_id), pages.speech_of(request, inbox))
     return HTMLResponse(page, headers=pages.HEADERS)
 
 

@@ -67,7 +67,7 @@ async def put_spam_rule(
             before = await spam_rules.locked(conn, rule_id)
             check_match(if_match, before.fact.version if before and isinstance(before.fact, SpamRuleConfigured) else None)
             now = await clock(conn)
-            return await rules.say(conn, intake.parts.outbox, wanted, before, body.effective_from or now, now)
+            return await rules.enact(conn, intake.parts.outbox, wanted, before, body.effective_from or now, now)
 
     stored = await db.retrying(put)
     await _told(intake)

@@ -18,6 +18,7 @@ from services.intake.domain.consent import consent_in
 from services.intake.domain.contacts import DeliveryWord, Handle, InboundMessage, SentWord
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from services.intake.domain.inboxes import Inboxes
+from services.intake.domain.scores import score_in
 from shared.events.base import Channel, cut_text
 
 MEDIA_CAP = 10
@@ -74,6 +75,7 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
         media_type="application/x-www-form-urlencoded",
         consent=consent_in(values.get("Body", ""), values.get("OptOutType", "")),
         media=_media(values),
+        score=score_in(text),
     )
 
 

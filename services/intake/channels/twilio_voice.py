@@ -8,9 +8,10 @@ from xml.sax.saxutils import escape, quoteattr
 from services.intake.channels import twilio
 from services.intake.channels.clean import clean_line
 from services.intake.domain import handles
-from services.intake.domain.confirmation import Language, language_for
 from services.intake.domain.contacts import CallOutcome, CallPhase, Handle, InboundCall
 from services.intake.domain.inboxes import Inbox, Inboxes
+from services.intake.domain.speech import Language, language_for
+from services.intake.speaking import SPEECHES
 
 QUEUE_NAME_LIMIT = 64  # of Twilio's <Enqueue>
 
@@ -34,12 +35,6 @@ OUTCOMES: dict[str, CallOutcome] = {
     "canceled": "cancelled",
 }
 VOICES: dict[Language, str] = {"he": "he-IL", "ar": "arb", "ro": "ro-RO", "en": "en-GB"}
-GREETINGS: dict[Language, str] = {
-    "he": "שלום. תודה שהתקשרתם. נציג יענה בקרוב.",
-    "ar": "مرحبًا. شكرًا لاتصالكم. سيجيبكم أحد ممثلينا قريبًا.",
-    "ro": "Bună ziua. Vă mulțumim pentru apel. Un agent vă va răspunde în curând.",
-    "en": "Hello. Thank you for calling. An agent will answer soon.",
-}
 
 
 class Unreadable(ValueError):
@@ -79,7 +74,8 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes, *, incoming: bool) 
 def greeting(inbox: Inbox) -> str:
     """TwiML that greets the caller in the inbox's language and lets them wait in its queue."""
     language = language_for(inbox.language, "en")
-    said = f"<Say language={quoteattr(VOICES[language])}>{escape(GREETINGS[language])}</Say>"
+    greeting = SPEECHES[language].say("Hello. Thank you for calling. An agent will answer soon.")
+    said = f"<Say language={quoteattr(VOICES[language])}>{escape(greeting)}</Say>"
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><Response>{said}'
         f"<Enqueue>{escape(clean_line(inbox.id)[:QUEUE_NAME_LIMIT])}</Enqueue></Response>"

@@ -83,6 +83,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what stood around
     the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still to be fetched.
     `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
+    `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation.
     """
 
     provider: str
@@ -119,6 +120,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     media: tuple[str, ...] = ()
     authentication: Authentication = NOT_TOLD
     numbers: tuple[int, ...] = ()
+    score: int | None = None
 
     @property
     def namespace(self) -> str:

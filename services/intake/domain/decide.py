@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from services.intake.domain import calls, delivery, people, threads
+from services.intake.domain import answers, calls, delivery, people, threads
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, InboundCall, InboundMessage
 from services.intake.domain.identity import ANSWERED
@@ -94,6 +94,8 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
         )
     cause = f"{contact.namespace}:{dedup_key}"
     if contact.consent is not None and (heard := _consent(contact, cause, work, plan, rules)) is not None:
+        return heard
+    if contact.score is not None and (heard := answers.answer(contact, contact.score, cause, work, plan)) is not None:
         return heard
     customer = people.customer_of(contact, cause, work, plan, rules)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from services.intake.domain.surveys import Planned
 from shared.events.base import Channel, Draft, Fact
 from shared.events.message import (
     ConfirmationSent,
@@ -20,13 +21,14 @@ from shared.events.message import (
     MessageComplained,
     MessageDelivered,
     MessageFailed,
+    SurveySent,
 )
 from shared.events.ticket import TicketLabelled
 
 # What somebody has to do about.
 TO_ACT_ON = (MessageFailed, MessageBounced, MessageComplained)
 
-Kind = Literal["reply", "confirmation"]
+Kind = Literal["reply", "confirmation", "survey"]
 LOOP_CAP, ALIKE = "loop-cap", "possible-loop"
 POSSIBLE_LOOP = "possible_loop"  # the tag of a ticket whose opening says what others of the sender say
 
@@ -119,6 +121,17 @@ Outcome = Accepted | Refused | NotNow | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """A question after a resolution, on its way out: until when it can be answered; and whether it was, which nobody does who has
+    not got it.
+    """
+
+    planned: Planned
+    open_until: datetime
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """Something on its way out. `attempts` counts the one at hand. `interrupted`: the one before ended nobody knows how."""
 
@@ -130,6 +143,7 @@ class Delivery:
     attempts: int
     interrupted: bool = False
     promised_by: datetime | None = None
+    asking: Asking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +162,10 @@ def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
             return Verdict("delivered", None, (_delivered(delivery, ref),))
         case Refused(code, detail):
             tagged = (TicketLabelled(tags=(POSSIBLE_LOOP,)),) if code == ALIKE else ()
-            return Verdict("failed", None, (_failed(delivery, code, detail), *tagged))
+            return Verdict("failed", None, (*_failed(delivery, code, detail), *tagged))
         case NotNow(code) | Unknown(code):
             if delivery.attempts > len(BACK_OFF_SECONDS):
-                return Verdict("failed", None, (_failed(delivery, code, "gave up after many attempts"),))
+                return Verdict("failed", None, _failed(delivery, code, "gave up after many attempts"))
             told = min(outcome.after_seconds, LONGEST_WAIT_SECONDS) if isinstance(outcome, NotNow) else 0.0
             wait = timedelta(seconds=max(BACK_OFF_SECONDS[delivery.attempts - 1], told))
             facts = (_uncertain(delivery, delivery.attempts),) if isinstance(outcome, Unknown) else ()
@@ -186,21 +200,43 @@ def _delivered(delivery: Delivery, ref: str | None) -> Fact:
             promised_by=delivery.promised_by,
             attempts=delivery.attempts,
         )
+    if delivery.asking is not None:
+        return _asked(delivery, delivery.asking)
     return MessageDelivered(
         message_id=delivery.message_id, channel=delivery.channel, attempts=delivery.attempts, provider_ref=ref
     )
 
 
-def _failed(delivery: Delivery, code: str, detail: str) -> Fact:
+def _asked(delivery: Delivery, asking: Asking) -> Fact:
+    planned = asking.planned
+    return SurveySent(
+        survey_id=planned.survey_id,
+        kind=planned.kind,
+        scale_min=planned.scale_min,
+        scale_max=planned.scale_max,
+        channel=delivery.channel,
+        language=delivery.language,
+        agent_id=planned.agent_id,
+        config_id=planned.config_id,
+        open_until=asking.open_until,
+        attempts=delivery.attempts,
+    )
+
+
+def _failed(delivery: Delivery, code: str, detail: str) -> tuple[Fact, ...]:
+    """What is said of a failure. Of a question that was not asked nothing: nobody waits for it."""
+    if delivery.kind == "survey":
+        return ()
     if delivery.kind == "confirmation":
-        return ConfirmationSkipped(reason="loop_cap" if code in (LOOP_CAP, ALIKE) else "failed")
-    return MessageFailed(
+        return (ConfirmationSkipped(reason="loop_cap" if code in (LOOP_CAP, ALIKE) else "failed"),)
+    failed = MessageFailed(
         message_id=delivery.message_id,
         channel=delivery.channel,
         attempts=delivery.attempts,
         code=code,
         detail=detail,
     )
+    return (failed,)
 
 
 def _uncertain(delivery: Delivery, attempt: int) -> Fact:

@@ -12,6 +12,7 @@ import msgspec
 
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Handle
+from services.intake.domain.surveys import Question
 from services.intake.domain.words import Sent
 from shared.events.base import Channel
 
@@ -112,6 +113,7 @@ class Known:
     named: dict[int, Named] = field(default_factory=dict)
     names: dict[Handle, int] = field(default_factory=dict)  # `identity.name_hash` of who wrote from a number
     seen: dict[Handle, Seen] = field(default_factory=dict)  # where somebody of another name writes from it
+    questions: dict[tuple[Handle, Channel, str], Question] = field(default_factory=dict)
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""
@@ -129,6 +131,7 @@ class Known:
             dict(self.named),
             dict(self.names),
             dict(self.seen),
+            dict(self.questions),
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:

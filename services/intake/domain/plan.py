@@ -9,6 +9,7 @@ import msgspec
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
 from services.intake.domain.known import KnownCustomer, KnownTicket
+from services.intake.domain.surveys import Question
 from services.intake.domain.words import Sent
 from shared.events.base import Fact
 
@@ -119,6 +120,15 @@ class ConsentSaid(msgspec.Struct, frozen=True):
     changed: bool
 
 
+class Scored(msgspec.Struct, frozen=True):
+    """A message that is the answer to a question: the question as it stands after it."""
+
+    question: Question
+    contact: InboundMessage
+    cause: str
+    score: int
+
+
 class Suggestion(msgspec.Struct, frozen=True):
     """Perhaps one person; `evidence` says why (`identity.py`)."""
 
@@ -129,7 +139,19 @@ class Suggestion(msgspec.Struct, frozen=True):
     cause: str
 
 
-Step = Suggestion | NewCustomer | NewHandle | HandleLeft | NameSeen | NewTicket | NewMessage | CallWord | SentTold | ConsentSaid
+Step = (
+    Suggestion
+    | NewCustomer
+    | NewHandle
+    | HandleLeft
+    | NameSeen
+    | NewTicket
+    | NewMessage
+    | CallWord
+    | SentTold
+    | ConsentSaid
+    | Scored
+)
 
 
 class Placement(msgspec.Struct, frozen=True):

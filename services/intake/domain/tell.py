@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 from services.intake.domain.contacts import NO_LABELS, Contact, FromPerson, Handle, InboundCall, InboundMessage, SpamVerdict
@@ -18,13 +19,15 @@ from services.intake.domain.plan import (
     NewMessage,
     NewTicket,
     Plan,
+    Scored,
     SentTold,
     Step,
     Suggestion,
 )
+from services.intake.domain.surveys import Question
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
-from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived
+from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived, SurveyAnswered, SurveyPersonal
 from shared.events.people import (
     CustomerCreated,
     CustomerHandleAdded,
@@ -87,9 +90,13 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _sent(step)
         case ConsentSaid():
             return _consent(step)
+        case Scored():
+            told_by = SurveyPersonal(told_by=step.cause)
+            said = answer(step.question, step.score, step.contact.channel, step.cause, told_by)
+            return [replace(said, traceparent=step.contact.traceparent)]
         case Suggestion():
-            said = MergeSuggested(customer_id=step.other_id, evidence=step.evidence)
-            return [Draft(key=step.customer_id, data=said, cause=step.cause, traceparent=step.contact.traceparent)]
+            suggested = MergeSuggested(customer_id=step.other_id, evidence=step.evidence)
+            return [Draft(key=step.customer_id, data=suggested, cause=step.cause, traceparent=step.contact.traceparent)]
 
 
 def _customer(step: NewCustomer) -> list[Draft[Fact]]:
@@ -244,6 +251,20 @@ def _consent(step: ConsentSaid) -> list[Draft[Fact]]:
             personal=CustomerPersonal(handles=(step.handle.value,), handle_scope=step.handle.scope),
         )
     ]
+
+
+def answer(question: Question, score: int, channel: Channel, cause: str, personal: SurveyPersonal | None) -> Draft[Fact]:
+    """An answer to a question."""
+    fact = SurveyAnswered(
+        survey_id=question.survey_id,
+        kind=question.kind,
+        score=score,
+        scale_min=question.scale_min,
+        scale_max=question.scale_max,
+        channel=channel,
+        language=question.language,
+    )
+    return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.customer_id, personal=personal)
 
 
 def _call(step: CallWord) -> list[Draft[Fact]]:

@@ -18,7 +18,7 @@ _REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _FORM = re.compile(rf"^([a-z2-7]{{21}}){_SIGNATURE}$")
 _FILE = re.compile(rf"^{_ID}([a-z2-7]{{8}}){_SIGNATURE}$")
-_STATUS = re.compile(rf"^{_ID}{_SIGNATURE}$")
+_NAMED = re.compile(rf"^{_ID}{_SIGNATURE}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,16 @@ class Signer:
         message_id, ticket_id = _long(found[1]), _long(found[2])
         return OwnMessage(message_id, ticket_id) if message_id and ticket_id else None
 
+    def history_token(self, ticket_id: str) -> str:
+        """The secret part of a link to a ticket's status with all that was written: for whom it reached at their address."""
+        name = _short(ticket_id)
+        return name + self._sign("history", name)
+
+    def ticket_of_history(self, token: str) -> str | None:
+        """The ticket of such a link, None when the signature is not ours."""
+        found = _NAMED.match(token)
+        return _long(found[1]) if found and self._holds("history", found[1], found[2]) else None
+
     def status_token(self, ticket_id: str) -> str:
         """The secret part of a ticket's status link."""
         name = _short(ticket_id)
@@ -86,8 +96,18 @@ class Signer:
 
     def ticket_of_status(self, token: str) -> str | None:
         """The ticket of a status link, None when the signature is not ours."""
-        found = _STATUS.match(token)
+        found = _NAMED.match(token)
         return _long(found[1]) if found and self._holds("status", found[1], found[2]) else None
+
+    def survey_token(self, survey_id: str) -> str:
+        """The secret part of the link under which a question is answered."""
+        name = _short(survey_id)
+        return name + self._sign("survey", name)
+
+    def survey_of(self, token: str) -> str | None:
+        """The question of such a link, None when the signature is not ours."""
+        found = _NAMED.match(token)
+        return _long(found[1]) if found and self._holds("survey", found[1], found[2]) else None
 
     def form_token(self, form_id: str, issued_at_seconds: int, nonce: bytes) -> str:
         """What a form is given when it is shown, to bring back with what was filled in. `nonce` is eight random bytes."""

@@ -26,12 +26,13 @@ from services.intake.domain.plan import (
     NewMessage,
     NewTicket,
     Plan,
+    Scored,
     SentTold,
     Suggestion,
 )
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
-from services.intake.store import fetches, merges
+from services.intake.store import fetches, merges, surveys
 from services.intake.store.ways import WAY
 from shared import db
 from shared.events.base import derived_id
@@ -133,12 +134,13 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
 async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
     """Everything of a plan. `stories` are those of the tickets it opens."""
     await _leave(conn, [step for step in plan.steps if isinstance(step, HandleLeft)])
-    if not all(isinstance(step, SentTold | ConsentSaid) for step in plan.steps):
+    if not all(isinstance(step, SentTold | ConsentSaid | Scored) for step in plan.steps):
         await _place(conn, plan, stories, now)
     await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
     await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
     await _note_names(conn, [step for step in plan.steps if isinstance(step, NameSeen)])
+    await _save_scores(conn, [step for step in plan.steps if isinstance(step, Scored)], now)
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
     await merges.suggest(conn, pairs, now)
 
@@ -292,6 +294,14 @@ async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], no
         rows = [(handle.kind, handle.scope, handle.value, given) for handle, given in last.items()]
         await db.fetch(conn, REFUSES, channel, *_columns(4, rows))
     said = [(derived_id("word", w.cause), w.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    await db.fetch(conn, WORDS, now, *_columns(4, said))
+
+
+async def _save_scores(conn: AsyncConnection, words: Sequence[Scored], now: datetime) -> None:
+    if not words:
+        return
+    await surveys.answered(conn, [word.question for word in words], now)
+    said = [(derived_id("word", w.cause), w.question.customer_id, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.confirmation import confirmed_on
-from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Automatic, Delivery, Verdict
+from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Automatic, Delivery, Refused, Verdict
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.words import Told
 from services.intake.store import files
@@ -53,7 +53,7 @@ CLAIM = """
         WHERE d.due_at <= clock_timestamp() AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp())
           AND NOT EXISTS (SELECT 1 FROM intake.delivery e
                           WHERE e.ticket_id = d.ticket_id AND e.n < d.n AND e.due_at IS NOT NULL
-                            AND (e.kind <> 'confirmation' OR e.attempts <= 1))
+                            AND e.kind <> 'survey' AND (e.kind <> 'confirmation' OR e.attempts <= 1))
         ORDER BY d.due_at LIMIT $1::integer FOR UPDATE SKIP LOCKED
     )
     UPDATE intake.delivery d SET state = 'sending', attempts = d.attempts + 1, uncertain = d.uncertain OR due.state = 'sending',
@@ -111,8 +111,7 @@ DETAILS = f"""
 RECORD = """
     UPDATE intake.delivery SET state = $3::text, due_at = $4::timestamptz, leased_until = NULL,
         uncertain = uncertain OR $6::boolean, provider_ref = coalesce($5::text, provider_ref),
-        ended_at = CASE WHEN $4::timestamptz IS NULL THEN clock_timestamp() END,
-        sealed = CASE WHEN $4::timestamptz IS NULL THEN NULL ELSE sealed END
+        ended_at = CASE WHEN $4::timestamptz IS NULL THEN clock_timestamp() END
     WHERE message_id = $1 AND attempts = $2::integer AND state = 'sending' RETURNING told
     """
 
@@ -147,7 +146,9 @@ class LastWritten:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that this process attempts now, and what it needs for it. `sealed` is the reply's text, for its event."""
+    """A delivery that this process attempts now, and what it needs for it. `sealed` is the reply's text, for its event;
+    `objection` is why a question is not asked after all.
+    """
 
     delivery: Delivery
     customer_id: str
@@ -168,6 +169,7 @@ class Claimed:
     refs: tuple[str, ...]
     returned: bool
     automatic: Automatic
+    objection: Refused | None = None
 
 
 async def insert(conn: AsyncConnection, replies: Sequence[Event[ReplyRequested]]) -> None:
@@ -219,7 +221,7 @@ async def confirm_after_all(conn: AsyncConnection, ticket_ids: Sequence[str], in
 
 async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list[Claimed]:
     """Take what is due for so long, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out;
-    but a confirmation that failed at first holds no answer back.
+    but a confirmation that failed at first holds no answer back, and a question after a resolution holds nothing back.
     """
     rows = {row["message_id"]: row for row in await db.fetch(conn, CLAIM, limit, lease_seconds)}
     if not rows:

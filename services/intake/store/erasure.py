@@ -69,6 +69,7 @@ SCRUBS = tuple(
         WHERE m.id = f.message_id AND (f.customer_id = ANY(:customers) OR m.ticket_id = ANY(:tickets))
         """,
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
+        "UPDATE intake.survey SET open_until = NULL WHERE ticket_id = ANY(:tickets)",
         "DELETE FROM intake.customer_order WHERE customer_id = ANY(:customers)",
         "DELETE FROM intake.suggestion WHERE customer_id = ANY(:customers) OR other_id = ANY(:customers)",
         """

@@ -18,7 +18,7 @@ from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
 from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
-from services.intake.store import known_numbers
+from services.intake.store import known_numbers, surveys
 from shared import db
 from shared.events.base import derived_id
 from shared.ticket import Ticket
@@ -109,12 +109,16 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     asking = [contact for contact in contacts if isinstance(contact, InboundMessage) and contact.consent is not None]
     if asking:
         await _consents(conn, asking, known)
+    scored = [contact for contact in contacts if isinstance(contact, InboundMessage) and contact.score is not None]
+    if scored:
+        await _questions(conn, scored, known)
     await known_numbers.renamed(conn, contacts, known)
     await known_numbers.named(conn, contacts, known)
     wanted = {ticket_id for c in contacts if isinstance(c, InboundMessage) for ticket_id in c.tokens}
     wanted.update(known.refs.values(), known.conversations.values(), (call.ticket_id for call in known.calls.values()))
     wanted.update(sent.ticket_id for sent in known.sent.values())
     wanted.update(named.ticket_id for named in known.named.values())
+    wanted.update(question.ticket_id for question in known.questions.values())
     return Situation(known, await _tickets(conn, wanted, known) if wanted else {})
 
 
@@ -239,6 +243,14 @@ async def _consents(conn: AsyncConnection, asking: Sequence[InboundMessage], kno
     for kind, scope, value, channel in await db.fetch(conn, REFUSING, *columns):
         known.refusing.add((Handle(kind, value, scope), channel))
     names = [derived_id("word", f"{one.namespace}:{one.dedup_key}") for one in asking]
+    known.words.update(row["id"] for row in await db.fetch(conn, WORDS, names))
+
+
+async def _questions(conn: AsyncConnection, scored: Sequence[InboundMessage], known: Known) -> None:
+    """Which questions these bare numbers answer; and which of them were heard before."""
+    places = {(one.handle, one.channel, one.inbox) for one in scored if one.handle is not None}
+    known.questions.update(await surveys.open_to(conn, places))
+    names = [derived_id("word", f"{one.namespace}:{one.dedup_key}") for one in scored]
     known.words.update(row["id"] for row in await db.fetch(conn, WORDS, names))
 
 

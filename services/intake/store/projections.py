@@ -8,12 +8,15 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake import handlers
-from services.intake.domain import requests
+from services.intake.domain import requests, surveys
 from services.intake.handlers import HANDLERS, PROMISE_HANDLERS, PromiseState, TicketState
-from services.intake.store import config, deliveries, tickets
+from services.intake.store import config, deliveries, survey_configs, tickets
+from services.intake.store import surveys as rows
 from shared.events.base import Event, Fact
+from shared.events.ticket import TicketResolved
 from shared.events.topics import SLA_CLOCKS, TICKETS
 from shared.folding import Handler, Loaded
+from shared.ticket import Ticket
 
 Answering = Callable[[AsyncConnection, Sequence[Event[Fact]], datetime], Awaitable[None]]
 
@@ -57,9 +60,20 @@ class TicketProjection:
         if replies:
             await deliveries.insert(conn, replies)
             self._to_send()
+        resolved = [one for key in sorted(states) for one in states[key].resolved]
+        if resolved:
+            await plan_questions(conn, resolved)
         asked = [event for key in sorted(states) for event in states[key].asked]
         if asked:
             await self._answer(conn, asked, now)
+
+
+async def plan_questions(conn: AsyncConnection, resolved: Sequence[tuple[Event[TicketResolved], Ticket]]) -> None:
+    """Which resolutions are asked about, and when. Where no question is configured nothing is planned."""
+    configured = await survey_configs.all_of_them(conn)
+    planned = [one for event, story in resolved if (one := surveys.plan(configured, event, story)) is not None]
+    if planned:
+        await rows.plan(conn, planned)
 
 
 class PromiseProjection:

@@ -32,7 +32,6 @@ ENDED = sa.text(
         state = CASE WHEN w.state = 'uncertain' THEN d.state ELSE w.state END,
         due_at = CASE WHEN w.state = 'uncertain' THEN d.due_at END,
         ended_at = CASE WHEN w.state = 'uncertain' THEN d.ended_at ELSE w.at END,
-        sealed = CASE WHEN w.state = 'uncertain' THEN d.sealed END,
         uncertain = d.uncertain OR w.uncertain, leased_until = NULL, attempts = greatest(d.attempts, w.attempts),
         provider_ref = coalesce(w.ref, d.provider_ref)
     FROM (SELECT DISTINCT ON (coalesce(message, ticket)) ticket, message, state, attempts, at, ref,
@@ -52,11 +51,12 @@ TOLD = sa.text(
     WHERE d.message_id = w.id
     """
 )
-# Nobody knows what became of these: their attempts may have been made, so they are taken for begun and never ended.
+# Nobody knows what became of these: their attempts may have been made, so they are taken for begun and never ended. Questions
+# whose time has not come were not asked.
 LEFT_OPEN = sa.text(
     """
     UPDATE intake.delivery SET state = 'sending', leased_until = NULL, due_at = clock_timestamp() + interval '2 seconds'
-    WHERE due_at IS NOT NULL
+    WHERE due_at IS NOT NULL AND (kind <> 'survey' OR due_at < clock_timestamp())
     """
 )
 

@@ -39,6 +39,16 @@ HANDLES = sa.text(
     ON CONFLICT (kind, scope, value) DO UPDATE SET name_hash = excluded.name_hash WHERE excluded.name_hash IS NOT NULL
     """
 )
+CALLED = sa.text(
+    """
+    UPDATE intake.handle h SET name_hash = w.called
+    FROM (SELECT DISTINCT ON (kind, scope, value) * FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]),
+              CAST(:values AS text[]), CAST(:owners AS text[]), CAST(:names AS bigint[]))
+              WITH ORDINALITY AS w(kind, scope, value, owner, called, n)
+          ORDER BY kind, scope, value, n DESC) w
+    WHERE (h.kind, h.scope, h.value, h.customer_id) = (w.kind, w.scope, w.value, w.owner)
+    """
+)
 REFUSES = sa.text(
     """
     UPDATE intake.handle h
@@ -67,14 +77,14 @@ FOLLOWED = sa.text(
 MESSAGES = sa.text(
     """
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
-                                request, request_hash, human, opened, participant, media_type, received_at)
+                                request, request_hash, human, opened, participant, media_type, body, received_at)
     SELECT id, ticket, customer, hash, nullif(kind, ''), nullif(handle, ''), nullif(ref, ''), nullif(request, ''), digest,
-           human, opened, participant, 'text/plain', at
+           human, opened, participant, 'text/plain', body, at
     FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
                 CAST(:kinds AS text[]), CAST(:handles AS text[]), CAST(:refs AS text[]), CAST(:requests AS text[]),
                 CAST(:digests AS bytea[]), CAST(:human AS boolean[]), CAST(:opened AS boolean[]),
-                CAST(:participants AS boolean[]), CAST(:times AS timestamptz[]))
-        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, at)
+                CAST(:participants AS boolean[]), CAST(:bodies AS bytea[]), CAST(:times AS timestamptz[]))
+        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, body, at)
     ON CONFLICT DO NOTHING
     """
 )
@@ -208,6 +218,21 @@ async def people(conn: AsyncConnection, persons: Sequence[Person]) -> set[str]:
     return {str(row[0]) for row in made}
 
 
+async def called(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
+    """By what names people wrote from handles that they still have, the last one last."""
+    named = [handle for handle in handles if handle.called is not None]
+    if named:
+        await execute_many(
+            conn,
+            CALLED,
+            kinds=[handle.kind for handle in named],
+            scopes=[handle.scope for handle in named],
+            values=[handle.value for handle in named],
+            owners=[handle.customer_id for handle in named],
+            names=[handle.called for handle in named],
+        )
+
+
 async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
     """Customers' handles, where they are not there."""
     if handles:
@@ -265,7 +290,9 @@ async def follow(conn: AsyncConnection, followed: Sequence[tuple[str, str]]) -> 
 
 
 async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -> None:
-    """Messages by ticket, with what they can be found by. What came with them (payload, files) is not on the log."""
+    """Messages by ticket, with what they can be found by, and their text in place of what came: that is not on the log, and files
+    are not either.
+    """
     if not told:
         return
     facts, sealed = [one.fact for _, one in told], [one.told for _, one in told]
@@ -284,6 +311,7 @@ async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -
         human=[fact.origin == "human" for fact in facts],
         opened=[one.opened for _, one in told],
         participants=[fact.participant for fact in facts],
+        bodies=[one.text.encode() or None for one in sealed],
         times=[one.at for _, one in told],
     )
     refs = {

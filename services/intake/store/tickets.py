@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -59,20 +58,6 @@ PROMISED = """
     WHERE d.ticket_id = ANY($1::text[]) AND d.kind = 'confirmation' AND d.state = 'waiting' AND d.attempts = 0
     RETURNING 1
     """
-PAGE = "SELECT number, status, language, channel, opened_at, changed_at, promised_by FROM intake.ticket WHERE id = $1"
-
-
-@dataclass(frozen=True, slots=True)
-class StatusPage:
-    """What a customer may see of a ticket by its link."""
-
-    number: int
-    status: str
-    language: str
-    channel: str
-    opened_at: datetime
-    changed_at: datetime
-    promised_by: datetime | None
 
 
 async def update(conn: AsyncConnection, stories: Mapping[str, Ticket], now: datetime) -> None:
@@ -131,12 +116,6 @@ async def promise(conn: AsyncConnection, promises: Mapping[str, datetime], now: 
     """Note when an answer was promised; confirmations that waited to know it are due now. Returns how many those are."""
     ordered = sorted(promises.items())
     return len(await db.fetch(conn, PROMISED, [t for t, _ in ordered], [at for _, at in ordered], now))
-
-
-async def page(conn: AsyncConnection, ticket_id: str) -> StatusPage | None:
-    """What the status page shows."""
-    rows = await db.fetch(conn, PAGE, ticket_id)
-    return StatusPage(*rows[0]) if rows else None
 
 
 def rested_at(story: Ticket) -> datetime | None:

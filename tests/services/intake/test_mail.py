@@ -131,7 +131,7 @@ async def test_a_confirmation_goes_out_in_the_mails_language_with_number_and_lin
         assert plain is not None
         assert html is not None
         assert f"\u2068#{opened.data.number}\u2069" in plain.get_content()
-        assert f"/status/{world.signer.status_token(opened.key)}" in plain.get_content()
+        assert f"/status/{world.signer.history_token(opened.key)}" in plain.get_content()
         assert '<html lang="he" dir="rtl">' in html.get_content()
         assert (confirmation["Auto-Submitted"], confirmation["In-Reply-To"]) == ("auto-replied", "<first@customers.example>")
         assert (await world.events(ConfirmationSent))[0].data.language == "he"

@@ -13,6 +13,7 @@ import pytest
 from services.intake.channels.outgoing_mail import Quote
 from services.intake.channels.quoting import quote
 from services.intake.domain.contacts import DeliveryWord
+from services.intake.speaking import SPEECHES
 from shared.events.base import Attachment, Event
 from shared.events.message import MessageDelivered, MessageFailed, MessageReceived
 from shared.events.ticket import TicketAssigned
@@ -242,7 +243,7 @@ async def test_what_is_sent_again_quotes_the_same_though_the_customer_wrote_in_b
 
 def test_a_name_with_line_ends_in_it_stays_in_its_line() -> None:
     raw = b"From: =?utf-8?q?Eve=0D=0ABcc=3A_x=40y?= <eve@c.example>\r\n\r\nHello"
-    quoted = quote("message/rfc822", raw, datetime(2026, 3, 2, 8, 30, tzinfo=UTC), "en", "Asia/Jerusalem")
+    quoted = quote("message/rfc822", raw, datetime(2026, 3, 2, 8, 30, tzinfo=UTC), SPEECHES["en"], "Asia/Jerusalem")
     assert quoted == Quote("On 02.03.2026 10:30, Eve Bcc: x@y wrote:", "Hello", "ltr")
 
 

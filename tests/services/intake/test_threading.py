@@ -220,7 +220,7 @@ async def test_by_what_name_somebody_wrote_is_read_back_from_the_log_and_forgott
     reached = recalling.handle_of(Written(received.data, received.time, True, told))
     assert reached is not None
     async with db.transaction(world.parts.engine) as conn:
-        await recalling.people(conn, [], [reached, reached._replace(called=None)])
+        await recalling.called(conn, [reached, reached._replace(called=None)])
     assert await world.count("handle", hashed) == 1
     answer = await world.http.post(f"/v1/customers/{before.customer_id}/erase", headers=await world.key("admin"))
     assert answer.status_code == 200

@@ -14,7 +14,8 @@ from deploy.demo.checks import RECEIVED, Expected, Figure, figure_of, is_answer,
 from deploy.demo.story import Story
 from services.intake.channels.outgoing_mail import Outgoing, compose
 from services.intake.domain import confirmation
-from services.intake.domain.confirmation import LANGUAGES, Language
+from services.intake.domain.speech import LANGUAGES, Language
+from services.intake.speaking import SPEECHES
 from shared.events.codec import decode
 from shared.events.docs import EXAMPLES
 
@@ -37,7 +38,8 @@ AFTER = {
 
 def mail(number: int, language: Language, **changes: str | None) -> EmailMessage:
     """A confirmation as intake sends it."""
-    written = confirmation.write(number, "https://patchbay.example/status/x", language)
+    speech = SPEECHES[language]
+    written = confirmation.write(number, "https://patchbay.example/status/x", speech)
     support = "support@patchbay.example"
     sent = compose(
         Outgoing(
@@ -47,8 +49,8 @@ def mail(number: int, language: Language, **changes: str | None) -> EmailMessage
             reply_to=support,
             subject=written.subject,
             text=written.text,
-            language=written.language,
-            direction=written.direction,
+            language=speech.language,
+            direction=speech.direction,
             at=datetime(2026, 3, 1, tzinfo=UTC),
             loop_mark="mark",
             automatic=True,
@@ -79,7 +81,7 @@ def test_a_confirmation_without_one_of_its_marks_is_none(changes: dict[str, str 
 
 
 def test_an_answer_is_no_machines_mail() -> None:
-    text = confirmation.write(1, "x", "en").text
+    text = confirmation.write(1, "x", SPEECHES["en"]).text
     assert is_answer(mail(1, "en", **{"Auto-Submitted": None}), text)
     assert not is_answer(mail(1, "en"), text)
     assert not is_answer(mail(1, "en", **{"Auto-Submitted": None}), "We have sent it")

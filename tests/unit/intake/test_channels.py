@@ -1,12 +1,13 @@
 """Twilio's signatures and requests, forms, generic contacts, languages, confirmations."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.intake.api.status_page import STATUS_NAMES
 from services.intake.channels import form, generic, twilio, twilio_sms, twilio_voice
 from services.intake.channels.clean import clean_line, clean_text
 from services.intake.channels.form import FormBody
@@ -14,9 +15,12 @@ from services.intake.channels.generic import ContactBody
 from services.intake.channels.html_text import html_to_text
 from services.intake.channels.language import direction_of, language_of
 from services.intake.domain import confirmation, delivery
+from services.intake.domain.confirmation import Promise
 from services.intake.domain.contacts import Handle
 from services.intake.domain.delivery import Accepted, Delivery, NotNow, Refused, Unknown
 from services.intake.domain.inboxes import Inbox, Inboxes
+from services.intake.domain.speech import LANGUAGES, Language, language_for
+from services.intake.speaking import SPEECHES
 from shared.events.message import ConfirmationSent, ConfirmationSkipped, DeliveryUncertain, MessageDelivered, MessageFailed
 from tests.counts import examples
 from tests.recorded import twilio as recorded
@@ -163,19 +167,21 @@ def test_whatever_comes_can_be_stored(text: str) -> None:
     assert "\n" not in clean_line(text)
 
 
-@pytest.mark.parametrize("language", confirmation.LANGUAGES)
-def test_a_confirmation_names_number_link_and_promise_in_each_language(language: confirmation.Language) -> None:
-    written = confirmation.write(100234, "https://p.example/status/x", language, NOW, "Asia/Jerusalem")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_confirmation_names_number_link_and_promise_in_each_language(language: Language) -> None:
+    speech = SPEECHES[language]
+    promise = Promise(NOW, NOW - timedelta(minutes=45), "Asia/Jerusalem")
+    written = confirmation.write(100234, "https://p.example/status/x", speech, promise)
     assert "#100234" in written.subject
-    for part in ("\u2068#100234\u2069", "\u2068https://p.example/status/x\u2069", "\u206815.01.2026 12:00\u2069"):
-        assert part in written.text
-    assert "12:00" not in confirmation.write(1, "l", language).text
-    assert written.direction == ("rtl" if language in ("he", "ar") else "ltr")
-    assert set(confirmation.WORDINGS[language].status_names) == {"new", "open", "pending", "on_hold", "resolved", "closed"}
+    for part in ("#100234", "https://p.example/status/x", "45", "15.01.2026 12:00"):
+        assert f"\u2068{part}\u2069" in written.text
+    assert "12:00" not in confirmation.write(1, "l", speech).text
+    assert speech.direction == ("rtl" if language in ("he", "ar") else "ltr")
+    assert set(STATUS_NAMES) == {"new", "open", "pending", "on_hold", "resolved", "closed"}
 
 
 def test_a_confirmation_is_in_the_customers_language_else_the_inboxs_else_english() -> None:
-    assert [confirmation.language_for(*pair) for pair in (("he", "ro"), ("und", "ro"), ("fr", "de"), ("ro-RO", "en"))] == [
+    assert [language_for(*pair) for pair in (("he", "ro"), ("und", "ro"), ("fr", "de"), ("ro-RO", "en"))] == [
         "he",
         "ro",
         "en",

@@ -1,6 +1,5 @@
 """Who is who: what proves a handle, what a record comes to, which merges may be."""
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
