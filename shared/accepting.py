@@ -21,9 +21,10 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 class Doorman:
     """Lets in, beside the event loop itself, who waits at the ports of a server. To be closed before the server is."""
 
-    def __init__(self, server: asyncio.Server, protocol: ProtocolFactory) -> None:
+    def __init__(self, server: asyncio.Server, protocol: ProtocolFactory, again_seconds: float = AGAIN_SECONDS) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol = protocol
+        self._again_seconds = again_seconds
         self._ports = [socket.socket(fileno=os.dup(port.fileno())) for port in server.sockets]
         self._coming: set[asyncio.Task[object]] = set()
         for port in self._ports:
@@ -41,7 +42,7 @@ class Doorman:
                 return  # nobody waits any more, or who waited has gone
             except OSError:
                 self._loop.remove_reader(port.fileno())
-                self._loop.call_later(AGAIN_SECONDS, self._watch, port)
+                self._loop.call_later(self._again_seconds, self._watch, port)
                 return
             connection.setblocking(False)
             task = self._loop.create_task(self._connect(connection))

@@ -93,7 +93,7 @@ async def without(conn: AsyncConnection, outbox: Outbox, persons: Collection[Han
         [rule] = await spam_rules.opened(conn, outbox.keys, [before])
         left = tuple(value for value in rule.values if value not in named)
         if left:
-            await say(conn, outbox, replace(rule, values=left), before, before.fact.effective_from, now)
+            await enact(conn, outbox, replace(rule, values=left), before, before.fact.effective_from, now)
         else:
             await remove(conn, outbox, rule.id, before, now)
 

@@ -6,10 +6,8 @@ import asyncio
 import resource
 import socket
 
-import pytest
 import uvloop
 
-from shared import accepting
 from shared.accepting import Doorman
 
 MANY = 150
@@ -70,9 +68,7 @@ def test_nobody_is_let_in_any_more_once_it_is_closed() -> None:
     assert uvloop.run(closed()) == 0
 
 
-def test_a_process_without_file_descriptors_looks_again_a_little_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "AGAIN_SECONDS", 0.1)
-
+def test_a_process_without_file_descriptors_looks_again_a_little_later() -> None:
     async def looked_again() -> tuple[int, int]:
         Guest.inside = 0
         port = socket.create_server(("127.0.0.1", 0))
@@ -81,7 +77,7 @@ def test_a_process_without_file_descriptors_looks_again_a_little_later(monkeypat
         class Ports:
             sockets = (port,)
 
-        doorman = Doorman(Ports, Guest)  # type: ignore[arg-type]
+        doorman = Doorman(Ports, Guest, again_seconds=0.1)  # type: ignore[arg-type]
         with socket.create_connection(port.getsockname(), timeout=5):
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (NO_ROOM, hard))
