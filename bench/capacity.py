@@ -30,13 +30,14 @@ class Capacity:
     running: System
     target: Target
     also: Sequence[str] = ()
+    warm_up_per_second: float = WARM_UP_PER_SECOND
     rate: float = 0.0
     number: int = 1
     lag: float = 0.0
 
     async def warm_up(self) -> None:
         """Find how long the last contacts take when there is next to nothing to do: that is no falling behind."""
-        await self._through(WARM_UP_PER_SECOND, WARM_UP_SECONDS)
+        await self._through(self.warm_up_per_second, WARM_UP_SECONDS)
         self.lag = median([await self._through(EASY, EASY_SECONDS) - EASY_SECONDS for _ in range(3)])
 
     async def flood(self, contacts: int) -> Repeat:

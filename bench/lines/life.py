@@ -20,6 +20,7 @@ from deploy.local.ports import free_ports
 
 NAME = "life"
 FLOOD = 100
+WARM_UP_PER_SECOND = 20.0
 START_SECONDS = 40.0
 ALSO = (
     "SELECT 'tickets not resolved', count(*) FROM routing.ticket WHERE status <> 'resolved'",
@@ -32,7 +33,7 @@ async def run() -> list[Line]:
     [mail_port] = free_ports(1)
     async with system(auto_accept=False, mail_port=mail_port) as running, _agents(running, mail_port):
         target = msgspec.structs.replace(running.contacts, kind="mail")
-        capacity = Capacity(running, target, ALSO)
+        capacity = Capacity(running, target, ALSO, warm_up_per_second=WARM_UP_PER_SECOND)
         await capacity.warm_up()
         floods = await repeated(f"floods of {FLOOD}", lambda: capacity.flood(FLOOD))
         kept = await repeated("a rate that is kept up with", capacity.kept)

@@ -119,7 +119,7 @@ def an_example(path: Path, key: str, seq: int) -> Event[Any]:
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if type_of(path.name) in CONSUMED], ids=lambda path: path.stem)
 async def test_the_example_of_each_fact_is_taken(module_metrics: Metrics, path: Path) -> None:
     events = []
-    if path.stem in TICKET_FACTS and path.stem != OPENED.stem:
+    if type_of(path.name) in TICKET_FACTS and path.stem != OPENED.stem:
         events.append(an_example(OPENED, path.stem, 1))
     seq = 2 if events and an_example(path, path.stem, 1).writer == "intake" else 1
     assert await module_metrics.fold([*events, an_example(path, path.stem, seq)]) == []
