@@ -63,10 +63,15 @@ SCRUBS = tuple(
         """,
         "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
-        "UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers) OR ticket_id = ANY(:tickets)",
+        # Whoever just keeps a file holds its row here, and is waited for; then its file is among those that follow.
         """
         DELETE FROM intake.fetch f USING intake.message m
-        WHERE m.id = f.message_id AND (f.customer_id = ANY(:customers) OR m.ticket_id = ANY(:tickets))
+        WHERE m.id = f.message_id
+            AND (f.customer_id = ANY(:customers) OR m.customer_id = ANY(:customers) OR m.ticket_id = ANY(:tickets))
+        """,
+        """
+        UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers) OR ticket_id = ANY(:tickets)
+            OR message_id IN (SELECT id FROM intake.message WHERE customer_id = ANY(:customers) AND NOT participant)
         """,
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
         "UPDATE intake.survey SET open_until = NULL WHERE ticket_id = ANY(:tickets)",

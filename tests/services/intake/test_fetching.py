@@ -12,9 +12,10 @@ from services.intake.domain.media import BACK_OFF_SECONDS
 from services.intake.fetching import MediaFetcher
 from services.intake.guarded_http import guarded_client
 from services.intake.recalling import TicketsRecalled
+from services.intake.store import fetches
 from shared import db
 from shared.clock import clock
-from shared.events.base import Event, Fact
+from shared.events.base import Attachment, Event, Fact
 from shared.events.message import AttachmentFailed, AttachmentFetched, MessagePersonal, MessageReceived
 from shared.events.people import CustomerErased
 from shared.events.ticket import TicketAssigned
@@ -166,6 +167,37 @@ async def test_a_file_is_forgotten_with_its_customer_before_and_after_it_came(da
             await fetching
         assert await world.count("file", "content IS NOT NULL") == 0
         assert len(await world.events(AttachmentFetched)) == 1
+
+
+async def test_a_file_that_is_just_being_kept_is_forgotten_all_the_same(database: str) -> None:
+    async with provider(a=picture()) as played, house(database, played) as (world, _):
+        await mms(world, played, "a")
+        async with db.transaction(world.parts.engine) as conn:
+            [fetch] = await fetches.claim(conn, 1, 60.0)
+        async with db.transaction(world.parts.engine) as conn:
+            ended = await fetches.end(conn, fetch)
+            assert ended is not None
+            file = Attachment(id=fetch.attachment_id, media_type="image/png", size_bytes=1, sha256="")
+            await fetches.keep(conn, fetch, ended, file, b"x")
+            erasing = asyncio.create_task(erase(world))
+            await asyncio.wait([erasing], timeout=1)
+            assert not erasing.done()
+        await erasing
+        assert await world.count("file", "content IS NULL") == 1
+
+
+async def test_a_file_on_anothers_ticket_is_forgotten_with_who_sent_it_once_they_are_two_again(database: str) -> None:
+    async with provider(a=picture()) as played, house(database, played) as (world, fetcher):
+        message = await mms(world, played, "a", "b")
+        await world.execute("UPDATE intake.fetch SET due_at = 'infinity' WHERE url LIKE '%/b'")
+        assert await fetcher.fetch_due() == 1
+        # As a merge and its undoing leave it: the message is the guest's, the file under the id of then.
+        await world.execute("INSERT INTO intake.customer (id, language, created_at) VALUES ('guest', 'en', now())")
+        await world.execute("UPDATE intake.message SET customer_id = 'guest', participant = false")
+        erased = await world.http.post("/v1/customers/guest/erase", headers=await world.key("admin"))
+        assert erased.json() == {"customer_ids": ["guest"]}
+        assert (await world.count("fetch"), await world.count("file", "content IS NOT NULL")) == (0, 0)
+        assert await world.count("customer", f"id = '{message.customer_id}' AND erased_at IS NULL") == 1
 
 
 async def recalled(world: World, events: list[Event[Fact]]) -> None:
