@@ -109,6 +109,8 @@ class Carrier:
             return claimed.objection or Refused("unknown", "no such question was planned")
         if question.answered:
             return Accepted()
+        if claimed.opted_out:
+            return _OPTED_OUT
         if claimed.automatic.capped:
             return Refused(delivery.LOOP_CAP, "too much automatic mail to one person")
         inbox, channel = self.inboxes.current.by_id.get(claimed.inbox), claimed.delivery.channel

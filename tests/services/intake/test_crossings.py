@@ -9,7 +9,7 @@ from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.store import deliveries
 from shared import db
 from shared.events.base import Position
-from shared.events.message import MessageDelivered, MessageFailed
+from shared.events.message import MessageDelivered, MessageFailed, SurveySent
 from shared.events.people import CustomerAbsorbed
 from shared.events.ticket import (
     RequestRefused,
@@ -21,10 +21,12 @@ from shared.events.ticket import (
     TicketSplitRequested,
     TicketUnmergeRequested,
 )
+from tests.services.intake.connector import connector
 from tests.services.intake.test_customers import ANA, call, owner_of, posted, proven_claim, put
 from tests.services.intake.test_edge import _all_rows as all_rows
 from tests.services.intake.test_imap import until
 from tests.services.intake.test_replies_out import uploaded
+from tests.services.intake.test_surveys import CSAT, configure, resolve
 from tests.services.intake.test_twilio import sms
 from tests.services.intake.test_words import answered
 from tests.services.intake.world import World, mail_server, process
@@ -254,6 +256,20 @@ async def test_who_wants_no_more_messages_gets_none_by_a_connector_either(world:
     while await world.sender.send_due():
         continue
     assert [failed.data.code for failed in await world.events(MessageFailed)] == ["opted-out"]
+
+
+async def test_who_wants_no_more_messages_is_not_asked_by_a_connector_how_it_was(database: str) -> None:
+    secret = "whsec_" + "a" * 32
+    async with connector() as (played, url), process(database, intake_webhook_secrets=f"own={secret}") as world:
+        await world.inbox("own", channel="sms", address="+40700000001", webhook=url)
+        await configure(world, {**CSAT, "queue_ids": []})
+        ticket = await posted(world, "sms", "phone", "+40721123456", inbox="own")
+        assert (await sms(world, From="+40721123456", Body="STOP", MessageSid="SM1")).status_code == 200
+        await resolve(world, ticket["ticket_id"])
+        while await world.sender.send_due():
+            continue
+        assert await world.count("delivery", "kind = 'survey' AND state = 'failed'") == 1
+        assert (played.posted, await world.events(SurveySent)) == ([], [])
 
 
 async def test_what_anybody_may_send_has_a_size_and_a_name_that_can_be_kept(world: World) -> None:
