@@ -39,8 +39,13 @@ LOCK_PEOPLE = """
 DUE = """
     SELECT s.id, t.id, d.customer_id, d.channel, d.language, s.config_id, s.kind, s.scale_min, s.scale_max, s.quiet_seconds,
         s.open_seconds, s.resolved_at, s.ask_at, s.agent_id, t.story, s.answers, s.open_until,
-        coalesce((c.profile #>> '{consents,survey}') = 'false' OR (c.profile #>> ARRAY['consents', d.channel]) = 'false', false)
-            OR c.erased_at IS NOT NULL AS refused,
+        -- What was refused under an id that was merged into this one is refused.
+        c.erased_at IS NOT NULL OR EXISTS (
+            WITH RECURSIVE family(id, depth) AS (
+                SELECT t.customer_id, 0 UNION ALL
+                SELECT m.id, depth + 1 FROM family JOIN intake.customer m ON m.merged_into = family.id WHERE depth < 10)
+            SELECT FROM family JOIN intake.customer f USING (id)
+            WHERE 'false' IN (f.profile #>> '{consents,survey}', f.profile #>> ARRAY['consents', d.channel])) AS refused,
         EXISTS (SELECT 1 FROM intake.message m WHERE m.ticket_id = t.id AND m.human) AS written_by_people,
         EXISTS (SELECT 1 FROM intake.ticket o JOIN intake.survey a ON a.ticket_id = o.id
                 WHERE o.customer_id = t.customer_id AND a.id <> s.id AND s.asked_at IS NULL

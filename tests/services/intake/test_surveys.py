@@ -20,6 +20,7 @@ from shared.events.config import ConfigRemoved, SurveyConfigured
 from shared.events.message import DeliveryUncertain, MessageFailed, MessageReceived, SurveyAnswered, SurveyPersonal, SurveySent
 from shared.events.ticket import SpamMarked, TicketMergeRequested, TicketOpened, TicketResolved
 from shared.personal import Erased
+from tests.services.intake.test_customers import call, put
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
 from tests.services.intake.world import MailServer, World, mail_port, mail_server, process
 
@@ -167,6 +168,13 @@ async def withdraw_consent(world: World) -> None:
     await world.execute('UPDATE intake.customer SET profile = \'{"consents": {"survey": false}}\' WHERE id = :id', id=customer_id)
 
 
+async def join_who_refused(world: World) -> None:
+    """Who had said under another id that they want no questions is merged into the ticket's customer."""
+    customer_id = (await world.events(MessageReceived))[0].data.customer_id
+    refused = await put(world, "external:9", consents={"survey": False})
+    await call(world, f"{refused['id']}/merge", into_customer_id=customer_id)
+
+
 async def merge_away(world: World) -> None:
     await write(world, Message_ID="<3@c>")
     survivor = await opened(world)
@@ -185,7 +193,7 @@ async def let_it_grow_old(world: World) -> None:
     await world.execute("UPDATE intake.survey SET ask_at = ask_at - interval '2 days'")
 
 
-@pytest.mark.parametrize("happen", [reopen, mark_spam, withdraw_consent, merge_away, erase, let_it_grow_old])
+@pytest.mark.parametrize("happen", [reopen, mark_spam, withdraw_consent, join_who_refused, merge_away, erase, let_it_grow_old])
 async def test_what_happens_before_it_is_due_may_leave_it_unasked(
     database: str, happen: Callable[[World], Awaitable[None]]
 ) -> None:
