@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.spam import NO_RULES, PERSONAL, SpamRule, SpamRules
 from services.intake.store import spam_rules
@@ -83,7 +84,7 @@ async def remove(conn: AsyncConnection, outbox: Outbox, rule_id: str, before: St
 
 async def without(conn: AsyncConnection, outbox: Outbox, persons: Collection[Handle], now: datetime) -> None:
     """Take a person's addresses and numbers out of all rules: they were erased."""
-    named = {handle.value for handle in persons}
+    named = {form.value for handle in persons for form in numbers.forms(handle)}
     for found in await spam_rules.opened(conn, outbox.keys, await spam_rules.all_of_them(conn)):
         if found.part not in PERSONAL or named.isdisjoint(found.values):
             continue

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from services.intake.domain import handles
+from services.intake.domain import handles, numbers
 from services.intake.domain.contacts import VIRUS, Contact, InboundMessage, SpamVerdict
 from services.intake.domain.identity import CLAIMED, TYPED
 from services.intake.domain.word_lists import LOOK_AT, words_of
@@ -118,7 +118,8 @@ class SpamRules:
             for n in range(len(labels)):
                 yield from self.senders.get(("domain", ".".join(labels[n:])), ())
         else:
-            yield from self.senders.get(("number", handle.value), ())
+            for form in numbers.forms(handle):
+                yield from self.senders.get(("number", form.value), ())
 
     def _about_words(self, contact: InboundMessage) -> Iterator[SpamRule]:
         parts: tuple[tuple[SpamPart, str], ...] = (("subject", contact.subject), ("text", contact.text))

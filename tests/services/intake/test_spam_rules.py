@@ -14,6 +14,7 @@ from shared.events.config import ConfigRemoved, SpamRuleConfigured, SpamRulePers
 from shared.events.message import ConfirmationSkipped, MessageReceived
 from shared.events.ticket import SpamMarked, SpamUnmarked, TicketOpened
 from shared.personal import Erased
+from tests.services.intake.test_customers import posted
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
 from tests.services.intake.test_twilio import sms
 from tests.services.intake.world import World, mail_port, process
@@ -176,6 +177,15 @@ async def test_who_is_erased_stands_in_no_rule_any_more(world: World) -> None:
     assert [(one["id"], one["version"], one["values"]) for one in listed] == [("senders", 2, ["bot@bulk.example"])]
     for event in before:
         assert isinstance(await world.opened(event, SpamRulePersonal), Erased)  # type: ignore[arg-type]
+
+
+async def test_who_is_erased_stands_in_no_rule_under_the_other_form_of_their_number_either(world: World) -> None:
+    await put(world, "numbers", {"verdict": "block", "part": "number", "values": ["+5511987654321", "+40721234567"]})
+    ticket = await posted(world, "whatsapp", "phone", "+551187654321")
+    headers = await world.key("admin")
+    assert (await world.http.post(f"/v1/customers/{ticket['customer_id']}/erase", headers=headers)).status_code == 200
+    listed = (await world.http.get("/v1/spam-rules", headers=headers)).json()["spam_rules"]
+    assert [one["values"] for one in listed] == [["+40721234567"]]
 
 
 async def test_another_process_knows_a_rule_after_it_asked(database: str) -> None:

@@ -57,6 +57,8 @@ def rule(name: str, part: SpamPart, *values: str, verdict: Verdict = "block", in
         ("number", "+40 721 234 567", sms(), True),
         ("number", "+40721234567", sms(channel="whatsapp"), True),
         ("number", "+40721234568", sms(), False),
+        ("number", "+55 11 98765-4321", sms("+551187654321", "whatsapp"), True),
+        ("number", "+55 11 8765-4321", sms("+5511987654321"), True),
         ("subject", "Cheap pills", mail(subject="Buy CHEAP, pills now"), True),
         ("subject", "cheap pills", mail(subject="cheap and pills"), False),
         ("subject", "cheap", mail(text="cheap"), False),
