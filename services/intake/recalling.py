@@ -40,6 +40,7 @@ from shared.events.people import (
     CustomerErased,
     CustomerFacts,
     CustomerHandleAdded,
+    CustomerHandleRemoved,
     CustomerPersonal,
     CustomerProfileChanged,
 )
@@ -58,7 +59,10 @@ async def recall(back: Recall) -> None:
     """Read back all that intake said since the backup, then leave it as a process that was killed leaves it."""
     keys = back.parts.outbox.keys
     await back.fold(ConfigRecalled(keys))
-    await back.fold(CustomersRecalled(keys))
+    people = CustomersRecalled(keys)
+    await back.fold(people)
+    async with back.transaction() as conn:
+        await people.settle(conn)
     told = TicketsRecalled(keys)
     await back.fold(told)
     waiting, answerer = list(told.asked.values()), Answerer(back.parts.outbox)
@@ -110,9 +114,15 @@ class ConfigRecalled:
 
 @dataclass(slots=True)
 class CustomersRecalled:
-    """The customers who came, and those who were erased."""
+    """The customers who came, and those who were erased. `taken` are handles that were somebody's already when they were read, by
+    id: a number may have left its owner for another before that is read. `left` are the ids of those that left somebody, `said`
+    the consents in the order in which they were read.
+    """
 
     keys: KeyRing
+    taken: dict[str, rows.Reached] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
+    said: list[rows.Consent] = field(default_factory=list)
     topic = CUSTOMERS
     handlers: Mapping[type[Fact], Handler[None, Told]] = field(default_factory=lambda: dict.fromkeys(OF_CUSTOMERS, _note))
 
@@ -132,8 +142,11 @@ class CustomersRecalled:
             for value in personal.handles
         ]
         await rows.people(conn, persons)
-        await rows.reach(conn, handles)
-        await rows.consents(conn, _consents(events, sealed))
+        self.taken.update((handle.handle_id, handle) for handle in await rows.reach(conn, handles))
+        self.left.update(event.data.handle_id for event in events if isinstance(event.data, CustomerHandleRemoved))
+        consents = _consents(events, sealed)
+        self.said += consents
+        await rows.consents(conn, consents)
         await records.write_back(conn, events, sealed)
         for event in events:
             if isinstance(event.data, CustomerErased):
@@ -141,6 +154,14 @@ class CustomersRecalled:
                 await self.keys.destroy(conn, erased)
                 await rows.people(conn, [rows.Person(one, "und", event.time) for one in erased])  # who is read of only later
                 await erasure.scrub(conn, erased)
+                self.taken = {key: handle for key, handle in self.taken.items() if handle.customer_id not in erased}
+
+    async def settle(self, conn: AsyncConnection) -> None:
+        """When all was read: who got a handle that somebody else had before has it."""
+        again = [handle for handle in self.taken.values() if handle.handle_id not in self.left]
+        await rows.reach_again(conn, again)
+        whose = {handle.customer_id for handle in again}
+        await rows.consents(conn, [one for one in self.said if one.customer_id in whose])
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[rows.Consent]:

@@ -14,6 +14,7 @@ from services.intake.domain.calls import Call
 from services.intake.domain.identity import TYPED, name_hash
 from services.intake.domain.threads import LETTERS
 from services.intake.recalled import Opened, Written
+from services.intake.store import customers
 from shared.db import execute_many
 from shared.events.base import Channel, derived_id
 from shared.ticket import Ticket
@@ -37,6 +38,7 @@ HANDLES = sa.text(
                 CAST(:owners AS text[]), CAST(:names AS bigint[])) WITH ORDINALITY AS w(kind, scope, value, id, owner, called, n)
     ORDER BY kind, scope, value, (called IS NULL), n DESC
     ON CONFLICT (kind, scope, value) DO UPDATE SET name_hash = excluded.name_hash WHERE excluded.name_hash IS NOT NULL
+    RETURNING id
     """
 )
 CALLED = sa.text(
@@ -233,12 +235,20 @@ async def called(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
         )
 
 
-async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
-    """Customers' handles, where they are not there."""
-    if handles:
-        columns = zip(*handles, strict=True)
-        names = ("kinds", "scopes", "values", "handle_ids", "owners", "names")
-        await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))
+async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> list[Reached]:
+    """Customers' handles, where they are not there. Returns those that were, under whatever id."""
+    if not handles:
+        return []
+    columns = zip(*handles, strict=True)
+    names = ("kinds", "scopes", "values", "handle_ids", "owners", "names")
+    made = {str(row[0]) for row in await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))}
+    return [handle for handle in handles if handle.handle_id not in made]
+
+
+async def reach_again(conn: AsyncConnection, handles: Sequence[Reached]) -> None:
+    """Handles that were somebody else's when they were read, and are nobody's now; of whoever their customer goes on as."""
+    onward = await customers.onward_all(conn, {handle.customer_id for handle in handles})
+    await reach(conn, [handle._replace(customer_id=onward[handle.customer_id]) for handle in handles])
 
 
 async def consents(conn: AsyncConnection, told: Sequence[Consent]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from msgspec.structs import replace
 
 from services.intake.channels import email
@@ -11,8 +12,10 @@ from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.plan import Placement
 from services.intake.recalled import Written
+from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
 from services.intake.store import recalling
 from shared import db
+from shared.clock import clock
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerHandleAdded, CustomerHandleRemoved, CustomerMergedInto, MergeSuggested
 from shared.events.ticket import TicketLinked, TicketOpened
@@ -197,6 +200,34 @@ async def test_people_may_say_that_it_is_the_same_person_after_all(world: World)
     [merged] = await world.events(CustomerMergedInto)
     assert (merged.key, merged.data.into_customer_id) == (after.customer_id, before.customer_id)
     assert (await world.intake.acceptor.accept_one(text("m-3", NUMBER, "Radu Marin"))).customer_id == before.customer_id
+
+
+@pytest.mark.parametrize("order", ["as it was", "the other way round"])
+async def test_a_number_that_was_recycled_after_the_backup_is_its_new_owners_after_the_restore(world: World, order: str) -> None:
+    before = await world.intake.acceptor.accept_one(text("m-1", NUMBER, "Ana Pop"))
+    backup = len(await world.log())
+    await days_pass(world, 100)
+    after = await world.intake.acceptor.accept_one(text("m-2", NUMBER, "Radu Marin"))
+    stop = replace(text("m-3", NUMBER, "Radu Marin"), consent=False)
+    await world.intake.acceptor.accept_one(stop)
+    assert await world.count("handle", "refuses = ARRAY['whatsapp']") == 1
+    since = [event for event in (await world.log())[backup:] if isinstance(event.data, OF_CUSTOMERS)]
+    keys = [before.customer_id, after.customer_id]
+    batches = [{key: tuple(event for event in since if event.key == key)} for key in keys]
+    await world.execute("DELETE FROM intake.customer WHERE id = :id", id=after.customer_id)
+    await world.execute(
+        "UPDATE intake.handle SET customer_id = :id, id = :handle, refuses = DEFAULT",
+        id=before.customer_id,
+        handle=next(e.data.handle_id for e in await world.events(CustomerHandleRemoved)),
+    )
+    reading = CustomersRecalled(world.parts.keys)
+    for batch in batches if order == "as it was" else batches[::-1]:
+        async with db.transaction(world.parts.engine) as conn:
+            await reading.save(conn, batch, await clock(conn))
+    async with db.transaction(world.parts.engine) as conn:
+        await reading.settle(conn)
+    where = f"customer_id = '{after.customer_id}' AND value = '{NUMBER}' AND refuses = ARRAY['whatsapp']"
+    assert (await world.count("handle", where), await world.count("handle")) == (1, 1)
 
 
 async def test_who_changes_their_name_while_they_write_stays_the_same(world: World) -> None:
