@@ -12,6 +12,7 @@ from shared.events.base import Event, derived_id
 from shared.events.message import SurveySent
 
 # Where the resolution planned it the row is there; what is configured may have changed since, so what was told goes before it.
+# Whoever was erased, which is read before, is asked nothing any more.
 ASKED = """
     WITH told AS (
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[],
@@ -24,7 +25,10 @@ ASKED = """
     )
     INSERT INTO intake.survey AS s (id, ticket_id, config_id, kind, scale_min, scale_max, agent_id, asked_at, open_until,
                                     resolved_at, ask_at, quiet_seconds, open_seconds)
-    SELECT id, ticket, config, kind, low, high, agent, at, until, at, at, 0, 0 FROM told
+    SELECT id, ticket, config, kind, low, high, agent, at,
+        CASE WHEN NOT EXISTS (SELECT FROM intake.ticket t JOIN intake.customer c ON c.id = t.customer_id
+                              WHERE t.id = told.ticket AND c.erased_at IS NOT NULL) THEN until END,
+        at, at, 0, 0 FROM told
     ON CONFLICT (id) DO UPDATE SET asked_at = excluded.asked_at, open_until = excluded.open_until, kind = excluded.kind,
         scale_min = excluded.scale_min, scale_max = excluded.scale_max
     """

@@ -426,6 +426,15 @@ async def test_questions_and_answers_come_back_from_the_log(database: str, told:
             assert await state(world) == before, "also when nothing of it is configured any more"
 
 
+async def test_a_question_to_who_was_erased_stays_closed_after_a_restore(database: str) -> None:
+    async with asked(database) as (world, ticket_id, path):
+        await erase(world)
+        await recall(world, [[event for event in await world.log() if event.key == ticket_id]])
+        assert await world.count("survey", "asked_at IS NOT NULL AND open_until IS NULL") == 1
+        await answer(world, path)
+        assert await scores(world) == []
+
+
 async def test_what_is_configured_comes_back_from_the_log(world: World) -> None:
     admin = await world.key("admin")
     for name in ("kept", "removed"):
