@@ -16,9 +16,9 @@ _ID = r"([a-z2-7]{26})"
 _SIGNATURE = r"([a-z2-7]{13})"
 _REPLY = re.compile(rf"\+{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
 _MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCII)
-_FORM = re.compile(rf"^([a-z2-7]{{21}}){_SIGNATURE}$")
-_FILE = re.compile(rf"^{_ID}([a-z2-7]{{8}}){_SIGNATURE}$")
-_NAMED = re.compile(rf"^{_ID}{_SIGNATURE}$")
+_FORM = re.compile(rf"([a-z2-7]{{21}}){_SIGNATURE}\Z")
+_FILE = re.compile(rf"{_ID}([a-z2-7]{{8}}){_SIGNATURE}\Z")
+_NAMED = re.compile(rf"{_ID}{_SIGNATURE}\Z")
 
 
 @dataclass(frozen=True, slots=True)

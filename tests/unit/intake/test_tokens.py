@@ -40,3 +40,14 @@ def test_anything_else_is_nothing(text: str) -> None:
     assert SIGNER.ticket_of_address(text) is None
     assert SIGNER.own_message(text) is None
     assert SIGNER.ticket_of_status(text) is None
+
+
+@given(ids)
+def test_a_link_is_good_for_one_purpose_and_with_no_letter_more(ticket_id: str) -> None:
+    made = (SIGNER.status_token(ticket_id), SIGNER.history_token(ticket_id), SIGNER.survey_token(ticket_id))
+    read = (SIGNER.ticket_of_status, SIGNER.ticket_of_history, SIGNER.survey_of)
+    for place, token in enumerate(made):
+        assert [one(token) for one in read] == [ticket_id if n == place else None for n in range(len(read))]
+        assert [read[place](token + more) for more in ("\n", "a", " ")] == [None, None, None]
+    assert SIGNER.read_file_token(SIGNER.file_token(ticket_id, 7) + "\n") is None
+    assert SIGNER.read_form_token("f", SIGNER.form_token("f", 7, b"12345678") + "\n") is None
