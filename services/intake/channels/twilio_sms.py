@@ -56,6 +56,7 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
     sent_from = _handle(sender.removeprefix(_WHATSAPP), inbox.region)
     text, cut = cut_text(clean_text(values.get("Body", "").strip()))
     language = language_of(text)
+    media = _media(values)
     return InboundMessage(
         provider=twilio.PROVIDER,
         dedup_key=clean_line(sid),
@@ -74,8 +75,8 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
         raw=raw,
         media_type="application/x-www-form-urlencoded",
         consent=consent_in(values.get("Body", ""), values.get("OptOutType", "")),
-        media=_media(values),
-        score=score_in(text),
+        media=media,
+        score=score_in(text) if not media else None,  # a picture is no answer to a question, whatever stands below it
     )
 
 

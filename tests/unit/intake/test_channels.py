@@ -56,6 +56,13 @@ def test_an_sms_is_read_and_its_pictures_are_to_be_fetched() -> None:
     assert (message.text, message.media) == ("ab", ("https://m.example/1",))
 
 
+def test_a_number_below_a_picture_answers_no_question() -> None:
+    fields = {"MessageSid": "SM1", "From": "0721 234 567", "To": "+40312295500", "Body": "4"}
+    assert twilio_sms.parse(b"", list(fields.items()), BOOK).score == 4
+    pictured = {**fields, "NumMedia": "1", "MediaUrl0": "https://m.example/1"}
+    assert twilio_sms.parse(b"", list(pictured.items()), BOOK).score is None
+
+
 def test_whatsapp_through_twilio_is_a_channel_of_its_own() -> None:
     fields = {
         "MessageSid": "SM1",
