@@ -81,14 +81,14 @@ DETAILS = f"""
            CASE WHEN d.kind <> 'reply' THEN ARRAY(
                SELECT count(c.n) FROM unnest($2::interval[]) WITH ORDINALITY AS l(span, place)
                LEFT JOIN intake.delivery c ON c.customer_id = d.customer_id AND c.kind <> 'reply'
-                 -- Those on their way before it count too: a burst is claimed together.
-                 AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
+                 -- Those on their way before it count too: a burst is claimed together. Not questions: most are never asked.
+                 AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n AND c.kind <> 'survey')
                  AND c.created_at > d.created_at - l.span
                GROUP BY place ORDER BY place) END AS automatic,
            CASE WHEN d.kind <> 'reply' THEN ARRAY(
                SELECT count(c.n) FROM unnest($2::interval[]) WITH ORDINALITY AS l(span, place)
                LEFT JOIN intake.delivery c ON c.ticket_id = d.ticket_id AND c.customer_id = d.customer_id AND c.kind <> 'reply'
-                 AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n)
+                 AND (c.state = 'delivered' OR c.state <> 'failed' AND c.n < d.n AND c.kind <> 'survey')
                  AND c.created_at > d.created_at - l.span
                GROUP BY place ORDER BY place) END AS automatic_on_ticket,
            (SELECT count(*) FROM intake.message opening

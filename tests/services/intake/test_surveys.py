@@ -17,7 +17,15 @@ from shared import db
 from shared.clock import clock
 from shared.events.base import Event, Fact, Position, event_id
 from shared.events.config import ConfigRemoved, SurveyConfigured
-from shared.events.message import DeliveryUncertain, MessageFailed, MessageReceived, SurveyAnswered, SurveyPersonal, SurveySent
+from shared.events.message import (
+    ConfirmationSent,
+    DeliveryUncertain,
+    MessageFailed,
+    MessageReceived,
+    SurveyAnswered,
+    SurveyPersonal,
+    SurveySent,
+)
 from shared.events.ticket import SpamMarked, TicketMergeRequested, TicketOpened, TicketResolved
 from shared.personal import Erased
 from tests.services.intake.test_customers import call, put
@@ -149,6 +157,22 @@ async def test_it_is_asked_only_after_its_delay_and_holds_nothing_back_meanwhile
         assert await world.sender.send_due() == 1
         assert len(sink.mails) == 1
         assert await world.count("delivery", "kind = 'survey' AND due_at > now() + interval '59 minutes'") == 1
+
+
+async def test_questions_that_wait_take_nobodys_confirmation_away(database: str) -> None:
+    async with written(database, {"delay_seconds": 3600}) as (world, _):
+        await resolve(world)
+        await world.execute(
+            "INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, due_at, created_at)"
+            " SELECT message_id || more, ticket_id, customer_id, kind, channel, language, due_at, created_at"
+            " FROM intake.delivery CROSS JOIN generate_series(1, 40) AS g(more) WHERE kind = 'survey'"
+        )
+        await world.inbox("other", channel="email", address="other@patchbay.example")
+        async with mail_port(world) as port:
+            await deliver(port, mail(Message_ID="<2@c>"), "other@patchbay.example")
+        await world.execute("UPDATE intake.delivery SET due_at = now() WHERE kind = 'confirmation'")
+        assert await world.sender.send_due() == 1
+        assert len(await world.events(ConfirmationSent)) == 1
 
 
 async def due(world: World) -> None:
