@@ -32,6 +32,7 @@ from shared.personal import Erased
 
 router = APIRouter()
 LINK_LIVES = timedelta(hours=1)
+LOOKS_PER_MINUTE = 60  # at one ticket's history, in one process
 
 
 class ShownFile(BaseModel):
@@ -91,22 +92,28 @@ async def ticket_status(token: str, request: Request, intake: Parts) -> Response
 
 async def _status(intake: Intake, token: str) -> tuple[TicketStatus, Page]:
     whole = intake.signer.ticket_of_history(token)
-    ticket_id = whole or intake.signer.ticket_of_status(token)
+    if whole is None:
+        return await _stands(intake, intake.signer.ticket_of_status(token), whole=False)
+    intake.check_rate("history", whole, LOOKS_PER_MINUTE)
+    async with intake.readers:  # before anything is loaded: who waits holds none of it in memory
+        return await _stands(intake, whole, whole=True)
+
+
+async def _stands(intake: Intake, ticket_id: str | None, *, whole: bool) -> tuple[TicketStatus, Page]:
     told: list[_Told] = []
     count = 0
     async with db.transaction(intake.parts.engine) as conn:
         page = await histories.page(conn, ticket_id) if ticket_id is not None else None
         if page is None:
             raise Problem(404, "unknown-link", "This link is not one of ours, or was cut short. Use the whole link.")
-        shows = whole is not None and page.shown
+        shows = whole and page.shown
         if shows:
             entries, count = await histories.entries(conn, page)
             files = await histories.files(conn, [entry.message_id for entry in entries])
             await intake.parts.keys.load(conn, {entry.sealed.customer_id for entry in entries if entry.sealed is not None})
             told = [_Told(entry, _opened(intake, entry), files.get(entry.message_id, [])) for entry in entries]
         until = int((await clock(conn) + LINK_LIVES).timestamp())
-    async with intake.readers:
-        messages = await asyncio.to_thread(lambda: [_message(intake, one, until) for one in told])
+    messages = await asyncio.to_thread(lambda: [_message(intake, one, until) for one in told])
     status = TicketStatus(
         number=page.number,
         status=page.status,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 
+from services.intake.api.status import LOOKS_PER_MINUTE
 from services.intake.handlers import HANDLERS
 from shared import db
 from shared.events.base import Attachment, Position
@@ -191,3 +193,19 @@ async def test_after_a_restore_texts_are_shown_as_the_log_has_them(database: str
 def test_notes_have_no_way_to_the_page() -> None:
     """Intake does not keep them at all: no handler takes them."""
     assert not [kind for kind in HANDLERS if getattr(kind, "PERSONAL", None) is NotePersonal]
+
+
+async def test_a_history_is_not_read_without_end_and_who_waits_for_it_holds_nothing(database: str) -> None:
+    async with written(database) as (world, _):
+        path = f"/status/{world.signer.history_token(await opened(world))}"
+        async with world.intake.readers, world.intake.readers:
+            waiting = asyncio.create_task(world.http.get(path))
+            await asyncio.sleep(0.2)
+            raw = "convert_to('Subject: x' || chr(10) || chr(10) || 'changed since', 'UTF8')"
+            await world.execute(f"UPDATE intake.message SET body = {raw}")
+        shown = await waiting
+        assert [one["text"] for one in shown.json()["messages"]] == ["changed since"]
+        told = [(await world.http.get(path)).status_code for _ in range(LOOKS_PER_MINUTE)]
+        assert told == [200] * (LOOKS_PER_MINUTE - 1) + [429]
+        plain = f"/status/{world.signer.status_token(await opened(world))}"
+        assert (await world.http.get(plain)).status_code == 200
