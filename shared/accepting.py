@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from shared.telemetry import log
+
 IN_A_TURN = 200
 AGAIN_SECONDS = 1.0  # after the process had no file descriptor left
 
@@ -52,8 +54,10 @@ class Doorman:
     async def _connect(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:
+        except OSError as error:  # also of the protocol's making: a certificate that cannot be read
             connection.close()
+            if not isinstance(error, ConnectionError):
+                log().error("connection not taken", error=type(error).__name__)
 
     def close(self) -> None:
         """Let nobody in any more."""

@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 
+import pytest
 import uvloop
 
 from shared.accepting import Doorman
@@ -94,3 +95,27 @@ def test_a_process_without_file_descriptors_looks_again_a_little_later() -> None
         return before, Guest.inside
 
     assert uvloop.run(looked_again()) == (0, 1)
+
+
+def test_who_cannot_be_taken_is_sent_away_and_it_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    def unmade() -> asyncio.Protocol:
+        raise FileNotFoundError("certificate.pem")
+
+    async def sent_away() -> bytes:
+        port = socket.create_server(("127.0.0.1", 0))
+        port.setblocking(False)
+
+        class Ports:
+            sockets = (port,)
+
+        doorman = Doorman(Ports, unmade)  # type: ignore[arg-type]
+        reader, writer = await asyncio.open_connection(*port.getsockname())
+        async with asyncio.timeout(5):
+            said = await reader.read()
+        writer.close()
+        doorman.close()
+        port.close()
+        return said
+
+    assert uvloop.run(sent_away()) == b""
+    assert "connection not taken" in capsys.readouterr().out
