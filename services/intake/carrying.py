@@ -161,7 +161,10 @@ class Carrier:
             quote=await self._quoted(claimed, inbox, written),
             files=enclosed,
         )
-        return await self._hand_over(mail)
+        outcome = await self._hand_over(mail)
+        if not isinstance(outcome, Accepted) or not outcome.without:
+            return outcome
+        return replace(outcome, without=tuple(sorted(one for one, address in copies.items() if address in outcome.without)))
 
     async def _quoted(self, claimed: Claimed, inbox: Inbox, written: LastWritten | None) -> Quote | None:
         """What is answered, read off the event loop: a mail may be large."""
@@ -173,7 +176,7 @@ class Carrier:
 
     async def _hand_over(self, mail: Outgoing) -> Outcome:
         content = await asyncio.to_thread(compose, mail) if mail.files else compose(mail)
-        return await outgoing_mail.send(self.settings.mail_server, mail.sender, mail.recipients, content)
+        return await outgoing_mail.send(self.settings.mail_server, mail, content)
 
     async def _text(self, claimed: Claimed, text: str) -> Outcome:
         if claimed.opted_out:

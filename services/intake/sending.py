@@ -108,6 +108,8 @@ class Sender:
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one delivery, it must not stop the others
                 log().error("delivery failed", message_id=claimed.delivery.message_id, error=type(error).__name__, exc_info=True)
                 outcome = NotNow("internal-error")
+            if isinstance(outcome, NotNow):
+                log().warning("delivery put off", message_id=claimed.delivery.message_id, code=outcome.code)
             await self._record(claimed, outcome)
 
     async def _record(self, claimed: Claimed, outcome: Outcome) -> None:

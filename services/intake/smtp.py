@@ -21,6 +21,7 @@ from shared.telemetry import log
 RECIPIENTS_CAP = 100
 CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest size
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
+NO_SENDER = "<>"  # as aiosmtpd calls it: who sends so wants nothing back
 NOT_NOW = "451 4.3.0 Cannot store mail just now, try again later"
 KEPT = "250 2.0.0 OK, kept for a person to look at"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
@@ -52,7 +53,8 @@ class MailHandler:
         inbox = self.inboxes.current.at("email", envelope.rcpt_tos[0])
         if not isinstance(content, bytes) or inbox is None:
             return NOT_NOW
-        arrival = Arrival("smtp", content, envelope.mail_from or "", tuple(envelope.rcpt_tos))
+        sender = "" if envelope.mail_from == NO_SENDER else envelope.mail_from or ""
+        arrival = Arrival("smtp", content, sender, tuple(envelope.rcpt_tos))
         with telemetry.span("smtp intake"):
             try:
                 placement = await self.taker.take(arrival, inbox)

@@ -177,7 +177,9 @@ class ConfirmationSkipped(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """The provider (or the mail server) took the message over; `final` when it says that it arrived."""
+    """The provider (or the mail server) took the message over; `final` when it says that it arrived. It took no copy for
+    `refused_cc_customer_ids`, who get none.
+    """
 
     TYPE: ClassVar[str] = "message.delivered.v1"
     message_id: str
@@ -186,6 +188,7 @@ class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     provider_ref: str | None = None
     provider_time: Moment | None = None
     final: bool = False
+    refused_cc_customer_ids: tuple[str, ...] = ()
 
 
 class MessageFailed(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -25,6 +26,9 @@ from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, 
 from shared.events.base import Direction
 
 SEND_SECONDS = 15.0
+_CLOSING = 421  # the connection ends with it
+NO_SENDER = ""  # `<>` in MAIL FROM
+_NOT_LET_IN = frozenset({530, 534, 535, 538})  # RFC 4954, 6: who we are is not believed, as when a password was just changed
 # The standard library would fold a long Message-ID into an encoded word, which no mail program reads. Lines may be so long.
 _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
 # Begins an encoded word (RFC 2047), which the standard library would decode in what customers wrote, line breaks in it included.
@@ -185,9 +189,13 @@ class MailServer:
     start_tls: bool | None = None
 
 
-async def send(server: MailServer, sender: str, recipients: Sequence[str], content: bytes) -> Outcome:
-    """Hand a mail to the server, for all of its recipients at once: it went out when one of them was taken. Never raises: what
-    happened is the outcome.
+async def send(server: MailServer, mail: Outgoing, content: bytes) -> Outcome:
+    """Hand a mail to the server, which has it for all it takes it for, or for nobody. Never raises: what happened is the outcome.
+
+    Where the server refuses the customer's address nothing is sent, so that a later attempt brings no copy twice, and an agent
+    can write anew. A copy that it refuses, for now or for good, does not hold the customer's mail back: the outcome names its
+    address.
+    Automatic mail has no sender (RFC 3834, 3.3), so that nothing comes back of it.
     """
     client = aiosmtplib.SMTP(
         hostname=server.host,
@@ -203,19 +211,61 @@ async def send(server: MailServer, sender: str, recipients: Sequence[str], conte
     except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError):
         return NotNow("mail-server-away")
     try:
-        options = () if _are_ascii(recipients) else ("SMTPUTF8",)
-        _, answer = await client.sendmail(sender, list(recipients), content, mail_options=options)
-        return Accepted(clean_line(_ADDRESS.sub("…", answer)) or None)
-    except aiosmtplib.SMTPRecipientsRefused as error:
-        return _refusal(error.recipients[0].code)
-    except aiosmtplib.SMTPResponseException as error:
-        return _refusal(error.code)
-    except aiosmtplib.SMTPNotSupported:
-        return Refused("smtputf8-not-supported", "the mail server takes no address with letters beyond ASCII before its @")
-    except (aiosmtplib.SMTPException, OSError, TimeoutError):
-        return Unknown("mail-server-broke-off")
+        without = await _address(client, mail, len(content))
+        return await _pass_on(client, content, without) if isinstance(without, tuple) else without
     finally:
         client.close()
+
+
+async def _address(client: aiosmtplib.SMTP, mail: Outgoing, size: int) -> tuple[str, ...] | Refused | NotNow:
+    """Say from whom and for whom it is. Returns the addresses whose copies are refused; or why it goes to nobody."""
+    utf8 = not _are_ascii(mail.recipients)
+    encoding = "utf-8" if utf8 else "ascii"
+    without = []
+    try:
+        if client.is_ehlo_or_helo_needed:
+            with suppress(aiosmtplib.SMTPHeloError):  # then HELO comes with MAIL
+                await client.ehlo()
+        if utf8 and not client.supports_extension("smtputf8"):
+            return Refused("smtputf8-not-supported", "the mail server takes no address with letters beyond ASCII before its @")
+        options = [f"size={size}"] if client.supports_extension("size") else []
+        await _say_sender(client, mail, [*options, "SMTPUTF8"] if utf8 else options, encoding)
+        await client.rcpt(mail.recipient, encoding=encoding)
+        for address in mail.cc:
+            try:
+                await client.rcpt(address, encoding=encoding)
+            except aiosmtplib.SMTPRecipientRefused as error:
+                if error.code == _CLOSING:
+                    raise
+                without.append(address)
+    except aiosmtplib.SMTPResponseException as error:
+        return _refusal(error.code)
+    except (aiosmtplib.SMTPException, OSError, TimeoutError):
+        return NotNow("mail-server-away")  # which has nothing of the mail yet
+    return tuple(without)
+
+
+async def _say_sender(client: aiosmtplib.SMTP, mail: Outgoing, options: Sequence[str], encoding: str) -> None:
+    if mail.automatic:
+        try:
+            await client.mail(NO_SENDER, options=options, encoding=encoding)
+        except aiosmtplib.SMTPSenderRefused as error:
+            if not isinstance(_refusal(error.code), Refused):
+                raise
+            # There are servers that let nobody send without a sender. The marks against loops are in the headers, too.
+        else:
+            return
+    await client.mail(mail.sender, options=options, encoding=encoding)
+
+
+async def _pass_on(client: aiosmtplib.SMTP, content: bytes, without: tuple[str, ...]) -> Outcome:
+    try:
+        answer = await client.data(content)
+    except aiosmtplib.SMTPResponseException as error:
+        return _refusal(error.code)
+    except (aiosmtplib.SMTPException, OSError, TimeoutError):
+        return Unknown("mail-server-broke-off")
+    return Accepted(clean_line(_ADDRESS.sub("…", answer.message)) or None, without)
 
 
 def _are_ascii(addresses: Sequence[str]) -> bool:
@@ -223,6 +273,7 @@ def _are_ascii(addresses: Sequence[str]) -> bool:
     return all(address.isascii() for address in addresses)
 
 
-def _refusal(code: int) -> Outcome:
+def _refusal(code: int) -> Refused | NotNow:
     # 5xx is final, everything else may pass (RFC 5321, 4.2.1). The server's own words may hold addresses: only the code is kept.
-    return Refused(f"smtp-{code}", "the mail server refused it") if 500 <= code < 600 else NotNow(f"smtp-{code}")
+    final = 500 <= code < 600 and code not in _NOT_LET_IN
+    return Refused(f"smtp-{code}", "the mail server refused it") if final else NotNow(f"smtp-{code}")

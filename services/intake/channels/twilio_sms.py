@@ -27,6 +27,8 @@ SEND_SECONDS = 15.0
 CLOCKS_APART = timedelta(seconds=5)  # Twilio tells whole seconds, by its own clock
 LOOK_BACK = 50  # messages to the same number that are looked through for one whose fate is not known
 NO_LOOKUP = frozenset({404, 405, 501})
+# 401 and 403 are about us, as while a token is changed or the account is suspended; what Twilio has against a message is a 400.
+_NOT_NOW = frozenset({401, 403, 429, 503})
 OPTED_OUT = "opted-out"
 _UNSUBSCRIBED = "21610"  # https://www.twilio.com/docs/api/errors/21610: the recipient wrote STOP to this number
 _WHATSAPP = "whatsapp:"
@@ -181,7 +183,7 @@ def _outcome(response: httpx.Response) -> Outcome:
     if 200 <= status < 300:
         sid = said.get("sid")
         return Accepted(sid if isinstance(sid, str) else None)
-    if status == 429 or status == 503:
+    if status in _NOT_NOW:
         return NotNow(f"twilio-{status}")
     if status >= 500:
         return Unknown(f"twilio-{status}")

@@ -89,9 +89,10 @@ def lease_seconds(attempt_seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The next server or the provider has it now, under its name `ref`."""
+    """The next server or the provider has it now, under its name `ref`; but for those in copy whom it refused: `without`."""
 
     ref: str | None = None
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,8 @@ class Verdict:
 def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
     """What follows from the outcome of an attempt."""
     match outcome:
-        case Accepted(ref):
-            return Verdict("delivered", None, (_delivered(delivery, ref),))
+        case Accepted():
+            return Verdict("delivered", None, (_delivered(delivery, outcome),))
         case Refused(code, detail):
             tagged = (TicketLabelled(tags=(POSSIBLE_LOOP,)),) if code == ALIKE else ()
             return Verdict("failed", None, (*_failed(delivery, code, detail), *tagged))
@@ -191,7 +192,7 @@ def interrupted(delivery: Delivery) -> tuple[Fact, ...]:
     return (_uncertain(delivery, delivery.attempts - 1),)
 
 
-def _delivered(delivery: Delivery, ref: str | None) -> Fact:
+def _delivered(delivery: Delivery, accepted: Accepted) -> Fact:
     if delivery.kind == "confirmation":
         return ConfirmationSent(
             message_id=delivery.message_id,
@@ -203,7 +204,11 @@ def _delivered(delivery: Delivery, ref: str | None) -> Fact:
     if delivery.asking is not None:
         return _asked(delivery, delivery.asking)
     return MessageDelivered(
-        message_id=delivery.message_id, channel=delivery.channel, attempts=delivery.attempts, provider_ref=ref
+        message_id=delivery.message_id,
+        channel=delivery.channel,
+        attempts=delivery.attempts,
+        provider_ref=accepted.ref,
+        refused_cc_customer_ids=accepted.without,
     )
 
 

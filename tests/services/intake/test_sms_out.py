@@ -6,9 +6,17 @@ from itertools import permutations
 
 import pytest
 
+from services.intake.domain.delivery import BACK_OFF_SECONDS
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
 from shared import db
-from shared.events.message import ConfirmationSent, MessageDelivered, MessageFailed, MessageRead, MessageReceived
+from shared.events.message import (
+    ConfirmationSent,
+    DeliveryUncertain,
+    MessageDelivered,
+    MessageFailed,
+    MessageRead,
+    MessageReceived,
+)
 from shared.events.people import CustomerCreated, CustomerPersonal, CustomerProfileChanged
 from shared.events.ticket import TicketOpened
 from tests.services.intake.test_twilio import _answered_sms, post, rest_api, sms
@@ -84,6 +92,13 @@ async def test_who_writes_stop_gets_no_more_messages_until_start(database: str) 
         assert bodies == 3, "in an open conversation it is a message too: the agent sees why nothing goes out"
 
 
+async def outcomes(world: World) -> list[str]:
+    """What was said of attempts to send."""
+    return [
+        event.type for event in await world.log() if isinstance(event.data, MessageDelivered | MessageFailed | DeliveryUncertain)
+    ]
+
+
 @pytest.mark.parametrize(("word", "said"), [("UNSUBSCRIBE", {}), ("הסר", {}), ("إلغاء", {}), ("x", {"OptOutType": "STOP"})])
 async def test_stop_of_a_stranger_is_heard_and_opens_no_ticket(world: World, word: str, said: dict[str, str]) -> None:
     await sms(world, Body=word, **said)
@@ -140,6 +155,50 @@ async def test_an_inbox_that_does_not_confirm_and_one_that_nobody_set_up_send_no
     await world.inbox("sms", channel="sms", address=NUMBER, confirm=False)
     await sms(world, MessageSid="SM2", From="+40721234568")
     assert await world.count("delivery") == 0
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+async def test_while_twilio_lets_nobody_in_or_is_full_a_reply_waits_and_goes_out_once_after_it(
+    database: str, status: int
+) -> None:
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        rest.answers = [rest.reply(status, b'{"code":20003,"message":"Authenticate"}')]
+        assert await world.sender.send_due() == 1
+        assert await outcomes(world) == []
+        assert await world.count("delivery", "state = 'waiting' AND due_at > now() AND NOT uncertain") == 1
+        await world.execute("UPDATE intake.delivery SET due_at = now()")
+        assert await world.sender.send_due() == 1
+        [delivered] = await outcomes(world)
+        assert (delivered, len(rest.posted), rest.asked) == (MessageDelivered.TYPE, 2, 0)
+
+
+async def test_a_reply_that_twilio_never_lets_in_fails_in_the_end_and_says_why(database: str) -> None:
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        await world.execute("UPDATE intake.delivery SET attempts = :n", n=len(BACK_OFF_SECONDS))
+        rest.answers = [rest.reply(401, b'{"code":20003,"message":"Authenticate"}')]
+        assert await world.sender.send_due() == 1
+        assert [event.data.code for event in await world.events(MessageFailed)] == ["twilio-401"]
+
+
+async def test_after_an_error_of_twilios_own_it_is_asked_before_the_reply_is_sent_again(database: str) -> None:
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        rest.answers = [rest.reply(500, b"{}")]
+        for asked in range(2):
+            await world.execute("UPDATE intake.delivery SET due_at = now()")
+            assert await world.sender.send_due() == 1
+            assert rest.asked == asked
+        assert await outcomes(world) == [DeliveryUncertain.TYPE, MessageDelivered.TYPE]
+
+
+async def test_while_nobody_listens_where_twilio_is_a_reply_waits_and_nothing_is_uncertain(database: str) -> None:
+    async with process(database, intake_twilio_url="http://127.0.0.1:1") as world:
+        await _answered_sms(world)
+        assert await world.sender.send_due() == 1
+        assert await outcomes(world) == []
+        assert await world.count("delivery", "state = 'waiting' AND due_at > now() AND NOT uncertain") == 1
 
 
 async def test_who_wrote_stop_to_twilio_gets_nothing_more_until_they_write_again(database: str) -> None:

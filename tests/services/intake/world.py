@@ -256,22 +256,50 @@ async def mail_port(world: World, most: int = CONVERSATIONS) -> AsyncIterator[in
         await listening
 
 
+BREAKS_OFF = "the connection breaks after the mail was taken and before that is said"
+
+
 class MailServer:
-    """The customers' mail server: keeps what it is given, and answers as it is told to."""
+    """The customers' mail server: keeps what it is given, and answers as it is told to; `refused` says what it answers to a
+    recipient or (`<>`: none) a sender.
+    """
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
+        self.senders: list[str] = []
         self.recipients: list[list[str]] = []
         self.answers: list[str] = []
+        self.refused: dict[str, str] = {}
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_MAIL(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return self.refused[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         answer = self.answers.pop(0) if self.answers else "250 OK queued as 1"
-        if answer.startswith("250"):
+        if answer.startswith("250") or answer == BREAKS_OFF:
             assert isinstance(envelope.content, bytes)
             mail = BytesParser(policy=default).parsebytes(envelope.content)
             assert isinstance(mail, EmailMessage)
             self.mails.append(mail)
+            self.senders.append(envelope.mail_from or "")
             self.recipients.append(list(envelope.rcpt_tos))
+        if answer == BREAKS_OFF:
+            assert isinstance(server.transport, asyncio.Transport)
+            server.transport.abort()
         return answer
 
 

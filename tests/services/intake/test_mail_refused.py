@@ -1,0 +1,137 @@
+"""What a mail server takes of a mail that goes out, for whom and from whom; and mail that comes in without a sender."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from shared.events.message import (
+    ConfirmationSent,
+    ConfirmationSkipped,
+    DeliveryUncertain,
+    MessageBounced,
+    MessageDelivered,
+    MessageFailed,
+)
+from shared.events.ticket import TicketOpened
+from tests.services.intake.test_mail import SUPPORT, deliver, mail
+from tests.services.intake.test_replies_out import answer, last, written
+from tests.services.intake.world import BREAKS_OFF, MailServer, World, mail_port, mail_server, process
+
+ANA, DAN = "ana@customers.example", "dan@customers.example"
+
+
+@asynccontextmanager
+async def copied(database: str) -> AsyncIterator[tuple[World, MailServer, str]]:
+    """Ana wrote; Dan, whose id comes along, is to have copies."""
+    async with written(database) as (world, sink):
+        dan = (await last(world)).data.customer_id
+        async with mail_port(world) as listening:
+            await deliver(listening, mail(Message_ID="<2@c>", From=f"Ana <{ANA}>"), sender=ANA)
+        yield world, sink, dan
+
+
+async def again(world: World) -> None:
+    """It is time for the next attempt."""
+    await world.execute("UPDATE intake.delivery SET due_at = now() WHERE due_at IS NOT NULL")
+    assert await world.sender.send_due() == 1
+
+
+async def test_where_the_customers_address_is_refused_the_reply_failed_and_no_copy_went_out(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {ANA: f"550 5.1.1 no such user {ANA}"}
+        await answer(world, cc=(dan,))
+        [failed] = await world.events(MessageFailed)
+        assert (failed.data.code, failed.data.detail) == ("smtp-550", "the mail server refused it")
+        assert (await world.events(MessageDelivered), sink.mails) == ([], [])
+
+
+@pytest.mark.parametrize("said", ["451 4.2.0 try later", "421 4.3.2 closing", "530 5.7.0 log in first"])
+async def test_where_the_customers_address_is_put_off_everybody_gets_the_reply_once_later(database: str, said: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {ANA: said}
+        await answer(world, cc=(dan,))
+        assert [await world.events(kind) for kind in (MessageFailed, MessageDelivered, DeliveryUncertain)] == [[], [], []]
+        sink.refused = {}
+        await again(world)
+        assert sink.recipients == [[ANA, DAN]]
+        [delivered] = await world.events(MessageDelivered)
+        assert (delivered.data.attempts, delivered.data.refused_cc_customer_ids) == (2, ())
+
+
+@pytest.mark.parametrize("said", ["550 5.1.1 no such user", "451 4.2.0 try later"])
+async def test_a_copy_that_is_refused_is_told_and_does_not_hold_the_customers_mail_back(database: str, said: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: said}
+        await answer(world, cc=(dan,))
+        assert sink.recipients == [[ANA]]
+        [delivered] = await world.events(MessageDelivered)
+        assert (delivered.data.attempts, delivered.data.refused_cc_customer_ids) == (1, (dan,))
+        assert await world.events(MessageFailed) == []
+
+
+async def test_a_mail_server_that_breaks_off_before_it_has_the_mail_makes_nothing_uncertain(database: str) -> None:
+    """421 to a copy: the server closes the connection after it."""
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "421 4.3.2 closing"}
+        await answer(world, cc=(dan,))
+        assert [await world.events(kind) for kind in (MessageFailed, MessageDelivered, DeliveryUncertain)] == [[], [], []]
+        sink.refused = {}
+        await again(world)
+        assert sink.recipients == [[ANA, DAN]]
+
+
+async def test_a_mail_server_that_breaks_off_in_the_mail_makes_it_uncertain_and_it_goes_again_under_its_name(
+    database: str,
+) -> None:
+    async with written(database) as (world, sink):
+        sink.answers = [BREAKS_OFF]
+        await answer(world)
+        [uncertain] = await world.events(DeliveryUncertain)
+        assert (uncertain.data.attempt, await world.events(MessageDelivered)) == (1, [])
+        await again(world)
+        assert [sent["Message-ID"] for sent in sink.mails] == [sink.mails[0]["Message-ID"]] * 2
+        assert [event.data.attempts for event in await world.events(MessageDelivered)] == [2]
+
+
+@pytest.mark.parametrize(("refused", "senders"), [({}, ["<>", SUPPORT]), ({"<>": "501 5.1.7 bad sender"}, [SUPPORT, SUPPORT])])
+async def test_a_confirmation_has_no_sender_where_the_server_takes_that_and_a_reply_has_the_inbox(
+    database: str, refused: dict[str, str], senders: list[str]
+) -> None:
+    async with mail_server() as (sink, port), process(database, intake_mail_port=port) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        async with mail_port(world) as listening:
+            await deliver(listening, mail())
+        sink.refused = refused
+        await again(world)
+        await answer(world)
+        assert sink.senders == senders
+        assert [sent["From"] for sent in sink.mails] == [SUPPORT, SUPPORT]
+        assert len(await world.events(ConfirmationSent)) == 1
+
+
+async def test_a_server_that_takes_no_mail_without_a_sender_just_now_gets_it_later(database: str) -> None:
+    async with mail_server() as (sink, port), process(database, intake_mail_port=port) as world:
+        async with mail_port(world) as listening:
+            await deliver(listening, mail())
+        sink.refused = {"<>": "451 4.7.1 later"}
+        await again(world)
+        assert (sink.mails, await world.events(ConfirmationSkipped)) == ([], [])
+        sink.refused = {}
+        await again(world)
+        assert sink.senders == ["<>"]
+
+
+async def test_a_letter_without_a_sender_about_mail_of_ours_is_a_bounce_whoever_signs_it(database: str) -> None:
+    async with written(database) as (world, sink):
+        await answer(world)
+        ref = sink.mails[0]["Message-ID"]
+        letter = f"Your message could not be delivered: 550 5.1.1 no such user\n\nMessage-ID: {ref}\n"
+        returned = mail("Returned mail", letter, Message_ID="<r@mx>", From="Mail system <robot@mx.customers.example>")
+        async with mail_port(world) as listening:
+            await deliver(listening, returned, sender="")
+        [bounced] = await world.events(MessageBounced)
+        assert (bounced.data.hard, bounced.data.code) == (True, "5.1.1")
+        assert len(await world.events(TicketOpened)) == 1
