@@ -14,6 +14,7 @@ from services.intake.domain.contacts import DeliveryWord, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
+from services.intake.inboxes import InboxBook
 from services.intake.store import parked
 from services.intake.store.parked import Arrival
 from shared import db, telemetry
@@ -21,7 +22,6 @@ from shared.telemetry import log
 
 PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
 PARSERS = 2  # mails parsed at the same time, off the event loop
-OWN_LOOP = "own mail came back"
 NONE_OF_OURS = "it reports on a mail that did not go out from here"
 LATER = (db.DatabaseAway, Overloaded, TimeoutError)  # nothing was kept; the same mail may be taken later
 
@@ -32,6 +32,7 @@ class MailTaker:
 
     acceptor: Acceptor
     signer: Signer
+    inboxes: InboxBook
     border: Border = NO_BORDER
     parse_seconds: float = PARSE_SECONDS
     parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
@@ -43,7 +44,7 @@ class MailTaker:
                 contact = await self._read(arrival, inbox)
             if contact is None:
                 CONTACTS.labels("email", "own_loop").inc()
-                await self.park(arrival, NotTaken(OWN_LOOP))
+                await self.park(arrival, NotTaken(email.OWN_LOOP))
                 return None
             contact = email.traced(contact, telemetry.current_traceparent())
             placement = await self.acceptor.accept_one(contact)
@@ -59,9 +60,10 @@ class MailTaker:
     async def _read(self, arrival: Arrival, inbox: Inbox) -> InboundMessage | DeliveryWord | None:
         """Off the event loop. Raises NotTaken when it takes too long: sent again it would take as long."""
         around = Envelope(arrival.sender, arrival.recipients)
+        known = inbox, self.signer, self.border, self.inboxes.current
         try:
             async with asyncio.timeout(self.parse_seconds):
-                return await asyncio.to_thread(email.parse, arrival.body, around, inbox, self.signer, self.border)
+                return await asyncio.to_thread(email.parse, arrival.body, around, *known)
         except TimeoutError:
             raise NotTaken("it took too long to read") from None
 

@@ -111,9 +111,9 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Borde
             inbox = inboxes.at("email", arrival.recipients[0])
             if inbox is None:
                 raise NotReplayable("no inbox has the address it was sent to")
-            mail = email.parse(body, Envelope(arrival.sender, arrival.recipients), inbox, signer, border)
+            mail = email.parse(body, Envelope(arrival.sender, arrival.recipients), inbox, signer, border, inboxes)
             if mail is None:
-                raise NotReplayable("it is a mail of ours that came back")
+                raise NotReplayable(email.OWN_LOOP)
             return mail
         case "twilio_sms":
             return twilio_sms.parse(body, twilio.form(body), inboxes)

@@ -152,6 +152,7 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
         await intake.park(provider, reason, media_type, raw)
         return DONE
     CONTACTS.labels("email", "not_ours").inc(found.others)
+    CONTACTS.labels("email", "own_loop").inc(found.own)
     for contact, placed in zip(found.contacts, await _accept(intake, found.contacts), strict=True):
         await _settle(intake, provider, contact, placed, raw, media_type)
     for one in found.unknown:

@@ -16,15 +16,18 @@ from services.intake.channels.authentication import NO_BORDER, Border, authentic
 from services.intake.channels.automatic import is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
 from services.intake.channels.language import direction_of, language_of
+from services.intake.channels.sender import Sender, handle_of, sender_of
 from services.intake.channels.spam_scores import verdict_of
 from services.intake.channels.visible import reading
-from services.intake.domain import handles, subjects
-from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundFile, InboundMessage, SpamVerdict
-from services.intake.domain.inboxes import Inbox
+from services.intake.domain import subjects
+from services.intake.domain.authentication import Authentication, of_another
+from services.intake.domain.contacts import REFS_CAP, DeliveryWord, InboundFile, InboundMessage, SpamVerdict
+from services.intake.domain.inboxes import NO_INBOXES, Inbox, Inboxes, OurAddresses
 from services.intake.domain.tokens import Signer
 from shared.events.base import cut_text
 
 PROVIDER = "smtp"
+OWN_LOOP = "own mail came back, or it came from an address of ours"
 DISOWNED = SpamVerdict("provider", rule_id="dmarc")
 DATE_LIMIT = 200
 QUOTED_LIMIT_BYTES = 8 * 1024
@@ -43,32 +46,36 @@ class Envelope:
 
 
 def parse(
-    raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer, border: Border = NO_BORDER
+    raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer, border: Border = NO_BORDER, inboxes: Inboxes = NO_INBOXES
 ) -> InboundMessage | DeliveryWord | None:
     """A mail as a contact, or as a word about a mail of ours, where it reports what became of one; None when it is one of ours
-    come round. Reads damaged mail as far as it goes; never raises.
+    come round (OWN_LOOP). `inboxes` are all of ours. Reads damaged mail as far as it goes; never raises.
     """
     mail = mime.parse(raw)
     if is_own_loop(mail, signer):
         return None
-    name, sender = _sender(mail, envelope)
+    ours = OurAddresses(inbox, inboxes)
+    written = sender_of(mail, envelope.sender, ours)
+    sender = written.address
     body = content.body(mail)
     whole, reply = reading.read(body.plain, body.html)
     word = reports.word_of(mail, whole, raw=raw, sender=sender, envelope_from=envelope.sender, signer=signer)
     if word is not None:
         return word
+    message_ref = _message_ref(mail)
+    if not written.wrote or (message_ref and signer.own_message(message_ref) and not is_report(mail)):
+        return None
     text, cut = cut_text(reply.visible)
     subject = clean_line(mime.header(mail, "Subject"), SUBJECT_LIMIT)
     language = language_of(f"{subjects.plain(subject)}\n{text}")
-    message_ref = _message_ref(mail)
     # Of the whole text, so that a repeat is one also when another version tells the reply from it in another way.
     hashed = [sender, mime.raw_header(mail, "Date"), subject, " ".join(cut_text(whole)[0].split())]
     content_hash = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
-    authentication = authentication_of(mail, sender, border)
+    authentication = _found_out(mail, written, border)
     spam = verdict_of(mail) or (DISOWNED if authentication.disowned else None)
-    origin = origin_of(mail, sender, envelope.sender)
+    origin = origin_of(mail, sender, envelope.sender, ours)
     refs = _reply_refs(mail)
-    handle = _handle(sender)
+    handle = handle_of(sender)
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=message_ref or f"sha256:{_unnamed(mail, raw, content_hash, body.files)}",
@@ -77,7 +84,7 @@ def parse(
         channel="email",
         inbox=inbox.id,
         handle=handle,
-        name=name,
+        name=written.name,
         subject=subject,
         text=text,
         text_cut=cut,
@@ -106,21 +113,9 @@ def traced(message: InboundMessage | DeliveryWord, traceparent: str | None) -> I
     return replace(message, traceparent=traceparent) if traceparent else message
 
 
-def _sender(mail: mime.Part, envelope: Envelope) -> tuple[str, str]:
-    candidates = mime.addresses(mail, "From", "Reply-To", "Sender", "Return-Path")
-    if envelope.sender:
-        candidates.append(("", envelope.sender))
-    for name, address in candidates:
-        if _handle(address) is not None:
-            return clean_line(name), address
-    return (clean_line(mime.header(mail, "From")), "") if not candidates else candidates[0]
-
-
-def _handle(address: str) -> Handle | None:
-    try:
-        return handles.email(address)
-    except handles.WrongHandle:
-        return None
+def _found_out(mail: mime.Part, written: Sender, border: Border) -> Authentication:
+    told = authentication_of(mail, written.shown, border)
+    return told if written.address == written.shown else of_another(told, is_ours=written.is_ours)
 
 
 def _message_ref(mail: mime.Part) -> str | None:

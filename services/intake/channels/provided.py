@@ -24,7 +24,6 @@ from services.intake.domain.tokens import Signer
 
 Provider = Literal["mailgun", "sendgrid", "postmark", "ses"]
 PROVIDERS: frozenset[Provider] = frozenset({"mailgun", "sendgrid", "postmark", "ses"})
-OWN_LOOP = "own mail came back"
 JSON = "application/json"
 CODE_LIMIT = 60
 _CLOCK_LIMIT = 1e11  # seconds; more is no instant of our age
@@ -81,11 +80,14 @@ class ProviderSecrets:
 
 @dataclass(slots=True)
 class Sorted:
-    """What a request comes to. `others` counts words about mails that are none of ours: an account may send more than we do."""
+    """What a request comes to. `others` counts words about mails that are none of ours: an account may send more than we do;
+    `own` mails of ours that came round.
+    """
 
     contacts: list[Contact] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
     others: int = 0
+    own: int = 0
 
 
 def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: Signer, border: Border = NO_BORDER) -> Sorted:
@@ -97,7 +99,8 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
         elif isinstance(piece, Mail):
             contact = _contact(piece, provider, inboxes, signer, border)
             if contact is None:
-                result.unknown.append(Unknown(OWN_LOOP))
+                result.unknown.append(Unknown(email.OWN_LOOP))
+                result.own += 1
             else:
                 result.contacts.append(contact)
         elif piece.kind is not None:
@@ -108,7 +111,7 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
 
 
 def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer, border: Border) -> Contact | None:
-    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer, border)
+    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer, border, inboxes)
     if not isinstance(contact, InboundMessage):
         return contact
     told = replace(contact, provider=provider, names=email.PROVIDER, request=piece.request)

@@ -79,8 +79,11 @@ def as_shown(contact: Contact) -> Contact:
 
 def is_refuted(told: Authentication) -> bool:
     """Whether a mail was found not to be of the address that it names. DMARC decides; where nobody asked it, a failure does that
-    nothing else makes good: a mail that was passed on fails SPF, and one that a list has changed fails DKIM.
+    nothing else makes good: a mail that was passed on fails SPF, and one that a list has changed fails DKIM. Whom a list names is
+    not proven by the list's own good name: else whoever has a domain could write as anybody.
     """
+    if told.of_another:
+        return told.by != ""
     if told.dmarc != "none":
         return told.dmarc == "fail"
     return "fail" in (told.spf, told.dkim) and "pass" not in (told.spf, told.dkim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from services.intake.domain import mail_hosts
 from services.intake.domain.handles import plus_stripped
 from shared.events.base import Channel
 from shared.events.config import FormGuard
@@ -66,6 +67,10 @@ class Inboxes:
         """Like `at`, but what is authentic is never turned away: it goes to an inbox named as the channel."""
         return self.at(channel, address) or Inbox(id=channel, channel=channel, address=address)
 
+    def have(self, channel: Channel, address: str) -> bool:
+        """Whether an inbox was configured at this address."""
+        return (channel, address_key(channel, address)) in self.by_address
+
     def named(self, inbox_id: str, channel: Channel) -> Inbox | None:
         """The inbox of this id and channel, under the same rule as `at`."""
         found = self.by_id.get(inbox_id)
@@ -73,3 +78,25 @@ class Inboxes:
             return found if found.channel == channel else None
         configured = any(kind == channel for kind, _ in self.by_address)
         return None if configured else Inbox(id=inbox_id, channel=channel, address=inbox_id)
+
+
+NO_INBOXES = Inboxes()
+
+
+@dataclass(frozen=True, slots=True)
+class OurAddresses:
+    """By which mail reaches us: the address of the inbox that a mail came to, which need not be configured, and all others."""
+
+    inbox: Inbox
+    inboxes: Inboxes = NO_INBOXES
+
+    def have(self, address: str) -> bool:
+        """Whether the address is one of ours, whatever stands behind a `+` in it."""
+        return bool(address) and (
+            address_key("email", address) == address_key("email", self.inbox.address) or self.inboxes.have("email", address)
+        )
+
+    def have_host(self, host: str) -> bool:
+        """Whether an inbox of ours is at this host, and no strangers are."""
+        addresses = [self.inbox.address, *(address for channel, address in self.inboxes.by_address if channel == "email")]
+        return not mail_hosts.is_shared(host) and any(address.lower().endswith(f"@{host}") for address in addresses)

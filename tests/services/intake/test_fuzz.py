@@ -97,7 +97,7 @@ async def by_mail(world: World, rng: random.Random, number: int) -> Answered:
     raw = mutated(rng, named(rng.choice(MAILS), number), MAILS)
     envelope = SmtpEnvelope()
     envelope.content, envelope.mail_from, envelope.rcpt_tos = raw, "ana@customers.example", ["support@patchbay.example"]
-    handler = MailHandler(MailTaker(world.intake.acceptor, world.signer), world.intake.inboxes)
+    handler = MailHandler(MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes), world.intake.inboxes)
     answer = await handler.handle_DATA(cast(SMTP, None), cast(Session, None), envelope)
     assert answer.startswith("250"), answer
     return Answered(raw, taken=True)
