@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 
+from tests.recorded.requests import all_recorded
+
 MESSAGE_ID = re.compile(rb"message-id:\s*<", re.IGNORECASE)
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
@@ -113,9 +115,11 @@ def as_json(value: object) -> bytes:
 
 def recorded_mails() -> list[bytes]:
     """Mails of other projects' tests, where they are there."""
-    folders = ("github-email_reply_parser/test/emails", "mail-parser-reply/test/emails", "anymail/tests/test_files")
+    folders = ("github-email_reply_parser/test/emails", "mail-parser-reply/test/emails")
     paths = [path for folder in folders for path in sorted((FIXTURES / folder).glob("*")) if path.is_file()]
-    return [_as_mail(path.read_bytes()) for path in paths]
+    paths += sorted((FIXTURES / "anymail/tests/test_files").glob("*.txt"))
+    whole = [one.mime for one in all_recorded("*_inbound") if one.mime is not None]
+    return [_as_mail(raw) for raw in (*(path.read_bytes() for path in paths), *whole)]
 
 
 def _as_mail(raw: bytes) -> bytes:
