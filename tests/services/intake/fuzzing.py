@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from tests.recorded.requests import all_recorded
 
@@ -89,17 +90,24 @@ def revalued(rng: random.Random, seed: object) -> object:
     """A copy of a JSON value in which some values are others."""
     value = deepcopy(seed)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        holder, key = rng.choice(list(_places(value)))
+        places = _places(value)
+        if not places:
+            return deepcopy(rng.choice(VALUES))
+        holder, key = rng.choice(places)
         holder[key] = deepcopy(rng.choice(VALUES))
     return value
 
 
-def _places(value: object) -> list[tuple[dict[object, object], object]]:
-    found: list[tuple[dict[object, object], object]] = []
+def _places(value: object) -> list[tuple[Any, object]]:
+    """Each object or array with a key or an index in it."""
+    held: list[tuple[object, object]] = []
     if isinstance(value, dict):
-        for key, inner in value.items():
-            found += [(value, key), *_places(inner)]
-        found.append((value, "more"))
+        held = list(value.items())
+    elif isinstance(value, list):
+        held = list(enumerate(value))
+    found: list[tuple[Any, object]] = [(value, "more")] if isinstance(value, dict) else []
+    for key, inner in held:
+        found += [(value, key), *_places(inner)]
     return found
 
 
