@@ -189,26 +189,19 @@ async def test_what_happens_elsewhere_is_said_once(world: World) -> None:
     assert [one["order_id"] for one in page.json()["orders"]] == ["A-1"]
 
 
-LIVES: list[tuple[str, str, dict[str, object], type[Fact], dict[str, object]]] = [
+Life = tuple[str, str, dict[str, object], type[Fact], dict[str, object]]
+
+
+def _order(kind: str) -> Life:
+    body: dict[str, object] = {"kind": kind, "status": "sent", "amount_minor": 1999, "currency": "RON"}
+    return "PUT", f"orders/{kind}-1", body, OrderRecorded, {**body, "order_id": f"{kind}-1"}
+
+
+LIVES: list[Life] = [
     ("POST", "joined", {"on": "2026-03-01", "plan": "gold"}, CustomerJoined, {"on": date(2026, 3, 1), "plan": "gold"}),
-    (
-        "POST",
-        "renewed",
-        {"on": "2026-03-01", "until": "2027-03-01"},
-        CustomerRenewed,
-        {"on": date(2026, 3, 1), "until": date(2027, 3, 1)},
-    ),
+    ("POST", "renewed", {"on": "2026-03-01", "until": "2027-03-01"}, CustomerRenewed, {"until": date(2027, 3, 1)}),
     ("POST", "left", {"on": "2026-03-01", "reason": "too_dear"}, CustomerLeft, {"on": date(2026, 3, 1), "reason": "too_dear"}),
-    *(
-        (
-            "PUT",
-            f"orders/{kind}-1",
-            {"kind": kind, "status": "sent", "amount_minor": 1999, "currency": "RON"},
-            OrderRecorded,
-            {"order_id": f"{kind}-1", "kind": kind, "status": "sent", "amount_minor": 1999, "currency": "RON"},
-        )
-        for kind in ("order", "payment", "shipment", "document")
-    ),
+    *map(_order, ("order", "payment", "shipment", "document")),
 ]
 
 
