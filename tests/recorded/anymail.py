@@ -6,14 +6,12 @@ Where ours differs on purpose, ON_PURPOSE says why.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
@@ -23,11 +21,11 @@ from services.intake.channels.sns import Sns
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import SentWord
 from services.intake.settings import IntakeSettings
+from tests.recorded.requests import Recorded, recorded
 from tests.recorded.sets import Database, Outcome, RecordedSet
 from tests.services.intake import provider_requests as ask
 from tests.services.intake.world import World, process
 
-PROVIDERS = {"amazon_ses": "ses", "mailgun": "mailgun", "postmark": "postmark", "sendgrid": "sendgrid"}
 NAMES = {"mailgun": "Mailgun", "sendgrid": "SendGrid", "postmark": "Postmark", "amazon_ses": "Amazon SES"}
 KINDS: dict[str, SentWord | None] = {
     "delivered": "delivered",
@@ -92,36 +90,10 @@ _REASONS: dict[str, tuple[str, ...]] = {
 ON_PURPOSE = {name: why for why, names in _REASONS.items() for name in names}
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """One request, and what the other project made of it."""
-
-    provider: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    status: int | None
-    events: list[dict[str, Any]]
-    settings: Mapping[str, Any]
-
-
 def run(folder: Path, database: Database) -> Iterator[Outcome]:
     """Each recorded request on a process of intake."""
     for file in sorted(folder.glob("*.json")):
-        yield Outcome(file.stem, asyncio.run(_outcome(_recorded(file), database())))
-
-
-def _recorded(file: Path) -> Recorded:
-    said = json.loads(file.read_bytes())
-    folder, _, where = file.parent.name.rpartition("_")
-    headers = {name: _text(value) for name, value in said["headers"].items()}
-    body = base64.b64decode(said["body_b64"]) if said["body"] is None else said["body"].encode()
-    path = f"/v1/providers/{PROVIDERS[folder]}/{'inbound' if where == 'inbound' else 'events'}"
-    return Recorded(PROVIDERS[folder], path, headers, body, said["response_status"], said["events"] or [], said["settings"])
-
-
-def _text(value: object) -> str:
-    return base64.b64decode(cast(dict[str, str], value)["b64"]).decode("latin-1") if isinstance(value, dict) else str(value)
+        yield Outcome(file.stem, asyncio.run(_outcome(recorded(file), database())))
 
 
 async def _outcome(one: Recorded, database: str) -> str:
@@ -169,7 +141,7 @@ def _signed(one: Recorded) -> Recorded:
 
 def _difference(one: Recorded) -> str:
     try:
-        pieces = read(one.provider, one.body, one.headers.get("Content-Type", ""))
+        pieces = read(one.provider, one.body, one.content_type)
     except Unreadable as error:
         return f"cannot be read: {error}" if one.events else ""
     told = [piece for piece in pieces if one.events or not isinstance(piece, Unknown)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.intake.channels import composed
 from services.intake.channels.email import Envelope
-from services.intake.channels.provided import Mail, Piece, Unknown, Unreadable, Word, iso, loaded, mapping, rows, text
+from services.intake.channels.provided import Mail, Piece, Unknown, Unreadable, Word, iso, loaded, mail_bytes, mapping, rows, text
 from services.intake.domain.contacts import SentWord
 
 MEDIA_TYPE = "application/vnd.postmark+json"
@@ -58,7 +58,7 @@ def read(raw: bytes) -> list[Piece]:
 def _mail(body: Mapping[str, Any], raw: bytes) -> Mail:
     whole = text(body.get("RawEmail"))
     if whole.strip():
-        return Mail(whole.encode("utf-8", "surrogateescape"), _envelope(body))
+        return Mail(mail_bytes(whole), _envelope(body))
     return Mail(mail_of(body), _envelope(body), (MEDIA_TYPE, raw))
 
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ Provider = Literal["mailgun", "sendgrid", "postmark", "ses"]
 PROVIDERS: frozenset[Provider] = frozenset({"mailgun", "sendgrid", "postmark", "ses"})
 JSON = "application/json"
 CODE_LIMIT = 60
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _CLOCK_LIMIT = 1e11  # seconds; more is no instant of our age
 
 
@@ -175,6 +177,11 @@ def unix(value: object) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC) if abs(seconds) < _CLOCK_LIMIT else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def mail_bytes(content: str) -> bytes:
+    """A mail that stands as text in JSON: bytes that were no UTF-8 as they were, half characters as question marks."""
+    return _HALVES.sub("?", content).encode("utf-8", "surrogateescape")
 
 
 def iso(value: object) -> datetime | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.intake.channels import composed
 from services.intake.channels.email import Envelope
-from services.intake.channels.provided import Mail, Piece, Unknown, Unreadable, Word, iso, loaded, mapping, rows, text
+from services.intake.channels.provided import Mail, Piece, Unknown, Unreadable, Word, iso, loaded, mail_bytes, mapping, rows, text
 from services.intake.channels.sns import CONFIRMATIONS
 from services.intake.domain.contacts import SentWord
 
@@ -53,7 +53,7 @@ def _mail(said: Mapping[str, Any]) -> Piece:
         return Unknown(IN_S3 if action.get("type") == "S3" else "it is a mail without its content")
     try:
         encoded = text(action.get("encoding")).upper() == "BASE64"
-        mime = base64.b64decode(content, validate=False) if encoded else content.encode("utf-8", "surrogateescape")
+        mime = base64.b64decode(content, validate=False) if encoded else mail_bytes(content)
     except (binascii.Error, ValueError):
         return Unknown("the content of the mail cannot be decoded")
     verdicts = (mapping(receipt.get(name)).get("status") for name in ("spamVerdict", "virusVerdict"))

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
+
+from tests.recorded.requests import all_recorded
 
 MESSAGE_ID = re.compile(rb"message-id:\s*<", re.IGNORECASE)
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
@@ -87,17 +90,24 @@ def revalued(rng: random.Random, seed: object) -> object:
     """A copy of a JSON value in which some values are others."""
     value = deepcopy(seed)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        holder, key = rng.choice(list(_places(value)))
+        places = _places(value)
+        if not places:
+            return deepcopy(rng.choice(VALUES))
+        holder, key = rng.choice(places)
         holder[key] = deepcopy(rng.choice(VALUES))
     return value
 
 
-def _places(value: object) -> list[tuple[dict[object, object], object]]:
-    found: list[tuple[dict[object, object], object]] = []
+def _places(value: object) -> list[tuple[Any, object]]:
+    """Each object or array with a key or an index in it."""
+    held: list[tuple[object, object]] = []
     if isinstance(value, dict):
-        for key, inner in value.items():
-            found += [(value, key), *_places(inner)]
-        found.append((value, "more"))
+        held = list(value.items())
+    elif isinstance(value, list):
+        held = list(enumerate(value))
+    found: list[tuple[Any, object]] = [(value, "more")] if isinstance(value, dict) else []
+    for key, inner in held:
+        found += [(value, key), *_places(inner)]
     return found
 
 
@@ -113,9 +123,11 @@ def as_json(value: object) -> bytes:
 
 def recorded_mails() -> list[bytes]:
     """Mails of other projects' tests, where they are there."""
-    folders = ("github-email_reply_parser/test/emails", "mail-parser-reply/test/emails", "anymail/tests/test_files")
+    folders = ("github-email_reply_parser/test/emails", "mail-parser-reply/test/emails")
     paths = [path for folder in folders for path in sorted((FIXTURES / folder).glob("*")) if path.is_file()]
-    return [_as_mail(path.read_bytes()) for path in paths]
+    paths += sorted((FIXTURES / "anymail/tests/test_files").glob("*.txt"))
+    whole = [one.mime for one in all_recorded("*_inbound") if one.mime is not None]
+    return [_as_mail(raw) for raw in (*(path.read_bytes() for path in paths), *whole)]
 
 
 def _as_mail(raw: bytes) -> bytes:

@@ -96,25 +96,30 @@ def multipart(fields: Sequence[tuple[str, bytes | tuple[str, str, bytes]]]) -> b
     return body + b"--%s--\r\n" % BOUNDARY.encode()
 
 
+def mailgun_signature(token: str, key: str = MAILGUN_KEY) -> dict[str, str]:
+    """What Mailgun signs, and its signature."""
+    stamp = "1771000000"
+    signature = hmac.digest(key.encode(), (stamp + token).encode(), hashlib.sha256).hex()
+    return {"timestamp": stamp, "token": token, "signature": signature}
+
+
 def mailgun(
     fields: Sequence[tuple[str, bytes | tuple[str, str, bytes]]], token: str = "t" * 50, key: str = MAILGUN_KEY
 ) -> Posted:
     """A route of Mailgun forwards a mail."""
-    stamp = "1771000000"
-    signature = hmac.digest(key.encode(), (stamp + token).encode(), hashlib.sha256).hex()
-    signed = [("timestamp", stamp.encode()), ("token", token.encode()), ("signature", signature.encode())]
+    signed = [(name, value.encode()) for name, value in mailgun_signature(token, key).items()]
     return Posted("/v1/providers/mailgun/inbound", multipart([*fields, *signed]), FORM)
 
 
 def mailgun_event(event: Mapping[str, object], token: str) -> Posted:
-    stamp = "1771000000"
-    signature = hmac.digest(MAILGUN_KEY.encode(), (stamp + token).encode(), hashlib.sha256).hex()
-    body = {"signature": {"timestamp": stamp, "token": token, "signature": signature}, "event-data": event}
+    body = {"signature": mailgun_signature(token), "event-data": event}
     return Posted("/v1/providers/mailgun/events", json.dumps(body).encode(), JSON)
 
 
-def sendgrid(body: bytes, headers: Mapping[str, str], where: str = "inbound") -> Posted:
-    signature = base64.b64encode(sendgrid_key().sign(b"1771000000" + body, ec.ECDSA(hashes.SHA256()))).decode()
+def sendgrid(
+    body: bytes, headers: Mapping[str, str], where: str = "inbound", key: ec.EllipticCurvePrivateKey | None = None
+) -> Posted:
+    signature = base64.b64encode((key or sendgrid_key()).sign(b"1771000000" + body, ec.ECDSA(hashes.SHA256()))).decode()
     header = "X-Twilio-Email-Event-Webhook-"
     signed = {header + "Timestamp": "1771000000", header + "Signature": signature}
     return Posted(f"/v1/providers/sendgrid/{where}", body, {**headers, **signed})

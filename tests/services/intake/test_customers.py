@@ -1,24 +1,29 @@
 """Customers' records, merges and suggestions over HTTP, on a real database."""
 
 import asyncio
+from datetime import date
 from email.message import EmailMessage
 
 import aiosmtplib
 import httpx
+import pytest
 import sqlalchemy as sa
 
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
 from services.intake.store import deliveries
 from shared import db
+from shared.events.base import Fact
 from shared.events.message import MessageReceived
 from shared.events.people import (
     CustomerAbsorbed,
     CustomerCreated,
     CustomerHandleAdded,
     CustomerJoined,
+    CustomerLeft,
     CustomerMergedInto,
     CustomerPersonal,
     CustomerProfileChanged,
+    CustomerRenewed,
     CustomerUnmerged,
     MergeSuggested,
     OrderRecorded,
@@ -182,6 +187,44 @@ async def test_what_happens_elsewhere_is_said_once(world: World) -> None:
     assert (said.data.order_id, said.data.amount_minor) == ("A-1", 1999)
     page = await world.http.get("/v1/customers/external:1/orders", headers=headers)
     assert [one["order_id"] for one in page.json()["orders"]] == ["A-1"]
+
+
+Life = tuple[str, str, dict[str, object], type[Fact], dict[str, object]]
+
+
+def _order(kind: str) -> Life:
+    body: dict[str, object] = {"kind": kind, "status": "sent", "amount_minor": 1999, "currency": "RON"}
+    return "PUT", f"orders/{kind}-1", body, OrderRecorded, {**body, "order_id": f"{kind}-1"}
+
+
+LIVES: list[Life] = [
+    ("POST", "joined", {"on": "2026-03-01", "plan": "gold"}, CustomerJoined, {"on": date(2026, 3, 1), "plan": "gold"}),
+    ("POST", "renewed", {"on": "2026-03-01", "until": "2027-03-01"}, CustomerRenewed, {"until": date(2027, 3, 1)}),
+    ("POST", "left", {"on": "2026-03-01", "reason": "too_dear"}, CustomerLeft, {"on": date(2026, 3, 1), "reason": "too_dear"}),
+    *map(_order, ("order", "payment", "shipment", "document")),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "kind", "said"), LIVES, ids=[path for _, path, *_ in LIVES])
+async def test_each_thing_that_happens_elsewhere_is_told_of_the_customer_once_and_refused_where_it_makes_no_sense(
+    world: World, method: str, path: str, body: dict[str, object], kind: type[Fact], said: dict[str, object]
+) -> None:
+    made = await put(world, "external:1", name="Ana")
+    headers = {**await world.key("intake:write"), "Idempotency-Key": "k1"}
+
+    async def ask(ref: str, body: dict[str, object], headers: dict[str, str]) -> int:
+        return (await world.http.request(method, f"/v1/customers/{ref}/{path}", json=body, headers=headers)).status_code
+
+    assert [await ask("external:1", body, headers) for _ in range(3)] == [200] * 3
+    [told] = await world.events(kind)
+    assert told.key == made["id"]
+    assert {name: getattr(told.data, name) for name in said} == said
+    headers["Idempotency-Key"] = "k2"
+    assert await ask("external:2", body, headers) == 404
+    assert await ask("external:1", {**body, "surprise": 1}, headers) == 422
+    assert await ask("external:1", {name: value for name, value in body.items() if name not in ("on", "status")}, headers) == 422
+    assert await ask("external:1", body, await world.key("agent:dana")) == 403
+    assert len(await world.events(kind)) == 1
 
 
 async def test_who_types_an_address_into_a_form_is_not_taken_for_its_owner(world: World) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
+import re
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +17,7 @@ from standardwebhooks import Webhook
 
 from services.intake.settings import IntakeSettings
 from tests.services.intake.test_edge import FORM
-from tests.services.intake.world import World, process
+from tests.services.intake.world import World, mail_server, process
 
 SECRET, OLD, OTHER = ("whsec_" + letter * 32 for letter in "abc")
 SITE = "https://www.shop.example"
@@ -105,6 +108,40 @@ async def test_the_form_is_a_page_that_works_without_a_script_in_the_visitors_la
     assert (await guarded.http.get("/forms/shop")).status_code == 404
     sent = await guarded.http.post("/v1/forms/contact?lang=he", data={**FORM, "token": token(guarded, "contact")}, headers=HTML)
     assert sent.status_code == 303
+
+
+async def test_forms_that_a_browser_posts_five_times_each_in_any_order_are_there_once(guarded: World) -> None:
+    forms = [
+        {
+            **FORM,
+            "text": f"Întrebarea {n}: cât timp este valabilă garanția?",
+            "submission_id": f"s-{n}",
+            "email": f"dan{n}@customers.example",
+        }
+        for n in range(5)
+    ] * 5
+    random.Random(5).shuffle(forms)
+    answers = await asyncio.gather(*(guarded.http.post("/v1/forms/contact", data=one, headers=HTML) for one in forms))
+    assert {answer.status_code for answer in answers} == {303}
+    assert len({answer.headers["location"] for answer in answers}) == 5
+    assert await guarded.count("message") == await guarded.count("ticket") == 5
+
+
+async def test_a_form_in_hebrew_is_confirmed_once_in_hebrew_from_right_to_left(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
+        form = {**FORM, "subject": "אחריות", "text": "שלום, כמה זמן תקפה האחריות על המוצר שקניתי?"}
+        for _ in range(5):
+            assert (await world.http.post("/v1/forms/contact", data=form, headers=HTML)).status_code == 303
+        await world.execute("UPDATE intake.delivery SET due_at = now()")
+        assert [await world.sender.send_due(), await world.sender.send_due()] == [1, 0]
+    [sent] = server.mails
+    assert server.recipients == [["dan@customers.example"]]
+    html = sent.get_body(("html",))
+    assert html is not None
+    assert re.search(r'<[^>]*\blang="he"[^>]*\bdir="rtl"|<[^>]*\bdir="rtl"[^>]*\blang="he"', html.get_content())
+    plain = sent.get_body(("plain",))
+    assert plain is not None
+    assert re.search("[א-ת]{3}", plain.get_content())
 
 
 async def test_a_browser_is_told_in_words_what_is_wrong(guarded: World) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import permutations
+from urllib.parse import urlencode
 
 import pytest
 
+from services.intake.channels import twilio
 from services.intake.domain.delivery import BACK_OFF_SECONDS
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
 from shared import db
@@ -20,7 +22,7 @@ from shared.events.message import (
 from shared.events.people import CustomerCreated, CustomerPersonal, CustomerProfileChanged
 from shared.events.ticket import TicketOpened
 from tests.services.intake.test_twilio import _answered_sms, post, rest_api, sms
-from tests.services.intake.world import World, process
+from tests.services.intake.world import PUBLIC, TOKEN, World, process
 
 STATUS = "/v1/providers/twilio/sms/status"
 NUMBER = "+40312295500"
@@ -70,6 +72,21 @@ async def test_a_status_is_believed_only_with_its_signature_and_kept_when_it_say
     assert await told(world, "m", "teleported") == 204
     assert await told(world, "of-nobody", "delivered") == 204
     assert await world.count("parked_contact", "way = 'twilio_sms_status'") == 2
+
+
+async def test_a_signature_is_good_for_the_message_that_its_url_names_only(database: str) -> None:
+    async with rest_api() as (_, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        await world.sender.send_due()
+        [message_id] = await world.reply_ids()
+        fields = {"MessageSid": "SM98", "MessageStatus": "delivered", "To": "+40721234567", "From": NUMBER}
+        signature = twilio.signature(f"{PUBLIC}{STATUS}?message=another", list(fields.items()), TOKEN)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": signature}
+        for query in (f"?message={message_id}", "", f"?message=another&message={message_id}"):
+            answer = await world.http.post(STATUS + query, content=urlencode(fields), headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "bad-signature"), query
+        assert [event.data.final for event in await world.events(MessageDelivered)] == [False]
+        assert await world.count("parked_contact") == 0
 
 
 async def test_who_writes_stop_gets_no_more_messages_until_start(database: str) -> None:

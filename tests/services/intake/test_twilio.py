@@ -1,6 +1,7 @@
 """Twilio's webhooks and REST API, on real PostgreSQL: signed, deduplicated, parked when they cannot be read."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -69,6 +70,28 @@ async def test_a_signature_is_taken_with_either_port_and_either_token_and_no_oth
     assert (forged.status_code, forged.json()["code"]) == (403, "bad-signature")
     tampered = await world.http.post(path, content=urlencode({**SMS, "Body": "x"}), headers={"X-Twilio-Signature": "AAAA"})
     assert tampered.status_code == 403
+
+
+async def test_one_changed_byte_of_a_message_breaks_its_signature(world: World) -> None:
+    path, body = "/v1/providers/twilio/sms", urlencode(SMS)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    headers["X-Twilio-Signature"] = twilio.signature(f"{PUBLIC}{path}", list(SMS.items()), TOKEN)
+    for old, new in (("coletul", "colejul"), ("SM1", "SM2"), ("40721234567", "40721234568"), ("NumMedia", "numMedia")):
+        assert old in body
+        answer = await world.http.post(path, content=body.replace(old, new), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "bad-signature"), new
+    assert await world.log() == []
+    assert (await world.http.post(path, content=body, headers=headers)).status_code == 200
+
+
+async def test_messages_that_come_five_times_each_in_any_order_are_there_once(world: World) -> None:
+    sids = [f"SM{n}" for n in range(5)] * 5
+    random.Random(5).shuffle(sids)
+    answers = await asyncio.gather(*(sms(world, MessageSid=sid, Body=f"Mesajul {sid}, unde este coletul meu?") for sid in sids))
+    assert {answer.status_code for answer in answers} == {200}
+    assert await world.count("message") == len(await world.events(MessageReceived)) == 5
+    assert len(await world.events(TicketOpened)) == 1
+    assert await world.count("parked_contact") == 0
 
 
 async def test_without_a_token_no_request_is_believed(database: str) -> None:

@@ -62,6 +62,8 @@ class World:
     to_send: asyncio.Event
     offset: int = 0
     connector: dict[str, str] = field(default_factory=dict)
+    answer_id: str = ""  # an answer of ours, and its Message-ID
+    answer_ref: str = ""
 
     @property
     def signer(self) -> Signer:

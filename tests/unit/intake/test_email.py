@@ -1,11 +1,11 @@
 """Mail as it really comes, and as we send it."""
 
 import base64
-import json
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
+from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.tokens import Signer
 from tests.counts import examples
+from tests.recorded.requests import all_recorded
 
 SIGNER = Signer(b"secret")
 INBOX = Inbox("support", "email", "support@patchbay.example")
@@ -323,13 +324,16 @@ def test_recorded_mails_of_other_systems_are_read() -> None:
 
 
 def test_recorded_mime_mails_of_mailgun_and_sendgrid_are_read() -> None:
-    found = 0
-    for path in sorted(FIXTURES.glob("anymail/recorded/*_inbound/*.json")):
-        text = json.dumps(json.loads(path.read_text()))
-        found += 1
-        read(text)
-    if not found:
+    recorded = [(one.mime, one.events) for one in all_recorded("*_inbound")]
+    whole = [(mime, event["message"]) for mime, events in recorded if mime is not None for event in events]
+    if not recorded:
         pytest.skip("needs ../shared/fixtures beside the repository")
+    assert len(whole) >= 2
+    for mime, expected in whole:
+        message = read(mime)
+        assert message.handle == Handle("email", parseaddr(expected["from_email"])[1])
+        assert message.subject == expected["subject"]
+        assert message.text == expected["text"].strip()
 
 
 def outgoing(**more: object) -> Outgoing:

@@ -82,3 +82,9 @@ def test_credentials_are_compared_as_they_are_written() -> None:
     assert proof("Basic ???", "", known) == "wrong"
     assert proof("Bearer x", "a=b", known) == "missing"
     assert proof("Basic " + base64.b64encode(b"word").decode(), "", known) == "right"
+
+
+def test_a_mail_with_half_a_character_in_its_json_is_read_and_bytes_that_were_no_text_stay() -> None:
+    [piece] = read("postmark", rb'{"RawEmail": "Subject: x\n\nshalom \ud800 \udce9"}', "application/json")
+    assert isinstance(piece, Mail)
+    assert piece.raw == b"Subject: x\n\nshalom ? \xe9"
