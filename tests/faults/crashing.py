@@ -2,7 +2,7 @@
 
 The boundaries are put around the real code from outside, so the product knows nothing of them. Points: before-commit and
 after-commit (of a transaction that wrote events or moved offsets), before-send and after-send (of the relay: after the broker's
-acknowledgement, before the rows are deleted), before-outward and after-outward (of a mail to the customers' server).
+acknowledgement, before the rows are deleted), before-outward and after-outward (of a mail's text to the customers' server).
 N is at which time it happens.
 """
 
@@ -94,15 +94,15 @@ def _around_send(before: Callable[[], None], after: Callable[[], None]) -> None:
 
 
 def _around_outward(before: Callable[[], None], after: Callable[[], None]) -> None:
-    sendmail = aiosmtplib.SMTP.sendmail
+    data = aiosmtplib.SMTP.data
 
     async def sending(self: aiosmtplib.SMTP, *arguments: Any, **named: Any) -> Any:
         before()
-        answer = await sendmail(self, *arguments, **named)
+        answer = await data(self, *arguments, **named)
         after()
         return answer
 
-    aiosmtplib.SMTP.sendmail = sending  # type: ignore[method-assign]
+    aiosmtplib.SMTP.data = sending  # type: ignore[method-assign]
 
 
 def main() -> None:
