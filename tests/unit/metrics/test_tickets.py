@@ -273,22 +273,31 @@ def test_an_agent_to_whom_a_ticket_comes_twice_was_assigned_one_ticket() -> None
     assert (count(cells, "solved", agent="dana"), count(cells, "solved", agent="omar")) == (0, 1)
 
 
-def test_what_an_absorbed_ticket_waits_for_is_answered_by_the_one_that_goes_on() -> None:
+# The other of two tickets that became one: asked in at 10 and not answered.
+ABSORBED = TicketAbsorbed(
+    ticket_id="t0",
+    number=100_000,
+    opened_at=at(0),
+    unanswered_since=at(10),
+    first_responded_at=None,
+    first_response_us=None,
+    interactions=1,
+    replies=0,
+    reply_us_sum=0,
+    reply_us_count=0,
+)
+
+
+def absorbing() -> Teller:
+    """A ticket of 100 that took the other one in at 110."""
     told = Teller()
     told.opened(100)
-    absorbed = TicketAbsorbed(
-        ticket_id="t0",
-        number=100_000,
-        opened_at=at(0),
-        unanswered_since=at(10),
-        first_responded_at=None,
-        first_response_us=None,
-        interactions=1,
-        replies=0,
-        reply_us_sum=0,
-        reply_us_count=0,
-    )
-    told.say("intake", absorbed, 110)
+    told.say("intake", ABSORBED, 110)
+    return told
+
+
+def test_what_an_absorbed_ticket_waits_for_is_answered_by_the_one_that_goes_on() -> None:
+    told = absorbing()
     told.replied(130)
     told.resolved(200)
     cells = booked(told.events)
@@ -314,21 +323,7 @@ def test_what_is_split_off_or_leaves_with_its_ticket_is_measured_where_it_goes_o
 
 
 def test_what_came_in_with_a_ticket_is_not_answered_here_once_that_one_is_itself_again() -> None:
-    told = Teller()
-    told.opened(100)
-    absorbed = TicketAbsorbed(
-        ticket_id="t0",
-        number=100_000,
-        opened_at=at(0),
-        unanswered_since=at(10),
-        first_responded_at=None,
-        first_response_us=None,
-        interactions=1,
-        replies=0,
-        reply_us_sum=0,
-        reply_us_count=0,
-    )
-    told.say("intake", absorbed, 110)
+    told = absorbing()
     told.say("intake", TicketExpelled(ticket_id="t0"), 120)
     told.replied(130)
     cells = booked(told.events)
@@ -336,22 +331,8 @@ def test_what_came_in_with_a_ticket_is_not_answered_here_once_that_one_is_itself
 
 
 def test_what_was_answered_on_the_merged_ticket_is_not_answered_again_by_the_one_that_goes_on() -> None:
-    told = Teller()
-    told.opened(100)
-    absorbed = TicketAbsorbed(
-        ticket_id="t0",
-        number=100_000,
-        opened_at=at(0),
-        unanswered_since=at(10),
-        first_responded_at=None,
-        first_response_us=None,
-        interactions=1,
-        replies=0,
-        reply_us_sum=0,
-        reply_us_count=0,
-    )
-    told.say("intake", absorbed, 110)
-    again = msgspec.structs.replace(absorbed, unanswered_since=None, first_responded_at=at(105), first_response_us=105_000_000)
+    told = absorbing()
+    again = msgspec.structs.replace(ABSORBED, unanswered_since=None, first_responded_at=at(105), first_response_us=105_000_000)
     told.say("intake", again, 115)
     told.wrote(120)
     told.replied(130)
