@@ -1,5 +1,6 @@
 """Fixtures for everybody: servers are started once per run, when the first test asks for them."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -20,6 +21,16 @@ from tests.infra import (
 
 settings.register_profile("patchbay", deadline=None)  # how fast an example is, is no matter of a test, on a machine at work least
 settings.load_profile("patchbay")
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """As it was: a command of `patchbay` takes over what a Patchbay that was started in this folder was given."""
+    before = dict(os.environ)
+    yield
+    if before != dict(os.environ):
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ _HEADER = re.compile(r"[!-9;-~]{1,100}")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,100}/[A-Za-z0-9!#$&^_.+-]{1,100}")
 _ID = re.compile(r"[^\s<>]{1,300}")
 _BREAKS = re.compile(r"[\r\n\x00]+[ \t]*")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _OF_THE_BODY = ("content-", "mime-version")
 
 Headers = Sequence[tuple[str, str]]
@@ -77,11 +78,18 @@ def _file(file: File) -> bytes:
         lines.append(f"Content-ID: <{content_id}>")
     content = file.content
     if kind.startswith("message/"):  # a mail within a mail is never encoded (RFC 2046, 5.2.1)
-        content = base64.b64decode(content) if file.is_base64 else content
+        content = _lenient(content) if file.is_base64 else content
     else:
         lines.append("Content-Transfer-Encoding: base64")
         content = content if file.is_base64 else base64.b64encode(content)
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "replace") + content
+
+
+def _lenient(encoded: bytes) -> bytes:
+    """What of it is base64, whatever its end: a damaged file must not cost the mail."""
+    letters = _NOT_BASE64.sub(b"", encoded)
+    whole = letters[: len(letters) - (len(letters) % 4 == 1)]
+    return base64.b64decode(whole + b"=" * (-len(whole) % 4))
 
 
 def _name(name: str) -> str:

@@ -123,8 +123,8 @@ def _kind(record: str, body: Mapping[str, Any]) -> tuple[SentWord | None, bool, 
             why = text(body.get("Type"))
             return _bounce(why), why in HARD, why in HARD | SOFT | NO_NEWS or why == "SpamComplaint"
         case "SubscriptionChange":
-            reason = body.get("SuppressionReason") if body.get("SuppressSending") is True else None
-            kinds: dict[object, SentWord] = {"HardBounce": "bounced", "SpamComplaint": "complained"}
+            reason = text(body.get("SuppressionReason")) if body.get("SuppressSending") is True else ""
+            kinds: dict[str, SentWord] = {"HardBounce": "bounced", "SpamComplaint": "complained"}
             return kinds.get(reason), True, True
         case _:
             return None, True, False

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services.intake.store import recalled_deliveries
+from shared import db
 from shared.events.message import (
     ConfirmationSent,
     ConfirmationSkipped,
@@ -94,6 +96,19 @@ async def test_a_mail_server_that_breaks_off_in_the_mail_makes_it_uncertain_and_
         await again(world)
         assert [sent["Message-ID"] for sent in sink.mails] == [sink.mails[0]["Message-ID"]] * 2
         assert [event.data.attempts for event in await world.events(MessageDelivered)] == [2]
+
+
+async def test_after_a_restore_what_was_said_of_an_attempt_is_not_said_of_it_again(database: str) -> None:
+    async with written(database) as (world, sink):
+        sink.answers = [BREAKS_OFF]
+        await answer(world)
+        async with db.transaction(world.parts.engine) as conn:
+            await recalled_deliveries.leave_open(conn)
+        await again(world)
+        told = await world.events(DeliveryUncertain)
+        assert [event.data.attempt for event in told] == [1, 2]
+        assert len({event.id for event in told}) == 2
+        assert [event.data.attempts for event in await world.events(MessageDelivered)] == [3]
 
 
 @pytest.mark.parametrize(("refused", "senders"), [({}, ["<>", SUPPORT]), ({"<>": "501 5.1.7 bad sender"}, [SUPPORT, SUPPORT])])

@@ -1,6 +1,7 @@
 """Forms, and mail put together of them, from the bytes as they came."""
 
 import base64
+import json
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,23 @@ def test_a_file_of_a_mail_put_together_is_what_was_sent_byte_for_byte(data: byte
         [file] = content.body(mime.parse(mail)).files
         assert (file.name, file.media_type, file.size_bytes) == ("ф.bin", "application/x-y", len(data))
         assert content.file_content(mail, file.part) == data
+
+
+@given(st.text("+/Zz1=-\n\u05d0", max_size=12))
+def test_a_mail_enclosed_in_base64_that_is_damaged_costs_the_mail_around_it_nothing(content: str) -> None:
+    body = {"From": "ana@customers.example", "TextBody": "shalom", "Headers": [{"Name": "Message-ID", "Value": "<1@c>"}]}
+    enclosed = {"Name": "a.eml", "ContentType": "message/rfc822", "Content": content}
+    [piece] = read("postmark", json.dumps({**body, "Attachments": [enclosed]}).encode(), "application/json")
+    assert isinstance(piece, Mail)
+    assert base64.b64encode(b"shalom") in piece.raw
+
+
+@pytest.mark.parametrize("reason", [{"a": 1}, ["HardBounce"], 7, None])
+def test_a_reason_of_another_shape_is_no_reason(reason: object) -> None:
+    change = {"RecordType": "SubscriptionChange", "MessageID": "m", "SuppressSending": True, "SuppressionReason": reason}
+    [piece] = read("postmark", json.dumps(change).encode(), "application/json")
+    assert isinstance(piece, Word)
+    assert piece.kind is None
 
 
 def test_no_header_is_smuggled_into_a_mail_put_together() -> None:
