@@ -14,22 +14,13 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.answering import Answerer
+from services.intake.configuring import sealed_under
 from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
-from services.intake.store import (
-    config,
-    deliveries,
-    erasure,
-    fetches,
-    recalled_surveys,
-    requests,
-    spam_rules,
-    survey_configs,
-    tickets,
-    word_lists,
-)
+from services.intake.store import config, deliveries, erasure, fetches, recalled_surveys, requests, tickets
 from services.intake.store import recalled_customers as records
 from services.intake.store import recalled_deliveries as sent
 from services.intake.store import recalling as rows
+from services.intake.store.configured import SPAM_RULES, SURVEYS, WORD_LISTS, Stored
 from services.intake.store.projections import plan_questions
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
@@ -102,14 +93,14 @@ class ConfigRecalled:
             if isinstance(newest, InboxConfigured):
                 await config.put_inbox(conn, newest)
             elif kind == "spam_rule" and isinstance(newest, SpamRuleConfigured | ConfigRemoved):
-                before = await spam_rules.one(conn, name)
-                await spam_rules.put(conn, name, newest, told[-1].id)
-                superseded = [one.data for one in told[:-1]] + ([before.fact] if before is not None else [])
-                await self.keys.destroy(conn, spam_rules.keys_of(superseded))
+                before = await SPAM_RULES.one(conn, name)
+                await SPAM_RULES.put(conn, name, newest, told[-1].id)
+                superseded = [one.data for one in told[:-1]] + ([before.fact] if isinstance(before, Stored) else [])
+                await self.keys.destroy(conn, sealed_under(superseded))
             elif kind == "word_list" and isinstance(newest, WordListConfigured | ConfigRemoved):
-                await word_lists.put(conn, name, newest)
+                await WORD_LISTS.put(conn, name, newest, told[-1].id)
             elif kind == "survey" and isinstance(newest, SurveyConfigured | ConfigRemoved):
-                await survey_configs.put(conn, name, newest)
+                await SURVEYS.put(conn, name, newest, told[-1].id)
 
 
 @dataclass(slots=True)
