@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from hypothesis import settings
+from xdist.remote import Producer
 
+from shared.settings import Settings
+from tests.counts import PROOF
 from tests.infra import (
     LocalKafka,
     LocalPostgres,
@@ -17,9 +20,15 @@ from tests.infra import (
     make_postgres,
     settle_copies,
 )
+from tests.sides import Sides
 
 settings.register_profile("patchbay", deadline=None)  # how fast an example is, is no matter of a test, on a machine at work least
 settings.load_profile("patchbay")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sides | None:
+    """How files are shared out; the proof has more of whole systems than one side could do in its hour."""
+    return Sides(config, log) if config.getvalue("dist") == "loadfile" and not PROOF else None
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +48,7 @@ def kafka_server(server_folder: Path) -> Iterator[LocalKafka]:
         yield kafka
     finally:
         kafka.stop()
+    assert not kafka.alive
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +68,13 @@ def kafka_bootstrap(kafka_server: LocalKafka) -> str:
     return kafka_server.bootstrap
 
 
-@pytest.fixture(scope="module")
-def own_kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of a broker that only the tests of one module write to: for those that read a whole log to its end."""
-    kafka = make_kafka(tmp_path_factory.mktemp("own"))
-    try:
-        kafka.start()
-        yield kafka.bootstrap
-    finally:
-        kafka.stop()
+@pytest_asyncio.fixture(scope="module")
+async def fresh_kafka_bootstrap(kafka_bootstrap: str) -> str:
+    """`host:port` of the run's broker, whose topics are made anew: for tests of one module that read a whole log to its end."""
+    from tests.system import fresh_topics  # here, because it imports everything
+
+    await fresh_topics(Settings(kafka=kafka_bootstrap))
+    return kafka_bootstrap
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -116,6 +116,8 @@ async def create_template(server_url: str, migrate: Migrate, name: str = "templa
     """Make a database, migrate it, and return its name, for `fresh_database` to copy."""
     await execute(server_url, f'CREATE DATABASE "{name}"')
     await asyncio.to_thread(migrate, url_of(server_url, name))
+    for statement in ("VACUUM FREEZE", "SELECT"):  # nothing of this is left to the first one to connect to each copy
+        await execute(url_of(server_url, name), statement)
     _templates.add((server_url, name))
     return name
 

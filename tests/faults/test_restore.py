@@ -138,6 +138,24 @@ class Drill:
             await until("it catches up", lambda p=process, n=before: p.log.read_text().count("catching up after") > n)  # type: ignore[misc]
             process.kill()
 
+    async def takes_nothing_while_it_catches_up(self) -> None:
+        """Intake says so for as long as it cannot read the log to its end: the broker is away."""
+        process = self.system.start("intake", PATCHBAY_KAFKA="127.0.0.1:1")
+
+        async def says_so() -> bool:
+            assert process.exit_code is None, process.tail()
+            try:
+                async with httpx.AsyncClient(trust_env=False, base_url=self.system.url("intake")) as http:
+                    ready = await http.get("/readyz")
+                    taken = await http.post("/v1/contacts", json={})
+            except httpx.TransportError:
+                return False
+            assert (ready.status_code, taken.status_code) == (503, 503)
+            return "catching up" in ready.text and taken.json()["code"] == "catching-up"
+
+        await until("it says that it catches up", says_so, 30)
+        process.kill()
+
     async def contact(self, key: str, inbox: str = "support") -> Answer:
         """Somebody writes, and is answered."""
         text = "Hello, where is my order?"
@@ -204,7 +222,7 @@ def differences(before: dict[str, set[tuple[object, ...]]], after: dict[str, set
     ]
 
 
-async def test_what_happened_after_the_backup_is_there_again(drill: Drill) -> None:
+async def test_what_happened_after_the_backup_is_there_again_and_until_then_nothing_is_taken(drill: Drill) -> None:
     system, backup = drill.system, drill.folder / "a.backup"
     await drill.contact("left-alone-before", "unattended")
     async with asyncio.TaskGroup() as group:  # it is backed up while everything runs
@@ -226,6 +244,7 @@ async def test_what_happened_after_the_backup_is_there_again(drill: Drill) -> No
 
     done, said = await drill.patchbay("restore", str(backup), "--yes")
     assert done == 0, said
+    await drill.takes_nothing_while_it_catches_up()
     await drill.start()
     await drill.told()
     assert not (wrong := differences(before, await drill.state())), "\n".join(wrong)
@@ -261,30 +280,6 @@ async def new_work(drill: Drill) -> None:
     await drill.told()
     events = await drill.system.log_of("tickets")
     assert {e.position.incarnation for e in events if e.key == answer.ticket_id} == {2}
-
-
-async def test_a_service_that_catches_up_says_so_and_takes_nothing(drill: Drill) -> None:
-    made, said = await drill.patchbay("backup", str(drill.folder / "a.backup"))
-    assert made == 0, said
-    await drill.told()
-    await drill.lose()
-    done, said = await drill.patchbay("restore", str(drill.folder / "a.backup"), "--yes")
-    assert done == 0, said
-    away = {"PATCHBAY_KAFKA": "127.0.0.1:1"}  # so that it does not come to an end
-    process = drill.system.start("intake", **away)
-
-    async def says_so() -> bool:
-        assert process.exit_code is None, process.tail()
-        try:
-            async with httpx.AsyncClient(trust_env=False, base_url=drill.system.url("intake")) as http:
-                ready = await http.get("/readyz")
-                taken = await http.post("/v1/contacts", json={})
-        except httpx.TransportError:
-            return False
-        assert (ready.status_code, taken.status_code) == (503, 503)
-        return "catching up" in ready.text and taken.json()["code"] == "catching-up"
-
-    await until("it says that it catches up", says_so, 30)
 
 
 @pytest.mark.proof
