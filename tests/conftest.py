@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import settings
 from xdist.remote import Producer
 
@@ -24,6 +25,8 @@ from tests.sides import Sides
 
 settings.register_profile("patchbay", deadline=None)  # how fast an example is, is no matter of a test, on a machine at work least
 settings.load_profile("patchbay")
+# With the variables around it, as by default, an exception that is logged takes seconds to print.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sides | None:
