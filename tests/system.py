@@ -32,6 +32,7 @@ from shared.events.codec import Undecodable, decode
 from shared.events.topics import BY_NAME, TOPICS
 from shared.settings import Settings
 from simulator.places import NO_ACCOUNT, Places
+from tests.clients import TLS
 from tests.faults.links import Links
 from tests.infra import SERVICES as SERVICES
 from tests.infra import at_port, port_of, server_ports
@@ -127,7 +128,7 @@ class System:
         if (service, role) not in self.clients:
             headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
             self.clients[service, role] = httpx.AsyncClient(
-                base_url=self.url(service), headers=headers, timeout=15, trust_env=False
+                base_url=self.url(service), headers=headers, timeout=15, trust_env=False, verify=TLS
             )
         return self.clients[service, role]
 
@@ -172,13 +173,12 @@ class System:
         async def answers() -> bool:
             assert process.exit_code is None, f"{service} ended with {process.exit_code}:\n{process.tail()}"
             try:
-                url = f"http://127.0.0.1:{port or self.ports[service]}/readyz"
-                async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
-                    return (await http.get(url)).status_code == 200
+                return (await http.get(f"http://127.0.0.1:{port or self.ports[service]}/readyz")).status_code == 200
             except httpx.TransportError:
                 return False
 
-        await until(f"{service} is ready", answers, READY_SECONDS)
+        async with httpx.AsyncClient(trust_env=False, timeout=2, verify=TLS) as http:
+            await until(f"{service} is ready", answers, READY_SECONDS)
 
     async def restart(self, service: str) -> None:
         """Start it again after it died, and wait until it is ready."""

@@ -18,6 +18,7 @@ from simulator.patience import Patience
 from simulator.plan import Traffic
 from simulator.run import Simulation
 from simulator.truth import Answer, Sending, Truth
+from tests.clients import TLS
 from tests.faults.checker import broken
 from tests.faults.history import collect
 from tests.system import ROOT, SERVICES, System, running_system, until
@@ -145,7 +146,7 @@ class Drill:
         async def says_so() -> bool:
             assert process.exit_code is None, process.tail()
             try:
-                async with httpx.AsyncClient(trust_env=False, base_url=self.system.url("intake")) as http:
+                async with httpx.AsyncClient(trust_env=False, verify=TLS, base_url=self.system.url("intake")) as http:
                     ready = await http.get("/readyz")
                     taken = await http.post("/v1/contacts", json={})
             except httpx.TransportError:
