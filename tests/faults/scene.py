@@ -28,8 +28,6 @@ from tests.system import System, fresh_topics, until
 
 SERVICES = ("intake", "routing", "sla", "metrics")
 
-SERVICES = ("intake", "routing", "sla", "metrics")
-
 
 @dataclass(slots=True)
 class Scene:
