@@ -5,6 +5,7 @@ import random
 import secrets
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -127,6 +128,8 @@ async def create_template(server_url: str, migrate: Migrate, name: str = "templa
 _templates: set[tuple[str, str]] = set()
 _ahead: dict[tuple[str, str], asyncio.Task[str]] = {}
 _leaving: set[asyncio.Task[None]] = set()
+_kept: dict[tuple[str, str], asyncpg.Connection] = {}
+_locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
 
 @asynccontextmanager
@@ -147,6 +150,9 @@ async def settle_copies() -> None:
     """Wait for what is made and deleted in the background; before the server stops."""
     await asyncio.gather(*_ahead.values(), *_leaving, return_exceptions=True)
     _ahead.clear()
+    for connection in _kept.values():
+        connection.terminate()
+    _kept.clear()
 
 
 async def _copied(server_url: str, template: str) -> str:
@@ -159,13 +165,27 @@ async def _copied(server_url: str, template: str) -> str:
 
 async def _copy(server_url: str, template: str) -> str:
     name = f"test_{secrets.token_hex(6)}"
-    await execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    await _on_kept("making", server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
     return name
 
 
 async def _drop(server_url: str, name: str) -> None:
     with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):  # the server's folder is deleted too
-        await execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        await _on_kept("deleting", server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def _on_kept(purpose: str, server_url: str, statement: str) -> None:
+    """Carry this out on a connection that is kept for it: making one takes as long."""
+    async with _locks[purpose, server_url]:
+        connection = _kept.pop((purpose, server_url), None)
+        if connection is None or connection.is_closed():
+            connection = await asyncpg.connect(server_url, timeout=30)
+        try:
+            await connection.execute(statement, timeout=60)
+        except BaseException:
+            connection.terminate()
+            raise
+        _kept[purpose, server_url] = connection
 
 
 async def execute(url: str, *statements: str) -> None:
