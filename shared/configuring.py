@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from shared.events.base import Draft, Fact
-from shared.events.config import Configured, ConfigRemoved, SpamRuleConfigured
+from shared.events.config import ConfigRemoved, Configured, SpamRuleConfigured
 
 
 class Versioned(Protocol):

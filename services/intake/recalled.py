@@ -172,6 +172,7 @@ def is_answered(request: Event[Fact], answers: Container[str]) -> bool:
     kinds: tuple[type[Fact], ...] = (RequestRefused, *ANSWERS[type(request.data)])
     return any(event_id(request.id, kind.TYPE, request.key) in answers for kind in kinds)
 
+
 # By what each request is answered on its own ticket, besides a refusal.
 ANSWERS: Mapping[type[Fact], tuple[type[Fact], ...]] = {
     TicketCloseRequested: (TicketClosed,),

@@ -3,25 +3,20 @@
 import asyncio
 import smtplib
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import pytest
-import pytest_asyncio
 
 from deploy.status import standings
 from shared import db
-from shared.events.message import MessageReceived
 from simulator.patience import Patience
 from simulator.plan import Traffic
 from simulator.run import Simulation
 from simulator.truth import Answer, Sending, Truth
 from tests.clients import TLS
-from tests.faults.checker import broken
-from tests.faults.history import collect
-from tests.system import ROOT, SERVICES, System, running_system, until
+from tests.system import ROOT, SERVICES, System, until
 
 SEED = 20
 BRISK = Traffic(longest_pause_seconds=0.3, longest=3)

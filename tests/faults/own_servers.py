@@ -1,28 +1,13 @@
 """Systems on servers of their own, that a test may harm; whoever supervises servers is played by the test."""
 
-
-import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from itertools import count
 from pathlib import Path
 
-import asyncpg
-import httpx
-import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
-from deploy.setup import migrate
-from shared import db
 from shared.deadlines import within
-from shared.events.topics import TICKETS
-from simulator.truth import Answer, Sending
 from tests.faults.house import House
-from tests.faults.small_disk import SmallDisk, small_disk
-from tests.infra import LocalKafka, LocalPostgres, make_cluster, make_kafka, server_ports
+from tests.infra import LocalKafka, LocalPostgres
 from tests.system import running_system, until
 
 ANSWER_SECONDS = 12.0  # a provider gives up after 10 to 15

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import pytest
-import pytest_asyncio
 
 from deploy.demo.receivers import Mailbox, Texts
 from services.intake.domain.contacts import InboundMessage
 from shared.settings import Settings
 from simulator.truth import Act, Answer, Sending, Truth
-from tests.faults.breaking import BREAKS
 from tests.faults.checker import broken
 from tests.faults.history import collect
 from tests.faults.parts import PARTS
-from tests.faults.rig import Ran, Rig, open_rig
+from tests.faults.rig import Ran, Rig
 from tests.faults.stepping import Order, Point
-from tests.faults.way import SETTINGS, Way, company, offers_to, text
-from tests.infra import fresh_database
-from tests.system import System, fresh_topics, until
+from tests.faults.way import Way
+from tests.system import System
 
 SERVICES = ("intake", "routing", "sla", "metrics")
 

@@ -1,29 +1,18 @@
 """The drill: a house at work is backed up, works on, is lost, and comes back from the older backup and the log."""
 
 import asyncio
-import smtplib
-import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 import pytest_asyncio
 
-from deploy.status import standings
-from shared import db
 from shared.events.message import MessageReceived
-from simulator.patience import Patience
-from simulator.plan import Traffic
-from simulator.run import Simulation
-from simulator.truth import Answer, Sending, Truth
-from tests.clients import TLS
 from tests.faults.checker import broken
-from tests.faults.history import collect
-from tests.system import ROOT, SERVICES, System, running_system, until
-
 from tests.faults.drill import SAME_AGAIN, SOON, Drill
+from tests.faults.history import collect
+from tests.system import System, running_system, until
+
 
 @pytest_asyncio.fixture
 async def drill(kafka_bootstrap: str, database: str, tmp_path: Path) -> AsyncIterator[Drill]:

@@ -1,31 +1,20 @@
 """Three brokers, of which some are killed: nothing that was acknowledged is lost. Nothing is drawn from a seed."""
 
-
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
-import asyncpg
-import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.setup import migrate
-from shared import db
-from shared.deadlines import within
 from shared.events.topics import TICKETS
-from simulator.truth import Answer, Sending
 from tests.faults.house import House
-from tests.faults.small_disk import SmallDisk, small_disk
-from tests.infra import LocalKafka, LocalPostgres, make_cluster, make_kafka, server_ports
-from tests.system import running_system, until
-
 from tests.faults.own_servers import UNPUBLISHED, accepted, assert_all_is_well, assert_all_wait, has_rows, house_on
+from tests.infra import LocalKafka, LocalPostgres, make_cluster
+from tests.system import until
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(300)]
 

@@ -1,37 +1,24 @@
 """Customers who turn out to be one: claims, suggestions, merges and their undoing, over HTTP on a real database."""
 
-import asyncio
-from datetime import date
 from email.message import EmailMessage
 
 import aiosmtplib
-import httpx
-import pytest
 import sqlalchemy as sa
 
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
 from services.intake.store import deliveries
 from shared import db
-from shared.events.base import Fact
 from shared.events.message import MessageReceived
 from shared.events.people import (
     CustomerAbsorbed,
-    CustomerCreated,
-    CustomerHandleAdded,
-    CustomerJoined,
-    CustomerLeft,
     CustomerMergedInto,
-    CustomerPersonal,
     CustomerProfileChanged,
-    CustomerRenewed,
     CustomerUnmerged,
     MergeSuggested,
-    OrderRecorded,
 )
 from shared.events.ticket import TicketCustomerChanged, TicketOpened
-from tests.services.intake.world import World, mail_port
 from tests.services.intake.test_customers import ANA, call, got, posted, put
-
+from tests.services.intake.world import World, mail_port
 
 
 async def test_who_types_an_address_into_a_form_is_not_taken_for_its_owner(world: World) -> None:

@@ -2,20 +2,12 @@
 
 import asyncio
 from datetime import date
-from email.message import EmailMessage
 
-import aiosmtplib
 import httpx
 import pytest
-import sqlalchemy as sa
 
-from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
-from services.intake.store import deliveries
-from shared import db
 from shared.events.base import Fact
-from shared.events.message import MessageReceived
 from shared.events.people import (
-    CustomerAbsorbed,
     CustomerCreated,
     CustomerHandleAdded,
     CustomerJoined,
@@ -25,11 +17,10 @@ from shared.events.people import (
     CustomerProfileChanged,
     CustomerRenewed,
     CustomerUnmerged,
-    MergeSuggested,
     OrderRecorded,
 )
-from shared.events.ticket import TicketCustomerChanged, TicketOpened
-from tests.services.intake.world import World, mail_port
+from shared.events.ticket import TicketOpened
+from tests.services.intake.world import World
 
 ANA = "ana@example.com"
 

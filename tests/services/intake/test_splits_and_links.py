@@ -1,36 +1,19 @@
 """Tickets that agents split, link and open: said on both tickets, and messages wait where they went."""
 
-import asyncio
-from datetime import datetime
-
-import pytest
-
-from services.intake.store import tickets
-from shared import db
-from shared.events.base import Position
-from shared.events.message import MessageFailed, MessageReceived, ReplyRequested
+from shared.events.message import MessageReceived
 from shared.events.ticket import (
-    RequestRefused,
-    TicketAbsorbed,
-    TicketCloseRequested,
-    TicketExpelled,
     TicketLinked,
     TicketLinkRequested,
-    TicketMergedInto,
-    TicketMergeRequested,
     TicketOpened,
     TicketOpenRequested,
     TicketPersonal,
-    TicketResolved,
     TicketSplit,
     TicketSplitRequested,
     TicketUnlinked,
-    TicketUnmerged,
-    TicketUnmergeRequested,
 )
 from tests.services.intake.test_mail import deliver, mail
-from tests.services.intake.world import MailServer, World, mail_port, mail_server, process
 from tests.services.intake.test_requests import ALL, refused, write
+from tests.services.intake.world import World, mail_port
 
 
 async def test_messages_split_off_are_on_one_ticket_of_their_own_and_wait_there_since_they_came(world: World) -> None:

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
-from services.metrics.domain.cells import NOW_HOUR
-from shared.events.call import CallAnswered, CallEnded
 from shared.events.ticket import (
-    SpamMarked,
-    SpamUnmarked,
     TicketAbsorbed,
-    TicketClosed,
     TicketExpelled,
-    TicketLabelled,
-    TicketLeftQueue,
     TicketMergedInto,
-    TicketPended,
-    TicketReopened,
     TicketSplit,
     TicketUnmerged,
 )
-from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, TicketOffered
-from shared.ticket import IllegalFact
-from tests.unit.metrics.teller import HOUR, Teller, at, booked, count, seconds
+from tests.unit.metrics.teller import Teller, at, booked, count, seconds
 
 # The other of two tickets that became one: asked in at 10 and not answered.
 ABSORBED = TicketAbsorbed(

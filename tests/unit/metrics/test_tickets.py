@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from services.metrics.domain.cells import NOW_HOUR
@@ -10,16 +9,11 @@ from shared.events.call import CallAnswered, CallEnded
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
-    TicketAbsorbed,
     TicketClosed,
-    TicketExpelled,
     TicketLabelled,
     TicketLeftQueue,
-    TicketMergedInto,
     TicketPended,
     TicketReopened,
-    TicketSplit,
-    TicketUnmerged,
 )
 from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, TicketOffered
 from shared.ticket import IllegalFact

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import get_args
+from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from shared.events.base import NOTHING_SEEN, Event, Fact, Position, Writer
-from shared.events.call import CallAnswered, CallReceived
-from shared.events.message import MessageReceived, NoteAdded, Origin, ReplyRequested
+from shared.events.base import NOTHING_SEEN, Fact, Position, Writer
+from shared.events.call import CallAnswered
+from shared.events.message import NoteAdded
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
-    TicketAbsorbed,
-    TicketAssigned,
     TicketClosed,
     TicketCustomerChanged,
     TicketExpelled,
     TicketMergedInto,
-    TicketOpened,
     TicketPended,
     TicketPrioritised,
     TicketPutOnHold,
-    TicketQueued,
     TicketReleased,
     TicketReopened,
     TicketResolved,
@@ -38,17 +30,12 @@ from shared.events.ticket import (
 )
 from shared.ticket import (
     ALLOWED,
-    RESTING,
     Command,
     CommandRefused,
     IllegalFact,
     Status,
-    Ticket,
-    apply,
-    awaits_answer,
     check,
 )
-from tests.counts import examples
 from tests.unit.shared.tickets import (
     COMMANDS,
     START,

@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
-import msgspec
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position, Writer
-from shared.events.call import CallAnswered, CallReceived
-from shared.events.message import MessageReceived, NoteAdded, Origin, ReplyRequested
+from shared.events.call import CallReceived
+from shared.events.message import MessageReceived, Origin, ReplyRequested
 from shared.events.ticket import (
-    SpamMarked,
-    SpamUnmarked,
     TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
-    TicketCustomerChanged,
-    TicketExpelled,
-    TicketMergedInto,
     TicketOpened,
     TicketPended,
-    TicketPrioritised,
     TicketPutOnHold,
     TicketQueued,
-    TicketReleased,
-    TicketReopened,
     TicketResolved,
-    TicketSplit,
-    TicketUnmerged,
-    TicketWithdrawn,
 )
 from shared.ticket import (
-    ALLOWED,
-    RESTING,
     Command,
-    CommandRefused,
-    IllegalFact,
     Status,
     Ticket,
     apply,
-    awaits_answer,
-    check,
 )
-from tests.counts import examples
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 STATUSES: tuple[Status, ...] = get_args(Status)

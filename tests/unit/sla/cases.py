@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-import msgspec
-import pytest
-
-from shared.events.call import CallAnswered, CallReceived
 from shared.events.config import SlaTarget
-from shared.events.message import MessageReceived
-from shared.events.sla import SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import (
-    SpamMarked,
-    SpamUnmarked,
     TicketAbsorbed,
-    TicketAssigned,
-    TicketClosed,
-    TicketExpelled,
-    TicketMergedInto,
-    TicketPended,
-    TicketPrioritised,
-    TicketPutOnHold,
-    TicketQueued,
-    TicketReopened,
-    TicketResolved,
-    TicketSplit,
-    TicketUnmerged,
-    TicketWithdrawn,
 )
-from tests.unit.sla.desk import OFFICE, Desk, at, message, opened, policy, reply, target
+from tests.unit.sla.desk import OFFICE, Desk, at, message, opened, policy, target
 
 HOUR = target("first_response", 60)
 DAY = target("resolution", 480)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 import msgspec
-import pytest
 
-from shared.events.call import CallAnswered, CallReceived
+from shared.events.call import CallAnswered
 from shared.events.config import SlaTarget
 from shared.events.message import MessageReceived
 from shared.events.sla import SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import (
-    SpamMarked,
-    SpamUnmarked,
-    TicketAbsorbed,
     TicketAssigned,
-    TicketClosed,
     TicketExpelled,
-    TicketMergedInto,
     TicketPended,
     TicketPrioritised,
-    TicketPutOnHold,
     TicketQueued,
-    TicketReopened,
     TicketResolved,
     TicketSplit,
-    TicketUnmerged,
-    TicketWithdrawn,
 )
-from tests.unit.sla.desk import OFFICE, Desk, at, message, opened, policy, reply, target
-
-
 from tests.unit.sla.cases import DAY, FIRST, HOUR, QUICK, WHOLE, absorbed
+from tests.unit.sla.desk import Desk, at, message, opened, policy, reply, target
 
 PRIORITIES = SlaTarget(kind="first_response", seconds={"2": 3600, "3": 900, "4": 300}, warn_at_percent=())
 

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import timedelta
-
-import msgspec
 import pytest
 
 from shared.events.call import CallAnswered, CallReceived
-from shared.events.config import SlaTarget
-from shared.events.message import MessageReceived
-from shared.events.sla import SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
-    TicketAbsorbed,
-    TicketAssigned,
     TicketClosed,
-    TicketExpelled,
     TicketMergedInto,
     TicketPended,
-    TicketPrioritised,
     TicketPutOnHold,
-    TicketQueued,
     TicketReopened,
     TicketResolved,
-    TicketSplit,
     TicketUnmerged,
     TicketWithdrawn,
 )
-from tests.unit.sla.desk import OFFICE, Desk, at, message, opened, policy, reply, target
-
-
 from tests.unit.sla.cases import ASKED, DAY, FIRST, HOUR, QUICK, WHOLE, Case, absorbed, told_of
+from tests.unit.sla.desk import message, opened, reply, target
 
 CASES = [
     # first response
@@ -306,4 +291,3 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_story_says_of_its_clocks(case: Case) -> None:
     assert told_of(case) == list(case.told)
-
