@@ -55,14 +55,16 @@ def kafka_server(server_folder: Path) -> Iterator[LocalKafka]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(server_folder: Path) -> Iterator[LocalPostgres]:
+def postgres_server() -> Iterator[LocalPostgres]:
     """The run's PostgreSQL. A test that harms it makes its own (`make_postgres`)."""
-    postgres = make_postgres(server_folder)
+    folder = ServerFolder(in_memory=True)
+    postgres = make_postgres(folder.path)
     try:
         postgres.start()
         yield postgres
     finally:
         postgres.stop()
+        folder.remove()
 
 
 @pytest.fixture(scope="session")
