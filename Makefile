@@ -28,11 +28,11 @@ SIMULATE ?= --seed 1 --rate 20 --seconds 60
 simulate: $(VENV)/.runtime ## seeded traffic and agents against the running system, live; SIMULATE="--seed 1 --rate 20 --seconds 60"
 	@$(PY) -m simulator $(SIMULATE)
 
-test: $(VENV)/.dev ## all tests, two files at a time, each side on a Kafka and a PostgreSQL of its own
-	$(PY) -m pytest -m "not proof" -n 2 --dist loadfile
+test: $(VENV)/.dev ## all tests on two sides (tests/sides.py), each on a Kafka and a PostgreSQL of its own
+	$(PY) -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
 
 proof: $(VENV)/.dev ## the tests with their full counts, two files at a time, each side on servers of its own (up to an hour)
-	PATCHBAY_PROOF=1 $(PY) -m pytest -n 2 --dist loadfile
+	PATCHBAY_PROOF=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fixtures: $(VENV)/.dev ## run what other systems recorded (../shared/fixtures) through the real code; say what comes out as expected
 	@$(PY) -m tests.recorded

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,7 @@ from shared.settings import Settings
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "generated"
 
 
+@cache
 def documents() -> dict[str, str]:
     """File name → document of each service. Nothing is connected to."""
     engine = db.make_engine(Settings(), "openapi")

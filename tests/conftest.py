@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import settings
+from xdist.remote import Producer
 
+from shared.settings import Settings
+from tests.counts import PROOF
 from tests.infra import (
     LocalKafka,
     LocalPostgres,
@@ -18,9 +22,17 @@ from tests.infra import (
     make_postgres,
     settle_copies,
 )
+from tests.sides import Sides
 
 settings.register_profile("patchbay", deadline=None)  # how fast an example is, is no matter of a test, on a machine at work least
 settings.load_profile("patchbay")
+# With the variables around it, as by default, an exception that is logged takes seconds to print.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sides | None:
+    """How files are shared out; the proof has more of whole systems than one side could do in its hour."""
+    return Sides(config, log) if config.getvalue("dist") == "loadfile" and not PROOF else None
 
 
 @pytest.fixture(autouse=True)
@@ -50,17 +62,20 @@ def kafka_server(server_folder: Path) -> Iterator[LocalKafka]:
         yield kafka
     finally:
         kafka.stop()
+    assert not kafka.alive
 
 
 @pytest.fixture(scope="session")
-def postgres_server(server_folder: Path) -> Iterator[LocalPostgres]:
+def postgres_server() -> Iterator[LocalPostgres]:
     """The run's PostgreSQL. A test that harms it makes its own (`make_postgres`)."""
-    postgres = make_postgres(server_folder)
+    folder = ServerFolder(in_memory=True)
+    postgres = make_postgres(folder.path)
     try:
         postgres.start()
         yield postgres
     finally:
         postgres.stop()
+        folder.remove()
 
 
 @pytest.fixture(scope="session")
@@ -69,15 +84,13 @@ def kafka_bootstrap(kafka_server: LocalKafka) -> str:
     return kafka_server.bootstrap
 
 
-@pytest.fixture(scope="module")
-def own_kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of a broker that only the tests of one module write to: for those that read a whole log to its end."""
-    kafka = make_kafka(tmp_path_factory.mktemp("own"))
-    try:
-        kafka.start()
-        yield kafka.bootstrap
-    finally:
-        kafka.stop()
+@pytest_asyncio.fixture(scope="module")
+async def fresh_kafka_bootstrap(kafka_bootstrap: str) -> str:
+    """`host:port` of the run's broker, whose topics are made anew: for tests of one module that read a whole log to its end."""
+    from tests.system import fresh_topics  # here, because it imports everything
+
+    await fresh_topics(Settings(kafka=kafka_bootstrap))
+    return kafka_bootstrap
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 import secrets
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,71 +29,16 @@ from shared.events.codec import Undecodable, decode
 from shared.events.topics import BY_NAME, TOPICS
 from shared.settings import Settings
 from simulator.places import NO_ACCOUNT, Places
+from tests.clients import TLS
 from tests.faults.links import Links
 from tests.infra import SERVICES as SERVICES
 from tests.infra import at_port, port_of, server_ports
+from tests.process import ROOT as ROOT
+from tests.process import Process
+from tests.waiting import until as until
 
-ROOT = Path(__file__).resolve().parent.parent
 AGENTS = ("dana", "omar")
 READY_SECONDS = 40.0
-
-
-async def until(what: str, condition: Callable[[], Awaitable[bool] | bool], seconds: float = 30.0) -> None:
-    """Wait for an outcome. Raises TimeoutError that names it."""
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                outcome = condition()
-                if await outcome if isinstance(outcome, Awaitable) else outcome:
-                    return
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise TimeoutError(f"{what}: not within {seconds:.0f} s") from None
-
-
-@dataclass
-class Process:
-    """One service's process."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    popen: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.popen = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-
-    @property
-    def exit_code(self) -> int | None:
-        return self.popen.poll() if self.popen else None
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.popen is not None
-        self.popen.send_signal(number)
-
-    def kill(self) -> None:
-        if self.popen is not None and self.popen.poll() is None:
-            self.popen.kill()
-            self.popen.wait(10)
-
-    def end(self, seconds: float = 15.0) -> int:
-        """End it as a supervisor does; by force when it does not. Returns its exit code."""
-        assert self.popen is not None
-        if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGCONT)
-            self.popen.terminate()
-            try:
-                self.popen.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        return self.popen.returncode
-
-    def tail(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:]) if self.log.exists() else ""
 
 
 @dataclass
@@ -127,7 +69,7 @@ class System:
         if (service, role) not in self.clients:
             headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
             self.clients[service, role] = httpx.AsyncClient(
-                base_url=self.url(service), headers=headers, timeout=15, trust_env=False
+                base_url=self.url(service), headers=headers, timeout=15, trust_env=False, verify=TLS
             )
         return self.clients[service, role]
 
@@ -172,13 +114,12 @@ class System:
         async def answers() -> bool:
             assert process.exit_code is None, f"{service} ended with {process.exit_code}:\n{process.tail()}"
             try:
-                url = f"http://127.0.0.1:{port or self.ports[service]}/readyz"
-                async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
-                    return (await http.get(url)).status_code == 200
+                return (await http.get(f"http://127.0.0.1:{port or self.ports[service]}/readyz")).status_code == 200
             except httpx.TransportError:
                 return False
 
-        await until(f"{service} is ready", answers, READY_SECONDS)
+        async with httpx.AsyncClient(trust_env=False, timeout=2, verify=TLS) as http:
+            await until(f"{service} is ready", answers, READY_SECONDS)
 
     async def restart(self, service: str) -> None:
         """Start it again after it died, and wait until it is ready."""
@@ -350,13 +291,3 @@ async def _through(links: Links, database: str, ports: Mapping[str, int]) -> dic
         "PATCHBAY_INTAKE_TWILIO_URL": f"http://{HOST}:{await links.before('intake-twilio', ports['twilio'])}",
     }
     return told
-
-
-def now() -> float:
-    """Seconds of a clock that only goes forward."""
-    return time.monotonic()
-
-
-def dumped(events: list[Event[Fact]]) -> str:
-    """The events as one line each, for a failing assertion."""
-    return "\n".join(json.dumps([e.time.isoformat(), e.type, e.key, str(e.position)]) for e in events)

@@ -11,8 +11,9 @@ import psutil
 
 from deploy.local import unprivileged
 from deploy.local.errors import LocalError, did_not_start, from_os_error, port_taken
+from deploy.local.logs import last_line
 from deploy.local.ports import HOST, is_free
-from deploy.local.processes import Child, last_line, wait_gone, wait_until
+from deploy.local.processes import Child, wait_gone, wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0

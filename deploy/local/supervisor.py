@@ -14,9 +14,10 @@ from deploy.local import settings as local_settings
 from deploy.local.errors import LocalError, did_not_start, from_os_error
 from deploy.local.instance import KAFKA_STOP_SECONDS, POSTGRES_STOP_SECONDS, SERVICES_STOP_SECONDS, Instance
 from deploy.local.kafka import START_SECONDS, LocalKafka
+from deploy.local.logs import keep_small
 from deploy.local.ports import HOST, address, is_ready
 from deploy.local.postgres import LocalPostgres
-from deploy.local.processes import Child, keep_small
+from deploy.local.processes import Child
 from deploy.local.screen import Screen
 from deploy.local.settings import LocalSettings
 from deploy.local.watch import Health

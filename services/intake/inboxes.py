@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.intake.configuring import keep_fresh
 from services.intake.domain.inboxes import Inboxes
 from services.intake.store import config
 from shared import db
 
-FRESH_SECONDS = 1.0
-
 
 @dataclass(slots=True)
 class InboxBook:
-    """`current` is at most FRESH_SECONDS old while PostgreSQL answers."""
+    """`current` is a second old at most while PostgreSQL answers."""
 
     engine: AsyncEngine
     current: Inboxes = field(default_factory=Inboxes)
@@ -29,7 +26,4 @@ class InboxBook:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            with suppress(db.DatabaseAway):  # what was known last is good enough until it answers again
-                await self.refresh()
-            await asyncio.sleep(FRESH_SECONDS)
+        await keep_fresh(self.refresh)

@@ -6,17 +6,18 @@ Nothing is decided here. What was accepted, opened, closed and sent stands as it
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
 from services.intake.domain.calls import Call
 from services.intake.domain.tell import CONFIRMED
 from services.intake.handlers import withheld
-from shared.events.base import Draft, Event, Fact, derived_id, event_id
+from services.intake.recalled_sent import asked_about, ended, heard, requested, resolved, scored
+from services.intake.recalled_ticket import Context, Drafts, Opened, Recalled, Written, fold
+from shared.events.base import Event, Fact, derived_id, event_id
 from shared.events.call import CallAnswered, CallEnded, CallReceived
 from shared.events.message import (
     AttachmentFailed,
@@ -33,7 +34,6 @@ from shared.events.message import (
     MessageReceived,
     ReplyRequested,
     SurveyAnswered,
-    SurveyPersonal,
     SurveySent,
 )
 from shared.events.ticket import (
@@ -59,103 +59,9 @@ from shared.events.topics import TICKETS
 from shared.folding import Handler
 from shared.ticket import Ticket, apply
 
-Drafts = Sequence[Draft[Fact]]
 # Its unconfigured inbox confirms too; everywhere else only an inbox that was set up does.
 MAIL = frozenset({"smtp", "mailgun", "sendgrid", "postmark", "ses"})
 TWILIO = "twilio"
-
-
-class NeverOpened(LookupError):
-    """A fact about a ticket whose opening is neither in the backup nor on the log."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A ticket as its opening told it."""
-
-    fact: TicketOpened
-    at: datetime
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A message of a customer. `told` is what was sealed about it, empty when it cannot be opened any more."""
-
-    fact: MessageReceived
-    at: datetime
-    opened: bool
-    told: MessagePersonal
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What became of something sent; `message_id` None means the ticket's confirmation."""
-
-    message_id: str | None
-    state: Literal["delivered", "failed", "uncertain"]
-    attempts: int
-    at: datetime
-    ref: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a provider said of something sent, as intake told it."""
-
-    message_id: str
-    fact: Fact
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """An answer to a question. `told_by`: the message that was the answer, empty where it was none."""
-
-    fact: SurveyAnswered
-    at: datetime
-    customer_id: str
-    told_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What was sealed in the facts of a batch, by event; and which inboxes confirm (those that are set up)."""
-
-    opened: Mapping[str, msgspec.Struct]
-    confirms: Mapping[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """A ticket, and what a batch told of it. `has_message`: it is not the opening one that comes next."""
-
-    story: Ticket | None = None
-    has_message: bool = False
-    opening: Opened | None = None
-    messages: tuple[Written, ...] = ()
-    confirmation: tuple[str, Written] | None = None
-    cleared: bool = False
-    replies: tuple[Event[ReplyRequested], ...] = ()
-    ended: tuple[Ended, ...] = ()
-    heard: tuple[Heard, ...] = ()
-    calls: Mapping[str, Call] = field(default_factory=dict)
-    asked: tuple[Event[Fact], ...] = ()
-    answered: tuple[str, ...] = ()
-    splits: tuple[TicketSplit, ...] = ()
-    fetched: tuple[str, ...] = ()
-    unfetched: tuple[str, ...] = ()
-    followed_up_by: str | None = None
-    resolved: tuple[tuple[Event[TicketResolved], Ticket], ...] = ()
-    asked_about: tuple[Event[SurveySent], ...] = ()
-    scored: tuple[Scored, ...] = ()
-
-
-def fold(_context: Context, state: Recalled, event: Event[Fact], _now: datetime) -> tuple[Recalled, Drafts]:
-    """A fact that changes the story only, whoever said it."""
-    if state.story is None:
-        raise NeverOpened(f"the opening of ticket {event.key} is not on the log")
-    return replace(state, story=apply(state.story, event)), ()
 
 
 def opened(context: Context, state: Recalled, event: Event[TicketOpened], _now: datetime) -> tuple[Recalled, Drafts]:
@@ -192,54 +98,6 @@ def cleared(context: Context, state: Recalled, event: Event[SpamUnmarked], now: 
     return replace(state, cleared=state.cleared or withheld(state.story, event)), drafts
 
 
-def requested(context: Context, state: Recalled, event: Event[ReplyRequested], now: datetime) -> tuple[Recalled, Drafts]:
-    """An agent answered: the reply has to go out, unless it is told next that it did."""
-    state, drafts = fold(context, state, event, now)
-    return replace(state, replies=(*state.replies, event)), drafts
-
-
-Outcome = MessageDelivered | MessageFailed | ConfirmationSent | ConfirmationSkipped | DeliveryUncertain
-Word = MessageDelivered | MessageFailed | MessageBounced | MessageRead | MessageComplained
-
-
-def ended(context: Context, state: Recalled, event: Event[Outcome], now: datetime) -> tuple[Recalled, Drafts]:
-    """What became of something sent. That spam was not confirmed ends nothing: there was none to send, but one may follow."""
-    state, drafts = fold(context, state, event, now)
-    if isinstance(event.data, ConfirmationSkipped) and event.data.reason == "spam":
-        return state, drafts
-    state = replace(state, ended=(*state.ended, _ended(event.data, event.time)))
-    if isinstance(event.data, MessageDelivered | MessageFailed):
-        state = _with_word(state, event.data, event.time)
-    return state, drafts
-
-
-def heard(context: Context, state: Recalled, event: Event[Word], now: datetime) -> tuple[Recalled, Drafts]:
-    """What a provider said of something sent; so it had been sent."""
-    state, drafts = fold(context, state, event, now)
-    message_id = event.data.message_id
-    if not any(one.message_id == message_id and one.state != "uncertain" for one in state.ended):
-        state = replace(state, ended=(*state.ended, Ended(message_id, "delivered", 1, event.time)))
-    return _with_word(state, event.data, event.time), drafts
-
-
-def _with_word(state: Recalled, fact: Word, at: datetime) -> Recalled:
-    return replace(state, heard=(*state.heard, Heard(fact.message_id, fact, at)))
-
-
-def _ended(fact: Outcome, at: datetime) -> Ended:
-    match fact:
-        case MessageDelivered():
-            return Ended(fact.message_id, "delivered", fact.attempts, at, fact.provider_ref)
-        case ConfirmationSent():
-            return Ended(fact.message_id, "delivered", fact.attempts, at)
-        case MessageFailed():
-            return Ended(fact.message_id, "failed", fact.attempts, at)
-        case DeliveryUncertain():
-            return Ended(fact.message_id, "uncertain", fact.attempt, at)
-        case ConfirmationSkipped():
-            return Ended(None, "failed", 0, at)
-
-
 def fetched(
     context: Context, state: Recalled, event: Event[AttachmentFetched | AttachmentFailed], now: datetime
 ) -> tuple[Recalled, Drafts]:
@@ -248,33 +106,6 @@ def fetched(
     if isinstance(event.data, AttachmentFetched):
         return replace(state, fetched=(*state.fetched, event.data.attachment.id)), drafts
     return replace(state, unfetched=(*state.unfetched, event.data.attachment_id)), drafts
-
-
-def resolved(context: Context, state: Recalled, event: Event[TicketResolved], now: datetime) -> tuple[Recalled, Drafts]:
-    """The customer was to be asked, unless it is told next that they were."""
-    state, drafts = fold(context, state, event, now)
-    assert state.story is not None
-    return replace(state, resolved=(*state.resolved, (event, state.story))), drafts
-
-
-def asked_about(context: Context, state: Recalled, event: Event[SurveySent], now: datetime) -> tuple[Recalled, Drafts]:
-    """A question went out."""
-    state, drafts = fold(context, state, event, now)
-    went = Ended(event.data.survey_id, "delivered", event.data.attempts, event.time)
-    return replace(state, asked_about=(*state.asked_about, event), ended=(*state.ended, went)), drafts
-
-
-def scored(context: Context, state: Recalled, event: Event[SurveyAnswered], now: datetime) -> tuple[Recalled, Drafts]:
-    """A question was answered."""
-    state, drafts = fold(context, state, event, now)
-    told, sealed = context.opened.get(event.id), event.data.personal
-    one = Scored(
-        fact=event.data,
-        at=event.time,
-        customer_id=sealed.customer_id if sealed is not None else "",
-        told_by=told.told_by if isinstance(told, SurveyPersonal) else "",
-    )
-    return replace(state, scored=(*state.scored, one)), drafts
 
 
 def rang(context: Context, state: Recalled, event: Event[CallReceived], now: datetime) -> tuple[Recalled, Drafts]:

@@ -14,23 +14,16 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.answering import Answerer
-from services.intake.recalled import HANDLERS, Context, Ended, Heard, Recalled, Written, is_answered
-from services.intake.store import (
-    config,
-    deliveries,
-    erasure,
-    fetches,
-    recalled_surveys,
-    requests,
-    spam_rules,
-    survey_configs,
-    tickets,
-    word_lists,
-)
+from services.intake.configuring import sealed_under
+from services.intake.recalled import HANDLERS, is_answered
+from services.intake.recalled_ticket import Context, Ended, Heard, Recalled, Written
+from services.intake.store import config, deliveries, erasure, fetches, recalled_people, recalled_surveys, requests, tickets
 from services.intake.store import recalled_customers as records
 from services.intake.store import recalled_deliveries as sent
 from services.intake.store import recalling as rows
+from services.intake.store.configured import SPAM_RULES, SURVEYS, WORD_LISTS, Stored
 from services.intake.store.projections import plan_questions
+from services.intake.store.recalled_people import Consent, Person, Reached
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact, PersonalFact
 from shared.events.config import ConfigRemoved, InboxConfigured, SpamRuleConfigured, SurveyConfigured, WordListConfigured
@@ -102,14 +95,14 @@ class ConfigRecalled:
             if isinstance(newest, InboxConfigured):
                 await config.put_inbox(conn, newest)
             elif kind == "spam_rule" and isinstance(newest, SpamRuleConfigured | ConfigRemoved):
-                before = await spam_rules.one(conn, name)
-                await spam_rules.put(conn, name, newest, told[-1].id)
-                superseded = [one.data for one in told[:-1]] + ([before.fact] if before is not None else [])
-                await self.keys.destroy(conn, spam_rules.keys_of(superseded))
+                before = await SPAM_RULES.one(conn, name)
+                await SPAM_RULES.put(conn, name, newest, told[-1].id)
+                superseded = [one.data for one in told[:-1]] + ([before.fact] if isinstance(before, Stored) else [])
+                await self.keys.destroy(conn, sealed_under(superseded))
             elif kind == "word_list" and isinstance(newest, WordListConfigured | ConfigRemoved):
-                await word_lists.put(conn, name, newest)
+                await WORD_LISTS.put(conn, name, newest, told[-1].id)
             elif kind == "survey" and isinstance(newest, SurveyConfigured | ConfigRemoved):
-                await survey_configs.put(conn, name, newest)
+                await SURVEYS.put(conn, name, newest, told[-1].id)
 
 
 @dataclass(slots=True)
@@ -120,9 +113,9 @@ class CustomersRecalled:
     """
 
     keys: KeyRing
-    taken: dict[str, rows.Reached] = field(default_factory=dict)
+    taken: dict[str, Reached] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
-    said: list[rows.Consent] = field(default_factory=list)
+    said: list[Consent] = field(default_factory=list)
     topic = CUSTOMERS
     handlers: Mapping[type[Fact], Handler[None, Told]] = field(default_factory=lambda: dict.fromkeys(OF_CUSTOMERS, _note))
 
@@ -134,39 +127,40 @@ class CustomersRecalled:
         """Customers with their handles; then those erased are erased again, where the backup still had their key."""
         events = [event for key in sorted(states) for event in states[key]]
         sealed = await opened(conn, self.keys, events)
-        persons = [rows.Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
+        persons = [Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
         handles = [
-            rows.Reached(event.data.kind, personal.handle_scope, value, event.data.handle_id, event.key)
+            Reached(event.data.kind, personal.handle_scope, value, event.data.handle_id, event.key)
             for event in events
             if isinstance(event.data, CustomerHandleAdded) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
             for value in personal.handles
         ]
-        await rows.people(conn, persons)
-        self.taken.update((handle.handle_id, handle) for handle in await rows.reach(conn, handles))
+        await recalled_people.insert(conn, persons)
+        self.taken.update((handle.handle_id, handle) for handle in await recalled_people.reach(conn, handles))
         self.left.update(event.data.handle_id for event in events if isinstance(event.data, CustomerHandleRemoved))
         consents = _consents(events, sealed)
         self.said += consents
-        await rows.consents(conn, consents)
+        await recalled_people.consents(conn, consents)
         await records.write_back(conn, events, sealed)
         for event in events:
             if isinstance(event.data, CustomerErased):
                 erased = list(event.data.customer_ids)
                 await self.keys.destroy(conn, erased)
-                await rows.people(conn, [rows.Person(one, "und", event.time) for one in erased])  # who is read of only later
+                unheard_of = [Person(one, "und", event.time) for one in erased]  # who is read of only later
+                await recalled_people.insert(conn, unheard_of)
                 await erasure.scrub(conn, erased)
                 self.taken = {key: handle for key, handle in self.taken.items() if handle.customer_id not in erased}
 
     async def settle(self, conn: AsyncConnection) -> None:
         """When all was read: who got a handle that somebody else had before has it."""
         again = [handle for handle in self.taken.values() if handle.handle_id not in self.left]
-        await rows.reach_again(conn, again)
+        await recalled_people.reach_again(conn, again)
         whose = {handle.customer_id for handle in again}
-        await rows.consents(conn, [one for one in self.said if one.customer_id in whose])
+        await recalled_people.consents(conn, [one for one in self.said if one.customer_id in whose])
 
 
-def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[rows.Consent]:
+def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[Consent]:
     return [
-        rows.Consent(event.key, personal.handle_scope, value, channel, given)
+        Consent(event.key, personal.handle_scope, value, channel, given)
         for event in events
         if isinstance(event.data, CustomerProfileChanged) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
         for value in personal.handles
@@ -203,7 +197,7 @@ class TicketsRecalled:
         new = [rows.NewTicket(key, s.opening, s.story) for key, s in ordered if s.opening is not None and s.story is not None]
         known = {key: s.story for key, s in ordered if s.opening is None and s.story is not None}
         messages: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
-        persons = [rows.Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
+        persons = [Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
         confirmations = [(s.confirmation[0], key, s.confirmation[1]) for key, s in ordered if s.confirmation is not None]
         ended: list[tuple[str, Ended]] = [(key, one) for key, s in ordered for one in s.ended]
         replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
@@ -214,10 +208,10 @@ class TicketsRecalled:
         await rows.insert(conn, new, [tickets.rested_at(ticket.story) for ticket in new], now)
         await rows.follow(conn, [(key, s.followed_up_by) for key, s in ordered if s.followed_up_by is not None])
         # Who is new even now was told of by messages only. All others have the handles that were told of them, and no more.
-        made = await rows.people(conn, persons)
-        reached = [handle for _, one in messages if (handle := rows.handle_of(one)) is not None]
-        await rows.reach(conn, [handle for handle in reached if handle.customer_id in made])
-        await rows.called(conn, reached)
+        made = await recalled_people.insert(conn, persons)
+        reached = [handle for _, one in messages if (handle := recalled_people.handle_of(one)) is not None]
+        await recalled_people.reach(conn, [handle for handle in reached if handle.customer_id in made])
+        await recalled_people.called(conn, reached)
         await rows.messages(conn, messages)
         await fetches.insert(conn, [row for _, one in messages for row in rows.fetches_of(one)], now)
         await fetches.note_told(conn, [x for _, s in ordered for x in s.fetched], [x for _, s in ordered for x in s.unfetched])

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.intake import configuring
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.spam import NO_RULES, PERSONAL, SpamRule, SpamRules
-from services.intake.store import spam_rules
-from services.intake.store.spam_rules import StoredRule
+from services.intake.store.configured import SPAM_RULES, Newest, Stored
 from shared import db
-from shared.events.base import Draft, Fact
-from shared.events.config import ConfigRemoved, SpamRuleConfigured, SpamRulePersonal
+from shared.configuring import version_after
+from shared.events.config import SpamRuleConfigured, SpamRulePersonal
 from shared.outbox import Outbox
-from shared.personal import KeyRing
+from shared.personal import Erased, KeyRing, NotLoaded
+from shared.telemetry import log
 
-FRESH_SECONDS = 1.0
+StoredRule = Stored[SpamRuleConfigured]
 
 
 @dataclass(slots=True)
 class SpamBook:
-    """`current` is at most FRESH_SECONDS old while PostgreSQL answers. Read anew only when a rule has changed."""
+    """`current` is a second old at most while PostgreSQL answers. Read anew only when a rule has changed."""
 
     engine: AsyncEngine
     keys: KeyRing
@@ -37,77 +35,72 @@ class SpamBook:
     async def refresh(self) -> None:
         """Read them. Raises DatabaseAway."""
         async with db.transaction(self.engine) as conn:
-            changes = await spam_rules.changes(conn)
+            changes = await SPAM_RULES.changes(conn)
             if changes == self._changes:
                 return
-            rules = await spam_rules.opened(conn, self.keys, await spam_rules.all_of_them(conn))
+            rules = await opened(conn, self.keys, await SPAM_RULES.in_force(conn))
         self.current, self._changes = SpamRules.of(rules), changes
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            with suppress(db.DatabaseAway):  # what was known last is good enough until it answers again
-                await self.refresh()
-            await asyncio.sleep(FRESH_SECONDS)
+        await configuring.keep_fresh(self.refresh)
+
+
+async def opened(conn: AsyncConnection, keys: KeyRing, stored: Sequence[StoredRule]) -> list[SpamRule]:
+    """Rules with the addresses that are sealed in them; without, where the key is lost."""
+    await keys.load(conn, configuring.sealed_under(one.fact for one in stored))
+    return [SpamRule(one.fact.id, one.fact.verdict, one.fact.part, _values(keys, one), one.fact.inboxes) for one in stored]
+
+
+def _values(keys: KeyRing, stored: StoredRule) -> tuple[str, ...]:
+    fact = stored.fact
+    if fact.part not in PERSONAL:
+        return fact.values
+    try:
+        content = keys.open(fact.personal, SpamRulePersonal, stored.event_id) if fact.personal is not None else None
+    except (NotLoaded, ValueError):
+        content = None
+    if content is None or isinstance(content, Erased):
+        log().error("the addresses of a spam rule cannot be opened; write it anew", rule_id=fact.id)
+        return ()
+    return content.values
 
 
 async def enact(
-    conn: AsyncConnection, outbox: Outbox, rule: SpamRule, before: StoredRule | None, since: datetime, now: datetime
-) -> StoredRule:
-    """Put a new version of a rule in force, and forget whom the one before it named. Returns it as it is stored."""
+    conn: AsyncConnection,
+    outbox: Outbox,
+    rule: SpamRule,
+    before: Newest[SpamRuleConfigured],
+    since: datetime,
+    now: datetime,
+) -> SpamRuleConfigured:
+    """Put a new version of a rule in force, and forget whom the one before it named. Returns it as it was said."""
     sealed = rule.part in PERSONAL
     fact = SpamRuleConfigured(
         id=rule.id,
-        version=_next(before),
+        version=version_after(before),
         effective_from=since,
         verdict=rule.verdict,
         part=rule.part,
         values=() if sealed else rule.values,
         inboxes=rule.inboxes,
     )
-    draft: Draft[Fact] = Draft(
-        key=f"spam_rule:{rule.id}",
-        data=fact,
-        cause=f"spam_rule:{rule.id}:{fact.version}",
-        person=f"spam_rule:{uuid4()}" if sealed else None,
-        personal=SpamRulePersonal(values=rule.values) if sealed else None,
-    )
-    return await _put(conn, outbox, rule.id, draft, before, now)
-
-
-async def remove(conn: AsyncConnection, outbox: Outbox, rule_id: str, before: StoredRule, now: datetime) -> None:
-    """Take a rule out of force, and forget whom it named."""
-    fact = ConfigRemoved(version=_next(before), effective_from=now)
-    key = f"spam_rule:{rule_id}"
-    await _put(conn, outbox, rule_id, Draft(key=key, data=fact, cause=f"{key}:{fact.version}"), before, now)
+    personal = SpamRulePersonal(values=rule.values) if sealed else None
+    return await configuring.enact(conn, outbox, SPAM_RULES, fact, before, now, personal)
 
 
 async def without(conn: AsyncConnection, outbox: Outbox, persons: Collection[Handle], now: datetime) -> None:
     """Take a person's addresses and numbers out of all rules: they were erased."""
     named = {form.value for handle in persons for form in numbers.forms(handle)}
-    for found in await spam_rules.opened(conn, outbox.keys, await spam_rules.all_of_them(conn)):
+    for found in await opened(conn, outbox.keys, await SPAM_RULES.in_force(conn)):
         if found.part not in PERSONAL or named.isdisjoint(found.values):
             continue
-        before = await spam_rules.locked(conn, found.id)
-        if before is None or not isinstance(before.fact, SpamRuleConfigured):
+        before = await SPAM_RULES.locked(conn, found.id)
+        if not isinstance(before, Stored):
             continue
-        [rule] = await spam_rules.opened(conn, outbox.keys, [before])
+        [rule] = await opened(conn, outbox.keys, [before])
         left = tuple(value for value in rule.values if value not in named)
         if left:
             await enact(conn, outbox, replace(rule, values=left), before, before.fact.effective_from, now)
         else:
-            await remove(conn, outbox, rule.id, before, now)
-
-
-async def _put(
-    conn: AsyncConnection, outbox: Outbox, rule_id: str, draft: Draft[Fact], before: StoredRule | None, now: datetime
-) -> StoredRule:
-    [event] = await outbox.publish(conn, [draft], now)
-    assert isinstance(event.data, SpamRuleConfigured | ConfigRemoved)
-    await spam_rules.put(conn, rule_id, event.data, event.id)
-    await outbox.keys.destroy(conn, spam_rules.keys_of([before.fact] if before is not None else []))
-    return StoredRule(event.data, event.id)
-
-
-def _next(before: StoredRule | None) -> int:
-    return before.fact.version + 1 if before is not None else 1
+            await configuring.remove(conn, outbox, SPAM_RULES, rule.id, before, now)

@@ -1,38 +1,34 @@
-"""The word lists as this process knows them: read anew every second, and at once when they are edited here."""
+"""The word lists as this process knows them: asked for every second, and at once when they are edited here."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.intake.configuring import keep_fresh
 from services.intake.domain.word_lists import NO_WORDS, Words
-from services.intake.store import word_lists
+from services.intake.store.configured import WORD_LISTS
 from shared import db
-
-FRESH_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class WordBook:
-    """`current` is at most FRESH_SECONDS old while PostgreSQL answers. Made anew only when a list has changed."""
+    """`current` is a second old at most while PostgreSQL answers. Read anew only when a list has changed."""
 
     engine: AsyncEngine
     current: Words = NO_WORDS
-    _read: list[bytes] = field(default_factory=list)
+    _changes: int = 0
 
     async def refresh(self) -> None:
         """Read them. Raises DatabaseAway."""
         async with db.transaction(self.engine) as conn:
-            read = await word_lists.all_of_them(conn)
-        if read != self._read:
-            self.current, self._read = Words.of(word_lists.decoded(read)), read
+            changes = await WORD_LISTS.changes(conn)
+            if changes == self._changes:
+                return
+            lists = await WORD_LISTS.in_force(conn)
+        self.current, self._changes = Words.of(one.fact for one in lists), changes
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            with suppress(db.DatabaseAway):  # what was known last is good enough until it answers again
-                await self.refresh()
-            await asyncio.sleep(FRESH_SECONDS)
+        await keep_fresh(self.refresh)

@@ -49,6 +49,8 @@ HELD_SECONDS = 0.05
 AWAY_SECONDS = 0.5
 ALARM_SECONDS = 5.0
 POSTPONED = timedelta(minutes=1)
+HELD = "timers are held: facts that could disprove them have not been read yet"
+GONE_BACK = "the database's clock went back; no timer fires until it is where it was"
 AskEnds = Callable[[], Awaitable[Mapping[int, int] | None]]
 Take = Callable[[AsyncConnection], Awaitable[list[Claimed]]]
 
@@ -58,6 +60,24 @@ class Mark(NamedTuple):
 
     asked_at: datetime
     end: int
+
+
+@dataclass(slots=True)
+class Alarm:
+    """One thing that is wrong, said once until it is well again."""
+
+    what: str
+    rung: bool = False
+
+    def ring(self, by: timedelta) -> None:
+        """It is wrong, by so much."""
+        if not self.rung:
+            self.rung = True
+            log().error(self.what, seconds=round(by.total_seconds(), 3))
+
+    def end(self) -> None:
+        """It is well again."""
+        self.rung = False
 
 
 @dataclass(slots=True)
@@ -72,7 +92,8 @@ class Ticker:
     _marks: dict[int, Mark] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _sleeps_until: datetime | None = None
-    _alarmed: bool = False
+    _held: Alarm = field(default_factory=lambda: Alarm(HELD))
+    _gone_back: Alarm = field(default_factory=lambda: Alarm(GONE_BACK))
     _turned: float = field(default_factory=time.monotonic)
 
     @property
@@ -108,12 +129,13 @@ class Ticker:
         async with db.transaction(self.engine) as conn:
             look = await timers.look_at_timers(conn, self.settings.partitions)
         if look.gone_back:
-            self._alarm("the database's clock went back; no timer fires until it is where it was", look.gone_back)
+            self._gone_back.ring(look.gone_back)
             return LOOK_SECONDS
+        self._gone_back.end()
         overdue = [due for due in look.due if due.at <= look.now - self.grace]
         OVERDUE_SECONDS.set(max(((look.now - due.at).total_seconds() for due in overdue), default=0.0))
         if not overdue:
-            self._alarmed = False
+            self._held.end()
             return self._until_next(look.now, look.due)
         answered = await self._ask(look.now, overdue)
         fired = await self._fire_read(overdue)
@@ -122,7 +144,7 @@ class Ticker:
             return 0.0
         oldest = look.now - min(due.at for due in overdue)
         if oldest.total_seconds() > ALARM_SECONDS:
-            self._alarm("timers are held: facts that could disprove them have not been read yet", oldest)
+            self._held.ring(oldest)
         return HELD_SECONDS if answered else AWAY_SECONDS
 
     def _until_next(self, now: datetime, due: Sequence[Due]) -> float:
@@ -200,12 +222,6 @@ class Ticker:
             await self.outbox.publish(conn, drafts, now)
         _count(drafts)
         return len(claimed)
-
-    def _alarm(self, what: str, by: timedelta) -> None:
-        """Say it once, until all is well again."""
-        if not self._alarmed:
-            self._alarmed = True
-            log().error(what, seconds=round(by.total_seconds(), 3))
 
 
 def _ring(claimed: Claimed, book: Book, now: datetime, unconfirmed: bool) -> tuple[Story, list[Draft[Fact]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect as source
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +32,7 @@ class BrokenContract(Exception):
     """The types no longer say what was promised; the message tells what, and what to do."""
 
 
+@cache
 def pages() -> dict[str, str]:
     """The generated files by name."""
     return {

@@ -18,6 +18,7 @@ from deploy.local.postgres import LocalPostgres
 from shared import kafka
 from shared.deadlines import within
 from shared.events.topics import TOPICS
+from tests.clients import TLS
 from tests.faults.proxy import BOTH, Direction, Proxy, Weather
 from tests.faults.schedule import UNTIL_SETTLED, Schedule, Step
 from tests.infra import server_ports
@@ -84,7 +85,7 @@ class Nemesis:
     async def _is_ready(self, service: str) -> bool:
         """Unlike `System.ready` it waits for one that ended: that is started again."""
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=2) as http:
+            async with httpx.AsyncClient(trust_env=False, timeout=2, verify=TLS) as http:
                 return (await http.get(f"{self.system.url(service)}/readyz")).status_code == 200
         except httpx.TransportError:
             return False

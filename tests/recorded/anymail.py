@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parseaddr
 from pathlib import Path
@@ -91,17 +91,28 @@ ON_PURPOSE = {name: why for why, names in _REASONS.items() for name in names}
 
 
 def run(folder: Path, database: Database) -> Iterator[Outcome]:
-    """Each recorded request on a process of intake."""
-    for file in sorted(folder.glob("*.json")):
-        yield Outcome(file.stem, asyncio.run(_outcome(recorded(file), database())))
+    """Each recorded request on a process of intake that is set up for it; those that want the same settings on the same one."""
+    requests = {file.stem: _signed(recorded(file)) for file in sorted(folder.glob("*.json"))}
+    outcomes = asyncio.run(_outcomes(requests, database()))
+    yield from (Outcome(name, outcomes[name]) for name in requests)
 
 
-async def _outcome(one: Recorded, database: str) -> str:
-    one = _signed(one) if one.provider == "ses" else one
-    async with process(database, **_settings(one)) as world:
-        world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
-        status = (await world.http.post(one.path, content=one.body, headers=one.headers)).status_code
-        parked = await _parked(world)
+async def _outcomes(requests: Mapping[str, Recorded], database: str) -> dict[str, str]:
+    alike: dict[str, list[str]] = {}
+    for name, one in requests.items():
+        alike.setdefault(json.dumps(_settings(one), sort_keys=True), []).append(name)
+    outcomes: dict[str, str] = {}
+    for names in alike.values():
+        async with process(database, **_settings(requests[names[0]])) as world:
+            world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
+            for name in names:
+                outcomes[name] = await _outcome(world, requests[name])
+    return outcomes
+
+
+async def _outcome(world: World, one: Recorded) -> str:
+    status = (await world.http.post(one.path, content=one.body, headers=one.headers)).status_code
+    parked = await _parked(world)
     if one.status is None:
         return f"refused there as set up wrongly, {'kept' if parked else 'taken'} here" if status == 200 else ""
     if (status < 300) != (one.status < 300):
@@ -132,6 +143,8 @@ def _settings(one: Recorded) -> dict[str, object]:
 
 def _signed(one: Recorded) -> Recorded:
     """The recorded messages of SNS carry no signature, or that of a certificate that nobody has: here they get ours."""
+    if one.provider != "ses":
+        return one
     message = json.loads(one.body)
     left_out = ("Message", "Signature", "SigningCertURL", "SignatureVersion")
     plain = {name: value for name, value in message.items() if name not in left_out}

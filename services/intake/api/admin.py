@@ -17,6 +17,7 @@ from services.intake.store import config, erasure, known, payloads
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
+from shared.configuring import version_after, version_said
 from shared.events.base import Channel, Draft
 from shared.events.config import FormGuard, InboxConfigured
 from shared.events.people import CustomerErased
@@ -97,14 +98,13 @@ async def _put(conn: AsyncConnection, intake: Intake, inbox_id: str, body: Inbox
     before = await config.locked_inbox(conn, inbox_id)
     check_match(if_match, before.version if before else None)
     now = await clock(conn)
-    after = _configured(inbox_id, body, (before.version if before else 0) + 1, body.effective_from or now)
+    after = _configured(inbox_id, body, version_after(before), body.effective_from or now)
     other = await config.other_at(conn, after)
     if other is not None:
         errors = [FieldError("body.address", f"belongs to the inbox '{other}'")]
         raise Problem(409, "address-taken", "Another inbox has this address. Change that one first.", errors)
     await config.put_inbox(conn, after)
-    key = f"inbox:{inbox_id}"
-    await intake.parts.outbox.publish(conn, [Draft(key=key, data=after, cause=f"{key}:{after.version}")], now)
+    await intake.parts.outbox.publish(conn, [version_said("inbox", inbox_id, after)], now)
     return after
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake import spam_rules as rules
-from services.intake.api.edge import Intake, Parts
+from services.intake import spam_rules
+from services.intake.api import configuring
+from services.intake.api.configuring import Admin, ConfigId, Kind
+from services.intake.api.edge import Parts
 from services.intake.domain.spam import WORDS, SpamPart, SpamRule, UnusableValue, Verdict, comparable
-from services.intake.store import spam_rules
-from services.intake.store.spam_rules import StoredRule
+from services.intake.store.configured import SPAM_RULES, Newest
 from shared import db
-from shared.auth import Caller, requires
-from shared.clock import clock
 from shared.events.config import SpamRuleConfigured
-from shared.http import FieldError, IfMatch, Problem, check_match, etag
+from shared.http import FieldError, IfMatch, Problem, etag
 
 router = APIRouter()
-Admin = Annotated[Caller, Depends(requires("admin"))]
-RuleId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+KIND = Kind(SPAM_RULES, "unknown-spam-rule", "There is no such rule.")
 InboxId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
 VALUES_CAP = 1000
 
@@ -57,65 +57,45 @@ class SpamRulesShown(BaseModel):
 
 @router.put("/v1/spam-rules/{rule_id}", response_model=SpamRuleShown)
 async def put_spam_rule(
-    rule_id: RuleId, body: SpamRuleBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
+    rule_id: ConfigId, body: SpamRuleBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
 ) -> SpamRuleShown:
     """Make or change a rule. To change one, send If-Match with the ETag that GET told. Open tickets stay as they are."""
     wanted = _rule(rule_id, body)
 
-    async def put() -> StoredRule:
-        async with db.transaction(intake.parts.engine) as conn:
-            before = await spam_rules.locked(conn, rule_id)
-            check_match(if_match, before.fact.version if before and isinstance(before.fact, SpamRuleConfigured) else None)
-            now = await clock(conn)
-            return await rules.enact(conn, intake.parts.outbox, wanted, before, body.effective_from or now, now)
+    async def write(conn: AsyncConnection, before: Newest[SpamRuleConfigured], now: datetime) -> SpamRuleConfigured:
+        return await spam_rules.enact(conn, intake.parts.outbox, wanted, before, body.effective_from or now, now)
 
-    stored = await db.retrying(put)
-    await _told(intake)
-    response.headers["ETag"] = etag(stored.fact.version)
-    return _shown(stored, wanted)
+    said = await configuring.put(intake, KIND, rule_id, if_match, write)
+    await intake.acceptor.spam.refresh()
+    response.headers["ETag"] = etag(said.version)
+    return _shown(said, wanted)
 
 
 @router.delete("/v1/spam-rules/{rule_id}", status_code=204)
-async def delete_spam_rule(rule_id: RuleId, intake: Parts, _caller: Admin, if_match: IfMatch = None) -> Response:
+async def delete_spam_rule(rule_id: ConfigId, intake: Parts, _caller: Admin, if_match: IfMatch = None) -> Response:
     """Take a rule out of force; whom it named is forgotten. Send If-Match with the ETag that GET told."""
-
-    async def remove() -> None:
-        async with db.transaction(intake.parts.engine) as conn:
-            before = await spam_rules.locked(conn, rule_id)
-            if before is None or not isinstance(before.fact, SpamRuleConfigured):
-                raise unknown()
-            check_match(if_match, before.fact.version)
-            await rules.remove(conn, intake.parts.outbox, rule_id, before, await clock(conn))
-
-    await db.retrying(remove)
-    await _told(intake)
+    await configuring.remove(intake, KIND, rule_id, if_match)
+    await intake.acceptor.spam.refresh()
     return Response(status_code=204)
 
 
 @router.get("/v1/spam-rules/{rule_id}", response_model=SpamRuleShown)
-async def get_spam_rule(rule_id: RuleId, response: Response, intake: Parts, _caller: Admin) -> SpamRuleShown:
+async def get_spam_rule(rule_id: ConfigId, response: Response, intake: Parts, _caller: Admin) -> SpamRuleShown:
     """A rule as it is now, with its ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        found = await spam_rules.one(conn, rule_id)
-        if found is None or not isinstance(found.fact, SpamRuleConfigured):
-            raise unknown()
+        found = KIND.in_force(await SPAM_RULES.one(conn, rule_id))
         [opened] = await spam_rules.opened(conn, intake.parts.keys, [found])
-    response.headers["ETag"] = etag(found.fact.version)
-    return _shown(found, opened)
+    response.headers["ETag"] = etag(found.version)
+    return _shown(found.fact, opened)
 
 
 @router.get("/v1/spam-rules", response_model=SpamRulesShown)
 async def list_spam_rules(intake: Parts, _caller: Admin) -> SpamRulesShown:
     """All rules in force."""
     async with db.transaction(intake.parts.engine) as conn:
-        stored = await spam_rules.all_of_them(conn)
+        stored = await SPAM_RULES.in_force(conn)
         opened = await spam_rules.opened(conn, intake.parts.keys, stored)
-    return SpamRulesShown(spam_rules=[_shown(*pair) for pair in zip(stored, opened, strict=True)])
-
-
-def unknown() -> Problem:
-    """Said of a rule that is not in force."""
-    return Problem(404, "unknown-spam-rule", "There is no such rule.")
+    return SpamRulesShown(spam_rules=[_shown(one.fact, rule) for one, rule in zip(stored, opened, strict=True)])
 
 
 def _rule(rule_id: str, body: SpamRuleBody) -> SpamRule:
@@ -133,16 +113,11 @@ def _rule(rule_id: str, body: SpamRuleBody) -> SpamRule:
     return SpamRule(rule_id, body.verdict, body.part, tuple(values), body.inboxes)
 
 
-async def _told(intake: Intake) -> None:
-    intake.parts.outbox.wake.set()
-    await intake.acceptor.spam.refresh()
-
-
-def _shown(stored: StoredRule, rule: SpamRule) -> SpamRuleShown:
+def _shown(said: SpamRuleConfigured, rule: SpamRule) -> SpamRuleShown:
     return SpamRuleShown(
         id=rule.id,
-        version=stored.fact.version,
-        effective_from=stored.fact.effective_from,
+        version=said.version,
+        effective_from=said.effective_from,
         verdict=rule.verdict,
         part=rule.part,
         values=rule.values,

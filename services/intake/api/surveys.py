@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.api.edge import Intake, Parts
-from services.intake.store import survey_configs
+from services.intake.api import configuring
+from services.intake.api.configuring import Admin, ConfigId, Kind
+from services.intake.api.edge import Parts
+from services.intake.configuring import enact
+from services.intake.store.configured import SURVEYS, Newest
 from shared import db
-from shared.auth import Caller, requires
-from shared.clock import clock
-from shared.events.base import Draft
-from shared.events.config import ConfigRemoved, SurveyConfigured, SurveyKind
-from shared.http import IfMatch, Problem, check_match, etag
+from shared.configuring import version_after
+from shared.events.config import SurveyConfigured, SurveyKind
+from shared.http import IfMatch, etag
 
 router = APIRouter()
-Admin = Annotated[Caller, Depends(requires("admin"))]
-SurveyId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+KIND = Kind(SURVEYS, "unknown-survey", "There is no such survey.")
 QueueId = Annotated[str, Field(min_length=1, max_length=100)]
 HOUR, DAY = 3600, 86_400
 SCALES: dict[SurveyKind, tuple[int, int]] = {"csat": (1, 5), "nps": (0, 10), "ces": (1, 7)}
@@ -79,93 +80,59 @@ class Surveys(BaseModel):
 
 @router.put("/v1/surveys/{survey_id}", response_model=SurveyShown)
 async def put_survey(
-    survey_id: SurveyId, body: SurveyBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
+    survey_id: ConfigId, body: SurveyBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
 ) -> SurveyShown:
     """Make or change a question. To change one, send If-Match with the ETag that GET told. Tickets that are resolved already are
     asked as it was.
     """
 
-    async def put() -> SurveyConfigured:
-        async with db.transaction(intake.parts.engine) as conn:
-            before = await survey_configs.locked(conn, survey_id)
-            check_match(if_match, before.version if isinstance(before, SurveyConfigured) else None)
-            low, high = body.scale
-            said = body.model_dump(exclude={"effective_from", "scale_min", "scale_max"})
-            since = body.effective_from or await clock(conn)
-            fact = SurveyConfigured(
-                id=survey_id, version=_next(before), effective_from=since, scale_min=low, scale_max=high, **said
-            )
-            await _say(conn, intake, survey_id, fact)
-            return fact
+    async def write(conn: AsyncConnection, before: Newest[SurveyConfigured], now: datetime) -> SurveyConfigured:
+        low, high = body.scale
+        values = body.model_dump(exclude={"effective_from", "scale_min", "scale_max"})
+        version, since = version_after(before), body.effective_from or now
+        fact = SurveyConfigured(id=survey_id, version=version, effective_from=since, scale_min=low, scale_max=high, **values)
+        return await enact(conn, intake.parts.outbox, SURVEYS, fact, before, now)
 
-    stored = await db.retrying(put)
-    intake.parts.outbox.wake.set()
-    response.headers["ETag"] = etag(stored.version)
-    return _shown(stored)
+    said = await configuring.put(intake, KIND, survey_id, if_match, write)
+    response.headers["ETag"] = etag(said.version)
+    return _shown(said)
 
 
 @router.delete("/v1/surveys/{survey_id}", status_code=204)
-async def delete_survey(survey_id: SurveyId, intake: Parts, _caller: Admin, if_match: IfMatch = None) -> Response:
+async def delete_survey(survey_id: ConfigId, intake: Parts, _caller: Admin, if_match: IfMatch = None) -> Response:
     """Ask this no more. Send If-Match with the ETag that GET told."""
-
-    async def remove() -> None:
-        async with db.transaction(intake.parts.engine) as conn:
-            before = await survey_configs.locked(conn, survey_id)
-            if not isinstance(before, SurveyConfigured):
-                raise unknown()
-            check_match(if_match, before.version)
-            await _say(conn, intake, survey_id, ConfigRemoved(version=_next(before), effective_from=await clock(conn)))
-
-    await db.retrying(remove)
-    intake.parts.outbox.wake.set()
+    await configuring.remove(intake, KIND, survey_id, if_match)
     return Response(status_code=204)
 
 
 @router.get("/v1/surveys/{survey_id}", response_model=SurveyShown)
-async def get_survey(survey_id: SurveyId, response: Response, intake: Parts, _caller: Admin) -> SurveyShown:
+async def get_survey(survey_id: ConfigId, response: Response, intake: Parts, _caller: Admin) -> SurveyShown:
     """A question as it is now, with its ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        found = await survey_configs.one(conn, survey_id)
-    if not isinstance(found, SurveyConfigured):
-        raise unknown()
+        found = KIND.in_force(await SURVEYS.one(conn, survey_id))
     response.headers["ETag"] = etag(found.version)
-    return _shown(found)
+    return _shown(found.fact)
 
 
 @router.get("/v1/surveys", response_model=Surveys)
 async def list_surveys(intake: Parts, _caller: Admin) -> Surveys:
     """All questions in force."""
     async with db.transaction(intake.parts.engine) as conn:
-        stored = await survey_configs.all_of_them(conn)
-    return Surveys(surveys=[_shown(one) for one in stored])
+        stored = await SURVEYS.in_force(conn)
+    return Surveys(surveys=[_shown(one.fact) for one in stored])
 
 
-def unknown() -> Problem:
-    """Said of a question that is not in force."""
-    return Problem(404, "unknown-survey", "There is no such survey.")
-
-
-def _next(before: survey_configs.Defined | None) -> int:
-    return before.version + 1 if before is not None else 1
-
-
-async def _say(conn: AsyncConnection, intake: Intake, survey_id: str, fact: survey_configs.Defined) -> None:
-    await survey_configs.put(conn, survey_id, fact)
-    key = f"survey:{survey_id}"
-    await intake.parts.outbox.publish(conn, [Draft(key=key, data=fact, cause=f"{key}:{fact.version}")], await clock(conn))
-
-
-def _shown(stored: SurveyConfigured) -> SurveyShown:
+def _shown(said: SurveyConfigured) -> SurveyShown:
     return SurveyShown(
-        id=stored.id,
-        version=stored.version,
-        effective_from=stored.effective_from,
-        position=stored.position,
-        kind=stored.kind,
-        scale_min=stored.scale_min,
-        scale_max=stored.scale_max,
-        queue_ids=stored.queue_ids,
-        delay_seconds=stored.delay_seconds,
-        quiet_seconds=stored.quiet_seconds,
-        open_seconds=stored.open_seconds,
+        id=said.id,
+        version=said.version,
+        effective_from=said.effective_from,
+        position=said.position,
+        kind=said.kind,
+        scale_min=said.scale_min,
+        scale_max=said.scale_max,
+        queue_ids=said.queue_ids,
+        delay_seconds=said.delay_seconds,
+        quiet_seconds=said.quiet_seconds,
+        open_seconds=said.open_seconds,
     )

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.api.edge import Intake, Parts
+from services.intake.api import configuring
+from services.intake.api.configuring import Admin, ConfigId, Kind
+from services.intake.api.edge import Parts
+from services.intake.configuring import enact
 from services.intake.domain.word_lists import words_of
-from services.intake.store import word_lists
+from services.intake.store.configured import WORD_LISTS, Newest
 from shared import db
-from shared.auth import Caller, requires
-from shared.clock import clock
-from shared.events.base import Draft, Priority
-from shared.events.config import ConfigRemoved, WordListConfigured
-from shared.http import IfMatch, Problem, check_match, etag
+from shared.configuring import version_after
+from shared.events.base import Priority
+from shared.events.config import WordListConfigured
+from shared.http import IfMatch, etag
 
 router = APIRouter()
-Admin = Annotated[Caller, Depends(requires("admin"))]
-ListId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+KIND = Kind(WORD_LISTS, "unknown-word-list", "There is no such word list.")
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 Language = Annotated[str, Field(pattern=r"^([a-z]{2,3}|\*)$")]
 PHRASES_CAP = 500
@@ -69,91 +71,56 @@ class WordLists(BaseModel):
 
 @router.put("/v1/word-lists/{list_id}", response_model=WordListShown)
 async def put_word_list(
-    list_id: ListId, body: WordListBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
+    list_id: ConfigId, body: WordListBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
 ) -> WordListShown:
     """Make or change a word list. To change one, send If-Match with the ETag that GET told. Open tickets stay as they are."""
 
-    async def put() -> WordListConfigured:
-        async with db.transaction(intake.parts.engine) as conn:
-            before = await word_lists.locked(conn, list_id)
-            check_match(if_match, before.version if isinstance(before, WordListConfigured) else None)
-            said = body.model_dump(exclude={"effective_from"})
-            since = body.effective_from or await clock(conn)
-            fact = WordListConfigured(id=list_id, version=_next(before), effective_from=since, **said)
-            await _say(conn, intake, list_id, fact)
-            return fact
+    async def write(conn: AsyncConnection, before: Newest[WordListConfigured], now: datetime) -> WordListConfigured:
+        values = body.model_dump(exclude={"effective_from"})
+        version, since = version_after(before), body.effective_from or now
+        fact = WordListConfigured(id=list_id, version=version, effective_from=since, **values)
+        return await enact(conn, intake.parts.outbox, WORD_LISTS, fact, before, now)
 
-    stored = await db.retrying(put)
-    await _told(intake)
-    response.headers["ETag"] = etag(stored.version)
-    return _shown(stored)
+    said = await configuring.put(intake, KIND, list_id, if_match, write)
+    await intake.acceptor.words.refresh()
+    response.headers["ETag"] = etag(said.version)
+    return _shown(said)
 
 
 @router.delete("/v1/word-lists/{list_id}", status_code=204)
-async def delete_word_list(list_id: ListId, intake: Parts, _caller: Admin, if_match: IfMatch = None) -> Response:
+async def delete_word_list(list_id: ConfigId, intake: Parts, _caller: Admin, if_match: IfMatch = None) -> Response:
     """Take a word list out of force. Send If-Match with the ETag that GET told."""
-
-    async def remove() -> None:
-        async with db.transaction(intake.parts.engine) as conn:
-            before = await word_lists.locked(conn, list_id)
-            if not isinstance(before, WordListConfigured):
-                raise unknown()
-            check_match(if_match, before.version)
-            await _say(conn, intake, list_id, ConfigRemoved(version=_next(before), effective_from=await clock(conn)))
-
-    await db.retrying(remove)
-    await _told(intake)
+    await configuring.remove(intake, KIND, list_id, if_match)
+    await intake.acceptor.words.refresh()
     return Response(status_code=204)
 
 
 @router.get("/v1/word-lists/{list_id}", response_model=WordListShown)
-async def get_word_list(list_id: ListId, response: Response, intake: Parts, _caller: Admin) -> WordListShown:
+async def get_word_list(list_id: ConfigId, response: Response, intake: Parts, _caller: Admin) -> WordListShown:
     """A word list as it is now, with its ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        found = await word_lists.one(conn, list_id)
-    if not isinstance(found, WordListConfigured):
-        raise unknown()
+        found = KIND.in_force(await WORD_LISTS.one(conn, list_id))
     response.headers["ETag"] = etag(found.version)
-    return _shown(found)
+    return _shown(found.fact)
 
 
 @router.get("/v1/word-lists", response_model=WordLists)
 async def list_word_lists(intake: Parts, _caller: Admin) -> WordLists:
     """All word lists in force."""
     async with db.transaction(intake.parts.engine) as conn:
-        stored = await word_lists.all_of_them(conn)
-    return WordLists(word_lists=[_shown(one) for one in word_lists.decoded(stored)])
+        stored = await WORD_LISTS.in_force(conn)
+    return WordLists(word_lists=[_shown(one.fact) for one in stored])
 
 
-def unknown() -> Problem:
-    """Said of a list that is not in force."""
-    return Problem(404, "unknown-word-list", "There is no such word list.")
-
-
-def _next(before: word_lists.Defined | None) -> int:
-    return before.version + 1 if before is not None else 1
-
-
-async def _say(conn: AsyncConnection, intake: Intake, list_id: str, fact: word_lists.Defined) -> None:
-    await word_lists.put(conn, list_id, fact)
-    key = f"word_list:{list_id}"
-    await intake.parts.outbox.publish(conn, [Draft(key=key, data=fact, cause=f"{key}:{fact.version}")], await clock(conn))
-
-
-async def _told(intake: Intake) -> None:
-    intake.parts.outbox.wake.set()
-    await intake.acceptor.words.refresh()
-
-
-def _shown(stored: WordListConfigured) -> WordListShown:
+def _shown(said: WordListConfigured) -> WordListShown:
     return WordListShown(
-        id=stored.id,
-        version=stored.version,
-        effective_from=stored.effective_from,
-        position=stored.position,
-        words=stored.words,
-        topic=stored.topic,
-        product=stored.product,
-        priority=stored.priority,
-        tags=stored.tags,
+        id=said.id,
+        version=said.version,
+        effective_from=said.effective_from,
+        position=said.position,
+        words=said.words,
+        topic=said.topic,
+        product=said.product,
+        priority=said.priority,
+        tags=said.tags,
     )

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake import handlers
 from services.intake.domain import requests, surveys
 from services.intake.handlers import HANDLERS, PROMISE_HANDLERS, PromiseState, TicketState
-from services.intake.store import config, deliveries, survey_configs, tickets
+from services.intake.store import config, deliveries, tickets
 from services.intake.store import surveys as rows
+from services.intake.store.configured import SURVEYS
 from shared.events.base import Event, Fact
 from shared.events.ticket import TicketResolved
 from shared.events.topics import SLA_CLOCKS, TICKETS
@@ -70,7 +71,7 @@ class TicketProjection:
 
 async def plan_questions(conn: AsyncConnection, resolved: Sequence[tuple[Event[TicketResolved], Ticket]]) -> None:
     """Which resolutions are asked about, and when. Where no question is configured nothing is planned."""
-    configured = await survey_configs.all_of_them(conn)
+    configured = [one.fact for one in await SURVEYS.in_force(conn)]
     planned = [one for event, story in resolved if (one := surveys.plan(configured, event, story)) is not None]
     if planned:
         await rows.plan(conn, planned)

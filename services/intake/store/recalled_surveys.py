@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.recalled import Scored
+from services.intake.recalled_ticket import Scored
 from shared import db
 from shared.events.base import Event, derived_id
 from shared.events.message import SurveySent

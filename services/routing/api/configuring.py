@@ -18,6 +18,7 @@ from services.routing.store.config import Stored
 from services.routing.ticking import set_states
 from shared import db
 from shared.clock import clock
+from shared.configuring import version_after, version_said
 from shared.events.base import Draft, Fact
 from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, TeamConfigured
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
@@ -199,12 +200,10 @@ async def _put(
             now = await clock(conn)
             if body.effective_from is not None and body.effective_from > now:
                 raise _invalid("effective_from", "lies ahead; a change is in force at once, so send it when it is to begin")
-            version = before.version + 1 if before else 1
-            fact = _fact(shape, {**values, "id": config_id, "version": version, "effective_from": now})
+            fact = _fact(shape, {**values, "id": config_id, "version": version_after(before), "effective_from": now})
             drafts = await prepare(conn, fact)
             await config.put(conn, kind, fact, now)
-            said: Draft[Fact] = Draft(key=f"{kind}:{config_id}", data=fact, cause=f"{kind}:{config_id}:{version}")
-            await room.parts.outbox.publish(conn, [said, *drafts], await clock(conn))
+            await room.parts.outbox.publish(conn, [version_said(kind, config_id, fact), *drafts], await clock(conn))
             await config.wake_matchers(conn)
             return fact, before is None
 

@@ -18,7 +18,7 @@ from shared import business_time, db
 from shared.auth import requires
 from shared.business_time import WrongCalendar
 from shared.clock import clock
-from shared.events.base import Draft, Fact
+from shared.configuring import version_after, version_said
 from shared.events.config import CalendarConfigured, ConfigRemoved, PolicyConfigured, TargetKind
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
 from shared.outbox import Outbox
@@ -200,7 +200,7 @@ class _Edge:
             now = await clock(conn)
             numbered = {
                 "id": config_id,
-                "version": before.version + 1 if before else 1,
+                "version": version_after(before),
                 "effective_from": max(now, body.effective_from or now),
             }
             fact = _fact(shape, {**values, **numbered})
@@ -222,7 +222,7 @@ class _Edge:
                 raise _not_found(kind, config_id)
             check_match(if_match, before.version)
             check(config_id, book)
-            removed = ConfigRemoved(version=before.version + 1, effective_from=await clock(conn))
+            removed = ConfigRemoved(version=version_after(before), effective_from=await clock(conn))
             await self._say(conn, kind, config_id, removed)
 
         await self._transaction(work)
@@ -252,9 +252,7 @@ class _Edge:
 
     async def _say(self, conn: AsyncConnection, kind: Kind, config_id: str, fact: definitions.Defined) -> None:
         await definitions.add_definition(conn, kind, config_id, fact)
-        key = f"{kind}:{config_id}"
-        said: list[Draft[Fact]] = [Draft(key=key, data=fact, cause=f"{key}:{fact.version}")]
-        await self.outbox.publish(conn, said, await clock(conn))
+        await self.outbox.publish(conn, [version_said(kind, config_id, fact)], await clock(conn))
 
     async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         async def attempt() -> Result:

@@ -18,7 +18,8 @@ import msgspec
 
 from services.sla.domain.clocks import Clock
 from services.sla.domain.policies import Promise, Terms
-from services.sla.domain.standing import Standing, step
+from services.sla.domain.standing import Standing
+from services.sla.domain.turning import step
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
 from shared.events.call import CallAnswered, CallReceived
 from shared.events.codec import decode_data

@@ -22,7 +22,8 @@ from shared.events.ticket import (
     TicketUnmergeRequested,
 )
 from tests.services.intake.connector import connector
-from tests.services.intake.test_customers import ANA, call, owner_of, posted, proven_claim, put
+from tests.services.intake.test_customer_merges import owner_of, proven_claim
+from tests.services.intake.test_customers import ANA, call, posted, put
 from tests.services.intake.test_edge import _all_rows as all_rows
 from tests.services.intake.test_imap import until
 from tests.services.intake.test_replies_out import uploaded

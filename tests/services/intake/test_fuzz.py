@@ -32,7 +32,7 @@ from tests.services.intake.test_mail import mail
 from tests.services.intake.test_twilio import CALL, SMS
 from tests.services.intake.world import PUBLIC, TOKEN, World, process
 
-IN_ALL = 200_000 if PROOF else 2_000
+IN_ALL = 200_000 if PROOF else 1_000
 AT_ONCE = 100
 SEED = 20_261_130
 SECONDS = 1800 if PROOF else 120

@@ -3,7 +3,7 @@
 import aiosmtplib
 
 from services.intake.domain.tokens import Signer
-from services.intake.recalled import Heard
+from services.intake.recalled_ticket import Heard
 from services.intake.store import recalled_deliveries
 from shared import db
 from shared.events.base import Event

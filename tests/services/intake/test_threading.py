@@ -11,9 +11,9 @@ from services.intake.domain.authentication import Authentication
 from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.plan import Placement
-from services.intake.recalled import Written
+from services.intake.recalled_ticket import Written
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
-from services.intake.store import recalling
+from services.intake.store import recalled_people
 from shared import db
 from shared.clock import clock
 from shared.events.message import MessagePersonal, MessageReceived
@@ -248,10 +248,10 @@ async def test_by_what_name_somebody_wrote_is_read_back_from_the_log_and_forgott
     told = await world.opened(received, MessagePersonal)
     assert isinstance(told, MessagePersonal)
     await world.execute("UPDATE intake.handle SET name_hash = NULL")
-    reached = recalling.handle_of(Written(received.data, received.time, True, told))
+    reached = recalled_people.handle_of(Written(received.data, received.time, True, told))
     assert reached is not None
     async with db.transaction(world.parts.engine) as conn:
-        await recalling.called(conn, [reached, reached._replace(called=None)])
+        await recalled_people.called(conn, [reached, reached._replace(called=None)])
     assert await world.count("handle", hashed) == 1
     answer = await world.http.post(f"/v1/customers/{before.customer_id}/erase", headers=await world.key("admin"))
     assert answer.status_code == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.intake.domain.contacts import DeliveryWord
-from services.intake.recalled import Heard
+from services.intake.recalled_ticket import Heard
 from services.intake.store import recalled_deliveries
 from shared import db
 from shared.events.message import MessageBounced, MessageComplained, MessageDelivered, MessageRead, MessageReceived

@@ -16,13 +16,16 @@ import httpx
 import msgspec
 import sqlalchemy as sa
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from fastapi import FastAPI
 
 from services.intake.__main__ import make_app
 from services.intake.acceptor import Acceptor
 from services.intake.answering import Answerer
 from services.intake.api.edge import Intake
+from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
+from services.intake.guarded_http import guarded_client
 from services.intake.inboxes import InboxBook
 from services.intake.mail import MailTaker
 from services.intake.sending import Sender
@@ -42,6 +45,7 @@ from shared.parking import Parking
 from shared.personal import Erased, KeyRing
 from shared.records import Record
 from shared.service import Resources
+from tests.clients import TLS
 
 TOKEN = "twilio-test-token"
 PUBLIC = "https://intake.test"
@@ -200,6 +204,23 @@ class NoConsumer:
         return True
 
 
+_applications: list[FastAPI] = []
+
+
+@asynccontextmanager
+async def _http(intake: Intake) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the process's HTTP application: of one whose process has ended, where there is one, because FastAPI makes all
+    routes anew for each, which takes longer than most tests. What is a process's own is in the application's state.
+    """
+    app = _applications.pop() if _applications else make_app(intake, NoConsumer())  # type: ignore[arg-type]
+    app.state.intake, app.state.authenticator = intake, intake.parts.authenticator
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=PUBLIC) as http:
+            yield http
+    finally:
+        _applications.append(app)
+
+
 @asynccontextmanager
 async def process(database: str, **more: object) -> AsyncIterator[World]:
     """A process on this database."""
@@ -223,14 +244,13 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
     await inboxes.refresh()
     acceptor = Acceptor(engine, outbox, to_send, WordBook(engine))
     secrets = settings.twilio_tokens, settings.webhook_secrets, settings.mail_providers
-    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets)
-    app = make_app(intake, NoConsumer())  # type: ignore[arg-type]
+    sns = Sns(guarded_client(REACH, trusting=TLS))
+    intake = Intake(settings, parts, acceptor, inboxes, signer, *secrets, sns=sns)
     accepting = asyncio.create_task(acceptor.run())
-    transport = httpx.ASGITransport(app=app)
     try:
         async with (
-            httpx.AsyncClient(transport=transport, base_url=PUBLIC) as http,
-            httpx.AsyncClient(trust_env=False) as outward,
+            _http(intake) as http,
+            httpx.AsyncClient(trust_env=False, verify=TLS) as outward,
         ):
             sender = Sender(settings, engine, outbox, inboxes, signer, outward, to_send)
             yield World(settings, parts, intake, http, sender, to_send)

@@ -26,9 +26,9 @@ from tests.unit.metrics.teller import Teller
 
 
 @pytest_asyncio.fixture
-async def on_kafka(metrics: Metrics, own_kafka_bootstrap: str) -> AsyncIterator[Metrics]:
+async def on_kafka(metrics: Metrics, fresh_kafka_bootstrap: str) -> AsyncIterator[Metrics]:
     """Metrics with a broker whose topics hold a log of some tickets, agents and promises."""
-    update = {"kafka": own_kafka_bootstrap, "metrics_rebuild_records": 50}
+    update = {"kafka": fresh_kafka_bootstrap, "metrics_rebuild_records": 50}
     metrics.settings = metrics.settings.model_copy(update=update)
     await kafka.create_topics(metrics.settings)
     yield metrics

@@ -94,16 +94,16 @@ async def until_broken(sla: Sla, ticket_id: str, count: int, seconds: float = 40
     return list(events.values())
 
 
-async def test_a_broken_promise_reaches_its_topic_and_a_killed_process_goes_on(sla: Sla, own_kafka_bootstrap: str) -> None:
+async def test_a_broken_promise_reaches_its_topic_and_a_killed_process_goes_on(sla: Sla, fresh_kafka_bootstrap: str) -> None:
     """Killed with the timer armed and again with the breach told: it comes once, at its deadline, and is cleared once."""
-    connected(sla, own_kafka_bootstrap)
+    connected(sla, fresh_kafka_bootstrap)
     await kafka.create_topics(sla.settings)
     await sla.promise(4)
     (port,) = free_ports(1)
     ticket = f"breaks-{os.getpid()}"
     asked = await sla.now()
     async with a_process(sla, port) as process:
-        await publish(own_kafka_bootstrap, sla.log.asked(ticket, asked))
+        await publish(fresh_kafka_bootstrap, sla.log.asked(ticket, asked))
         async with asyncio.timeout(40):
             while not await sla.rows("SELECT 1 FROM sla.timer WHERE ticket_id = :id", id=ticket):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -117,7 +117,7 @@ async def test_a_broken_promise_reaches_its_topic_and_a_killed_process_goes_on(s
         process.send_signal(signal.SIGKILL)
         await process.wait()
     async with a_process(sla, port) as process:
-        await publish(own_kafka_bootstrap, sla.log.say(ticket, "routing", asked + timedelta(seconds=60), reply()))
+        await publish(fresh_kafka_bootstrap, sla.log.say(ticket, "routing", asked + timedelta(seconds=60), reply()))
         events = await until_broken(sla, ticket, 2)
         assert [type(event.data).__name__ for event in events] == ["SlaBreached", "SlaBreachCleared"]
         assert [event.position.seq for event in events] == [1, 2]
@@ -129,13 +129,13 @@ async def test_a_broken_promise_reaches_its_topic_and_a_killed_process_goes_on(s
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_the_ends_of_the_log_are_what_was_written(sla: Sla, own_kafka_bootstrap: str) -> None:
-    connected(sla, own_kafka_bootstrap)
+async def test_the_ends_of_the_log_are_what_was_written(sla: Sla, fresh_kafka_bootstrap: str) -> None:
+    connected(sla, fresh_kafka_bootstrap)
     await kafka.create_topics(sla.settings)
     ends = LogEnds(sla.settings)
     before = await ends.ask()
     assert before is not None
-    await publish(own_kafka_bootstrap, sla.log.asked(f"ends-{os.getpid()}", await sla.now()))
+    await publish(fresh_kafka_bootstrap, sla.log.asked(f"ends-{os.getpid()}", await sla.now()))
     after = await ends.ask()
     await ends.close()
     assert after is not None
@@ -143,9 +143,9 @@ async def test_the_ends_of_the_log_are_what_was_written(sla: Sla, own_kafka_boot
     assert sum(after.values()) - sum(before.values()) == 2
 
 
-async def test_no_broker_no_ends_and_the_wrong_number_of_partitions_is_said(sla: Sla, own_kafka_bootstrap: str) -> None:
+async def test_no_broker_no_ends_and_the_wrong_number_of_partitions_is_said(sla: Sla, fresh_kafka_bootstrap: str) -> None:
     assert await LogEnds(sla.settings).ask() is None
-    connected(sla, own_kafka_bootstrap)
+    connected(sla, fresh_kafka_bootstrap)
     await kafka.create_topics(sla.settings)
     wrong = LogEnds(sla.settings.model_copy(update={"partitions": 64}))
     with pytest.raises(SettingsError, match="PATCHBAY_PARTITIONS"):

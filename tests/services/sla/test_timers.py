@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from services.sla.store.timers import CLAIM_READ, partition_of
-from services.sla.timers import Ticker
+from services.sla.timers import GONE_BACK, HELD, Ticker
 from shared import db
 from shared.events.base import Event, Fact
 from shared.events.sla import SlaBreached, SlaWarned
@@ -227,6 +228,21 @@ async def test_no_timer_fires_while_the_databases_clock_is_behind_where_it_was(s
     assert await sla.types() == ["clock.started", "sla.breached"]
     (mark,) = await sla.rows("SELECT clock_timestamp() - at < interval '1 minute' FROM sla.high_water")
     assert mark == (True,)
+
+
+async def test_a_clock_that_goes_back_is_said_also_while_timers_are_held_and_each_once_until_it_is_well_again(sla: Sla) -> None:
+    await sla.promise(60)
+    await sla.fold(sla.log.asked("a", await sla.ago(minutes=5)))
+    ticker = sla.ticker(away=True)
+    told: list[list[str]] = []
+    for minutes in (-10, 10, -10, 10):
+        highest = await sla.ago(minutes=-minutes)
+        await sla.rows("UPDATE sla.high_water SET at = :highest", highest=highest)
+        with capture_logs() as logs:
+            await ticker.tick()
+            await ticker.tick()
+        told.append([entry["event"] for entry in logs])
+    assert told == [[HELD], [GONE_BACK], [], [GONE_BACK]]
 
 
 async def test_a_ticket_that_cannot_be_told_is_tried_again_later_and_holds_up_no_other(sla: Sla) -> None:

@@ -17,7 +17,8 @@ from deploy.local.instance import (
     STOP_SECONDS,
     Instance,
 )
-from deploy.local.processes import Child, PidRecord, end_recorded, keep_small, last_line
+from deploy.local.logs import keep_small, last_line
+from deploy.local.processes import Child, PidRecord, end_recorded
 from deploy.local.watch import LONGEST_DELAY_SECONDS, STEADY_SECONDS, Health, delay_after
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(300)"]

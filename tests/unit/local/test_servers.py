@@ -1,6 +1,7 @@
 """The local servers start, serve, survive what fault tests do to them, and end."""
 
 import asyncio
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,22 +42,19 @@ async def _first_value(bootstrap: str, topic: str) -> bytes | None:
         await consumer.stop()
 
 
-async def test_a_killed_broker_comes_back_with_its_records(folder: Path) -> None:
-    kafka = make_kafka(folder)
+async def test_a_killed_broker_comes_back_with_its_records(kafka_server: LocalKafka) -> None:
+    topic = f"kept-{secrets.token_hex(4)}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
+    await _produce(kafka_server.bootstrap, topic, b"one")
     try:
-        await asyncio.to_thread(kafka.start)
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic("kept", 1, 1)])
-        await admin.close()
-        await _produce(kafka.bootstrap, "kept", b"one")
-        await asyncio.to_thread(kafka.kill)
-        assert not kafka.alive
-        await asyncio.to_thread(kafka.start)
-        assert await _first_value(kafka.bootstrap, "kept") == b"one"
+        await asyncio.to_thread(kafka_server.kill)
+        assert not kafka_server.alive
     finally:
-        await asyncio.to_thread(kafka.stop)
-    assert not kafka.alive
+        await asyncio.to_thread(kafka_server.start)
+    assert await _first_value(kafka_server.bootstrap, topic) == b"one"
 
 
 async def test_a_killed_postgres_comes_back_with_its_commits(folder: Path) -> None:

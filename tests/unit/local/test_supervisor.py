@@ -44,9 +44,9 @@ asyncio.run(main())
 
 
 class Trial:
-    """A project folder with the local runtime and stand-ins, on ports of its own."""
+    """A project folder with the local runtime and stand-ins, on ports of its own; `given`: further settings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **given: str) -> None:
         self.folder = folder
         shutil.copytree(PROJECT / "deploy" / "local", folder / "deploy" / "local")
         (folder / "deploy" / "__init__.py").touch()
@@ -58,6 +58,7 @@ class Trial:
             (folder / "services" / f"{name}.py").write_text(SERVICE, encoding="utf-8")
         names = [*SERVICES, "smtp", "kafka", "kafka_controller", "database"]
         settings = [f"PATCHBAY_{n.upper()}_PORT={p}" for n, p in zip(names, free_ports(len(names)), strict=True)]
+        settings += [f"PATCHBAY_{name.upper()}={value}" for name, value in given.items()]
         (folder / "patchbay.env").write_text("\n".join(settings) + "\n", encoding="utf-8")
         self.instance = Instance(folder / ".patchbay")
         self._screen = folder / "screen.txt"
@@ -114,6 +115,16 @@ def trial() -> Iterator[Trial]:
     folder.remove()
 
 
+@pytest.fixture
+def guest(kafka_bootstrap: str, empty_database: str) -> Iterator[Trial]:
+    """One that is given the run's servers: starting them is not what is tried."""
+    folder = ServerFolder()
+    trial = Trial(folder.path, kafka=kafka_bootstrap, database=empty_database)
+    yield trial
+    trial.instance.stop()
+    folder.remove()
+
+
 def test_everything_starts_survives_kill_9_and_ends_in_ten_seconds_with_its_data(trial: Trial) -> None:
     first = trial.start()
     assert "run-1" in trial.screen()
@@ -165,27 +176,27 @@ def test_preparing_that_fails_ends_the_start_with_what_it_said(trial: Trial) -> 
     assert trial.instance.records() == {}
 
 
-def test_a_service_that_ends_at_once_says_why_and_nobody_says_that_all_runs(trial: Trial) -> None:
+def test_a_service_that_ends_at_once_says_why_and_nobody_says_that_all_runs(guest: Trial) -> None:
     words = "import sys; sys.exit('No lamp is lit.')"
-    (trial.folder / "services" / "routing.py").write_text(words, encoding="utf-8")
-    run = trial.start(until="Not all of it is up: routing")
-    screen = " ".join(trial.screen().split())
+    (guest.folder / "services" / "routing.py").write_text(words, encoding="utf-8")
+    run = guest.start(until="Not all of it is up: routing")
+    screen = " ".join(guest.screen().split())
     assert "routing ended (exit code 1)" in screen
     assert 'It said last: "No lamp is lit."' in screen
     assert "Patchbay runs" not in screen
     assert "sla: http://127.0.0.1:" in screen
-    assert trial.command("stop").returncode == 0
+    assert guest.command("stop").returncode == 0
     assert run.wait(10) == 0
 
 
-def test_a_key_file_that_was_named_and_is_not_there_ends_the_start(trial: Trial) -> None:
-    with (trial.folder / "patchbay.env").open("a", encoding="utf-8") as settings:
-        settings.write(f"PATCHBAY_MASTER_KEY_FILE={trial.folder / 'mounted.key'}\n")
-    outcome = trial.command("run")
+def test_a_key_file_that_was_named_and_is_not_there_ends_the_start(guest: Trial) -> None:
+    with (guest.folder / "patchbay.env").open("a", encoding="utf-8") as settings:
+        settings.write(f"PATCHBAY_MASTER_KEY_FILE={guest.folder / 'mounted.key'}\n")
+    outcome = guest.command("run")
     assert outcome.returncode == 1
     assert "which PATCHBAY_MASTER_KEY_FILE names" in " ".join(outcome.stderr.split())
-    assert not (trial.folder / "mounted.key").exists()
-    assert trial.instance.records() == {}
+    assert not (guest.folder / "mounted.key").exists()
+    assert guest.instance.records() == {}
 
 
 def test_the_status_of_nothing_is_not_running(trial: Trial) -> None:

@@ -1,34 +1,26 @@
-"""A ticket is the fold of its log: every transition in a table, and the same story from every interleaving of its writers."""
+"""A ticket is the fold of its log: every transition in a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import get_args
+from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from shared.events.base import NOTHING_SEEN, Event, Fact, Position, Writer
-from shared.events.call import CallAnswered, CallReceived
-from shared.events.message import MessageReceived, NoteAdded, Origin, ReplyRequested
+from shared.events.base import NOTHING_SEEN, Fact, Position, Writer
+from shared.events.call import CallAnswered
+from shared.events.message import NoteAdded
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
-    TicketAbsorbed,
-    TicketAssigned,
     TicketClosed,
     TicketCustomerChanged,
     TicketExpelled,
     TicketMergedInto,
-    TicketOpened,
     TicketPended,
     TicketPrioritised,
     TicketPutOnHold,
-    TicketQueued,
     TicketReleased,
     TicketReopened,
     TicketResolved,
@@ -38,123 +30,26 @@ from shared.events.ticket import (
 )
 from shared.ticket import (
     ALLOWED,
-    RESTING,
     Command,
     CommandRefused,
     IllegalFact,
     Status,
-    Ticket,
-    apply,
-    awaits_answer,
     check,
 )
-from tests.counts import examples
-
-START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-STATUSES: tuple[Status, ...] = get_args(Status)
-COMMANDS: tuple[Command, ...] = get_args(Command)
-
-
-def opened() -> TicketOpened:
-    return TicketOpened(number=100234, customer_id="c1", channel="email", inbox="support", priority=2)
-
-
-def message(origin: Origin = "human") -> MessageReceived:
-    return MessageReceived(message_id="m", customer_id="c1", channel="email", inbox="support", provider="smtp", origin=origin)
-
-
-def call() -> CallReceived:
-    return CallReceived(call_id="k", customer_id="c1", inbox="line", provider="twilio", provider_ref="CA1")
-
-
-def reply() -> ReplyRequested:
-    return ReplyRequested(message_id="r", agent_id="dana", customer_id="c1", channel="email")
-
-
-def queued() -> TicketQueued:
-    return TicketQueued(queue_id="support", visit=1, reason="opened", age_from=START)
-
-
-def assigned(agent_id: str = "dana") -> TicketAssigned:
-    return TicketAssigned(agent_id=agent_id, how="accepted", queue_id="support", team_id="first-line")
-
-
-def absorbed(unanswered_since: datetime | None) -> TicketAbsorbed:
-    return TicketAbsorbed(
-        ticket_id="other",
-        number=100200,
-        opened_at=START,
-        unanswered_since=unanswered_since,
-        first_responded_at=None,
-        first_response_us=None,
-        interactions=1,
-        replies=0,
-        reply_us_sum=0,
-        reply_us_count=0,
-    )
-
-
-@dataclass
-class Log:
-    """Both writers' facts as they come, each writer seeing all that stands before."""
-
-    ticket: Ticket = field(default_factory=Ticket)
-    positions: dict[Writer, Position] = field(default_factory=dict)
-    at: datetime = START
-
-    def say(self, writer: Writer, fact: Fact, seen: Position | None = None) -> Log:
-        other: Writer = "routing" if writer == "intake" else "intake"
-        self.at += timedelta(seconds=1)
-        before = self.positions.get(writer, Position(1, 0))
-        self.positions[writer] = Position(before.incarnation, before.seq + 1)
-        self.ticket = apply(
-            self.ticket,
-            Event(
-                id=f"{writer}-{self.positions[writer]}",
-                type=fact.TYPE,
-                writer=writer,
-                position=self.positions[writer],
-                key="t1",
-                time=self.at,
-                data=fact,
-                seen=self.positions.get(other, NOTHING_SEEN) if seen is None else seen,
-            ),
-        )
-        return self
-
-    def now(self) -> Status:
-        return self.ticket.status
-
-    def intake(self, *facts: Fact) -> Log:
-        for fact in facts:
-            self.say("intake", fact)
-        return self
-
-    def routing(self, *facts: Fact, seen: Position | None = None) -> Log:
-        for fact in facts:
-            self.say("routing", fact, seen)
-        return self
-
-
-def ticket_that_is(status: Status) -> Log:
-    """A ticket brought to `status` in the ordinary way."""
-    log = Log().intake(opened(), message())
-    if status == "new":
-        return log
-    log.routing(queued(), assigned())
-    match status:
-        case "pending":
-            log.routing(TicketPended(agent_id="dana"))
-        case "on_hold":
-            log.routing(TicketPutOnHold(agent_id="dana"))
-        case "resolved":
-            log.routing(TicketResolved(agent_id="dana"))
-        case "closed":
-            log.routing(TicketResolved(agent_id="dana")).intake(TicketClosed(reason="resolved_long_ago"))
-        case _:
-            pass
-    return log
-
+from tests.unit.shared.tickets import (
+    COMMANDS,
+    START,
+    STATUSES,
+    Log,
+    absorbed,
+    assigned,
+    call,
+    message,
+    opened,
+    queued,
+    reply,
+    ticket_that_is,
+)
 
 SAME = "same"
 # fact → status after it, for a ticket that was: new, open, pending, on_hold, resolved, closed.
@@ -369,105 +264,6 @@ def test_priority_and_customer_are_the_last_that_were_told() -> None:
     assert (log.ticket.priority, log.ticket.intake.customer_id) == (4, "c2")
 
 
-# --- every interleaving -----------------------------------------------------------------------------------------------
-
-INTAKE_SAYS: tuple[Fact, ...] = (
-    message(),
-    message(),
-    message("auto_reply"),
-    call(),
-    CallAnswered(call_id="k", agent_id="dana"),
-    absorbed(START),
-    absorbed(None),
-    TicketExpelled(ticket_id="other"),
-    TicketSplit(into_ticket_id="t2", message_ids=("m",)),
-    TicketClosed(reason="requested"),
-    TicketMergedInto(into_ticket_id="t2"),
-    TicketUnmerged(from_ticket_id="t2"),
-    SpamMarked(by="rule"),
-)
-ROUTING_SAYS: tuple[Fact, ...] = (
-    queued(),
-    assigned(),
-    assigned("amir"),
-    TicketReleased(agent_id="dana", reason="supervisor"),
-    reply(),
-    TicketResolved(),
-    TicketPended(),
-    TicketPutOnHold(),
-    TicketReopened(),
-    TicketPrioritised(priority=3, previous=2),
-    SpamUnmarked(by="agent"),
-)
-
-
-@dataclass(frozen=True)
-class Streams:
-    """What the two writers wrote, each event with what its writer had seen of the other."""
-
-    intake: tuple[Event[Fact], ...]
-    routing: tuple[Event[Fact], ...]
-
-
-@st.composite
-def streams(draw: st.DrawFn, most: int = 9) -> Streams:
-    """Two writers at work at once: each step one writes, having read some more of what the other wrote before."""
-    written: dict[Writer, list[Event[Fact]]] = {"intake": [], "routing": []}
-    read: dict[Writer, int] = {"intake": 0, "routing": 0}
-    for step in range(draw(st.integers(2, most))):
-        writer: Writer = "intake" if step == 0 else draw(st.sampled_from(("intake", "routing")))
-        other: Writer = "routing" if writer == "intake" else "intake"
-        read[writer] = draw(st.integers(read[writer], len(written[other])))
-        if writer == "routing" and read[writer] == 0:
-            read[writer] = 1  # routing knows a ticket only from its opening
-        fact = opened() if step == 0 else draw(st.sampled_from(INTAKE_SAYS if writer == "intake" else ROUTING_SAYS))
-        mine = len(written[writer]) + 1
-        written[writer].append(
-            Event(
-                id=f"{writer}-{mine}",
-                type=fact.TYPE,
-                writer=writer,
-                position=Position(1, mine),
-                key="t1",
-                time=START + timedelta(seconds=step),
-                data=fact,
-                seen=Position(1, read[writer]) if read[writer] else NOTHING_SEEN,
-            )
-        )
-    return Streams(tuple(written["intake"]), tuple(written["routing"]))
-
-
-def interleavings(both: Streams, i: int = 0, r: int = 0) -> Iterator[tuple[Event[Fact], ...]]:
-    """Every order of the log that keeps each writer's order and puts no event before what its writer had seen."""
-    if i == len(both.intake) and r == len(both.routing):
-        yield ()
-        return
-    if i < len(both.intake) and both.intake[i].seen.seq <= r:
-        for rest in interleavings(both, i + 1, r):
-            yield (both.intake[i], *rest)
-    if r < len(both.routing) and both.routing[r].seen.seq <= i:
-        for rest in interleavings(both, i, r + 1):
-            yield (both.routing[r], *rest)
-
-
-def told(log: tuple[Event[Fact], ...]) -> Ticket:
-    ticket = Ticket()
-    for event in log:
-        ticket = apply(ticket, event)
-    return ticket
-
-
-def uncovered(log: tuple[Event[Fact], ...]) -> bool:
-    """From the log alone: a customer who waits for an answer said something that the last decision had not seen."""
-    asked = [e.position for e in log if awaits_answer(e.data) or _waits(e.data)]
-    decisions = [e.seen for e in log if type(e.data) in RESTING]
-    return bool(asked) and bool(decisions) and decisions[-1] < asked[-1]
-
-
-def _waits(fact: Fact) -> bool:
-    return isinstance(fact, TicketAbsorbed) and fact.unanswered_since is not None
-
-
 def test_what_came_with_a_merge_waits_until_it_is_answered_or_goes_away_again() -> None:
     log = Log().intake(opened(), message(), absorbed(START))
     assert log.ticket.waiting_since == START
@@ -494,64 +290,3 @@ def test_messages_that_were_split_off_wait_where_they_went() -> None:
     assert (new.ticket.waiting_since, new.now()) == (START, "new")
     new.routing(TicketResolved(), seen=NOTHING_SEEN)
     assert new.now() == "open", "a resolution that had not seen what it was opened with covers nothing"
-
-
-@given(streams())
-@settings(max_examples=examples(300), deadline=None)
-def test_a_message_that_nothing_answered_is_never_in_a_resolved_ticket(both: Streams) -> None:
-    for log in interleavings(both):
-        ticket = told(log)
-        if ticket.waiting_since is not None:
-            assert ticket.status != "resolved"
-
-
-@given(streams())
-@settings(max_examples=examples(300), deadline=None)
-def test_every_interleaving_of_the_two_writers_tells_the_same_ticket(both: Streams) -> None:
-    tickets = {told(log) for log in interleavings(both)}
-    assert len(tickets) == 1
-
-
-@given(streams())
-@settings(max_examples=examples(300), deadline=None)
-def test_a_message_that_a_decision_had_not_seen_is_never_in_a_resting_ticket(both: Streams) -> None:
-    for log in interleavings(both):
-        for length in range(1, len(log) + 1):
-            if uncovered(log[:length]):
-                assert told(log[:length]).status not in ("resolved", "pending", "on_hold")
-
-
-@given(streams())
-@settings(max_examples=examples(200), deadline=None)
-def test_a_ticket_rests_only_on_a_decision_that_stands(both: Streams) -> None:
-    log = next(interleavings(both))
-    rested = [e for e in log if type(e.data) in RESTING or isinstance(e.data, TicketReopened)]
-    if told(log).status in ("resolved", "pending", "on_hold"):
-        assert rested
-        assert told(log).status == RESTING[type(rested[-1].data)]
-
-
-def test_a_fold_that_did_not_look_at_seen_would_forget_a_customer() -> None:
-
-    def careless(log: tuple[Event[Fact], ...]) -> Status:
-        return told(tuple(replace(e, seen=Position(9, 9)) for e in log)).status
-
-    crossing = Streams(
-        intake=tuple(_at("intake", n, fact, 0) for n, fact in enumerate((opened(), message(), message()), 1)),
-        routing=(_at("routing", 1, TicketResolved(), 2),),
-    )
-    assert {told(log).status for log in interleavings(crossing)} == {"open"}
-    assert {careless(log) for log in interleavings(crossing)} == {"resolved"}
-
-
-def _at(writer: Writer, n: int, fact: Fact, seen: int) -> Event[Fact]:
-    return Event(
-        id=f"{writer}-{n}",
-        type=fact.TYPE,
-        writer=writer,
-        position=Position(1, n),
-        key="t1",
-        time=START + timedelta(seconds=n),
-        data=fact,
-        seen=Position(1, seen),
-    )

@@ -106,38 +106,38 @@ def test_without_a_collector_no_span_is_made_and_the_trace_travels_on() -> None:
         running.communicate(timeout=20)
 
 
-@pytest.mark.parametrize(
-    ("came", "goes_on"),
-    [
-        (f"00-{TRACE}-00f067aa0ba902b7-01", f"00-{TRACE}-00f067aa0ba902b7-01"),
-        (f"00-{TRACE}-00f067aa0ba902b7-ff", f"00-{TRACE}-00f067aa0ba902b7-03"),
-        (f"cc-{TRACE}-00f067aa0ba902b7-09-more", f"00-{TRACE}-00f067aa0ba902b7-01"),
-    ],
-)
-def test_without_a_collector_a_request_s_identity_goes_on(came: str, goes_on: str) -> None:
-    assert identity_of(came) == goes_on
+# What a request brings, and with what it goes on.
+USABLE = {
+    f"00-{TRACE}-00f067aa0ba902b7-01": f"00-{TRACE}-00f067aa0ba902b7-01",
+    f"00-{TRACE}-00f067aa0ba902b7-ff": f"00-{TRACE}-00f067aa0ba902b7-03",
+    f"cc-{TRACE}-00f067aa0ba902b7-09-more": f"00-{TRACE}-00f067aa0ba902b7-01",
+}
+UNUSABLE = ("", "nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE.upper()}-00f067aa0ba902b7-01")
 
 
-@pytest.mark.parametrize(
-    "came", ["", "nonsense", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE.upper()}-00f067aa0ba902b7-01"]
-)
-def test_without_a_collector_a_request_without_a_usable_identity_gets_a_new_one(came: str) -> None:
-    first, second = identity_of(came), identity_of(came)
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", first)
-    assert first != second
-    assert TRACE not in first
+def test_without_a_collector_a_request_s_identity_goes_on_and_one_without_a_usable_one_gets_a_new_one() -> None:
+    told = identities_of(*USABLE, *UNUSABLE, *UNUSABLE)
+    assert told[: len(USABLE)] == list(USABLE.values())
+    new = told[len(USABLE) :]
+    assert all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", identity) for identity in new), new
+    assert len(set(new)) == 2 * len(UNUSABLE)
+    assert not any(TRACE in identity for identity in new)
 
 
-def identity_of(traceparent: str) -> str:
+def identities_of(*traceparents: str) -> list[str]:
     code = f"""
 from shared import telemetry
 telemetry.set_up("intake")
-with telemetry.span("POST intake", {traceparent!r}):
-    with telemetry.span("inner"):
-        print(telemetry.current_traceparent(), telemetry.recording(), flush=True)
+for came in {traceparents!r}:
+    with telemetry.span("POST intake", came):
+        with telemetry.span("inner"):
+            print(telemetry.current_traceparent(), telemetry.recording(), flush=True)
 """
     with process(code) as running:
-        identity, recording = said(running)
-        assert recording == "False"
+        identities = []
+        for _ in traceparents:
+            identity, recording = said(running)
+            assert recording == "False"
+            identities.append(identity)
         assert running.wait(20) == 0
-    return identity
+    return identities
