@@ -14,7 +14,7 @@ from pathlib import Path
 from services.intake.channels.visible.marked_html import pieces_of
 from services.intake.channels.visible.splitting import split, split_pieces
 from tests.recorded.replies import compared
-from tests.recorded.sets import Database, Outcome, RecordedSet
+from tests.recorded.sets import Database, Known, Outcome, RecordedSet
 from tests.unit.intake.replies import Case, cases
 
 FIRST_SIGHT = 109
@@ -38,7 +38,11 @@ SETS = (
         "Replies: our own hold-out, the unseen half",
         "unseen",
         run,
-        {"mixed: Microsoft's hint for new senders": "a warning that no blank line parts from the text may be its beginning"},
+        {
+            "mixed: Microsoft's hint for new senders": Known(
+                "a warning that no blank line parts from the text may be its beginning", "MARK"
+            )
+        },
         root=HERE,
         note=f"{FIRST_SIGHT} at first sight, before anything was mended",
     ),
