@@ -14,15 +14,18 @@ Database = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One recording: its name, and why its result is not the expected one; `miss` is empty where it is."""
+    """One recording: its name, and why its result is not the expected one; `miss` is empty where it is. `came`: all of the result,
+    where that says it shortly.
+    """
 
     name: str
     miss: str = ""
+    came: str = ""
 
     @property
     def mark(self) -> str:
         """What tells this miss from every other: short, and nothing of the recording is in it."""
-        return hashlib.sha256(self.miss.encode()).hexdigest()[:10]
+        return hashlib.sha256(f"{self.miss}\n{self.came}".encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,10 @@ class RecordedSet:
         return known.why if known is not None and known.mark == outcome.mark else ""
 
     def surprises(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Misses that are not known to be just so, and recordings that are known to miss and do so no more."""
-        return [one for one in outcomes if (one.miss or one.name in self.known) and not self.why(one)]
+        """Misses that are not known to be just so, and recordings that are known to miss and do so no more, or are not there."""
+        there = {one.name for one in outcomes}
+        gone = [Outcome(name, "it is not there") for name in self.known if name not in there]
+        return gone + [one for one in outcomes if (one.miss or one.name in self.known) and not self.why(one)]
 
 
 @dataclass(frozen=True, slots=True)

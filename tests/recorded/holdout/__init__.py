@@ -24,7 +24,8 @@ def run(folder: Path, _database: Database) -> Iterator[Outcome]:
     """Each mail against what is to be seen of it."""
     for path in sorted(folder.glob("*.txt")):
         for case in cases(path.stem, folder):
-            yield Outcome(case.name, compared(_seen(case), case.seen))
+            seen = _seen(case)
+            yield Outcome(case.name, compared(seen, case.seen), seen)
 
 
 def _seen(case: Case) -> str:
