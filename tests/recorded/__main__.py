@@ -49,8 +49,8 @@ def _told(one: RecordedSet, database: Database) -> Row | None:
         if outcome.miss:
             print(f"  {outcome.name} [{outcome.mark}]: {one.why(outcome) or 'NOT EXPLAINED'}: {outcome.miss}")
     for outcome in one.surprises(outcomes):
-        if not outcome.miss:
-            print(f"  {outcome.name}: NOT MISSED ANY MORE; take it from those that are known to be")
+        if not outcome.miss or outcome not in outcomes:
+            print(f"  {outcome.name}: KNOWN TO BE MISSED, AND IS NOT")
     return row
 
 
