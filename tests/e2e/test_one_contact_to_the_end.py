@@ -127,7 +127,8 @@ async def test_an_agent_opens_a_ticket_for_somebody_who_rang_and_nothing_is_sent
         return await system.rows(statement, number, channel, status)
 
     async def texted() -> bool:
-        return bool(await tickets("sms", "resolved"))
+        waiting = "SELECT FROM intake.delivery WHERE ticket_id = $1 AND due_at IS NOT NULL"
+        return any([not await system.rows(waiting, ticket["id"]) for ticket in await tickets("sms", "resolved")])
 
     await until("the text message is answered and resolved", texted, 60)
     sent = [body for to, body in system.texts.sent if to == number]
