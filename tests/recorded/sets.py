@@ -14,8 +14,8 @@ Database = Callable[[], str]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One recording: its name, and why its result is not the expected one; `miss` is empty where it is. `came`: all of the result,
-    where that says it shortly.
+    """One recording: its name, and why its result is not the expected one; `miss` is empty where it is. `came`: all of the
+    result, where that says it shortly.
     """
 
     name: str

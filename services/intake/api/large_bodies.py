@@ -38,8 +38,8 @@ class LargeBodies:
 
     @asynccontextmanager
     async def of(self, request: Request, *, too_large: int) -> AsyncIterator[bytes]:
-        """The body of a request, held until the end of the block. Raises Problem: with the status `too_large`, before all of it is
-        read; 503 when no more can be held just now, or it does not come.
+        """The body of a request, held until the end of the block. Raises Problem: with the status `too_large`, before all of it
+        is read; 503 when no more can be held just now, or it does not come.
         """
         share = _Share(self)
         try:

@@ -5,8 +5,8 @@ like those that the rules were made with (tests/unit/intake/replies, whose READM
 to mend the rules; the other was only counted, and counted first: FIRST_SIGHT. Its misses were mended afterwards, where a rule was
 wrong for more than the mail at hand; who wants to know again how unseen mail fares writes new ones.
 
-`html` was written so later, by program, in languages but English, the markup after mails that these programs sent, by somebody who
-knew the rules; counted first, too: HTML_FIRST_SIGHT.
+`html` was written so later, by program, in other languages than English, with the markup of mails that these programs sent, by
+somebody who knew the rules; it was counted first, too: HTML_FIRST_SIGHT.
 """
 
 from __future__ import annotations

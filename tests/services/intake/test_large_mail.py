@@ -128,8 +128,8 @@ async def test_a_mail_of_25_mb_with_a_hundred_files_is_read_while_the_loop_goes_
 async def test_postmark_brings_it_whole_and_taken_apart_in_one_body_of_twice_its_size(database: str) -> None:
     content = base64.b64encode(file_content()).decode()
     files = [{"Name": f"{n}.png", "ContentType": "image/png", "Content": content} for n in range(FILES)]
-    body = {"OriginalRecipient": SUPPORT, "TextBody": "Here is all of it.", "RawEmail": large_mail().decode(), "Attachments": files}
-    posted = ask.postmark(body)
+    whole = large_mail().decode()
+    posted = ask.postmark({"OriginalRecipient": SUPPORT, "TextBody": "All of it.", "RawEmail": whole, "Attachments": files})
     assert len(posted.body) > 2 * MOST
     async with process(database, **ask.settings()) as world:
         await world.inbox("support", channel="email", address=SUPPORT)

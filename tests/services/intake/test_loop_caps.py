@@ -9,8 +9,10 @@ from tests.services.intake.world import World, mail_port
 
 # For each ticket and window one that went out a moment within it, and one that is just too old for it.
 EARLIER = """
-    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, state, attempts, created_at, ended_at)
-    SELECT concat_ws(' ', d.ticket_id, minutes, within), d.ticket_id, d.customer_id, 'confirmation', 'email', 'en', 'delivered', 1,
+    INSERT INTO intake.delivery (message_id, ticket_id, customer_id, kind, channel, language, state, attempts, created_at,
+                                 ended_at)
+    SELECT concat_ws(' ', d.ticket_id, minutes, within), d.ticket_id, d.customer_id, 'confirmation', 'email', 'en',
+           'delivered', 1,
            d.created_at - make_interval(mins => minutes) + CASE WHEN within THEN interval '1 microsecond' ELSE interval '0' END,
            d.created_at
     FROM intake.delivery d, unnest(ARRAY[10, 30, 60, 180, 600]) AS minutes, unnest(ARRAY[true, false]) AS within

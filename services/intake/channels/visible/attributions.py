@@ -40,7 +40,7 @@ def attributions(lines: Lines) -> dict[int, int]:
 
 
 def introduced_until(lines: Lines, begin: int) -> int:
-    """Where the attribution ends with which a quotation begins, as Apple and Thunderbird write HTML; `begin` where it has none."""
+    """Where the attribution ends with which a quotation begins, as Apple and Thunderbird write it; `begin` where it has none."""
     text = ""
     for at in range(begin, min(begin + WRAPPED_OVER, len(lines))):
         bare = lines.bare[at]

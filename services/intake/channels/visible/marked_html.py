@@ -13,8 +13,9 @@ from services.intake.channels.visible.lines import Mark
 
 _QUOTES = re.compile(
     r"gmail_quote|gmail_extra|gmail_attr|yahoo_quoted|moz-cite-prefix|moz-email-headers-table|protonmail_quote|tutanota_quote"
-    r"|zmail_extra|cm_quote|front-blockquote|mailru-blockquote|skiff-mail-quote|hushmail_quote|airmail_quote|quoted-content|spark_quote"
-    r"|type\s*=\s*[\"']?cite|name\s*=\s*[\"']?quote\b|class\s*=\s*[\"'](?:[^\"']*\s)?quote(?:d|d-?text|container)?[\"'\s]"
+    r"|zmail_extra|cm_quote|front-blockquote|mailru-blockquote|skiff-mail-quote|hushmail_quote|airmail_quote|quoted-content"
+    r"|spark_quote|type\s*=\s*[\"']?cite|name\s*=\s*[\"']?quote\b"
+    r"|class\s*=\s*[\"'](?:[^\"']*\s)?quote(?:d|d-?text|container)?[\"'\s]"
     r"|data-marker\s*=\s*[\"']?__(?:divider|headers|quoted_text)|freshdesk_quote|hs_reply|messagereplysection|sh-quoted|edo-quote"
     r"|(?:id|name)\s*=\s*[\"']?(?:x_)?(?:orighdr|originalmessage|isforwardcontent|quotedcontent|_quoted)",
     re.I,
@@ -26,9 +27,9 @@ _BELOW = re.compile(
 )
 _SIGNS = re.compile(
     r"gmail_signature|moz-signature|protonmail_\w*signature|tutanota_signature|applemailsignature|applesignature|front-signature"
-    r"|ms-outlook-mobile-signature|id\s*=\s*[\"']?(?:x_)?signature[\"'\s>]|messagesignaturesection|ymail_\w*signature|yahoo-signature"
-    r"|zmail_signature|zm-_id_-sgn[\"'\s>]|data-marker\s*=\s*[\"']?__sig|cm_signature|sh-signature|edo-signature|mailru-signature"
-    r"|composer_signature",
+    r"|ms-outlook-mobile-signature|id\s*=\s*[\"']?(?:x_)?signature[\"'\s>]|messagesignaturesection|yahoo-signature"
+    r"|ymail_\w*signature|zmail_signature|zm-_id_-sgn[\"'\s>]|data-marker\s*=\s*[\"']?__sig|cm_signature|sh-signature|edo-signature"
+    r"|mailru-signature|composer_signature",
     re.I,
 )
 _CONTAINER = re.compile(r"gmail_quote(?![\w-])|messagereplysection", re.I)

@@ -88,7 +88,7 @@ def _armoured(lines: Lines) -> None:
 
 
 def _written_for_signature(lines: Lines) -> None:
-    """Where nothing is written but in the place of a signature, that is the letter: on telephones Outlook's cursor stands there."""
+    """What is written in a signature's place and nowhere else is the letter: Outlook on telephones puts the cursor there."""
     marks, bare = lines.marks, lines.bare
     signed = [at for at, mark in enumerate(marks) if mark is Mark.SIGNED and bare[at]]
     if not signed or is_delimiter(bare[signed[0]]) or _has_own(lines, 0, len(lines)):
