@@ -52,7 +52,7 @@ def _add_routes(app: FastAPI) -> None:
     async def post_contacts(body: Contacts) -> dict[str, int]:
         return {"taken": len(body.contacts)}
 
-    @app.post("/v1/own/length")
+    @app.post("/v1/own/length", include_in_schema=False)
     async def post_length(request: Request) -> dict[str, int]:
         return {"length": len(await request.body())}
 
