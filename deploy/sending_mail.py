@@ -50,7 +50,9 @@ from services.intake.channels.sns import NOTIFICATION, TRYING, signed_part
 from services.intake.settings import IntakeSettings
 
 PrivateKey = Annotated[Path | None, typer.Option("--key", help="PEM file of the private key; by default that of `make run`.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Taken apart, as without “POST the raw, full MIME message”.")]
 SENDGRID_HEADER = "X-Twilio-Email-Event-Webhook-"
+Form = list[tuple[str, tuple[str | None, str] | tuple[str | None, bytes, str]]]
 
 
 def send_mailgun(
@@ -74,12 +76,14 @@ def send_sendgrid(
     text: Text = TEXT,
     attach: Files = None,
     key: PrivateKey = None,
+    plain: Plain = False,
 ) -> None:
-    """A mail, as SendGrid's Inbound Parse posts it raw, and signs it where a key of it is set."""
+    """A mail, as SendGrid's Inbound Parse posts it, raw or (--plain) taken apart, and signs it where a key of it is set."""
     chosen, mail = settings(), mail_of(sender, to, subject, text, attach)
     envelope = json.dumps({"to": [to], "from": parseaddr(sender)[1]})
-    fields = {"email": _text(mail), "to": to, "from": sender, "subject": subject, "envelope": envelope}
-    request = httpx.Request("POST", "http://intake", files=[(name, (None, value)) for name, value in fields.items()])
+    said: Form = [("to", (None, to)), ("from", (None, sender)), ("subject", (None, subject)), ("envelope", (None, envelope))]
+    content: Form = _taken_apart(mail, text, attach) if plain else [("email", (None, _text(mail)))]
+    request = httpx.Request("POST", "http://intake", files=[*said, *content])
     headers = {}
     if chosen.mail_providers.sendgrid_inbound:
         signer, stamp = _elliptic(key or _ours(trying.sendgrid_key)), str(int(time.time()))
@@ -88,6 +92,19 @@ def send_sendgrid(
     elif not chosen.mail_providers.credentials:
         _nothing_signs("SendGrid's key or a credential", "PATCHBAY_INTAKE_SENDGRID_INBOUND_KEYS or …_PROVIDER_CREDENTIALS")
     _take(chosen, "sendgrid", request, headers)
+
+
+def _taken_apart(mail: EmailMessage, text: str, attach: list[Path] | None) -> Form:
+    """What Inbound Parse says of a mail field by field (SendGrid, "Setting up the Inbound Parse Webhook", default parameters)."""
+    files = {f"attachment{n}": one for n, one in enumerate(contents(attach), 1)}
+    charsets = dict.fromkeys(("to", "from", "subject", "text"), "UTF-8")
+    said = {"headers": _text(mail).partition("\n\n")[0] + "\n", "text": text, "charsets": json.dumps(charsets)}
+    said |= {"attachments": str(len(files)), "SPF": "none", "dkim": "none", "sender_ip": "127.0.0.1"}
+    if files:
+        about = {field: {"filename": path.name, "name": path.name, "type": type_of(path)} for field, (path, _) in files.items()}
+        said["attachment-info"] = json.dumps(about)
+    fields: Form = [(name, (None, value)) for name, value in said.items()]
+    return fields + [(field, (path.name, content, type_of(path))) for field, (path, content) in files.items()]
 
 
 def send_postmark(

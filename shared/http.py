@@ -88,9 +88,16 @@ class Problem(Exception):
 
 
 def create_app(
-    service: str, title: str, ready: Ready, alive: Callable[[], bool] = lambda: True, body_limit: int = DEFAULT_BODY_LIMIT
+    service: str,
+    title: str,
+    ready: Ready,
+    alive: Callable[[], bool] = lambda: True,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    limiting: tuple[str, ...] = (),
 ) -> FastAPI:
-    """An application with everything but its own routes. `ready` answers None, or why no traffic may come."""
+    """An application with everything but its own routes. `ready` answers None, or why no traffic may come. Routes below the paths
+    `limiting` limit the bodies that they read themselves.
+    """
     app = FastAPI(
         title=title,
         version="1",
@@ -108,7 +115,7 @@ def create_app(
     app.add_exception_handler(DBAPIError, _unstorable)
     app.add_exception_handler(asyncpg.PostgresError, _unstorable)
     app.add_exception_handler(EventTooLarge, _too_large)
-    app.add_middleware(Edge, service=service, body_limit=body_limit)
+    app.add_middleware(Edge, service=service, body_limit=body_limit, limiting=limiting)
     _add_health(app, ready, alive)
     return app
 
@@ -188,10 +195,11 @@ def away() -> Problem:
 class Edge:
     """Around every request: a span that goes on from the caller's, its time, the body's limit, and no 500 without a word."""
 
-    def __init__(self, app: ASGIApp, service: str, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp, service: str, body_limit: int, limiting: tuple[str, ...] = ()) -> None:
         self.app = app
         self.service = service
         self.body_limit = body_limit
+        self.limiting = limiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -205,7 +213,9 @@ class Edge:
         with telemetry.span(f"{scope['method']} {self.service}", traceparent, SpanKind.SERVER):
             try:
                 length = headers.get(b"content-length", b"0")
-                if length.isdigit() and int(length) > self.body_limit:
+                if scope["path"].startswith(self.limiting):
+                    await self.app(scope, receive, answer.send)
+                elif length.isdigit() and int(length) > self.body_limit:
                     await _refusal(_TooLarge(self.body_limit)).response()(scope, receive, answer.send)
                 else:
                     await self.app(scope, self._limited(receive), answer.send)

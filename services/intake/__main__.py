@@ -69,12 +69,13 @@ PARTS = (
     merges,
     admin,
 )
-BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
+BODY_BYTES = 32 * 2**20  # a contact with its files
+PROVIDERS = "/v1/providers/"  # what they post is as large as a mail, or as small as a text message: the routes know
 
 
 def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     """The HTTP application."""
-    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, BODY_BYTES)
+    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, BODY_BYTES, (PROVIDERS,))
     app.state.authenticator = intake.parts.authenticator
     app.state.intake = intake
     for part in PARTS:

@@ -28,7 +28,7 @@ class IntakeSettings(Settings):
 
     intake_port: int = Field(8101, ge=1, le=65535, description="HTTP port of intake")
     smtp_port: int = Field(8125, ge=1, le=65535, description="port on which mail comes in")
-    smtp_max_bytes: int = Field(25_000_000, ge=10_000, description="largest mail taken")
+    smtp_max_bytes: int = Field(25_000_000, ge=10_000, description="largest mail taken, whichever way it comes")
     smtp_cert_file: Path | None = Field(None, description="PEM certificate; with the key, incoming mail may use STARTTLS")
     smtp_key_file: Path | None = Field(None, description="PEM private key of the certificate")
     intake_public_url: str = Field(

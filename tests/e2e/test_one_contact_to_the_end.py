@@ -5,6 +5,7 @@ import re
 import smtplib
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -119,6 +120,58 @@ async def test_a_signed_sms_is_answered_by_sms_and_an_unsigned_one_is_refused(sy
     )
     assert forged.status_code == 403
     assert forged.headers["content-type"].startswith("application/problem+json")
+
+
+async def test_an_agent_opens_a_ticket_for_somebody_who_rang_and_nothing_is_sent_to_their_number(
+    system: System, agents: dict[str, Agent]
+) -> None:
+    number = "+40721777000"
+    twilio = Twilio(system.twilio_token, system.url("intake"), system.client("intake", ""))
+    await twilio.text(number, "+40312295500", "Bună ziua, când vine curierul cu pachetul meu?")
+
+    async def tickets(channel: str, status: str) -> list[Any]:
+        """Of this person."""
+        statement = (
+            "SELECT t.id, t.customer_id FROM intake.ticket t JOIN intake.handle h ON h.customer_id = t.customer_id"
+            " WHERE h.value = $1 AND t.channel = $2 AND t.status = $3"
+        )
+        return await system.rows(statement, number, channel, status)
+
+    async def texted() -> bool:
+        waiting = "SELECT FROM intake.delivery WHERE ticket_id = $1 AND due_at IS NOT NULL"
+        return any([not await system.rows(waiting, ticket["id"]) for ticket in await tickets("sms", "resolved")])
+
+    await until("the text message is answered and resolved", texted, 60)
+    sent = [body for to, body in system.texts.sent if to == number]
+    [text] = await tickets("sms", "resolved")
+    wish = {"customer_id": text["customer_id"], "channel": "phone", "subject": "A sunat despre curier"}
+    asked = await system.client("routing", "dana").post("/v1/tickets", json=wish)
+    assert asked.status_code == 202, asked.text
+    ticket_id = str(asked.json()["ticket_id"])
+
+    async def owner() -> str | None:
+        for name in agents:
+            owned = (await system.client("routing", name).get(f"/v1/agents/{name}/tickets")).json()["items"]
+            if any(ticket["ticket_id"] == ticket_id for ticket in owned):
+                return name
+        return None
+
+    async def taken() -> bool:
+        return await owner() is not None
+
+    async def done() -> bool:
+        return bool(await tickets("phone", "resolved"))
+
+    await until("an agent has the ticket", taken, 60)
+    await agents[await owner() or ""].resolve(ticket_id)
+    await until("it is resolved", done, 30)
+    events = [event for event in await system.log_of("tickets") if event.key == ticket_id]
+    [opening] = [event.data for event in events if isinstance(event.data, TicketOpened)]
+    assert (opening.channel, opening.inbox, opening.opened_by, opening.number > 0) == ("phone", "by_hand", "dana", True)
+    assert {"ticket.queued.v1", "ticket.assigned.v1", "ticket.resolved.v1"} < {event.type for event in events}
+    assert [event.type for event in events if event.type.startswith(("confirmation.", "message.", "call."))] == []
+    assert await system.rows("SELECT FROM intake.delivery WHERE ticket_id = $1", ticket_id) == []
+    assert [body for to, body in system.texts.sent if to == number] == sent
 
 
 async def test_the_same_request_twice_is_one_message_with_the_same_answer(system: System) -> None:

@@ -75,7 +75,8 @@ def run(folder: Path, _database: Database) -> Iterator[Outcome]:
     """Each mail against its lines."""
     for path in sorted((folder / "test" / "emails").glob("*.txt")):
         text = clean_text(path.read_text("utf-8", "replace"))
-        yield Outcome(path.stem, compared(split(text).visible, _lines(text, SEEN.get(path.stem, ""))))
+        seen = split(text).visible
+        yield Outcome(path.stem, compared(seen, _lines(text, SEEN.get(path.stem, ""))), seen)
 
 
 def compared(seen: str, expected: str) -> str:

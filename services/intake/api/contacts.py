@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
-from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -14,7 +11,7 @@ from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.intake.acceptor import Overloaded
-from services.intake.api.edge import Accepted, Intake, NotTaken, accepted, not_taken, overloaded, parts_of
+from services.intake.api.edge import Accepted, Intake, NotTaken, accepted, apart, not_taken, overloaded, parts_of
 from services.intake.channels import generic
 from services.intake.channels.generic import ContactBody, UnusableHandle
 from services.intake.domain.contacts import InboundMessage, RequestName
@@ -27,8 +24,6 @@ from shared.idempotency import MAX_KEY, check_key, request_hash
 
 router = APIRouter()
 LIST_CAP = 500
-LARGE_BYTES = 256 * 1024
-Read = TypeVar("Read")
 _BODY = TypeAdapter(ContactBody)
 _connector = requires("intake:write")
 _SCHEMA = {
@@ -69,7 +64,7 @@ async def post_contacts(request: Request) -> Response:
         check_key(idempotency_key)
     if body.lstrip()[:1] == b"[":
         return await _several(intake, caller, idempotency_key, body)
-    contact = await _apart(body, lambda: _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), ""))
+    contact = await apart(len(body), lambda: _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), ""))
     try:
         placement = await intake.take(contact)
     except NotTaken:
@@ -84,13 +79,8 @@ def _answer(placement: Placement, idempotency_key: str | None) -> Response:
     return Response(msgspec.json.encode(accepted(placement)), 201, headers, "application/json")
 
 
-async def _apart(body: bytes, read: Callable[[], Read]) -> Read:
-    """Read a large body off the event loop."""
-    return await asyncio.to_thread(read) if len(body) > LARGE_BYTES else read()
-
-
 async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
-    taken = await _apart(body, lambda: _listed(intake, caller, key, body))
+    taken = await apart(len(body), lambda: _listed(intake, caller, key, body))
     traceparent = telemetry.current_traceparent()
     contacts = [replace(one, traceparent=traceparent) for one in taken if isinstance(one, InboundMessage)]
     try:

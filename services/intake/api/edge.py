@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from limits import RateLimitItemPerMinute
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
+from services.intake.api.large_bodies import LargeBodies
 from services.intake.channels.provided import ProviderSecrets
 from services.intake.channels.sns import REACH, Sns
 from services.intake.domain.contacts import Contact
@@ -32,6 +34,9 @@ from shared import db, telemetry
 from shared.http import Problem, away
 from shared.service import Resources
 from shared.telemetry import log
+
+LARGE_BYTES = 256 * 1024
+Read = TypeVar("Read")
 
 
 @dataclass(slots=True)
@@ -49,6 +54,10 @@ class Intake:
     sns: Sns = field(default_factory=lambda: Sns(guarded_client(REACH)))
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))  # of mail, off the event loop
     limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
+    bodies: LargeBodies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bodies = LargeBodies.of_mails(self.settings.smtp_max_bytes)
 
     def status_url(self, ticket_id: str) -> str:
         """The link under which a customer sees how the ticket stands."""
@@ -77,8 +86,20 @@ class Intake:
         Raises DatabaseAway.
         """
         log().error("contact parked", way=way, reason=reason)
+        digest = await apart(len(body), lambda: _digest(way, body))
         async with db.transaction(self.parts.engine) as conn:
-            await parked.park(conn, Arrival(way, body), reason, media_type, hashlib.sha256(f"{way}\n".encode() + body).digest())
+            await parked.park(conn, Arrival(way, body), reason, media_type, digest)
+
+
+def _digest(way: Way, body: bytes) -> bytes:
+    digest = hashlib.sha256(f"{way}\n".encode())
+    digest.update(body)
+    return digest.digest()
+
+
+async def apart(size: int, read: Callable[[], Read]) -> Read:
+    """Read something of this size in bytes, off the event loop where it is large."""
+    return await asyncio.to_thread(read) if size > LARGE_BYTES else read()
 
 
 async def body_of(request: Request, most_bytes: int) -> bytes:
@@ -138,4 +159,4 @@ async def _parts(request: Request) -> Intake:
 
 Parts = Annotated[Intake, Depends(_parts)]
 
-__all__ = ["Accepted", "Intake", "NotTaken", "Parts", "accepted", "body_of", "not_taken", "overloaded", "parts_of"]
+__all__ = ["Accepted", "Intake", "NotTaken", "Parts", "accepted", "apart", "body_of", "not_taken", "overloaded", "parts_of"]

@@ -6,13 +6,13 @@ Each provider has two URLs, `…/inbound` and `…/events`, and both take both: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Request
 from msgspec.structs import replace
 
 from services.intake.acceptor import CONTACTS, NotTaken, Overloaded
-from services.intake.api.edge import Intake, overloaded, parts_of
+from services.intake.api.edge import Intake, apart, overloaded, parts_of
 from services.intake.channels import mailgun, provided, sendgrid, sns
 from services.intake.channels.provided import JSON, Provider, Sorted, Unreadable
 from services.intake.channels.taken_apart import read
@@ -26,6 +26,8 @@ from shared.telemetry import log
 
 router = APIRouter()
 NOT_OURS = "it speaks of a message that did not go out from here"
+# Said of a body that is too large. SendGrid drops mail on any 4xx, and for SNS it is final; the others try again.
+TOO_LARGE: Mapping[Provider, int] = {"mailgun": 413, "sendgrid": 503, "postmark": 413, "ses": 503}
 Done = dict[str, str]
 DONE: Done = {"status": "taken"}
 
@@ -84,14 +86,18 @@ async def _of_mailgun(request: Request) -> Done:
     if not keys:
         raise _not_configured("Mailgun", "PATCHBAY_INTAKE_MAILGUN_KEYS")
     _check_credentials(request, intake, refused=406)
-    raw = await request.body()
+    async with intake.bodies.of(request, too_large=TOO_LARGE["mailgun"]) as raw:
+        if not await apart(len(raw), lambda: _signed_by_mailgun(raw, kind, keys)):
+            raise _forged(406)
+        await _take(intake, "mailgun", raw, kind)
+    return DONE
+
+
+def _signed_by_mailgun(raw: bytes, kind: str, keys: Sequence[str]) -> bool:
     try:
-        signature = mailgun.signature_of(raw, kind)
+        return mailgun.is_signed(*mailgun.signature_of(raw, kind), keys)
     except (Unreadable, ValueError):
-        signature = ("", "", "")
-    if not mailgun.is_signed(*signature, keys):
-        raise _forged(406)
-    return await _take(intake, "mailgun", raw, kind)
+        return False
 
 
 async def _of_sendgrid(request: Request, keys: Sequence[str]) -> Done:
@@ -99,12 +105,13 @@ async def _of_sendgrid(request: Request, keys: Sequence[str]) -> Done:
     if not keys and not intake.mail_providers.credentials:
         raise _not_configured("SendGrid", "its keys, or PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
     _check_credentials(request, intake, refused=403)
-    raw = await request.body()
     header = "x-twilio-email-event-webhook-"
     timestamp, given = request.headers.get(header + "timestamp", ""), request.headers.get(header + "signature", "")
-    if keys and not sendgrid.is_signed(raw, timestamp, given, keys):
-        raise _forged(403)
-    return await _take(intake, "sendgrid", raw, _content_type(request))
+    async with intake.bodies.of(request, too_large=TOO_LARGE["sendgrid"]) as raw:
+        if keys and not await apart(len(raw), lambda: sendgrid.is_signed(raw, timestamp, given, keys)):
+            raise _forged(403)
+        await _take(intake, "sendgrid", raw, _content_type(request))
+    return DONE
 
 
 async def _of_postmark(request: Request) -> Done:
@@ -112,7 +119,9 @@ async def _of_postmark(request: Request) -> Done:
     if not intake.mail_providers.credentials:
         raise _not_configured("Postmark", "PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
     _check_credentials(request, intake, refused=403)
-    return await _take(intake, "postmark", await request.body(), JSON)
+    async with intake.bodies.of(request, too_large=TOO_LARGE["postmark"]) as raw:
+        await _take(intake, "postmark", raw, JSON)
+    return DONE
 
 
 async def _of_ses(request: Request) -> Done:
@@ -121,9 +130,16 @@ async def _of_ses(request: Request) -> Done:
     if not topics:
         raise _not_configured("Amazon SES", "PATCHBAY_INTAKE_SES_TOPICS")
     _check_credentials(request, intake, refused=403)
-    raw = await request.body()
+    async with intake.bodies.of(request, too_large=TOO_LARGE["ses"]) as raw:
+        await _check_sns(intake, raw, topics)
+        await _take(intake, "ses", raw, JSON)
+    return DONE
+
+
+async def _check_sns(intake: Intake, raw: bytes, topics: frozenset[str]) -> None:
+    """Whether it is SNS that speaks, of a topic of ours; a subscription is confirmed. Raises Problem 403, 503."""
     try:
-        message = provided.mapping(provided.loaded(raw))
+        message = await apart(len(raw), lambda: provided.mapping(provided.loaded(raw)))
     except Unreadable:
         raise _forged(403) from None
     if message.get("TopicArn") not in topics:
@@ -139,10 +155,9 @@ async def _of_ses(request: Request) -> Done:
     except sns.NotReached:
         detail = "SNS does not answer, so its signature cannot be verified just now. Send it again."
         raise Problem(503, "sns-not-reached", detail, headers={"Retry-After": "20"}) from None
-    return await _take(intake, "ses", raw, JSON)
 
 
-async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Done:
+async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> None:
     """Take all of an authentic request: what is understood, each piece by itself; the rest is kept. Raises Problem 406, 503."""
     try:
         async with intake.readers, asyncio.timeout(PARSE_SECONDS):
@@ -150,14 +165,13 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
     except Exception as error:  # noqa: BLE001 - nothing authentic may be lost for what is in it
         reason = str(error) if isinstance(error, Unreadable) else type(error).__name__
         await intake.park(provider, reason, media_type, raw)
-        return DONE
+        return
     CONTACTS.labels("email", "not_ours").inc(found.others)
     CONTACTS.labels("email", "own_loop").inc(found.own)
     for contact, placed in zip(found.contacts, await _accept(intake, found.contacts), strict=True):
         await _settle(intake, provider, contact, placed, raw, media_type)
     for one in found.unknown:
         await intake.park(provider, one.reason, media_type if one.raw is None else JSON, raw if one.raw is None else one.raw)
-    return DONE
 
 
 def _read(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Sorted:

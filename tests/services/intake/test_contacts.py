@@ -105,6 +105,19 @@ async def test_a_list_gets_a_result_for_each_and_the_bad_ones_harm_nobody(world:
     assert results[0]["ticket_id"] == results[3]["ticket_id"]
 
 
+async def test_a_list_holds_one_to_five_hundred_contacts(world: World) -> None:
+    headers = await world.key("intake:write")
+    for items in ([], [contact(n) for n in range(501)]):
+        refused = await world.http.post("/v1/contacts", json=items, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid-request")
+        assert refused.json()["errors"] == [{"field": "body", "reason": "must hold 1 to 500 contacts"}]
+    assert await world.count("message") == 0
+    taken = await world.http.post("/v1/contacts", json=[contact(n) for n in range(500)], headers=headers)
+    assert taken.status_code == 200
+    assert [result["status"] for result in taken.json()["results"]] == [201] * 500
+    assert await world.count("message") == 500
+
+
 async def test_a_contact_that_cannot_be_stored_fails_alone(world: World) -> None:
     headers = await world.key("intake:write")
     await world.execute("ALTER TABLE intake.message ADD CONSTRAINT poison CHECK (convert_from(body, 'UTF8') NOT LIKE '%m-3%')")

@@ -91,21 +91,27 @@ async def test_each_provider_of_mail_can_be_tried_with_the_keys_that_make_run_ma
         (tmp_path / "photo.png").write_bytes(b"png")
         told["PATCHBAY_SECRETS_DIR"] = str(tmp_path)
         attach = "--attach", str(tmp_path / "photo.png")
-        for provider in sending_mail.COMMANDS:
-            result = await run(provider, "--subject", f"By {provider} שלום", "--text", "Bună ziua, שלום", *attach, **told)
+        ways = [*sending_mail.COMMANDS, "sendgrid --plain"]
+        for way in ways:
+            result = await run(*way.split(), "--subject", f"By {way} שלום", "--text", "Bună ziua, שלום", *attach, **told)
             assert result.exit_code == 0, result.output
         received = await world.events(MessageReceived)
         opened = [await world.opened(event, MessagePersonal) for event in received]
-        assert [one.subject for one in opened if isinstance(one, MessagePersonal)] == [
-            f"By {provider} שלום" for provider in sending_mail.COMMANDS
-        ]
+        assert [one.subject for one in opened if isinstance(one, MessagePersonal)] == [f"By {way} שלום" for way in ways]
         assert {one.text for one in opened if isinstance(one, MessagePersonal)} == {"Bună ziua, שלום"}
         assert {len(event.data.attachments) for event in received} == {1}
         assert await world.count("parked_contact") == 0
+        assert await world.count("message", "media_type LIKE 'multipart/form-data%'") == 1, "one is kept taken apart, as it came"
         wrong = {**told, "PATCHBAY_SECRETS_DIR": str(tmp_path / "other")}
         trying.make(tmp_path / "other")
         refused = [await run(provider, **wrong) for provider in ("sendgrid", "ses")]
         assert [(result.exit_code, "bad-signature" in result.output) for result in refused] == [(1, True)] * 2
+
+
+async def test_the_help_says_how_sendgrid_posts_a_mail(listening: tuple[World, Command]) -> None:
+    _, run = listening
+    result = await run("sendgrid", "--help")
+    assert (result.exit_code, "--plain" in result.output, "taken apart" in result.output) == (0, True, True), result.output
 
 
 async def test_a_call_can_be_tried(listening: tuple[World, Command]) -> None:

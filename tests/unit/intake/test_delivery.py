@@ -1,9 +1,11 @@
 """Attempts to send: what becomes of each, and what is said of it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from services.intake.domain.delivery import Delivery, Unknown, drafts, interrupted, judge
+import pytest
+
+from services.intake.domain.delivery import CAPS, Automatic, Delivery, Unknown, drafts, interrupted, judge
 from shared.events.base import event_id
 from shared.events.message import DeliveryUncertain
 
@@ -26,3 +28,27 @@ def test_an_attempt_says_the_same_under_the_same_identity_however_often_it_is_to
     third = replace(SECOND_ATTEMPT, attempts=3)
     assert [draft.cause for draft in one] == [draft.cause for draft in again]
     assert [draft.cause for draft in one] != [draft.cause for draft in drafts(third, judge(third, Unknown("x"), NOW).facts)]
+
+
+# Minutes, and how much automatic mail goes out in them on one ticket, and to one person in all: what Zammad lets out.
+WINDOWS = ((10, 10, 30), (30, 15, 60), (60, 25, 120), (180, 50, 240), (600, 100, 360))
+
+
+def test_the_windows_of_automatic_mail_are_these() -> None:
+    assert [(cap.span, cap.on_ticket, cap.in_all) for cap in CAPS] == [
+        (timedelta(minutes=minutes), on_ticket, in_all) for minutes, on_ticket, in_all in WINDOWS
+    ]
+
+
+@pytest.mark.parametrize("place", range(len(WINDOWS)), ids=[f"{minutes} minutes" for minutes, _, _ in WINDOWS])
+@pytest.mark.parametrize("what", ["on_ticket", "in_all"])
+def test_in_each_window_so_many_go_out_and_not_one_more_until_the_first_is_older_than_it(place: int, what: str) -> None:
+    most = WINDOWS[place][1 if what == "on_ticket" else 2]
+
+    def capped(before: int, since: int = place) -> bool:
+        """Whether one more is kept back, when so many went out within this window and the longer ones."""
+        counts = [before if at >= since else 0 for at in range(len(WINDOWS))]
+        return Automatic(in_all=counts).capped if what == "in_all" else Automatic(on_ticket=counts).capped
+
+    assert [capped(most - 1), capped(most), capped(most + 1)] == [False, True, True]
+    assert not capped(most, since=place + 1), "all of them are older than the window"

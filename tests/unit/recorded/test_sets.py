@@ -9,7 +9,7 @@ from bench import recorded
 from bench.recorded import Row
 from tests.recorded.__main__ import row_of
 from tests.recorded.registry import SETS, WAITING
-from tests.recorded.sets import FIXTURES, Database, Outcome, RecordedSet
+from tests.recorded.sets import FIXTURES, Database, Known, Outcome, RecordedSet
 
 
 def test_every_file_that_was_recorded_belongs_to_a_set_or_waits_for_a_channel() -> None:
@@ -23,12 +23,23 @@ def test_every_file_that_was_recorded_belongs_to_a_set_or_waits_for_a_channel() 
 
 
 def test_misses_are_counted_by_their_reason_and_the_unexplained_apart() -> None:
-    def run(_folder: Path, _database: Database) -> Iterator[Outcome]:
-        yield from ()
-
-    one = RecordedSet("Set", "none", run, {"b": "meant so", "c": "meant so"})
+    known = {name: Known("meant so", Outcome(name, "other").mark) for name in "bc"}
+    one = RecordedSet("Set", "none", no_recordings, known)
     outcomes = [Outcome("a"), Outcome("b", "other"), Outcome("c", "other"), Outcome("d", "other")]
     assert row_of(one, outcomes) == Row("Set", 1, 4, {"meant so": 2}, unexplained=1)
+
+
+def test_a_known_miss_that_comes_to_something_else_or_is_none_any_more_is_seen() -> None:
+    one = RecordedSet("Set", "none", no_recordings, {"b": Known("meant so", Outcome("b", "1 there, 2 here").mark)})
+    for now in ("1 there, 3 here", ""):
+        outcomes = [Outcome("a"), Outcome("b", now)]
+        assert one.surprises(outcomes) == [outcomes[1]]
+        assert row_of(one, outcomes).unexplained == 1
+    assert one.surprises([Outcome("a"), Outcome("b", "1 there, 2 here")]) == []
+
+
+def no_recordings(_folder: Path, _database: Database) -> Iterator[Outcome]:
+    yield from ()
 
 
 def test_the_section_of_the_sets_is_kept_and_renewed_and_nothing_else_changes(tmp_path: Path) -> None:

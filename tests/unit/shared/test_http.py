@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.db import DatabaseAway
@@ -38,7 +38,7 @@ class Edge:
     def __init__(self) -> None:
         self.not_ready: str | None = None
         self.turns = True
-        self.app = create_app("intake", "Test", self._ready, lambda: self.turns, body_limit=1000)
+        self.app = create_app("intake", "Test", self._ready, lambda: self.turns, body_limit=1000, limiting=("/v1/own/",))
         _add_routes(self.app)
         transport = httpx.ASGITransport(self.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -51,6 +51,10 @@ def _add_routes(app: FastAPI) -> None:
     @app.post("/v1/contacts")
     async def post_contacts(body: Contacts) -> dict[str, int]:
         return {"taken": len(body.contacts)}
+
+    @app.post("/v1/own/length", include_in_schema=False)
+    async def post_length(request: Request) -> dict[str, int]:
+        return {"length": len(await request.body())}
 
     @app.get("/v1/defect")
     async def defect() -> None:
@@ -160,6 +164,11 @@ async def test_a_body_that_turns_out_too_large_is_refused_while_it_is_read(edge:
     answer = await edge.client.post("/v1/contacts", content=chunks(), headers={"content-type": "application/json"})
     assert "1000 bytes" in str(problem(answer, 413, "too-large")["detail"])
     assert sent <= 11
+
+
+async def test_a_route_that_limits_its_bodies_itself_is_left_to_it(edge: Edge) -> None:
+    answer = await edge.client.post("/v1/own/length", content=b" " * 1001)
+    assert answer.json() == {"length": 1001}
 
 
 async def test_an_unexpected_exception_is_a_500_that_tells_nothing_of_the_inside(edge: Edge) -> None:

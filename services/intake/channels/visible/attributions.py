@@ -22,7 +22,7 @@ _YEAR = re.compile(r"(?<!\d)(?:19|20|١٩|٢٠)\d\d(?!\d)")
 _TIME = re.compile(r"(?<!\d)\d{1,2}\s?[:.h]\s?\d\d(?!\d)|\d時")
 _WEEKDAY_FIRST = re.compile(r"[^\W\d_]{2,13}\.?,?\s+(?:den\s+)?\d")
 _SENTENCE_ENDS = re.compile(r"[.!?…](?:\s|$)")
-_ENDS = ":：*_-–— "
+DATED, UNDATED, NONE = 2, 1, 0  # how sure it is
 
 
 def attributions(lines: Lines) -> dict[int, int]:
@@ -37,6 +37,19 @@ def attributions(lines: Lines) -> dict[int, int]:
             found[begins] = at
             free = at + 1
     return found
+
+
+def introduced_until(lines: Lines, begin: int) -> int:
+    """Where the attribution ends with which a quotation begins, as Apple and Thunderbird write it; `begin` where it has none."""
+    text = ""
+    for at in range(begin, min(begin + WRAPPED_OVER, len(lines))):
+        bare = lines.bare[at]
+        if not bare or lines.marks[at] is not Mark.QUOTED:
+            break
+        text = f"{text} {bare}" if text else bare
+        if len(text) <= ATTRIBUTION_LIMIT and _may_end(bare) and _sureness(text, quote_follows=True) == DATED:
+            return at + 1
+    return begin
 
 
 def _may_end(bare: str) -> bool:
@@ -68,9 +81,6 @@ def _beginning(lines: Lines, end: int, free: int) -> int | None:
         if sure == UNDATED and weak is None:
             weak = begin
     return weak
-
-
-DATED, UNDATED, NONE = 2, 1, 0
 
 
 def _sureness(text: str, quote_follows: bool) -> int:

@@ -1,7 +1,7 @@
 """HTML as text in pieces: mail programs mark what they quote and sign by classes and ids of their own.
 
-A marked element is quoted or signed as a whole; some programs mark only the line from which on everything is quoted. Gmail puts
-answers between the quoted lines inside its container of the quotation: there only the blockquotes are quoted.
+A marked element is quoted or signed as a whole; some programs mark only the line from which on everything is quoted. Gmail and
+Spark put answers between the quoted lines inside their container of the quotation: there only the blockquotes are quoted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from services.intake.channels.visible.lines import Mark
 _QUOTES = re.compile(
     r"gmail_quote|gmail_extra|gmail_attr|yahoo_quoted|moz-cite-prefix|moz-email-headers-table|protonmail_quote|tutanota_quote"
     r"|zmail_extra|cm_quote|front-blockquote|mailru-blockquote|skiff-mail-quote|hushmail_quote|airmail_quote|quoted-content"
-    r"|type\s*=\s*[\"']?cite|name\s*=\s*[\"']?quote\b|class\s*=\s*[\"'](?:[^\"']*\s)?quote(?:d|d-?text|container)?[\"'\s]"
+    r"|spark_quote|type\s*=\s*[\"']?cite|name\s*=\s*[\"']?quote\b"
+    r"|class\s*=\s*[\"'](?:[^\"']*\s)?quote(?:d|d-?text|container)?[\"'\s]"
     r"|data-marker\s*=\s*[\"']?__(?:divider|headers|quoted_text)|freshdesk_quote|hs_reply|messagereplysection|sh-quoted|edo-quote"
     r"|(?:id|name)\s*=\s*[\"']?(?:x_)?(?:orighdr|originalmessage|isforwardcontent|quotedcontent|_quoted)",
     re.I,
@@ -25,12 +26,13 @@ _BELOW = re.compile(
     re.I,
 )
 _SIGNS = re.compile(
-    r"gmail_signature|moz-signature|protonmail_signature|tutanota_signature|applemailsignature|applesignature|front-signature"
-    r"|ms-outlook-mobile-signature|id\s*=\s*[\"']?(?:x_)?signature[\"'\s>]|messagesignaturesection|ymail_signature|yahoo-signature"
-    r"|zmail_signature|zm-_id_-sgn[\"'\s>]|data-marker\s*=\s*[\"']?__sig|cm_signature|sh-signature|edo-signature|mailru-signature",
+    r"gmail_signature|moz-signature|protonmail_\w*signature|tutanota_signature|applemailsignature|applesignature|front-signature"
+    r"|ms-outlook-mobile-signature|id\s*=\s*[\"']?(?:x_)?signature[\"'\s>]|messagesignaturesection|yahoo-signature"
+    r"|ymail_\w*signature|zmail_signature|zm-_id_-sgn[\"'\s>]|data-marker\s*=\s*[\"']?__sig|cm_signature|sh-signature|edo-signature"
+    r"|mailru-signature|composer_signature",
     re.I,
 )
-_CONTAINER = re.compile(r"gmail_quote(?![\w-])", re.I)
+_CONTAINER = re.compile(r"gmail_quote(?![\w-])|messagereplysection", re.I)
 _INDENTED = re.compile(r"border\s*:\s*(?:none|0)|webkit-indent-blockquote", re.I)  # by hand: it quotes nobody
 _MARKED_TAGS = frozenset({"div", "blockquote", "span", "p", "table", "section", "hr", "a", "td", "article", "footer"})
 # What only mail programs write: with it the HTML knows more of a reply than the plain text beside it.
@@ -109,8 +111,8 @@ class _Marking(Walker):
         super().start(tag, rest)
 
     def _inside(self, tag: str, rest: str) -> None:
-        """In a marked element. A blockquote right in Gmail's container takes its place: what comes after it is not quoted."""
-        if tag == "blockquote" and self._container and self._depth == 1 and _CONTAINER.search(rest[:LOOK_AT]):
+        """In a marked element. A blockquote right in the container takes its place: what comes after it is not quoted."""
+        if tag == "blockquote" and self._container and self._depth == 1 and _QUOTES.search(rest[:LOOK_AT]):
             self.bounds.append((len(self.parts), Mark.QUOTED))
             self._tag, self._container = tag, False
         elif tag == self._tag and not rest.endswith("/"):

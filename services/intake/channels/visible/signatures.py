@@ -58,6 +58,11 @@ def signed_from(bare: list[str], *, alone: bool = True) -> int:
     return end
 
 
+def is_delimiter(bare: str) -> bool:
+    """Whether the line does nothing but part a signature from the text."""
+    return bare in _DASHES
+
+
 def warned_until(bare: list[str]) -> int:
     """Where the warning ends that a mail server put above the lines; 0 where it did not."""
     begin = next((at for at, line in enumerate(bare) if line), len(bare))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from services.intake.channels.visible.attributions import attributions
+from services.intake.channels.visible.attributions import attributions, introduced_until
 from services.intake.channels.visible.headers import opening
 from services.intake.channels.visible.lines import Lines, Mark
-from services.intake.channels.visible.signatures import signed_from, warned_until
+from services.intake.channels.visible.signatures import is_delimiter, signed_from, warned_until
 
 LINES_CAP = 20_000  # what comes after so many is folded unread
 WRAPPED_AT = 60  # a quoted line so long may have been wrapped by a program on the way
@@ -49,12 +49,16 @@ def split_pieces(pieces: list[tuple[Mark, str]]) -> Reply:
 def _split(lines: Lines, *, mark_quotes: bool) -> Reply:
     _wrapped(lines)
     _armoured(lines)
+    if mark_quotes:
+        _written_for_signature(lines)
     if not _introduced(lines):
         return Reply(_tidy(lines.shown))
     written = [region for region in _own_regions(lines) if any(lines.bare[region.start : region.stop])]
     if not written:
         return Reply(_tidy(lines.shown))
     _fold_quotes(lines, written[0].start, written[-1].stop - 1)
+    if mark_quotes:
+        _fold_introductions(lines)
     return _reply(lines, mark_quotes)
 
 
@@ -81,6 +85,15 @@ def _armoured(lines: Lines) -> None:
             continue
         _mark(lines, at, end, Mark.FOLDED)
         at = end
+
+
+def _written_for_signature(lines: Lines) -> None:
+    """What is written in a signature's place and nowhere else is the letter: Outlook on telephones puts the cursor there."""
+    marks, bare = lines.marks, lines.bare
+    signed = [at for at, mark in enumerate(marks) if mark is Mark.SIGNED and bare[at]]
+    if not signed or is_delimiter(bare[signed[0]]) or _has_own(lines, 0, len(lines)):
+        return
+    marks[:] = [Mark.OWN if mark is Mark.SIGNED else mark for mark in marks]
 
 
 def _introduced(lines: Lines) -> bool:
@@ -161,6 +174,14 @@ def _fold_quotes(lines: Lines, first: int, last: int) -> None:
     for at, mark in enumerate(marks):
         if mark is Mark.QUOTED and (at > last or (at < first and not between)):
             marks[at] = Mark.FOLDED
+
+
+def _fold_introductions(lines: Lines) -> None:
+    """Who wrote what is quoted, and when, is no part of it."""
+    for at, mark in enumerate(lines.marks):
+        if mark is Mark.QUOTED and (at == 0 or lines.marks[at - 1] is not Mark.QUOTED):
+            begin = min(lines.next_written(at), len(lines) - 1)
+            _mark(lines, begin, introduced_until(lines, begin), Mark.FOLDED)
 
 
 def _reply(lines: Lines, mark_quotes: bool) -> Reply:

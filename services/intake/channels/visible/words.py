@@ -170,10 +170,13 @@ FOOTERS = (
 WARNINGS = (
     "originated from outside|originates from outside|came from outside|comes from outside|from an external|external email|"
     "external sender|external e-mail|external message|from outside of|outside the organization|outside your organization|"
-    "externe e-mail|von außerhalb|von ausserhalb|extern gesendet|de l'extérieur|expéditeur externe|"
-    "externo a la organización|remitente externo|mittente esterno|dall'esterno|remetente externo|fora da organização|"
-    "externe afzender|z zewnątrz|внешний отправитель|внешнего отправителя|зовнішній відправник|מחוץ לארגון|מקור חיצוני|"
-    "خارج المؤسسة|مصدر خارجي|din afara organizației|kurum dışından|utifrån organisationen|extern avsändare|"
+    "externe e-mail|von außerhalb|außerhalb der organisation|außerhalb ihrer organisation|von ausserhalb|extern gesendet|"
+    "de l'extérieur|extérieure à votre organisation|expéditeur externe|externo a la organización|fuera de la organización|"
+    "remitente externo|mittente esterno|dall'esterno|fuori dall'organizzazione|remetente externo|fora da organização|"
+    "externe afzender|buiten de organisatie|buiten uw organisatie|z zewnątrz|spoza organizacji|spoza firmy|"
+    "внешний отправитель|внешнего отправителя|за пределами организации|зовнішній відправник|за межами організації|"
+    "מחוץ לארגון|מקור חיצוני|שולח חיצוני|خارج المؤسسة|خارج المنظمة|مصدر خارجي|مرسل خارجي|din afara organizației|"
+    "expeditor extern|kurum dışından|kuruluş dışından|utifrån organisationen|utanför organisationen|extern avsändare|"
     "don't often get email from|do not often get email from"
 )
 
