@@ -178,7 +178,8 @@ class ConfirmationSkipped(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """The provider (or the mail server) took the message over; `final` when it says that it arrived. It took no copy for
-    `refused_cc_customer_ids`, who get none.
+    `refused_cc_customer_ids`, who get none. For `awaited_cc_customer_ids`
+    it took none for now: they are tried again, and what becomes of them is said in another one of the same message.
     """
 
     TYPE: ClassVar[str] = "message.delivered.v1"
@@ -189,6 +190,7 @@ class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     provider_time: Moment | None = None
     final: bool = False
     refused_cc_customer_ids: tuple[str, ...] = ()
+    awaited_cc_customer_ids: tuple[str, ...] = ()
 
 
 class MessageFailed(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -59,8 +59,10 @@ def hear(sent: Sent, word: DeliveryWord) -> tuple[Told, Fact | None]:
 
 
 def still_news(told: Told, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """What an attempt came to, without what a provider was quicker to say: that it was taken over, of what has arrived."""
-    return tuple(fact for fact in facts if told.progress < ARRIVED or not isinstance(fact, MessageDelivered))
+    """What an attempt came to, without what a provider was quicker to say: that it was taken over, of what has arrived. Who gets no
+    copy, or gets it later, nobody else says.
+    """
+    return tuple(fact for fact in facts if told.progress < ARRIVED or not _says_no_more(fact))
 
 
 def recalled(told: Told, fact: Fact) -> Told:
@@ -78,6 +80,10 @@ def recalled(told: Told, fact: Fact) -> Told:
             return msgspec.structs.replace(told, trouble=HARD)
         case _:
             return told
+
+
+def _says_no_more(fact: Fact) -> bool:
+    return isinstance(fact, MessageDelivered) and not fact.refused_cc_customer_ids and not fact.awaited_cc_customer_ids
 
 
 def _came_back(told: Told, delivered_at: datetime | None) -> bool:

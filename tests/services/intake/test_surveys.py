@@ -136,7 +136,7 @@ async def test_after_a_resolution_the_customer_is_asked_once_by_mail_in_their_la
         assert (asked.key, said.kind, said.scale_min, said.scale_max, said.agent_id) == (ticket_id, "csat", 1, 5, "dana")
         assert (said.config_id, said.channel, said.language) == ("care", "email", "he")
         [sent] = sink.mails
-        assert (sent["Content-Language"], sent["Auto-Submitted"]) == ("he", "auto-replied")
+        assert (sent["Content-Language"], sent["Auto-Submitted"]) == ("he", "auto-generated")
         html = sent.get_body(("html",))
         assert html is not None
         assert '<html lang="he" dir="rtl">' in html.get_content()
