@@ -128,7 +128,7 @@ class Sender:
             ref = outcome.ref if isinstance(outcome, Accepted) and not claimed.delivery.copies_left else None
             told = await deliveries.record(conn, claimed, verdict, ref, uncertain=isinstance(outcome, Unknown))
             if claimed.delivery.kind == "survey" and verdict.state == "failed" and not claimed.uncertain:
-                await surveys.unask(conn, claimed.delivery.message_id)
+                await surveys.unask(conn, [claimed.delivery.message_id])
             if told is not None:
                 onward = await tickets.merged_onward(conn, claimed.delivery.ticket_id) if verdict.state == "failed" else None
                 facts = verdict.facts if claimed.delivery.copies_left else still_news(told, verdict.facts)

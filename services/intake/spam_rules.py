@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
+from services.intake.domain.identity import CLAIMED
 from services.intake.domain.spam import NO_RULES, PERSONAL, SpamRule, SpamRules
 from services.intake.store import spam_rules
 from services.intake.store.spam_rules import StoredRule
@@ -83,8 +84,8 @@ async def remove(conn: AsyncConnection, outbox: Outbox, rule_id: str, before: St
 
 
 async def without(conn: AsyncConnection, outbox: Outbox, persons: Collection[Handle], now: datetime) -> None:
-    """Take a person's addresses and numbers out of all rules: they were erased."""
-    named = {form.value for handle in persons for form in numbers.forms(handle)}
+    """Take a person's addresses and numbers out of all rules: they were erased. What they only claimed is somebody else's."""
+    named = {form.value for handle in persons if handle.scope != CLAIMED for form in numbers.forms(handle)}
     for found in await spam_rules.opened(conn, outbox.keys, await spam_rules.all_of_them(conn)):
         if found.part not in PERSONAL or named.isdisjoint(found.values):
             continue

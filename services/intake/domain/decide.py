@@ -27,8 +27,9 @@ from services.intake.domain.plan import (
     Suggestion,
 )
 from services.intake.domain.threads import RULES, Rules, conversation_of, refs_of
-from services.intake.domain.words import hear
+from services.intake.domain.words import Sent, hear
 from shared.events.base import Fact, derived_id
+from shared.events.message import MessageComplained
 
 
 def decide(contacts: Sequence[Contact], known: Known, rules: Rules = RULES) -> Plan:
@@ -246,15 +247,19 @@ def _word(contact: DeliveryWord, work: Known, plan: Plan) -> Placement:
     work.words.add(word_id_of(contact))
     told, fact = hear(sent, contact)
     work.sent[sent.message_id] = sent = replace(sent, told=told)
-    plan.steps.append(SentTold(sent, contact, fact, _told_on(sent.ticket_id, fact, work)))
+    plan.steps.append(SentTold(sent, contact, fact, _told_on(sent, fact, work)))
     return placement
 
 
-def _told_on(ticket_id: str, fact: Fact | None, work: Known) -> tuple[str, ...]:
-    """What somebody has to do about is said where a merged ticket goes on too: whoever has it there answered nobody so far."""
-    onward = work.merged(ticket_id)
-    acts = isinstance(fact, delivery.TO_ACT_ON) and onward is not None and onward.ticket_id != ticket_id
-    return (ticket_id, onward.ticket_id) if acts and onward is not None else (ticket_id,)
+def _told_on(sent: Sent, fact: Fact | None, work: Known) -> tuple[str, ...]:
+    """What somebody has to do about is said where a merged ticket goes on too: whoever has it there answered nobody so far. Of a
+    question after a resolution nobody has to know but who called it spam: nobody waits for it, and it is no reply.
+    """
+    if sent.kind == "survey" and not isinstance(fact, MessageComplained):
+        return ()
+    onward = work.merged(sent.ticket_id)
+    acts = isinstance(fact, delivery.TO_ACT_ON) and onward is not None and onward.ticket_id != sent.ticket_id
+    return (sent.ticket_id, onward.ticket_id) if acts and onward is not None else (sent.ticket_id,)
 
 
 def numbered(plan: Plan, numbers: Sequence[int]) -> Plan:

@@ -99,8 +99,8 @@ class CallWord(msgspec.Struct, frozen=True):
 
 
 class SentTold(msgspec.Struct, frozen=True):
-    """A word about a message of ours that was taken: the message as it stands after it, and what is said, if it is news.
-    `told_on`: the tickets it is said of.
+    """A word about a message of ours that was taken: the message as it stands after it, and what it says, if that is news.
+    `told_on`: the tickets it is said of; of a question none.
     """
 
     sent: Sent

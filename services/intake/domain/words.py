@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from services.intake.domain.contacts import DeliveryWord
+from services.intake.domain.delivery import Kind
 from shared.events.base import Channel, Fact
 from shared.events.message import MessageBounced, MessageComplained, MessageDelivered, MessageFailed, MessageRead
 
@@ -37,6 +38,7 @@ class Sent(msgspec.Struct, frozen=True):
     attempts: int
     provider_ref: str | None = None
     told: Told = Told()
+    kind: Kind = "reply"
 
 
 def hear(sent: Sent, word: DeliveryWord) -> tuple[Told, Fact | None]:

@@ -32,6 +32,7 @@ from services.intake.domain.plan import (
 )
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
+from services.intake.domain.words import HARD
 from services.intake.store import fetches, merges, surveys
 from services.intake.store.ways import WAY
 from shared import db
@@ -262,6 +263,9 @@ async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: date
     returned = sorted({w.sent.message_id for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard})
     if returned:
         await note_returned(conn, [(message_id, now) for message_id in returned])
+    unasked = sorted({w.sent.message_id for w in words if w.sent.kind == "survey" and w.sent.told.trouble == HARD})
+    if unasked:
+        await surveys.unask(conn, unasked)
     said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 

@@ -71,7 +71,7 @@ TICKETS = """
     WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
 SENT = """
-    SELECT message_id, ticket_id, customer_id, channel, attempts, provider_ref, told FROM intake.delivery
+    SELECT message_id, ticket_id, customer_id, channel, attempts, provider_ref, told, kind FROM intake.delivery
     WHERE message_id = ANY($1::text[]) OR provider_ref = ANY($2::text[]) ORDER BY message_id FOR UPDATE
     """
 REFUSING = """
@@ -226,9 +226,9 @@ async def _sent(conn: AsyncConnection, words: Sequence[DeliveryWord], known: Kno
     named = list({word.message_id for word in words if word.message_id is not None})
     referred = list({word.provider_ref for word in words if word.message_id is None and word.provider_ref is not None})
     for row in await db.fetch(conn, SENT, named, referred):
-        message_id, ticket_id, customer_id, channel, attempts, ref, told = row
+        message_id, ticket_id, customer_id, channel, attempts, ref, told, kind = row
         heard = _told.decode(told) if told is not None else Told()
-        sent = Sent(message_id, ticket_id, customer_id, channel, attempts, ref, heard)
+        sent = Sent(message_id, ticket_id, customer_id, channel, attempts, ref, heard, kind)
         known.sent[sent.message_id] = sent
         if ref in referred:
             known.sent[ref] = sent

@@ -58,7 +58,7 @@ ASK = """
         open_until = coalesce(open_until, clock_timestamp() + make_interval(secs => open_seconds))
     WHERE id = ANY($1::text[]) RETURNING id, open_until
     """
-UNASK = "UPDATE intake.survey SET asked_at = NULL, open_until = NULL WHERE id = $1 AND answers = 0"
+UNASK = "UPDATE intake.survey SET asked_at = NULL, open_until = NULL WHERE id = ANY($1::text[]) AND answers = 0"
 # By a bare number the last question is answered that was asked in this conversation, until we wrote there again: then the number
 # may be the answer to that.
 OPEN = """
@@ -141,9 +141,9 @@ async def ask(conn: AsyncConnection, survey_ids: Sequence[str]) -> dict[str, dat
     return {row["id"]: row["open_until"] for row in await db.fetch(conn, ASK, list(survey_ids))}
 
 
-async def unask(conn: AsyncConnection, survey_id: str) -> None:
-    """It did not go out after all."""
-    await db.fetch(conn, UNASK, survey_id)
+async def unask(conn: AsyncConnection, survey_ids: Sequence[str]) -> None:
+    """They did not go out after all, or came back."""
+    await db.fetch(conn, UNASK, list(survey_ids))
 
 
 async def open_to(conn: AsyncConnection, places: Collection[Place]) -> dict[Place, Question]:
