@@ -136,9 +136,10 @@ class CustomersRecalled:
         sealed = await opened(conn, self.keys, events)
         persons = [rows.Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
         handles = [
-            rows.Reached(event.data.kind, personal.handle_scope, value, event.data.handle_id, event.key)
+            rows.Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _unproven(said.verified_by))
             for event in events
-            if isinstance(event.data, CustomerHandleAdded) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
+            if isinstance(said := event.data, CustomerHandleAdded)
+            and isinstance(personal := sealed.get(event.id), CustomerPersonal)
             for value in personal.handles
         ]
         await rows.people(conn, persons)
@@ -162,6 +163,11 @@ class CustomersRecalled:
         await rows.reach_again(conn, again)
         whose = {handle.customer_id for handle in again}
         await rows.consents(conn, [one for one in self.said if one.customer_id in whose])
+
+
+def _unproven(verified_by: str) -> str | None:
+    """What stands beside a handle from which nobody wrote, as far as is known."""
+    return verified_by if verified_by == "not" else None
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[rows.Consent]:

@@ -15,6 +15,7 @@ from services.intake.channels import content, mime, reports
 from services.intake.channels.authentication import NO_BORDER, Border, authentication_of
 from services.intake.channels.automatic import is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
+from services.intake.channels.copies import copies_of
 from services.intake.channels.language import direction_of, language_of
 from services.intake.channels.sender import Sender, handle_of, sender_of
 from services.intake.channels.spam_scores import verdict_of
@@ -77,6 +78,7 @@ def parse(
     origin = "human" if written.by_form else origin_of(mail, sender, envelope.sender, ours)
     refs = _reply_refs(mail)
     handle = _shown(written)
+    copied = origin == "human" and not written.by_form
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=message_ref or f"sha256:{_unnamed(mail, raw, content_hash, body.files)}",
@@ -104,6 +106,7 @@ def parse(
         spam=spam,
         authentication=authentication,
         partner_id=inbox.partner_id,
+        copies=copies_of(mail, handle, ours) if copied else (),
         raw=raw,
         media_type="message/rfc822",
     )

@@ -107,6 +107,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
         plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
         work.refs.setdefault(ref, ticket.ticket_id)
+    cc = people.copied(contact, customer, cause, work, plan) if contact.copies else ()
     plan.steps.append(
         NewMessage(
             message_id=message_id,
@@ -116,6 +117,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
             cause=cause,
             opened=opened,
             participant=proves or ticket.customer_id == customer.customer_id,
+            cc=cc,
         )
     )
     work.received[message_id] = Received(

@@ -34,8 +34,8 @@ class Ref(NamedTuple):
 
 
 class Named(NamedTuple):
-    """A ticket that a subject names by its number. `writers`: addresses of others who wrote to it; `hosts`: those of the
-    addresses that its customer wrote from.
+    """A ticket that a subject names by its number. `writers`: addresses of others who wrote to it, or had a copy of what was written;
+    `hosts`: those of the addresses that its customer wrote from.
     """
 
     ticket_id: str

@@ -31,6 +31,20 @@ def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules:
     return customer
 
 
+def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> tuple[str, ...]:
+    """Who has a copy of a message, by their ids; those seen for the first time are added to the plan. Of spam nobody is told."""
+    found: dict[str, None] = {}
+    for n, copy in enumerate(contact.copies if contact.spam is None else ()):
+        customer = work.customers.get(copy.handle)
+        if customer is None:
+            customer = KnownCustomer(derived_id("customer", cause, "copy", str(n)))
+            plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause, "copy", str(n)), copy))
+            work.customers[copy.handle] = customer
+        found[customer.customer_id] = None
+    found.pop(writer.customer_id, None)
+    return tuple(found)
+
+
 def proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:
     """Whether this answer, sent from an address, shows that the ticket's customer, who only claimed the address, has it: what
     it answers went to that address and nowhere else. A machine that answers there has not read what it was asked.

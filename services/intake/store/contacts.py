@@ -33,7 +33,7 @@ from services.intake.domain.plan import (
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
 from services.intake.domain.words import HARD
-from services.intake.store import fetches, merges, surveys
+from services.intake.store import copies, fetches, merges, surveys
 from services.intake.store.ways import WAY
 from shared import db
 from shared.events.base import derived_id
@@ -108,12 +108,12 @@ TOLD = """
     UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
     """
 
-# The address that a mail went to.
+# The address that a mail went to. Where others had copies, nobody says whose came back.
 RETURNED = f"""
     UPDATE intake.handle h SET returned_at = w.at
     FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
     JOIN intake.ticket t ON t.id = d.ticket_id CROSS JOIN (SELECT 'email' AS kind) k CROSS JOIN LATERAL {WAY} m
-    WHERE d.channel IN ('email', 'form') AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
+    WHERE d.channel IN ('email', 'form') AND d.cc IS NULL AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
     """
 
 Columns = list[tuple[object, ...]]
@@ -155,7 +155,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         PLACE,
         now,
         *_columns(10, [_ticket(ticket, stories[ticket.ticket_id]) for ticket in opened]),
-        *_columns(2, [(step.customer.customer_id, step.contact.language) for step in customers]),
+        *_columns(2, [(step.customer.customer_id, step.language) for step in customers]),
         *_columns(6, [_handle(step) for step in plan.steps if isinstance(step, NewCustomer | NewHandle) and step.handle]),
         *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
         now + delivery.PROMISE_WAIT,
@@ -163,6 +163,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         *_columns(15, [_message(step) for step in messages]),
     )
     await _follow(conn, opened)
+    await copies.note(conn, messages, customers)
     await _save_attachments(conn, messages)
     await fetches.insert(conn, [row for step in messages if step.contact.media for row in _fetches(step)], now)
 

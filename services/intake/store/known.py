@@ -133,6 +133,7 @@ def _contended(contact: Contact) -> Iterable[str]:
     if contact.handle is not None:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
+        yield from (handle_lock(copy.handle) for copy in contact.copies)
         for ref in refs_of(contact):
             yield f"ref\n{ref.inbox}\n{ref.value}"
         for ticket_id in contact.tokens:
@@ -172,7 +173,11 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
 
 
 def _handles(contact: Contact) -> Iterable[Handle]:
-    """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer."""
+    """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer, a mail those
+    in copy.
+    """
+    if isinstance(contact, InboundMessage):
+        yield from (copy.handle for copy in contact.copies)
     if contact.handle is None:
         return
     yield from numbers.forms(contact.handle)

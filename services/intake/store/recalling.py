@@ -32,10 +32,11 @@ CUSTOMERS = sa.text(
 )
 HANDLES = sa.text(
     """
-    INSERT INTO intake.handle (kind, scope, value, id, customer_id, name_hash)
-    SELECT DISTINCT ON (kind, scope, value) kind, scope, value, id, owner, called
+    INSERT INTO intake.handle (kind, scope, value, id, customer_id, name_hash, verified_by)
+    SELECT DISTINCT ON (kind, scope, value) kind, scope, value, id, owner, called, verified_by
     FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
-                CAST(:owners AS text[]), CAST(:names AS bigint[])) WITH ORDINALITY AS w(kind, scope, value, id, owner, called, n)
+                CAST(:owners AS text[]), CAST(:names AS bigint[]), CAST(:verified AS text[]))
+        WITH ORDINALITY AS w(kind, scope, value, id, owner, called, verified_by, n)
     ORDER BY kind, scope, value, (called IS NULL), n DESC
     ON CONFLICT (kind, scope, value) DO UPDATE SET name_hash = excluded.name_hash WHERE excluded.name_hash IS NOT NULL
     RETURNING id
@@ -79,14 +80,14 @@ FOLLOWED = sa.text(
 MESSAGES = sa.text(
     """
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
-                                request, request_hash, human, opened, participant, media_type, body, received_at)
+                                request, request_hash, human, opened, participant, media_type, body, received_at, cc)
     SELECT id, ticket, customer, hash, nullif(kind, ''), nullif(handle, ''), nullif(ref, ''), nullif(request, ''), digest,
-           human, opened, participant, 'text/plain', body, at
+           human, opened, participant, 'text/plain', body, at, string_to_array(nullif(cc, ''), ' ')
     FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
                 CAST(:kinds AS text[]), CAST(:handles AS text[]), CAST(:refs AS text[]), CAST(:requests AS text[]),
                 CAST(:digests AS bytea[]), CAST(:human AS boolean[]), CAST(:opened AS boolean[]),
-                CAST(:participants AS boolean[]), CAST(:bodies AS bytea[]), CAST(:times AS timestamptz[]))
-        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, body, at)
+                CAST(:participants AS boolean[]), CAST(:bodies AS bytea[]), CAST(:times AS timestamptz[]), CAST(:cc AS text[]))
+        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, body, at, cc)
     ON CONFLICT DO NOTHING
     """
 )
@@ -196,7 +197,9 @@ class Person(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """A way to reach a customer. `called`: who wrote from it last, as `identity.name_hash` has it."""
+    """A way to reach a customer. `called`: who wrote from it last, as `identity.name_hash` has it. `verified_by`: where that
+    is said of the handle by itself.
+    """
 
     kind: str
     scope: str
@@ -204,6 +207,7 @@ class Reached(NamedTuple):
     handle_id: str
     customer_id: str
     called: int | None = None
+    verified_by: str | None = None
 
 
 async def people(conn: AsyncConnection, persons: Sequence[Person]) -> set[str]:
@@ -240,7 +244,7 @@ async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> list[Reach
     if not handles:
         return []
     columns = zip(*handles, strict=True)
-    names = ("kinds", "scopes", "values", "handle_ids", "owners", "names")
+    names = ("kinds", "scopes", "values", "handle_ids", "owners", "names", "verified")
     made = {str(row[0]) for row in await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))}
     return [handle for handle in handles if handle.handle_id not in made]
 
@@ -323,6 +327,7 @@ async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -
         participants=[fact.participant for fact in facts],
         bodies=[one.text.encode() or None for one in sealed],
         times=[one.at for _, one in told],
+        cc=[" ".join(fact.cc_customer_ids) for fact in facts],
     )
     refs = {
         (one.fact.inbox, ref, ticket_id) for ticket_id, one in told for ref in (*one.told.reply_refs, one.told.message_ref) if ref

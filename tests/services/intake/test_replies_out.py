@@ -14,7 +14,7 @@ from services.intake.channels.outgoing_mail import Quote
 from services.intake.channels.quoting import quote
 from services.intake.domain.contacts import DeliveryWord
 from services.intake.speaking import SPEECHES
-from shared.events.base import Attachment, Event
+from shared.events.base import Attachment, Channel, Event
 from shared.events.message import MessageDelivered, MessageFailed, MessageReceived
 from shared.events.ticket import TicketAssigned
 from tests.services.intake.test_edge import FORM
@@ -219,7 +219,8 @@ async def test_a_reply_that_waits_holds_back_what_follows_it_on_its_own_way_and_
             )
             sink.answers = ["451 later"]
             await answer(world, "first", channel="email")
-            for seq, text, channel in ((2, "second", "form"), (3, "third", "sms"), (4, "fourth", "sms")):
+            others: tuple[tuple[int, str, Channel], ...] = ((2, "second", "form"), (3, "third", "sms"), (4, "fourth", "sms"))
+            for seq, text, channel in others:
                 await world.reply(received.key, received.data.customer_id, text, channel, seq)
             assert await world.sender.send_due() == 1
             assert await world.sender.send_due() == 1
