@@ -6,7 +6,7 @@ What is not on the log is gone: payloads as they came and the files in them, con
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import get_args
 
@@ -208,11 +208,13 @@ class TicketsRecalled:
         ordered = [(key, states[key]) for key in sorted(states)]
         new = [rows.NewTicket(key, s.opening, s.story) for key, s in ordered if s.opening is not None and s.story is not None]
         known = {key: s.story for key, s in ordered if s.opening is None and s.story is not None}
-        messages: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
+        written: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
+        replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
+        parted = await records.since_parted(conn, [*(one.fact for _, one in written), *(reply.data for reply in replies)])
+        messages = [(key, replace(one, fact=records.theirs(one.fact, parted))) for key, one in written]
         persons = [rows.Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
         confirmations = [(s.confirmation[0], key, s.confirmation[1]) for key, s in ordered if s.confirmation is not None]
         ended: list[tuple[str, Ended]] = [(key, one) for key, s in ordered for one in s.ended]
-        replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
         # Of those that came back from a merge another may have the conversation by now, as when it was undone.
         going_on = [key for key, story in known.items() if not story.intake.closed and story.intake.merged_into is None]
         await tickets.yield_conversations(conn, going_on)
@@ -237,7 +239,7 @@ class TicketsRecalled:
         cleared = [key for key, s in ordered if s.cleared and s.story is not None and not s.story.spam]
         if cleared:
             await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now)
-        await deliveries.insert(conn, replies)
+        await deliveries.insert(conn, [replace(reply, data=records.theirs(reply.data, parted)) for reply in replies])
         resolved = [one for _, s in ordered for one in s.resolved]
         if resolved:
             await plan_questions(conn, resolved)

@@ -118,6 +118,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
             opened=opened,
             participant=proves or ticket.customer_id == customer.customer_id,
             cc=cc,
+            person=customer.sealed_under,
         )
     )
     work.received[message_id] = Received(
@@ -138,7 +139,8 @@ def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan, rules
         return None
     customer = people.customer_of(contact, cause, work, plan, rules)
     given = bool(contact.consent)
-    plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed=given == refused))
+    changed = given == refused
+    plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed, customer.sealed_under))
     work.words.add(word_id)
     (work.refusing.discard if given else work.refusing.add)((handle, contact.channel))
     found = threads.find(contact, customer, work)
@@ -228,6 +230,7 @@ def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rul
         ticket_id=ticket.ticket_id,
         customer_id=customer.customer_id,
         agent_before=ticket.agent_id,
+        person=customer.sealed_under,
     )
     return call, opened
 

@@ -23,7 +23,8 @@ def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules:
         return _somebody_else(contact, handle, cause, work, plan)
     customer = work.customers[under]
     if under != handle:
-        plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, derived_id("handle", cause)))
+        handle_id = derived_id("handle", cause)
+        plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, handle_id, customer.sealed_under))
         work.customers[handle] = customer
     elif (called := _calls_themselves(contact)) is not None and called != work.names.get(handle):
         plan.steps.append(NameSeen(handle, called))

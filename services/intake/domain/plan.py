@@ -45,13 +45,16 @@ class NewCustomer(msgspec.Struct, frozen=True):
 
 
 class NewHandle(msgspec.Struct, frozen=True):
-    """Another way to reach a customer who is known: another form of a number of theirs."""
+    """Another way to reach a customer who is known: another form of a number of theirs. `person`: under whose key it is
+    sealed.
+    """
 
     customer_id: str
     handle: Handle
     contact: FromPerson
     cause: str
     handle_id: str
+    person: str
 
 
 class HandleLeft(msgspec.Struct, frozen=True):
@@ -87,7 +90,9 @@ class NewTicket(msgspec.Struct, frozen=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy."""
+    """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy.
+    `person`: under whose key it is sealed (`KnownCustomer.sealed_under`).
+    """
 
     message_id: str
     ticket_id: str
@@ -96,6 +101,7 @@ class NewMessage(msgspec.Struct, frozen=True):
     cause: str
     opened: bool
     participant: bool
+    person: str
     cc: tuple[str, ...] = ()
 
 
@@ -122,7 +128,9 @@ class SentTold(msgspec.Struct, frozen=True):
 
 
 class ConsentSaid(msgspec.Struct, frozen=True):
-    """A person said whether messages may come to a handle of theirs. `changed`: it had been otherwise before."""
+    """A person said whether messages may come to a handle of theirs. `changed`: it had been otherwise before. `person`: under
+    whose key it is sealed.
+    """
 
     customer_id: str
     handle: Handle
@@ -130,6 +138,7 @@ class ConsentSaid(msgspec.Struct, frozen=True):
     cause: str
     given: bool
     changed: bool
+    person: str
 
 
 class Scored(msgspec.Struct, frozen=True):

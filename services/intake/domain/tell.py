@@ -75,7 +75,7 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _customer(step)
         case NewHandle():
             verified_by = evidence_of(channel_of(step.contact), step.handle)
-            return [_handle(step.customer_id, step.handle, step.handle_id, step.contact, step.cause, verified_by)]
+            return [_handle(step.customer_id, step.handle, step.handle_id, step.contact, step.cause, verified_by, step.person)]
         case HandleLeft():
             left = CustomerHandleRemoved(handle_id=step.handle_id, reason="recycled")
             return [Draft(key=step.customer_id, data=left, cause=step.cause, traceparent=step.contact.traceparent)]
@@ -114,19 +114,19 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
     ]
     if step.handle is not None:
         verified_by: VerifiedBy = "not" if step.copy is not None else evidence_of(channel_of(contact), step.handle)
-        drafts.append(_handle(customer_id, step.handle, step.handle_id, contact, step.cause, verified_by))
+        drafts.append(_handle(customer_id, step.handle, step.handle_id, contact, step.cause, verified_by, customer_id))
     return drafts
 
 
 def _handle(
-    customer_id: str, handle: Handle, handle_id: str, contact: FromPerson, cause: str, verified_by: VerifiedBy
+    customer_id: str, handle: Handle, handle_id: str, contact: FromPerson, cause: str, verified_by: VerifiedBy, person: str
 ) -> Draft[Fact]:
     return Draft(
         key=customer_id,
         data=CustomerHandleAdded(handle_id=handle_id, kind=handle.kind, verified_by=verified_by),
         cause=cause,
         traceparent=contact.traceparent,
-        person=customer_id,
+        person=person,
         personal=CustomerPersonal(handles=(handle.value,), handle_scope=handle.scope),
     )
 
@@ -157,7 +157,7 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
             ),
             cause=step.cause,
             traceparent=trace,
-            person=step.customer.customer_id,
+            person=step.customer.sealed_under,
             personal=TicketPersonal(subject=message.subject if message else "", customer_name=contact.name),
         )
     ]
@@ -216,7 +216,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
         ),
         cause=step.cause,
         traceparent=contact.traceparent,
-        person=step.customer_id,
+        person=step.person,
         personal=MessagePersonal(
             text=contact.text,
             subject=contact.subject,
@@ -252,7 +252,7 @@ def _consent(step: ConsentSaid) -> list[Draft[Fact]]:
             data=CustomerProfileChanged(consents={step.contact.channel: step.given}),
             cause=step.cause,
             traceparent=step.contact.traceparent,
-            person=step.customer_id,
+            person=step.person,
             personal=CustomerPersonal(handles=(step.handle.value,), handle_scope=step.handle.scope),
         )
     ]
@@ -269,7 +269,7 @@ def answer(question: Question, score: int, channel: Channel, cause: str, persona
         channel=channel,
         language=question.language,
     )
-    return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.customer_id, personal=personal)
+    return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.sealed_under, personal=personal)
 
 
 def _call(step: CallWord) -> list[Draft[Fact]]:

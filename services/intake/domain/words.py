@@ -29,7 +29,9 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A message of ours that went out, or is about to."""
+    """A message of ours that went out, or is about to. `person`: who began its ticket, before they were taken for one with
+    another.
+    """
 
     message_id: str
     ticket_id: str
@@ -39,6 +41,12 @@ class Sent(msgspec.Struct, frozen=True):
     provider_ref: str | None = None
     told: Told = Told()
     kind: Kind = "reply"
+    person: str = ""
+
+    @property
+    def sealed_under(self) -> str:
+        """Whose what is said of it is, whoever they were taken for."""
+        return self.person or self.customer_id
 
 
 def hear(sent: Sent, word: DeliveryWord) -> tuple[Told, Fact | None]:
@@ -61,8 +69,8 @@ def hear(sent: Sent, word: DeliveryWord) -> tuple[Told, Fact | None]:
 
 
 def still_news(told: Told, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """What an attempt came to, without what a provider was quicker to say: that it was taken over, of what has arrived. Who gets no
-    copy, or gets it later, nobody else says.
+    """What an attempt came to, without what a provider was quicker to say: that it was taken over, of what has arrived. Who gets
+    no copy, or gets it later, nobody else says.
     """
     return tuple(fact for fact in facts if told.progress < ARRIVED or not _says_no_more(fact))
 

@@ -252,7 +252,7 @@ async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: dat
     calls = [last[key] for key in sorted(last)]
     states = [(c.provider, c.call_ref, c.call_id, c.ticket_id, msgspec.json.encode(c)) for c in calls]
     await db.fetch(conn, CALLS, *_columns(5, states))
-    said = [(derived_id("word", w.cause), w.call.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(derived_id("word", w.cause), w.call.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
@@ -267,7 +267,7 @@ async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: date
     unasked = sorted({w.sent.message_id for w in words if w.sent.kind == "survey" and w.sent.told.trouble == HARD})
     if unasked:
         await surveys.unask(conn, unasked)
-    said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(word_id_of(w.contact), w.sent.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
@@ -298,7 +298,7 @@ async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], no
         last = {word.handle: word.given for word in words if word.contact.channel == channel}
         rows = [(handle.kind, handle.scope, handle.value, given) for handle, given in last.items()]
         await db.fetch(conn, REFUSES, channel, *_columns(4, rows))
-    said = [(derived_id("word", w.cause), w.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(derived_id("word", w.cause), w.person, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
@@ -306,7 +306,7 @@ async def _save_scores(conn: AsyncConnection, words: Sequence[Scored], now: date
     if not words:
         return
     await surveys.answered(conn, [word.question for word in words], now)
-    said = [(derived_id("word", w.cause), w.question.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(derived_id("word", w.cause), w.question.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 

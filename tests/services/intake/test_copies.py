@@ -107,7 +107,7 @@ async def test_a_mail_with_copies_that_comes_back_says_of_no_address_that_it_tak
 
 
 async def test_who_had_a_copy_is_forgotten_and_what_the_writer_wrote_stays(database: str) -> None:
-    text = f"I told Ana Popescu <{ANA}> and xana@customers.example, ana@customers.example.org."
+    text = f"I told Ana Popescu <{ANA}>\nand xana@customers.example,\nnot ana@customers.example.org."
     async with mail_server() as (_, port), process(database, intake_mail_port=port) as world:
         async with mail_port(world) as listening:
             await deliver(listening, mail(text=text, Cc=COPIED))
