@@ -45,7 +45,7 @@ async def test_who_has_a_copy_is_an_id_on_the_log_a_customer_to_agents_and_can_b
         assert [(one["value"], one["verified_by"]) for one in shown["handles"]] == [(ANA, "not")]  # type: ignore[attr-defined]
         created = (await world.events(CustomerCreated))[-1]
         assert created.key == ana
-        assert await world.opened(created, CustomerPersonal) == CustomerPersonal(name="Ana Popescu")  # type: ignore[arg-type]
+        assert await world.opened(created, CustomerPersonal) == CustomerPersonal(name="Ana Popescu")
         [event] = await world.events(MessageReceived)
         personal = await world.opened(event, MessagePersonal)
         assert "ana@" not in repr(personal).lower()

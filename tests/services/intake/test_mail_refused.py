@@ -22,7 +22,7 @@ from shared.events.message import (
     MessageFailed,
 )
 from shared.events.ticket import TicketOpened
-from shared.ticket import Ticket
+from shared.ticket import Ticket, apply
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
 from tests.services.intake.test_replies_out import answer, last, written
 from tests.services.intake.world import BREAKS_OFF, MailServer, World, mail_port, mail_server, process
@@ -152,6 +152,7 @@ async def test_after_a_restore_a_copy_that_was_put_off_is_still_to_go_and_the_cu
         [message_id] = await world.reply_ids()
         await world.intake.acceptor.accept([DeliveryWord("mailgun", "1", "delivered", message_id=message_id)])
         said = await world.events(MessageDelivered)
+        [opening] = [event for event in await world.events(TicketOpened) if event.key == said[0].key]
         for batches in ([said], [[event] for event in said]):
             await world.execute("UPDATE intake.delivery SET state = 'waiting', due_at = now(), attempts = 0, copies_left = NULL")
             for batch in batches:

@@ -36,7 +36,11 @@ def read(*headers: str, sender: str = "Dan <dan@customers.example>") -> InboundM
         ("a colleague in Cc", ("To: support@firm.example", "Cc: Bob Pop <Bob@Customers.example>"), (Copy(BOB, "Bob Pop"),)),
         ("one beside us in To", ("To: bob@customers.example, support@firm.example",), (Copy(BOB),)),
         ("one in To, and we have a blind copy", ("To: bob@customers.example",), (Copy(BOB),)),
-        ("several, each once", ("To: Bob <bob@customers.example>", f"Cc: {EVE.value}, BOB@customers.example"), (Copy(BOB, "Bob"), Copy(EVE))),
+        (
+            "several, each once",
+            ("To: Bob <bob@customers.example>", f"Cc: {EVE.value}, {BOB.value}"),
+            (Copy(BOB, "Bob"), Copy(EVE)),
+        ),
         ("our inboxes, and what is behind a plus", (f"To: {TOKEN}", "Cc: sales@firm.example, support+x@firm.example"), ()),
         ("the writer", ("To: support@firm.example", "Cc: DAN@customers.example"), ()),
         ("an address that passes on to us", ("To: help@old.example", "X-Forwarded-To: help@old.example"), ()),

@@ -215,7 +215,12 @@ def test_what_a_form_of_our_site_mails_is_its_visitors_who_only_typed_the_addres
         results = ("Authentication-Results: mx.firm.example; dmarc=pass header.from=firm.example",)
         found = taken(*results, *headers, border=border)
         assert isinstance(found, InboundMessage), case
-        assert (found.handle, found.name, found.origin, found.confirm) == (Handle("email", ANA, CLAIMED), "Ana Pop", "human", True)
+        assert (found.handle, found.name, found.origin, found.confirm) == (
+            Handle("email", ANA, CLAIMED),
+            "Ana Pop",
+            "human",
+            True,
+        )
         assert identity.as_shown(found) == found, case
         assert not is_authenticated(found), case
 

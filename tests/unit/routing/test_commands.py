@@ -144,5 +144,7 @@ def test_what_is_written_on_a_ticket_is_sealed_for_whoever_it_was_opened_for() -
     deciding.set(opening=Opening(event_id="e-1", sealed=Sealed(customer_id="c-before", box="")))
     commands.reply(deciding, DANA, Answer("shalom"))
     commands.note(deciding, DANA, "a note", ())
-    assert fact(deciding, ReplyRequested).customer_id == "c-1"
+    requested = fact(deciding, ReplyRequested)
+    assert isinstance(requested, ReplyRequested)
+    assert requested.customer_id == "c-1"
     assert [draft.person for draft in deciding.drafts if draft.personal is not None] == ["c-before", "c-before"]
