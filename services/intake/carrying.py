@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Literal
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -59,6 +61,8 @@ class Carrier:
         if isinstance(reply, Refused):
             return reply
         inbox = self.inboxes.current.by_id.get(claimed.inbox)
+        if claimed.delivery.copies_left:
+            return await self._mail(claimed, reply)  # as the customer's went, whatever was configured since
         if inbox is not None and inbox.webhook is not None and inbox.channel == claimed.delivery.channel:
             return await self._post(claimed, inbox, inbox.webhook, reply)
         if claimed.delivery.channel in MAIL_CHANNELS:
@@ -89,7 +93,7 @@ class Carrier:
         inbox = self._mail_inbox(claimed)
         link = f"{self.settings.public_url}/status/{self.signer.history_token(claimed.delivery.ticket_id)}"
         written = confirmation.write(claimed.number, link, self._speech(claimed), self._promise(claimed))
-        return await self._hand_over(self._automatic(claimed, inbox, claimed.handle, written))
+        return await self._hand_over(self._automatic(claimed, inbox, claimed.handle, written, "replied"))
 
     async def _confirm_shortly(self, claimed: Claimed) -> Outcome:
         return await self._text(claimed, confirmation.write_short(claimed.number, self._speech(claimed), self._promise(claimed)))
@@ -122,7 +126,7 @@ class Carrier:
         if channel not in MAIL_CHANNELS or claimed.handle is None or claimed.handle_kind != "email" or claimed.returned:
             return Refused("no-address", "no e-mail address that takes mail")
         written = self._question(claimed, question)
-        return await self._hand_over(self._automatic(claimed, self._mail_inbox(claimed), claimed.handle, written))
+        return await self._hand_over(self._automatic(claimed, self._mail_inbox(claimed), claimed.handle, written, "generated"))
 
     async def _ask_shortly(self, claimed: Claimed, question: Asking, inbox: Inbox | None) -> Outcome:
         """By a text message from the number to which the customer wrote: there the answer is waited for."""
@@ -142,7 +146,8 @@ class Carrier:
     async def _mail(self, claimed: Claimed, reply: ReplyPersonal) -> Outcome:
         if claimed.handle is None or claimed.handle_kind != "email":
             return Refused("no-address", "no e-mail address of the customer is known")
-        if claimed.returned:
+        left = claimed.delivery.copies_left
+        if claimed.returned and not left:
             return Refused("address-returned", "mail to this address came back for good, and nobody wrote from it since")
         async with db.transaction(self.engine) as conn:
             enclosed = await _enclosed(conn, claimed, reply)
@@ -161,10 +166,11 @@ class Carrier:
             quote=await self._quoted(claimed, inbox, written),
             files=enclosed,
         )
-        outcome = await self._hand_over(mail)
-        if not isinstance(outcome, Accepted) or not outcome.without:
+        only = tuple(sorted({copies[one] for one in left} - {claimed.handle})) if left else None
+        outcome = await self._hand_over(mail, only) if only != () else Accepted()
+        if not isinstance(outcome, Accepted):
             return outcome
-        return replace(outcome, without=tuple(sorted(one for one, address in copies.items() if address in outcome.without)))
+        return replace(outcome, without=_whose(copies, outcome.without), later=_whose(copies, outcome.later))
 
     async def _quoted(self, claimed: Claimed, inbox: Inbox, written: LastWritten | None) -> Quote | None:
         """What is answered, read off the event loop: a mail may be large."""
@@ -174,9 +180,9 @@ class Carrier:
         zone = self.settings.intake_zone
         return await asyncio.to_thread(quote, written.media_type, written.body, written.received_at, speech, zone)
 
-    async def _hand_over(self, mail: Outgoing) -> Outcome:
+    async def _hand_over(self, mail: Outgoing, only: tuple[str, ...] | None = None) -> Outcome:
         content = await asyncio.to_thread(compose, mail) if mail.files else compose(mail)
-        return await outgoing_mail.send(self.settings.mail_server, mail, content)
+        return await outgoing_mail.send(self.settings.mail_server, mail, content, only)
 
     async def _text(self, claimed: Claimed, text: str) -> Outcome:
         if claimed.opted_out:
@@ -242,11 +248,13 @@ class Carrier:
         partner = own.partner_id if own is not None else None
         return next((one for one in book.by_id.values() if one.channel == channel and one.partner_id == partner), None)
 
-    def _automatic(self, claimed: Claimed, inbox: Inbox, recipient: str, written: Written) -> Outgoing:
-        """A mail that nobody wrote."""
+    def _automatic(
+        self, claimed: Claimed, inbox: Inbox, recipient: str, written: Written, how: Literal["replied", "generated"]
+    ) -> Outgoing:
+        """A mail that nobody wrote. What becomes of a question is to be known: it comes back to its inbox, as replies do."""
         mail = self._outgoing(claimed, inbox, recipient, written.subject, written.text)
         speech = self._speech(claimed)
-        return replace(mail, language=speech.language, direction=speech.direction, automatic=True)
+        return replace(mail, language=speech.language, direction=speech.direction, automatic=how)
 
     def _outgoing(self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str) -> Outgoing:
         one = claimed.delivery
@@ -278,6 +286,11 @@ async def _enclosed(conn: AsyncConnection, claimed: Claimed, reply: ReplyPersona
     if sum(len(file.content) for file in enclosed) > FILES_BYTES:
         return Refused("attachments-too-large", "the files are more than can go out at once")
     return tuple(enclosed)
+
+
+def _whose(copies: Mapping[str, str], addresses: Sequence[str]) -> tuple[str, ...]:
+    """The ids of the people in copy at these addresses."""
+    return tuple(sorted(one for one, address in copies.items() if address in addresses))
 
 
 def _sent_at() -> datetime:

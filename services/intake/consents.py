@@ -21,14 +21,15 @@ async def withdraw(engine: AsyncEngine, outbox: Outbox, number: str, channel: Ch
 
     async def heed() -> bool:
         async with db.transaction(engine) as conn:
-            customer_id = await consents.withdraw(conn, number, channel)
-            if customer_id is None:
+            whose = await consents.withdraw(conn, number, channel)
+            if whose is None:
                 return False
+            customer_id, person = whose
             draft: Draft[Fact] = Draft(
                 key=customer_id,
                 data=CustomerProfileChanged(consents={channel: False}),
                 cause=cause,
-                person=customer_id,
+                person=person,
                 personal=CustomerPersonal(handles=(number,)),
             )
             await outbox.publish(conn, [draft], await clock(conn))

@@ -16,7 +16,7 @@ from services.intake.channels.media import Credentials
 from services.intake.domain.delivery import NotNow, Refused
 from services.intake.domain.media import Fetch, Fetched, FetchOutcome, judge
 from services.intake.settings import IntakeSettings
-from services.intake.store import fetches
+from services.intake.store import fetches, tickets
 from shared import db
 from shared.clock import clock
 from shared.events.base import Attachment, Draft
@@ -96,8 +96,10 @@ class MediaFetcher:
             if isinstance(outcome, Attachment):
                 await fetches.keep(conn, fetch, ended, outcome, content)
             if verdict.fact is not None and not ended.told:
-                draft = Draft(key=ended.ticket_id, data=verdict.fact, cause=fetch.attachment_id)
-                await self.outbox.publish(conn, [draft], now)
+                onward = await tickets.merged_onward(conn, ended.ticket_id)
+                keys = (ended.ticket_id, onward) if onward is not None else (ended.ticket_id,)
+                said = [Draft(key=key, data=verdict.fact, cause=fetch.attachment_id) for key in keys]
+                await self.outbox.publish(conn, said, now)
         self.outbox.wake.set()
 
 

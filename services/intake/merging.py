@@ -101,7 +101,8 @@ async def retold(conn: AsyncConnection, customer_ids: list[str], cause: str) -> 
             continue
         whole = together(customer_id, family)
         records.append(Written(customer_id, row.version + 1, row.profile, whole))
-        drafts.append(profile_draft(customer_id, Profile(vip=True, plan="", tier="", zone="", language=""), whole, cause))
+        before = Profile(vip=True, plan="", tier="", zone="", language="")
+        drafts.append(profile_draft(customer_id, before, whole, row.profile, cause))
     await customers.write(conn, records)
     return drafts
 

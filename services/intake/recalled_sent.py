@@ -36,21 +36,29 @@ def requested(context: Context, state: Recalled, event: Event[ReplyRequested], n
 def ended(context: Context, state: Recalled, event: Event[Outcome], now: datetime) -> tuple[Recalled, Drafts]:
     """What became of something sent. That spam was not confirmed ends nothing: there was none to send, but one may follow."""
     state, drafts = fold(context, state, event, now)
-    if isinstance(event.data, ConfirmationSkipped) and event.data.reason == "spam":
+    fact = event.data
+    if isinstance(fact, ConfirmationSkipped) and fact.reason == "spam":
         return state, drafts
-    state = replace(state, ended=(*state.ended, _ended(event.data, event.time)))
-    if isinstance(event.data, MessageDelivered | MessageFailed):
-        state = _with_word(state, event.data, event.time)
+    if isinstance(fact, MessageDelivered) and fact.final:
+        return _heard(state, fact, event.time), drafts
+    state = replace(state, ended=(*state.ended, _ended(fact, event.time)))
+    if isinstance(fact, MessageDelivered | MessageFailed):
+        state = _with_word(state, fact, event.time)
     return state, drafts
 
 
 def heard(context: Context, state: Recalled, event: Event[Word], now: datetime) -> tuple[Recalled, Drafts]:
     """What a provider said of something sent; so it had been sent."""
     state, drafts = fold(context, state, event, now)
-    message_id = event.data.message_id
-    if not any(one.message_id == message_id and one.state != "uncertain" for one in state.ended):
-        state = replace(state, ended=(*state.ended, Ended(message_id, "delivered", 1, event.time)))
-    return _with_word(state, event.data, event.time), drafts
+    return _heard(state, event.data, event.time), drafts
+
+
+def _heard(state: Recalled, fact: Word, at: datetime) -> Recalled:
+    if not any(one.message_id == fact.message_id and one.state != "uncertain" for one in state.ended):
+        attempts, ref = (fact.attempts, fact.provider_ref) if isinstance(fact, MessageDelivered) else (1, None)
+        went = Ended(fact.message_id, "delivered", attempts, at, ref, by_word=True)
+        state = replace(state, ended=(*state.ended, went))
+    return _with_word(state, fact, at)
 
 
 def _with_word(state: Recalled, fact: Word, at: datetime) -> Recalled:
@@ -60,7 +68,7 @@ def _with_word(state: Recalled, fact: Word, at: datetime) -> Recalled:
 def _ended(fact: Outcome, at: datetime) -> Ended:
     match fact:
         case MessageDelivered():
-            return Ended(fact.message_id, "delivered", fact.attempts, at, fact.provider_ref)
+            return Ended(fact.message_id, "delivered", fact.attempts, at, fact.provider_ref, fact.awaited_cc_customer_ids)
         case ConfirmationSent():
             return Ended(fact.message_id, "delivered", fact.attempts, at)
         case MessageFailed():

@@ -43,13 +43,17 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of something sent; `message_id` None means the ticket's confirmation."""
+    """What became of something sent; `message_id` None means the ticket's confirmation. `awaited`: who is still to have a copy.
+    `by_word`: a provider says so, who knows nothing of those.
+    """
 
     message_id: str | None
     state: Literal["delivered", "failed", "uncertain"]
     attempts: int
     at: datetime
     ref: str | None = None
+    awaited: tuple[str, ...] = ()
+    by_word: bool = False
 
 
 @dataclass(frozen=True, slots=True)

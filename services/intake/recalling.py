@@ -6,7 +6,7 @@ What is not on the log is gone: payloads as they came and the files in them, con
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import get_args
 
@@ -129,9 +129,10 @@ class CustomersRecalled:
         sealed = await opened(conn, self.keys, events)
         persons = [Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
         handles = [
-            Reached(event.data.kind, personal.handle_scope, value, event.data.handle_id, event.key)
+            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _unproven(said.verified_by))
             for event in events
-            if isinstance(event.data, CustomerHandleAdded) and isinstance(personal := sealed.get(event.id), CustomerPersonal)
+            if isinstance(said := event.data, CustomerHandleAdded)
+            and isinstance(personal := sealed.get(event.id), CustomerPersonal)
             for value in personal.handles
         ]
         await recalled_people.insert(conn, persons)
@@ -156,6 +157,11 @@ class CustomersRecalled:
         await recalled_people.reach_again(conn, again)
         whose = {handle.customer_id for handle in again}
         await recalled_people.consents(conn, [one for one in self.said if one.customer_id in whose])
+
+
+def _unproven(verified_by: str) -> str | None:
+    """What stands beside a handle from which nobody wrote, as far as is known."""
+    return verified_by if verified_by == "not" else None
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[Consent]:
@@ -196,11 +202,13 @@ class TicketsRecalled:
         ordered = [(key, states[key]) for key in sorted(states)]
         new = [rows.NewTicket(key, s.opening, s.story) for key, s in ordered if s.opening is not None and s.story is not None]
         known = {key: s.story for key, s in ordered if s.opening is None and s.story is not None}
-        messages: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
+        written: list[tuple[str, Written]] = [(key, one) for key, s in ordered for one in s.messages]
+        replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
+        parted = await records.since_parted(conn, [*(one.fact for _, one in written), *(reply.data for reply in replies)])
+        messages = [(key, replace(one, fact=records.theirs(one.fact, parted))) for key, one in written]
         persons = [Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
         confirmations = [(s.confirmation[0], key, s.confirmation[1]) for key, s in ordered if s.confirmation is not None]
         ended: list[tuple[str, Ended]] = [(key, one) for key, s in ordered for one in s.ended]
-        replies: list[Event[ReplyRequested]] = [reply for _, s in ordered for reply in s.replies]
         # Of those that came back from a merge another may have the conversation by now, as when it was undone.
         going_on = [key for key, story in known.items() if not story.intake.closed and story.intake.merged_into is None]
         await tickets.yield_conversations(conn, going_on)
@@ -225,7 +233,7 @@ class TicketsRecalled:
         cleared = [key for key, s in ordered if s.cleared and s.story is not None and not s.story.spam]
         if cleared:
             await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now)
-        await deliveries.insert(conn, replies)
+        await deliveries.insert(conn, [replace(reply, data=records.theirs(reply.data, parted)) for reply in replies])
         resolved = [one for _, s in ordered for one in s.resolved]
         if resolved:
             await plan_questions(conn, resolved)

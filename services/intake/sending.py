@@ -125,13 +125,14 @@ class Sender:
         async with db.transaction(self.engine) as conn:
             now = await clock(conn)
             verdict = delivery.judge(claimed.delivery, outcome, now)
-            ref = outcome.ref if isinstance(outcome, Accepted) else None
+            ref = outcome.ref if isinstance(outcome, Accepted) and not claimed.delivery.copies_left else None
             told = await deliveries.record(conn, claimed, verdict, ref, uncertain=isinstance(outcome, Unknown))
             if claimed.delivery.kind == "survey" and verdict.state == "failed" and not claimed.uncertain:
-                await surveys.unask(conn, claimed.delivery.message_id)
+                await surveys.unask(conn, [claimed.delivery.message_id])
             if told is not None:
                 onward = await tickets.merged_onward(conn, claimed.delivery.ticket_id) if verdict.state == "failed" else None
-                said = delivery.drafts(claimed.delivery, still_news(told, verdict.facts), onward)
+                facts = verdict.facts if claimed.delivery.copies_left else still_news(told, verdict.facts)
+                said = delivery.drafts(claimed.delivery, facts, onward)
                 await self.outbox.publish(conn, said, now)
         self.outbox.wake.set()
         if isinstance(outcome, Refused) and outcome.code == OPTED_OUT and not claimed.opted_out and claimed.handle is not None:

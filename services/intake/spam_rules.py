@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.intake import configuring
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
+from services.intake.domain.identity import CLAIMED
 from services.intake.domain.spam import NO_RULES, PERSONAL, SpamRule, SpamRules
 from services.intake.store.configured import SPAM_RULES, Newest, Stored
 from shared import db
@@ -90,8 +91,8 @@ async def enact(
 
 
 async def without(conn: AsyncConnection, outbox: Outbox, persons: Collection[Handle], now: datetime) -> None:
-    """Take a person's addresses and numbers out of all rules: they were erased."""
-    named = {form.value for handle in persons for form in numbers.forms(handle)}
+    """Take a person's addresses and numbers out of all rules: they were erased. What they only claimed is somebody else's."""
+    named = {form.value for handle in persons if handle.scope != CLAIMED for form in numbers.forms(handle)}
     for found in await opened(conn, outbox.keys, await SPAM_RULES.in_force(conn)):
         if found.part not in PERSONAL or named.isdisjoint(found.values):
             continue

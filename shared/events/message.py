@@ -45,6 +45,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
+    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -64,6 +65,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     public: bool = False
     participant: bool = True
     attachments_awaited: tuple[str, ...] = ()
+    cc_customer_ids: tuple[str, ...] = ()
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -178,7 +180,8 @@ class ConfirmationSkipped(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """The provider (or the mail server) took the message over; `final` when it says that it arrived. It took no copy for
-    `refused_cc_customer_ids`, who get none.
+    `refused_cc_customer_ids`, who get none. For `awaited_cc_customer_ids`
+    it took none for now: they are tried again, and what becomes of them is said in another one of the same message.
     """
 
     TYPE: ClassVar[str] = "message.delivered.v1"
@@ -189,6 +192,7 @@ class MessageDelivered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     provider_time: Moment | None = None
     final: bool = False
     refused_cc_customer_ids: tuple[str, ...] = ()
+    awaited_cc_customer_ids: tuple[str, ...] = ()
 
 
 class MessageFailed(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,13 +15,15 @@ from services.intake.channels import content, mime, reports
 from services.intake.channels.authentication import NO_BORDER, Border, authentication_of
 from services.intake.channels.automatic import is_own_loop, is_report, origin_of
 from services.intake.channels.clean import SUBJECT_LIMIT, clean_line
+from services.intake.channels.copies import copies_of
 from services.intake.channels.language import direction_of, language_of
 from services.intake.channels.sender import Sender, handle_of, sender_of
 from services.intake.channels.spam_scores import verdict_of
 from services.intake.channels.visible import reading
 from services.intake.domain import subjects
 from services.intake.domain.authentication import Authentication, of_another
-from services.intake.domain.contacts import REFS_CAP, DeliveryWord, InboundFile, InboundMessage, SpamVerdict
+from services.intake.domain.contacts import REFS_CAP, DeliveryWord, Handle, InboundFile, InboundMessage, SpamVerdict
+from services.intake.domain.identity import claimed
 from services.intake.domain.inboxes import NO_INBOXES, Inbox, Inboxes, OurAddresses
 from services.intake.domain.tokens import Signer
 from shared.events.base import cut_text
@@ -73,9 +75,10 @@ def parse(
     content_hash = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
     authentication = _found_out(mail, written, border)
     spam = verdict_of(mail) or (DISOWNED if authentication.disowned else None)
-    origin = origin_of(mail, sender, envelope.sender, ours)
+    origin = "human" if written.by_form else origin_of(mail, sender, envelope.sender, ours)
     refs = _reply_refs(mail)
-    handle = handle_of(sender)
+    handle = _shown(written)
+    copied = origin == "human" and not written.by_form
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=message_ref or f"sha256:{_unnamed(mail, raw, content_hash, body.files)}",
@@ -103,6 +106,7 @@ def parse(
         spam=spam,
         authentication=authentication,
         partner_id=inbox.partner_id,
+        copies=copies_of(mail, handle, ours) if copied else (),
         raw=raw,
         media_type="message/rfc822",
     )
@@ -111,6 +115,12 @@ def parse(
 def traced(message: InboundMessage | DeliveryWord, traceparent: str | None) -> InboundMessage | DeliveryWord:
     """The message as part of a trace."""
     return replace(message, traceparent=traceparent) if traceparent else message
+
+
+def _shown(written: Sender) -> Handle | None:
+    """Their handle as far as it is shown: who filled a form in typed theirs."""
+    handle = handle_of(written.address)
+    return claimed(handle) if handle is not None and written.by_form else handle
 
 
 def _found_out(mail: mime.Part, written: Sender, border: Border) -> Authentication:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, formataddr
 from html import escape
+from typing import Literal
 
 import aiosmtplib
 
@@ -57,7 +58,9 @@ class MailFile:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A mail to a customer. `automatic`: a confirmation, which nothing may answer by itself. `loop_mark`: the Signer's."""
+    """A mail to a customer. `automatic`: nobody wrote it, and nothing may answer it by itself (RFC 3834, 5): a confirmation is
+    `replied`, a question `generated`. `loop_mark`: the Signer's.
+    """
 
     message_ref: str
     sender: str
@@ -71,7 +74,7 @@ class Outgoing:
     loop_mark: str
     refs: tuple[str, ...] = ()
     sender_name: str = ""
-    automatic: bool = False
+    automatic: Literal["", "replied", "generated"] = ""
     cc: tuple[str, ...] = ()
     signature: str = ""
     quote: Quote | None = None
@@ -107,7 +110,7 @@ def compose(mail: Outgoing) -> bytes:
         message["References"] = _fitting(refs)
     message[LOOP_HEADER] = mail.loop_mark
     if mail.automatic:
-        message["Auto-Submitted"] = "auto-replied"  # RFC 3834
+        message["Auto-Submitted"] = f"auto-{mail.automatic}"
         message["X-Auto-Response-Suppress"] = "All"
     _fill(message, mail)
     if mail.language != "und":
@@ -189,13 +192,13 @@ class MailServer:
     start_tls: bool | None = None
 
 
-async def send(server: MailServer, mail: Outgoing, content: bytes) -> Outcome:
+async def send(server: MailServer, mail: Outgoing, content: bytes, only: Sequence[str] | None = None) -> Outcome:
     """Hand a mail to the server, which has it for all it takes it for, or for nobody. Never raises: what happened is the outcome.
 
     Where the server refuses the customer's address nothing is sent, so that a later attempt brings no copy twice, and an agent
     can write anew. A copy that it refuses, for now or for good, does not hold the customer's mail back: the outcome names its
-    address.
-    Automatic mail has no sender (RFC 3834, 3.3), so that nothing comes back of it.
+    address. With `only` it goes to these in copy, and not to the customer, who has it.
+    A confirmation has no sender (RFC 3834, 3.3), so that nothing comes back of it.
     """
     client = aiosmtplib.SMTP(
         hostname=server.host,
@@ -211,17 +214,18 @@ async def send(server: MailServer, mail: Outgoing, content: bytes) -> Outcome:
     except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError):
         return NotNow("mail-server-away")
     try:
-        without = await _address(client, mail, len(content))
-        return await _pass_on(client, content, without) if isinstance(without, tuple) else without
+        taken = await _address(client, mail, len(content), only)
+        if not isinstance(taken, Accepted) or len(taken.without) + len(taken.later) == len(only or mail.recipients):
+            return taken
+        return await _pass_on(client, content, taken)
     finally:
         client.close()
 
 
-async def _address(client: aiosmtplib.SMTP, mail: Outgoing, size: int) -> tuple[str, ...] | Refused | NotNow:
-    """Say from whom and for whom it is. Returns the addresses whose copies are refused; or why it goes to nobody."""
+async def _address(client: aiosmtplib.SMTP, mail: Outgoing, size: int, only: Sequence[str] | None) -> Accepted | Refused | NotNow:
+    """Say from whom and for whom it is. Returns for whom it would be taken; or why it goes to nobody."""
     utf8 = not _are_ascii(mail.recipients)
     encoding = "utf-8" if utf8 else "ascii"
-    without = []
     try:
         if client.is_ehlo_or_helo_needed:
             with suppress(aiosmtplib.SMTPHeloError):  # then HELO comes with MAIL
@@ -230,23 +234,30 @@ async def _address(client: aiosmtplib.SMTP, mail: Outgoing, size: int) -> tuple[
             return Refused("smtputf8-not-supported", "the mail server takes no address with letters beyond ASCII before its @")
         options = [f"size={size}"] if client.supports_extension("size") else []
         await _say_sender(client, mail, [*options, "SMTPUTF8"] if utf8 else options, encoding)
-        await client.rcpt(mail.recipient, encoding=encoding)
-        for address in mail.cc:
-            try:
-                await client.rcpt(address, encoding=encoding)
-            except aiosmtplib.SMTPRecipientRefused as error:
-                if error.code == _CLOSING:
-                    raise
-                without.append(address)
+        if only is None:
+            await client.rcpt(mail.recipient, encoding=encoding)
+        return await _address_copies(client, mail.cc if only is None else only, encoding)
     except aiosmtplib.SMTPResponseException as error:
         return _refusal(error.code)
     except (aiosmtplib.SMTPException, OSError, TimeoutError):
         return NotNow("mail-server-away")  # which has nothing of the mail yet
-    return tuple(without)
+
+
+async def _address_copies(client: aiosmtplib.SMTP, addresses: Sequence[str], encoding: str) -> Accepted:
+    without: list[str] = []
+    later: list[str] = []
+    for address in addresses:
+        try:
+            await client.rcpt(address, encoding=encoding)
+        except aiosmtplib.SMTPRecipientRefused as error:
+            if error.code == _CLOSING:
+                raise
+            (without if isinstance(_refusal(error.code), Refused) else later).append(address)
+    return Accepted(None, tuple(without), tuple(later))
 
 
 async def _say_sender(client: aiosmtplib.SMTP, mail: Outgoing, options: Sequence[str], encoding: str) -> None:
-    if mail.automatic:
+    if mail.automatic == "replied":
         try:
             await client.mail(NO_SENDER, options=options, encoding=encoding)
         except aiosmtplib.SMTPSenderRefused as error:
@@ -258,14 +269,14 @@ async def _say_sender(client: aiosmtplib.SMTP, mail: Outgoing, options: Sequence
     await client.mail(mail.sender, options=options, encoding=encoding)
 
 
-async def _pass_on(client: aiosmtplib.SMTP, content: bytes, without: tuple[str, ...]) -> Outcome:
+async def _pass_on(client: aiosmtplib.SMTP, content: bytes, taken: Accepted) -> Outcome:
     try:
         answer = await client.data(content)
     except aiosmtplib.SMTPResponseException as error:
         return _refusal(error.code)
     except (aiosmtplib.SMTPException, OSError, TimeoutError):
         return Unknown("mail-server-broke-off")
-    return Accepted(clean_line(_ADDRESS.sub("…", answer.message)) or None, without)
+    return replace(taken, ref=clean_line(_ADDRESS.sub("…", answer.message)) or None)
 
 
 def _are_ascii(addresses: Sequence[str]) -> bool:

@@ -23,7 +23,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one call. `rang_at` and `answered_at` are the provider's instants. `agent_before` had the ticket already when
-    the call began; `agent_id` talks, or did. `talked_on`: where that was said, when its ticket had been merged.
+    the call began; `agent_id` talks, or did. `talked_on`: where that was said, when its ticket had been merged. `person`: who
+    rang, before they were taken for one with another.
     """
 
     call_id: str
@@ -38,6 +39,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str | None = None
     talked_on: str | None = None
     seen: tuple[str, ...] = ()
+    person: str = ""
+
+    @property
+    def sealed_under(self) -> str:
+        """Whose what was said of it is, whoever they were taken for."""
+        return self.person or self.customer_id
 
 
 def repeated(call: Call, word: InboundCall) -> bool:

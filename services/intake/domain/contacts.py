@@ -13,6 +13,7 @@ from shared.events.message import Origin
 from shared.events.people import HandleKind
 
 REFS_CAP = 20  # Message-IDs of a mail that are looked up, newest first
+COPIES_CAP = 20  # people in copy of a mail; as many as a reply may have
 
 
 class Handle(msgspec.Struct, frozen=True):
@@ -26,6 +27,13 @@ class Handle(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """One text for all three."""
         return f"{self.kind}\x1f{self.scope}\x1f{self.value}"
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """Somebody else to whom a mail went, and what its writer calls them."""
+
+    handle: Handle
+    name: str = ""
 
 
 class InboundFile(msgspec.Struct, frozen=True):
@@ -83,7 +91,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what stood around
     the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still to be fetched.
     `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
-    `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation.
+    `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation. `copies` are
+    the people besides us to whom it went.
     """
 
     provider: str
@@ -121,6 +130,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     authentication: Authentication = NOT_TOLD
     numbers: tuple[int, ...] = ()
     score: int | None = None
+    copies: tuple[Copy, ...] = ()
 
     @property
     def namespace(self) -> str:

@@ -27,8 +27,9 @@ from services.intake.domain.plan import (
     Suggestion,
 )
 from services.intake.domain.threads import RULES, Rules, conversation_of, refs_of
-from services.intake.domain.words import hear
+from services.intake.domain.words import Sent, hear
 from shared.events.base import Fact, derived_id
+from shared.events.message import MessageComplained
 
 
 def decide(contacts: Sequence[Contact], known: Known, rules: Rules = RULES) -> Plan:
@@ -106,6 +107,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
         plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
         work.refs.setdefault(ref, ticket.ticket_id)
+    cc = people.copied(contact, customer, cause, work, plan) if contact.copies else ()
     plan.steps.append(
         NewMessage(
             message_id=message_id,
@@ -115,6 +117,8 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
             cause=cause,
             opened=opened,
             participant=proves or ticket.customer_id == customer.customer_id,
+            cc=cc,
+            person=customer.sealed_under,
         )
     )
     work.received[message_id] = Received(
@@ -135,7 +139,8 @@ def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan, rules
         return None
     customer = people.customer_of(contact, cause, work, plan, rules)
     given = bool(contact.consent)
-    plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed=given == refused))
+    changed = given == refused
+    plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed, customer.sealed_under))
     work.words.add(word_id)
     (work.refusing.discard if given else work.refusing.add)((handle, contact.channel))
     found = threads.find(contact, customer, work)
@@ -225,6 +230,7 @@ def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rul
         ticket_id=ticket.ticket_id,
         customer_id=customer.customer_id,
         agent_before=ticket.agent_id,
+        person=customer.sealed_under,
     )
     return call, opened
 
@@ -246,15 +252,19 @@ def _word(contact: DeliveryWord, work: Known, plan: Plan) -> Placement:
     work.words.add(word_id_of(contact))
     told, fact = hear(sent, contact)
     work.sent[sent.message_id] = sent = replace(sent, told=told)
-    plan.steps.append(SentTold(sent, contact, fact, _told_on(sent.ticket_id, fact, work)))
+    plan.steps.append(SentTold(sent, contact, fact, _told_on(sent, fact, work)))
     return placement
 
 
-def _told_on(ticket_id: str, fact: Fact | None, work: Known) -> tuple[str, ...]:
-    """What somebody has to do about is said where a merged ticket goes on too: whoever has it there answered nobody so far."""
-    onward = work.merged(ticket_id)
-    acts = isinstance(fact, delivery.TO_ACT_ON) and onward is not None and onward.ticket_id != ticket_id
-    return (ticket_id, onward.ticket_id) if acts and onward is not None else (ticket_id,)
+def _told_on(sent: Sent, fact: Fact | None, work: Known) -> tuple[str, ...]:
+    """What somebody has to do about is said where a merged ticket goes on too: whoever has it there answered nobody so far. Of a
+    question after a resolution nobody has to know but who called it spam: nobody waits for it, and it is no reply.
+    """
+    if sent.kind == "survey" and not isinstance(fact, MessageComplained):
+        return ()
+    onward = work.merged(sent.ticket_id)
+    acts = isinstance(fact, delivery.TO_ACT_ON) and onward is not None and onward.ticket_id != sent.ticket_id
+    return (sent.ticket_id, onward.ticket_id) if acts and onward is not None else (sent.ticket_id,)
 
 
 def numbered(plan: Plan, numbers: Sequence[int]) -> Plan:

@@ -7,7 +7,7 @@ name and said so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -89,10 +89,13 @@ def lease_seconds(attempt_seconds: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The next server or the provider has it now, under its name `ref`; but for those in copy whom it refused: `without`."""
+    """The next server or the provider has it now, under its name `ref`; but for those in copy whom it refused: for good
+    (`without`), or for now (`later`).
+    """
 
     ref: str | None = None
     without: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,9 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Something on its way out. `attempts` counts the one at hand. `interrupted`: the one before ended nobody knows how."""
+    """Something on its way out. `attempts` counts the one at hand. `interrupted`: the one before ended nobody knows how.
+    `copies_left`: the customer has it, and it goes to these in copy only.
+    """
 
     message_id: str
     ticket_id: str
@@ -145,32 +150,60 @@ class Delivery:
     interrupted: bool = False
     promised_by: datetime | None = None
     asking: Asking | None = None
+    copies_left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a delivery: its state, when it is due again (None: never), and what is said."""
+    """What becomes of a delivery: its state, when it is due again (None: never), what is said, and for whom in copy it is due
+    again where the customer has it.
+    """
 
     state: Literal["waiting", "delivered", "failed"]
     due_at: datetime | None
     facts: tuple[Fact, ...]
+    copies_left: tuple[str, ...] = ()
 
 
 def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
     """What follows from the outcome of an attempt."""
+    left = delivery.copies_left
     match outcome:
         case Accepted():
-            return Verdict("delivered", None, (_delivered(delivery, outcome),))
+            return _accepted(delivery, outcome, now)
+        case Refused() if left:
+            return _accepted(delivery, Accepted(without=left), now)
         case Refused(code, detail):
             tagged = (TicketLabelled(tags=(POSSIBLE_LOOP,)),) if code == ALIKE else ()
             return Verdict("failed", None, (*_failed(delivery, code, detail), *tagged))
         case NotNow(code) | Unknown(code):
-            if delivery.attempts > len(BACK_OFF_SECONDS):
-                return Verdict("failed", None, _failed(delivery, code, "gave up after many attempts"))
-            told = min(outcome.after_seconds, LONGEST_WAIT_SECONDS) if isinstance(outcome, NotNow) else 0.0
-            wait = timedelta(seconds=max(BACK_OFF_SECONDS[delivery.attempts - 1], told))
-            facts = (_uncertain(delivery, delivery.attempts),) if isinstance(outcome, Unknown) else ()
-            return Verdict("waiting", now + wait, facts)
+            due_at = _due_again(delivery, now, outcome.after_seconds if isinstance(outcome, NotNow) else 0.0)
+            if due_at is not None:
+                facts = (_uncertain(delivery, delivery.attempts),) if isinstance(outcome, Unknown) else ()
+                return Verdict("waiting", due_at, facts, left)
+            if left:
+                return _accepted(delivery, Accepted(without=left), now)
+            return Verdict("failed", None, _failed(delivery, code, "gave up after many attempts"))
+
+
+def _accepted(delivery: Delivery, accepted: Accepted, now: datetime) -> Verdict:
+    """The customer has it, by this attempt or an earlier one. Copies that were put off are tried again, as long as a mail would
+    be; of them is said when they are put off, and whenever one more was taken or refused.
+    """
+    due_at = _due_again(delivery, now) if accepted.later else None
+    if due_at is None:
+        accepted = replace(accepted, without=(*accepted.without, *accepted.later), later=())
+    news = not delivery.copies_left or accepted.later != delivery.copies_left
+    facts = (_delivered(delivery, accepted),) if news else ()
+    return Verdict("delivered" if due_at is None else "waiting", due_at, facts, accepted.later)
+
+
+def _due_again(delivery: Delivery, now: datetime, told_seconds: float = 0.0) -> datetime | None:
+    """When the next attempt is to be made, not sooner than we were told; None after the last one."""
+    if delivery.attempts > len(BACK_OFF_SECONDS):
+        return None
+    wait = max(BACK_OFF_SECONDS[delivery.attempts - 1], min(told_seconds, LONGEST_WAIT_SECONDS))
+    return now + timedelta(seconds=wait)
 
 
 def drafts(delivery: Delivery, facts: tuple[Fact, ...], onward: str | None = None) -> list[Draft[Fact]]:
@@ -209,6 +242,7 @@ def _delivered(delivery: Delivery, accepted: Accepted) -> Fact:
         attempts=delivery.attempts,
         provider_ref=accepted.ref,
         refused_cc_customer_ids=accepted.without,
+        awaited_cc_customer_ids=accepted.later,
     )
 
 

@@ -81,6 +81,7 @@ class Inboxes:
 
 
 NO_INBOXES = Inboxes()
+LABELS_CAP = 8  # of a host that is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +99,23 @@ class OurAddresses:
 
     def have_host(self, host: str) -> bool:
         """Whether an inbox of ours is at this host, and no strangers are."""
-        addresses = [self.inbox.address, *(address for channel, address in self.inboxes.by_address if channel == "email")]
-        return not mail_hosts.is_shared(host) and any(address.lower().endswith(f"@{host}") for address in addresses)
+        return not mail_hosts.is_shared(host) and any(address.lower().endswith(f"@{host}") for address in self._addresses)
+
+    def have_below(self, host: str) -> bool:
+        """Whether it is such a host, or lies below one."""
+        labels = host.split(".")[-LABELS_CAP:]
+        return any(self.have_host(".".join(labels[n:])) for n in range(len(labels)))
+
+    def have_at(self, address: str) -> bool:
+        """Whether the address is an inbox of ours, or another at a host of ours."""
+        return self.have(address) or self.have_below(address.rpartition("@")[2].lower())
+
+    def have_list(self, list_id: str) -> bool:
+        """Whether a list of this id (its address with a dot for the `@`) is ours."""
+        return self.have_below(list_id) or any(
+            address_key("email", address).replace("@", ".") == list_id for address in self._addresses
+        )
+
+    @property
+    def _addresses(self) -> list[str]:
+        return [self.inbox.address, *(address for channel, address in self.inboxes.by_address if channel == "email")]

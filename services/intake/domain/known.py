@@ -34,8 +34,8 @@ class Ref(NamedTuple):
 
 
 class Named(NamedTuple):
-    """A ticket that a subject names by its number. `writers`: addresses of others who wrote to it; `hosts`: those of the
-    addresses that its customer wrote from.
+    """A ticket that a subject names by its number. `writers`: addresses of others who wrote to it, or had a copy of what was
+    written; `hosts`: those of the addresses that its customer wrote from.
     """
 
     ticket_id: str
@@ -68,13 +68,21 @@ class Received(msgspec.Struct, frozen=True):
 
 
 class KnownCustomer(msgspec.Struct, frozen=True):
-    """A customer as far as a new ticket wants to know."""
+    """A customer as far as a new ticket wants to know. `origin`: whose the handle was, by which they were found, before that one
+    was merged into this one.
+    """
 
     customer_id: str
     vip: bool = False
     plan: str | None = None
     tier: str | None = None
     language: str = "und"
+    origin: str | None = None
+
+    @property
+    def sealed_under(self) -> str:
+        """Under whose key what they write is sealed: so each keeps their own, and only that, when they are two again."""
+        return self.origin or self.customer_id
 
 
 class KnownTicket(msgspec.Struct, frozen=True):

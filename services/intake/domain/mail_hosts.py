@@ -17,8 +17,8 @@ _OWN_LABELS = """
     """
 _WHOLE = """
     012.net.il 013.net 013net.net 015.net.il actcom.co.il bredband.net centrum.cz chello.at chello.nl clix.pt comhem.se email.cz
-    free.fr globo.com i.ua ig.com.br iol.it iol.pt k.ro list.ru neuf.fr numericable.fr poczta.fm rcs-rds.ro romtelecom.ro
-    smile.net.il tlen.pl ukr.net volny.cz web.de yopmail.com zonnet.nl
+    free.fr globo.com googlegroups.com i.ua ig.com.br iol.it iol.pt k.ro list.ru neuf.fr numericable.fr poczta.fm rcs-rds.ro
+    groups.io romtelecom.ro smile.net.il tlen.pl ukr.net volny.cz web.de yopmail.com zonnet.nl
     """
 _LABELS, _HOSTS = frozenset(_OWN_LABELS.split()), frozenset(_WHOLE.split())
 _KINDS = frozenset({"ac", "co", "com", "edu", "gov", "ne", "net", "or", "org"})  # `co.uk`, `com.br`: a country's own

@@ -23,12 +23,27 @@ def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules:
         return _somebody_else(contact, handle, cause, work, plan)
     customer = work.customers[under]
     if under != handle:
-        plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, derived_id("handle", cause)))
+        handle_id = derived_id("handle", cause)
+        plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, handle_id, customer.sealed_under))
         work.customers[handle] = customer
     elif (called := _calls_themselves(contact)) is not None and called != work.names.get(handle):
         plan.steps.append(NameSeen(handle, called))
         work.names[handle] = called
     return customer
+
+
+def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> tuple[str, ...]:
+    """Who has a copy of a message, by their ids; those seen for the first time are added to the plan. Of spam nobody is told."""
+    found: dict[str, None] = {}
+    for n, copy in enumerate(contact.copies if contact.spam is None else ()):
+        customer = work.customers.get(copy.handle)
+        if customer is None:
+            customer = KnownCustomer(derived_id("customer", cause, "copy", str(n)))
+            plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause, "copy", str(n)), copy))
+            work.customers[copy.handle] = customer
+        found[customer.customer_id] = None
+    found.pop(writer.customer_id, None)
+    return tuple(found)
 
 
 def proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:

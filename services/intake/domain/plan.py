@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
+from services.intake.domain.contacts import Copy, DeliveryWord, FromPerson, Handle, InboundCall, InboundMessage
 from services.intake.domain.known import KnownCustomer, KnownTicket
 from services.intake.domain.surveys import Question
 from services.intake.domain.words import Sent
@@ -15,12 +15,13 @@ from shared.events.base import Fact
 
 
 class NewCustomer(msgspec.Struct, frozen=True):
-    """A person seen for the first time."""
+    """A person seen for the first time: who wrote, or `copy`, to whom they wrote too, who has shown nothing."""
 
     customer: KnownCustomer
     contact: FromPerson
     cause: str
     handle_id: str
+    copy: Copy | None = None
 
     @property
     def customer_id(self) -> str:
@@ -29,18 +30,31 @@ class NewCustomer(msgspec.Struct, frozen=True):
 
     @property
     def handle(self) -> Handle | None:
-        """Where they came from."""
-        return self.contact.handle
+        """How they are reached."""
+        return self.copy.handle if self.copy is not None else self.contact.handle
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+        return self.copy.name if self.copy is not None else self.contact.name
+
+    @property
+    def language(self) -> str:
+        """In what they write."""
+        return "und" if self.copy is not None else self.contact.language
 
 
 class NewHandle(msgspec.Struct, frozen=True):
-    """Another way to reach a customer who is known: another form of a number of theirs."""
+    """Another way to reach a customer who is known: another form of a number of theirs. `person`: under whose key it is
+    sealed.
+    """
 
     customer_id: str
     handle: Handle
     contact: FromPerson
     cause: str
     handle_id: str
+    person: str
 
 
 class HandleLeft(msgspec.Struct, frozen=True):
@@ -76,7 +90,9 @@ class NewTicket(msgspec.Struct, frozen=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message to store on a ticket. `participant`: the ticket is this customer's."""
+    """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy.
+    `person`: under whose key it is sealed (`KnownCustomer.sealed_under`).
+    """
 
     message_id: str
     ticket_id: str
@@ -85,6 +101,8 @@ class NewMessage(msgspec.Struct, frozen=True):
     cause: str
     opened: bool
     participant: bool
+    person: str
+    cc: tuple[str, ...] = ()
 
 
 class CallWord(msgspec.Struct, frozen=True):
@@ -99,8 +117,8 @@ class CallWord(msgspec.Struct, frozen=True):
 
 
 class SentTold(msgspec.Struct, frozen=True):
-    """A word about a message of ours that was taken: the message as it stands after it, and what is said, if it is news.
-    `told_on`: the tickets it is said of.
+    """A word about a message of ours that was taken: the message as it stands after it, and what it says, if that is news.
+    `told_on`: the tickets it is said of; of a question none.
     """
 
     sent: Sent
@@ -110,7 +128,9 @@ class SentTold(msgspec.Struct, frozen=True):
 
 
 class ConsentSaid(msgspec.Struct, frozen=True):
-    """A person said whether messages may come to a handle of theirs. `changed`: it had been otherwise before."""
+    """A person said whether messages may come to a handle of theirs. `changed`: it had been otherwise before. `person`: under
+    whose key it is sealed.
+    """
 
     customer_id: str
     handle: Handle
@@ -118,6 +138,7 @@ class ConsentSaid(msgspec.Struct, frozen=True):
     cause: str
     given: bool
     changed: bool
+    person: str
 
 
 class Scored(msgspec.Struct, frozen=True):

@@ -177,8 +177,8 @@ def _write(own: Profile, record: Record, known: Known, changes: Changes) -> None
     version = record.version + 1
     known.records[customer_id] = Record(customer_id, version, own)
     changes.written[customer_id] = Written(customer_id, version, own, after)
-    if before != after:
-        changes.drafts.append(profile_draft(customer_id, before, after, f"profile:{customer_id}:{version}"))
+    if before != after or (own.name, own.fields) != (record.profile.name, record.profile.fields):
+        changes.drafts.append(profile_draft(customer_id, before, after, own, f"profile:{customer_id}:{version}"))
 
 
 def together(customer_id: str, family: Mapping[str, Profile]) -> Profile:
@@ -186,9 +186,11 @@ def together(customer_id: str, family: Mapping[str, Profile]) -> Profile:
     return identity.together(family[customer_id], [profile for member, profile in family.items() if member != customer_id])
 
 
-def profile_draft(customer_id: str, before: Profile, after: Profile, cause: str) -> Draft[Fact]:
-    """What is said when a record became another."""
-    fact = identity.changed(before, after)
+def profile_draft(customer_id: str, before: Profile, after: Profile, own: Profile, cause: str) -> Draft[Fact]:
+    """What is said when a record became another. Name and fields are sealed as they were said of this id (`own`): those of an id
+    that was merged into it stand under that one.
+    """
+    fact = identity.changed(before, after) or identity.changed(Profile(), after)
     assert fact is not None
-    personal = CustomerPersonal(name=after.name, fields=after.fields)
+    personal = CustomerPersonal(name=own.name, fields=own.fields)
     return Draft(key=customer_id, data=fact, cause=cause, person=customer_id, personal=personal)

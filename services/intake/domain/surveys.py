@@ -55,7 +55,9 @@ class Circumstances(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A question that was asked, and how it was answered so far. `answers` counts them."""
+    """A question that was asked, and how it was answered so far. `answers` counts them. `person`: who began its
+    ticket, before they were taken for one with another.
+    """
 
     survey_id: str
     ticket_id: str
@@ -71,6 +73,12 @@ class Question(msgspec.Struct, frozen=True):
     answers: int = 0
     score: int | None = None
     first_answer_at: datetime | None = None
+    person: str = ""
+
+    @property
+    def sealed_under(self) -> str:
+        """Under whose key its answers are sealed."""
+        return self.person or self.customer_id
 
     def takes(self, score: int) -> bool:
         """Whether the score is on its scale."""

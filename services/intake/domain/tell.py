@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from services.intake.domain.contacts import NO_LABELS, Contact, FromPerson, Handle, InboundCall, InboundMessage, SpamVerdict
-from services.intake.domain.identity import evidence_of
+from services.intake.domain.identity import VerifiedBy, evidence_of
 from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
     CallWord,
@@ -74,7 +74,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
         case NewCustomer():
             return _customer(step)
         case NewHandle():
-            return [_handle(step.customer_id, step.handle, step.handle_id, step.contact, step.cause)]
+            verified_by = evidence_of(channel_of(step.contact), step.handle)
+            return [_handle(step.customer_id, step.handle, step.handle_id, step.contact, step.cause, verified_by, step.person)]
         case HandleLeft():
             left = CustomerHandleRemoved(handle_id=step.handle_id, reason="recycled")
             return [Draft(key=step.customer_id, data=left, cause=step.cause, traceparent=step.contact.traceparent)]
@@ -104,25 +105,28 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
     drafts: list[Draft[Fact]] = [
         Draft(
             key=customer_id,
-            data=CustomerCreated(channel=channel_of(contact), language=contact.language),
+            data=CustomerCreated(channel=channel_of(contact), language=step.language),
             cause=step.cause,
             traceparent=trace,
             person=customer_id,
-            personal=CustomerPersonal(name=contact.name),
+            personal=CustomerPersonal(name=step.name),
         )
     ]
-    if contact.handle is not None:
-        drafts.append(_handle(customer_id, contact.handle, step.handle_id, contact, step.cause))
+    if step.handle is not None:
+        verified_by: VerifiedBy = "not" if step.copy is not None else evidence_of(channel_of(contact), step.handle)
+        drafts.append(_handle(customer_id, step.handle, step.handle_id, contact, step.cause, verified_by, customer_id))
     return drafts
 
 
-def _handle(customer_id: str, handle: Handle, handle_id: str, contact: FromPerson, cause: str) -> Draft[Fact]:
+def _handle(
+    customer_id: str, handle: Handle, handle_id: str, contact: FromPerson, cause: str, verified_by: VerifiedBy, person: str
+) -> Draft[Fact]:
     return Draft(
         key=customer_id,
-        data=CustomerHandleAdded(handle_id=handle_id, kind=handle.kind, verified_by=evidence_of(channel_of(contact), handle)),
+        data=CustomerHandleAdded(handle_id=handle_id, kind=handle.kind, verified_by=verified_by),
         cause=cause,
         traceparent=contact.traceparent,
-        person=customer_id,
+        person=person,
         personal=CustomerPersonal(handles=(handle.value,), handle_scope=handle.scope),
     )
 
@@ -153,7 +157,7 @@ def _ticket(step: NewTicket, number: int) -> list[Draft[Fact]]:
             ),
             cause=step.cause,
             traceparent=trace,
-            person=step.customer.customer_id,
+            person=step.customer.sealed_under,
             personal=TicketPersonal(subject=message.subject if message else "", customer_name=contact.name),
         )
     ]
@@ -208,10 +212,11 @@ def _message(step: NewMessage) -> Draft[Fact]:
             attachments=attachments_of(step.message_id, contact) if contact.files else (),
             participant=step.participant,
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
+            cc_customer_ids=step.cc,
         ),
         cause=step.cause,
         traceparent=contact.traceparent,
-        person=step.customer_id,
+        person=step.person,
         personal=MessagePersonal(
             text=contact.text,
             subject=contact.subject,
@@ -247,7 +252,7 @@ def _consent(step: ConsentSaid) -> list[Draft[Fact]]:
             data=CustomerProfileChanged(consents={step.contact.channel: step.given}),
             cause=step.cause,
             traceparent=step.contact.traceparent,
-            person=step.customer_id,
+            person=step.person,
             personal=CustomerPersonal(handles=(step.handle.value,), handle_scope=step.handle.scope),
         )
     ]
@@ -264,7 +269,7 @@ def answer(question: Question, score: int, channel: Channel, cause: str, persona
         channel=channel,
         language=question.language,
     )
-    return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.customer_id, personal=personal)
+    return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.sealed_under, personal=personal)
 
 
 def _call(step: CallWord) -> list[Draft[Fact]]:

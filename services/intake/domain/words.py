@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from services.intake.domain.contacts import DeliveryWord
+from services.intake.domain.delivery import Kind
 from shared.events.base import Channel, Fact
 from shared.events.message import MessageBounced, MessageComplained, MessageDelivered, MessageFailed, MessageRead
 
@@ -28,7 +29,9 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A message of ours that went out, or is about to."""
+    """A message of ours that went out, or is about to. `person`: who began its ticket, before they were taken for one with
+    another.
+    """
 
     message_id: str
     ticket_id: str
@@ -37,6 +40,13 @@ class Sent(msgspec.Struct, frozen=True):
     attempts: int
     provider_ref: str | None = None
     told: Told = Told()
+    kind: Kind = "reply"
+    person: str = ""
+
+    @property
+    def sealed_under(self) -> str:
+        """Whose what is said of it is, whoever they were taken for."""
+        return self.person or self.customer_id
 
 
 def hear(sent: Sent, word: DeliveryWord) -> tuple[Told, Fact | None]:
@@ -59,8 +69,10 @@ def hear(sent: Sent, word: DeliveryWord) -> tuple[Told, Fact | None]:
 
 
 def still_news(told: Told, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """What an attempt came to, without what a provider was quicker to say: that it was taken over, of what has arrived."""
-    return tuple(fact for fact in facts if told.progress < ARRIVED or not isinstance(fact, MessageDelivered))
+    """What an attempt came to, without what a provider was quicker to say: that it was taken over, of what has arrived. Who gets
+    no copy, or gets it later, nobody else says.
+    """
+    return tuple(fact for fact in facts if told.progress < ARRIVED or not _says_no_more(fact))
 
 
 def recalled(told: Told, fact: Fact) -> Told:
@@ -78,6 +90,10 @@ def recalled(told: Told, fact: Fact) -> Told:
             return msgspec.structs.replace(told, trouble=HARD)
         case _:
             return told
+
+
+def _says_no_more(fact: Fact) -> bool:
+    return isinstance(fact, MessageDelivered) and not fact.refused_cc_customer_ids and not fact.awaited_cc_customer_ids
 
 
 def _came_back(told: Told, delivered_at: datetime | None) -> bool:

@@ -32,7 +32,8 @@ from services.intake.domain.plan import (
 )
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
-from services.intake.store import fetches, merges, surveys
+from services.intake.domain.words import HARD
+from services.intake.store import copies, fetches, merges, surveys
 from services.intake.store.ways import WAY
 from shared import db
 from shared.events.base import derived_id
@@ -107,12 +108,12 @@ TOLD = """
     UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
     """
 
-# The address that a mail went to.
+# The address that a mail went to. Where others had copies, nobody says whose came back.
 RETURNED = f"""
     UPDATE intake.handle h SET returned_at = w.at
     FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
     JOIN intake.ticket t ON t.id = d.ticket_id CROSS JOIN (SELECT 'email' AS kind) k CROSS JOIN LATERAL {WAY} m
-    WHERE d.channel IN ('email', 'form') AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
+    WHERE d.channel IN ('email', 'form') AND d.cc IS NULL AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
     """
 
 Columns = list[tuple[object, ...]]
@@ -154,7 +155,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         PLACE,
         now,
         *_columns(10, [_ticket(ticket, stories[ticket.ticket_id]) for ticket in opened]),
-        *_columns(2, [(step.customer.customer_id, step.contact.language) for step in customers]),
+        *_columns(2, [(step.customer.customer_id, step.language) for step in customers]),
         *_columns(6, [_handle(step) for step in plan.steps if isinstance(step, NewCustomer | NewHandle) and step.handle]),
         *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
         now + delivery.PROMISE_WAIT,
@@ -162,6 +163,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         *_columns(15, [_message(step) for step in messages]),
     )
     await _follow(conn, opened)
+    await copies.note(conn, messages, customers)
     await _save_attachments(conn, messages)
     await fetches.insert(conn, [row for step in messages if step.contact.media for row in _fetches(step)], now)
 
@@ -250,7 +252,7 @@ async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: dat
     calls = [last[key] for key in sorted(last)]
     states = [(c.provider, c.call_ref, c.call_id, c.ticket_id, msgspec.json.encode(c)) for c in calls]
     await db.fetch(conn, CALLS, *_columns(5, states))
-    said = [(derived_id("word", w.cause), w.call.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(derived_id("word", w.cause), w.call.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
@@ -262,7 +264,10 @@ async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: date
     returned = sorted({w.sent.message_id for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard})
     if returned:
         await note_returned(conn, [(message_id, now) for message_id in returned])
-    said = [(word_id_of(w.contact), w.sent.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    unasked = sorted({w.sent.message_id for w in words if w.sent.kind == "survey" and w.sent.told.trouble == HARD})
+    if unasked:
+        await surveys.unask(conn, unasked)
+    said = [(word_id_of(w.contact), w.sent.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
@@ -293,7 +298,7 @@ async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], no
         last = {word.handle: word.given for word in words if word.contact.channel == channel}
         rows = [(handle.kind, handle.scope, handle.value, given) for handle, given in last.items()]
         await db.fetch(conn, REFUSES, channel, *_columns(4, rows))
-    said = [(derived_id("word", w.cause), w.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(derived_id("word", w.cause), w.person, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
@@ -301,7 +306,7 @@ async def _save_scores(conn: AsyncConnection, words: Sequence[Scored], now: date
     if not words:
         return
     await surveys.answered(conn, [word.question for word in words], now)
-    said = [(derived_id("word", w.cause), w.question.customer_id, w.contact.media_type, w.contact.raw) for w in words]
+    said = [(derived_id("word", w.cause), w.question.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 

@@ -29,9 +29,19 @@ OWNERS = """
     SELECT h.kind, h.scope, h.value, h.customer_id FROM unnest($1::text[], $2::text[], $3::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value)
     """
+# Who had a copy had shown nothing by it; since then they may have written.
 HANDLES = """
-    SELECT id, kind, scope, value, coalesce(verified_by, CASE WHEN scope = 'claimed' THEN 'not' ELSE 'wrote_from_it' END),
-        customer_id FROM intake.handle WHERE customer_id = ANY($1::text[]) ORDER BY customer_id, kind, scope, value
+    SELECT h.id, h.kind, h.scope, h.value, CASE
+            WHEN h.scope = 'claimed' THEN 'not'
+            WHEN h.verified_by = 'not' AND NOT EXISTS (
+                SELECT FROM intake.message m
+                WHERE m.customer_id IN (h.customer_id, h.origin) AND NOT m.participant AND m.handle = h.value)
+                AND NOT EXISTS (
+                SELECT FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
+                WHERE t.customer_id = h.customer_id AND m.handle = h.value) THEN 'not'
+            ELSE coalesce(nullif(h.verified_by, 'not'), 'wrote_from_it') END,
+        h.customer_id
+    FROM intake.handle h WHERE h.customer_id = ANY($1::text[]) ORDER BY h.customer_id, h.kind, h.scope, h.value
     """
 INSERT = """
     INSERT INTO intake.customer (id, language, created_at) SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[])

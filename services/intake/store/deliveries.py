@@ -53,7 +53,10 @@ CLAIM = """
         WHERE d.due_at <= clock_timestamp() AND (d.leased_until IS NULL OR d.leased_until < clock_timestamp())
           AND NOT EXISTS (SELECT 1 FROM intake.delivery e
                           WHERE e.ticket_id = d.ticket_id AND e.n < d.n AND e.due_at IS NOT NULL
-                            AND e.kind <> 'survey' AND (e.kind <> 'confirmation' OR e.attempts <= 1))
+                            AND e.kind <> 'survey' AND (e.kind <> 'confirmation' OR e.attempts <= 1)
+                            -- Answers to a form are mail.
+                            AND replace(e.channel, 'form', 'email') = replace(d.channel, 'form', 'email')
+                            AND e.copies_left IS NULL)
         ORDER BY d.due_at LIMIT $1::integer FOR UPDATE SKIP LOCKED
     )
     UPDATE intake.delivery d SET state = 'sending', attempts = d.attempts + 1, uncertain = d.uncertain OR due.state = 'sending',
@@ -63,7 +66,7 @@ CLAIM = """
                            ELSE (SELECT t.promised_by FROM intake.ticket t WHERE t.id = d.ticket_id) END
     FROM due WHERE d.message_id = due.message_id
     RETURNING d.message_id, d.ticket_id, d.customer_id, d.kind, d.channel, d.language, d.attempts, d.uncertain, d.event_id,
-              d.sealed, d.files, d.cc, d.created_at, due.state = 'sending' AS interrupted
+              d.sealed, d.files, d.cc, d.copies_left, d.created_at, due.state = 'sending' AS interrupted
     """
 DETAILS = f"""
     SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs, l.last_ref,
@@ -110,7 +113,7 @@ DETAILS = f"""
     """
 RECORD = """
     UPDATE intake.delivery SET state = $3::text, due_at = $4::timestamptz, leased_until = NULL,
-        uncertain = uncertain OR $6::boolean, provider_ref = coalesce($5::text, provider_ref),
+        uncertain = uncertain OR $6::boolean, provider_ref = coalesce($5::text, provider_ref), copies_left = $7::text[],
         ended_at = CASE WHEN $4::timestamptz IS NULL THEN clock_timestamp() END
     WHERE message_id = $1 AND attempts = $2::integer AND state = 'sending' RETURNING told
     """
@@ -220,8 +223,9 @@ async def confirm_after_all(conn: AsyncConnection, ticket_ids: Sequence[str], in
 
 
 async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list[Claimed]:
-    """Take what is due for so long, its attempt counted. Nothing of a ticket is taken while something earlier of it is not out;
-    but a confirmation that failed at first holds no answer back, and a question after a resolution holds nothing back.
+    """Take what is due for so long, its attempt counted. Nothing of a ticket is taken while something earlier of it that goes the
+    same way is not out; but a confirmation that failed at first holds no answer back, and neither a question after a resolution
+    nor a copy that was put off holds anything back.
     """
     rows = {row["message_id"]: row for row in await db.fetch(conn, CLAIM, limit, lease_seconds)}
     if not rows:
@@ -238,6 +242,7 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
             attempts=row["attempts"],
             interrupted=row["interrupted"],
             promised_by=more["promised_by"],
+            copies_left=tuple(row["copies_left"] or ()),
         )
         claimed.append(
             Claimed(
@@ -271,7 +276,8 @@ async def record(conn: AsyncConnection, claimed: Claimed, verdict: Verdict, ref:
     """
     delivery = claimed.delivery
     values = (delivery.message_id, delivery.attempts, verdict.state, verdict.due_at, ref, uncertain)
-    rows = await db.fetch(conn, RECORD, *values)
+    left = list(verdict.copies_left) or None
+    rows = await db.fetch(conn, RECORD, *values, left)
     if not rows:
         return None
     told = rows[0]["told"]

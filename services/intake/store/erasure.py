@@ -27,6 +27,13 @@ _NAMED_IN = """
     WHERE h.customer_id = ANY(:customers) AND (h.kind IN ('email', 'phone') OR length(h.value) >= 8)
         AND position(lower(encode(convert_to(v.said, 'UTF8'), 'escape')) IN lower(encode({bytes}, 'escape'))) > 0
     """
+ERASED = "erased@patchbay.invalid"
+# The addresses of these people as a pattern for bytes in the escape format: in `<>` behind a name, or alone.
+_WRITTEN = """
+    SELECT '(?:"[^"\\\\]*"|[^<>,:;"\\r\\n]*)\\s*<(?:' || w.them || ')>|(?<![\\w.+-])(?:' || w.them || ')(?![\\w-]|[.]\\w)'
+    FROM (SELECT string_agg(regexp_replace(encode(convert_to(value, 'UTF8'), 'escape'), '(\\W)', '\\\\\\1', 'g'), '|') AS them
+          FROM intake.handle WHERE customer_id = ANY(:customers) AND kind = 'email') w
+    """
 SCRUBS = tuple(
     sa.text(statement)
     for statement in (
@@ -60,6 +67,13 @@ SCRUBS = tuple(
             WHERE id IN (SELECT id FROM theirs) RETURNING id
         )
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
+        """,
+        # What others wrote stays, without the address of who had a copy and the name beside it.
+        f"""
+        UPDATE intake.message m
+        SET body = decode(regexp_replace(encode(m.body, 'escape'), a.written, '{ERASED}', 'gi'), 'escape')
+        FROM ({_WRITTEN}) AS a(written)
+        WHERE m.cc && CAST(:customers AS text[]) AND m.body IS NOT NULL AND a.written IS NOT NULL
         """,
         "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",

@@ -19,6 +19,7 @@ from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name
 from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
 from services.intake.store import known_numbers, surveys
+from services.intake.store.ways import BEGUN_BY
 from shared import db
 from shared.events.base import derived_id
 from shared.ticket import Ticket
@@ -35,7 +36,8 @@ FACTS = """
            t.number AS n, m.opened AS yes, NULL::bytea AS bytes
     FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY($1::text[])
     UNION ALL
-    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, h.name_hash, c.vip, convert_to(c.language, 'UTF8')
+    SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, h.name_hash, c.vip,
+           convert_to(concat_ws(' ', c.language, h.origin), 'UTF8')
     FROM unnest($2::text[], $3::text[], $4::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value) JOIN intake.customer c ON c.id = h.customer_id
     UNION ALL
@@ -70,9 +72,10 @@ TICKETS = """
            story FROM intake.ticket
     WHERE id IN (SELECT id FROM chain) ORDER BY id FOR UPDATE
     """
-SENT = """
-    SELECT message_id, ticket_id, customer_id, channel, attempts, provider_ref, told FROM intake.delivery
-    WHERE message_id = ANY($1::text[]) OR provider_ref = ANY($2::text[]) ORDER BY message_id FOR UPDATE
+SENT = f"""
+    SELECT d.message_id, d.ticket_id, d.customer_id, d.channel, d.attempts, d.provider_ref, d.told, d.kind, {BEGUN_BY}
+    FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
+    WHERE d.message_id = ANY($1::text[]) OR d.provider_ref = ANY($2::text[]) ORDER BY d.message_id FOR UPDATE OF d
     """
 REFUSING = """
     SELECT h.kind, h.scope, h.value, unnest(h.refuses) FROM unnest($1::text[], $2::text[], $3::text[]) AS w(kind, scope, value)
@@ -133,6 +136,7 @@ def _contended(contact: Contact) -> Iterable[str]:
     if contact.handle is not None:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
+        yield from (handle_lock(copy.handle) for copy in contact.copies)
         for ref in refs_of(contact):
             yield f"ref\n{ref.inbox}\n{ref.value}"
         for ticket_id in contact.tokens:
@@ -172,7 +176,11 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
 
 
 def _handles(contact: Contact) -> Iterable[Handle]:
-    """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer."""
+    """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer, a mail those
+    in copy.
+    """
+    if isinstance(contact, InboundMessage):
+        yield from (copy.handle for copy in contact.copies)
     if contact.handle is None:
         return
     yield from numbers.forms(contact.handle)
@@ -188,9 +196,10 @@ def _received(known: Known, row: asyncpg.Record) -> None:
 
 
 def _customer(known: Known, row: asyncpg.Record) -> None:
-    _, kind, scope, value, customer_id, plan, tier, called, vip, language = row
+    _, kind, scope, value, customer_id, plan, tier, called, vip, more = row
+    language, _, origin = more.decode().partition(" ")
     handle = Handle(kind, value, scope)
-    known.customers[handle] = KnownCustomer(customer_id, vip, plan, tier, language.decode())
+    known.customers[handle] = KnownCustomer(customer_id, vip, plan, tier, language, origin or None)
     if called is not None:
         known.names[handle] = called
 
@@ -226,9 +235,9 @@ async def _sent(conn: AsyncConnection, words: Sequence[DeliveryWord], known: Kno
     named = list({word.message_id for word in words if word.message_id is not None})
     referred = list({word.provider_ref for word in words if word.message_id is None and word.provider_ref is not None})
     for row in await db.fetch(conn, SENT, named, referred):
-        message_id, ticket_id, customer_id, channel, attempts, ref, told = row
+        message_id, ticket_id, customer_id, channel, attempts, ref, told, kind, person = row
         heard = _told.decode(told) if told is not None else Told()
-        sent = Sent(message_id, ticket_id, customer_id, channel, attempts, ref, heard)
+        sent = Sent(message_id, ticket_id, customer_id, channel, attempts, ref, heard, kind, person)
         known.sent[sent.message_id] = sent
         if ref in referred:
             known.sent[ref] = sent

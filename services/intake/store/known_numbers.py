@@ -12,11 +12,14 @@ from services.intake.domain.identity import name_hash
 from services.intake.domain.known import Known, Named, Seen
 from shared import db
 
-# By its number; who else wrote to it, of those who ask; at which hosts its customer writes from.
+# By its number; who else wrote to it or had a copy, of those who ask; at which hosts its customer writes from.
 NAMED = """
     SELECT t.number, t.id, t.customer_id,
         ARRAY(SELECT DISTINCT m.handle FROM intake.message m
-              WHERE m.ticket_id = t.id AND NOT m.participant AND m.handle_kind = 'email' AND m.handle = ANY($2::text[])),
+              WHERE m.ticket_id = t.id AND NOT m.participant AND m.handle_kind = 'email' AND m.handle = ANY($2::text[])
+              UNION
+              SELECT h.value FROM intake.handle h JOIN intake.message m ON m.cc && ARRAY[h.customer_id, h.origin]
+              WHERE m.ticket_id = t.id AND h.kind = 'email' AND h.scope = '' AND h.value = ANY($2::text[])),
         ARRAY(SELECT DISTINCT split_part(h.value, '@', -1) FROM intake.handle h
               WHERE h.customer_id = t.customer_id AND h.kind = 'email' AND h.scope = '')
     FROM intake.ticket t WHERE t.number = ANY($1::bigint[])

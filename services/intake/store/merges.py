@@ -60,6 +60,11 @@ RETURN_MESSAGES = """
     WHERE t.customer_id IN ($1, $2) AND m.ticket_id = t.id AND m.customer_id = ANY($3::text[])
       AND (m.handle_kind, m.handle) = (h.kind, h.value)
     """
+# What was written to them, and what was said of it.
+RETURN_DELIVERIES = """
+    UPDATE intake.delivery d SET customer_id = $1 FROM intake.ticket t
+    WHERE t.customer_id = $1 AND d.ticket_id = t.id AND d.customer_id = ANY($2::text[])
+    """
 PART_MESSAGES = """
     UPDATE intake.message m SET participant = false FROM intake.ticket t
     WHERE t.customer_id = $1 AND m.ticket_id = t.id AND m.participant AND m.customer_id <> ALL($2::text[])
@@ -146,6 +151,7 @@ async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str,
     await db.fetch(conn, GIVE, one_id, list(stories))
     others = [from_id, *(member for member in families.get(from_id, {}) if member not in members)]
     await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned))
+    await db.fetch(conn, RETURN_DELIVERIES, one_id, others)
     for customer_id, own in ((one_id, members), (from_id, others)):
         await db.fetch(conn, PART_MESSAGES, customer_id, own)
     return stories

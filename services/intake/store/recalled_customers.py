@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +12,7 @@ from services.intake.domain import identity
 from services.intake.domain.records import Written
 from services.intake.store import customers, merges, orders
 from shared.events.base import Event, Fact
+from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.people import (
     CustomerHandleRemoved,
     CustomerMergedInto,
@@ -20,6 +22,9 @@ from shared.events.people import (
     MergeSuggested,
     OrderRecorded,
 )
+
+OfCustomer = MessageReceived | ReplyRequested
+Known = TypeVar("Known", MessageReceived, ReplyRequested)
 
 
 async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> None:
@@ -71,3 +76,20 @@ async def _erased(conn: AsyncConnection, *customer_ids: str) -> bool:
     """Whether one of them was erased: that may be read before what was said of them."""
     rows = [await customers.one(conn, one) for one in customer_ids]
     return any(row is not None and row.erased for row in rows)
+
+
+async def since_parted(conn: AsyncConnection, facts: Sequence[OfCustomer]) -> Mapping[tuple[str, str], str]:
+    """Whose what is that was said of one customer and sealed under another, while they were taken for one: of the other, if they
+    are two again.
+    """
+    pairs = {(fact.customer_id, fact.personal.customer_id) for fact in facts if fact.personal is not None}
+    crossed = {pair for pair in pairs if pair[0] != pair[1]}
+    onward = await customers.onward_all(conn, {one for pair in crossed for one in pair})
+    return {(said, sealed): onward[sealed] for said, sealed in crossed if onward[sealed] != onward[said]}
+
+
+def theirs(fact: Known, parted: Mapping[tuple[str, str], str]) -> Known:
+    """The fact as said of whose it is."""
+    sealed = fact.personal.customer_id if fact.personal is not None else fact.customer_id
+    owner = parted.get((fact.customer_id, sealed))
+    return fact if owner is None else msgspec.structs.replace(fact, customer_id=owner)

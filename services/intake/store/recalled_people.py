@@ -24,10 +24,11 @@ CUSTOMERS = sa.text(
 )
 HANDLES = sa.text(
     """
-    INSERT INTO intake.handle (kind, scope, value, id, customer_id, name_hash)
-    SELECT DISTINCT ON (kind, scope, value) kind, scope, value, id, owner, called
+    INSERT INTO intake.handle (kind, scope, value, id, customer_id, name_hash, verified_by)
+    SELECT DISTINCT ON (kind, scope, value) kind, scope, value, id, owner, called, verified_by
     FROM unnest(CAST(:kinds AS text[]), CAST(:scopes AS text[]), CAST(:values AS text[]), CAST(:handle_ids AS text[]),
-                CAST(:owners AS text[]), CAST(:names AS bigint[])) WITH ORDINALITY AS w(kind, scope, value, id, owner, called, n)
+                CAST(:owners AS text[]), CAST(:names AS bigint[]), CAST(:verified AS text[]))
+        WITH ORDINALITY AS w(kind, scope, value, id, owner, called, verified_by, n)
     ORDER BY kind, scope, value, (called IS NULL), n DESC
     ON CONFLICT (kind, scope, value) DO UPDATE SET name_hash = excluded.name_hash WHERE excluded.name_hash IS NOT NULL
     RETURNING id
@@ -72,7 +73,9 @@ class Person(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """A way to reach a customer. `called`: who wrote from it last, as `identity.name_hash` has it."""
+    """A way to reach a customer. `called`: who wrote from it last, as `identity.name_hash` has it. `verified_by`: where that
+    is said of the handle by itself.
+    """
 
     kind: str
     scope: str
@@ -80,6 +83,7 @@ class Reached(NamedTuple):
     handle_id: str
     customer_id: str
     called: int | None = None
+    verified_by: str | None = None
 
 
 async def insert(conn: AsyncConnection, persons: Sequence[Person]) -> set[str]:
@@ -116,7 +120,7 @@ async def reach(conn: AsyncConnection, handles: Sequence[Reached]) -> list[Reach
     if not handles:
         return []
     columns = zip(*handles, strict=True)
-    names = ("kinds", "scopes", "values", "handle_ids", "owners", "names")
+    names = ("kinds", "scopes", "values", "handle_ids", "owners", "names", "verified")
     made = {str(row[0]) for row in await execute_many(conn, HANDLES, **dict(zip(names, columns, strict=True)))}
     return [handle for handle in handles if handle.handle_id not in made]
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.contacts import Handle
 from services.intake.domain.surveys import CORRECTABLE, Circumstances, Planned, Question
+from services.intake.store.ways import BEGUN_BY
 from shared import db
 from shared.events.base import Channel
 from shared.ticket import Ticket
@@ -58,13 +59,13 @@ ASK = """
         open_until = coalesce(open_until, clock_timestamp() + make_interval(secs => open_seconds))
     WHERE id = ANY($1::text[]) RETURNING id, open_until
     """
-UNASK = "UPDATE intake.survey SET asked_at = NULL, open_until = NULL WHERE id = $1 AND answers = 0"
+UNASK = "UPDATE intake.survey SET asked_at = NULL, open_until = NULL WHERE id = ANY($1::text[]) AND answers = 0"
 # By a bare number the last question is answered that was asked in this conversation, until we wrote there again: then the number
 # may be the answer to that.
-OPEN = """
+OPEN = f"""
     SELECT DISTINCT ON (w.kind, w.scope, w.value, w.channel, w.inbox) w.kind, w.scope, w.value, w.channel, w.inbox,
         s.id, t.id, t.number, t.customer_id, s.kind, s.scale_min, s.scale_max, t.language, t.channel, t.inbox, s.open_until,
-        s.answers, s.score, s.first_answer_at
+        s.answers, s.score, s.first_answer_at, {BEGUN_BY}
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS w(kind, scope, value, channel, inbox)
     JOIN intake.handle h USING (kind, scope, value)
     JOIN intake.ticket t ON t.customer_id = h.customer_id AND t.channel = w.channel AND t.inbox = w.inbox
@@ -75,9 +76,9 @@ OPEN = """
                       AND d.channel = w.channel AND d.created_at > s.asked_at)
     ORDER BY w.kind, w.scope, w.value, w.channel, w.inbox, s.asked_at DESC
     """
-_QUESTION = """
+_QUESTION = f"""
     SELECT s.id, t.id, t.number, t.customer_id, s.kind, s.scale_min, s.scale_max, t.language, t.channel, t.inbox, s.open_until,
-        s.answers, s.score, s.first_answer_at
+        s.answers, s.score, s.first_answer_at, {BEGUN_BY}
     FROM intake.survey s JOIN intake.ticket t ON t.id = s.ticket_id WHERE s.id = $1
     """
 LOCKED = _QUESTION + "FOR UPDATE OF s"
@@ -141,9 +142,9 @@ async def ask(conn: AsyncConnection, survey_ids: Sequence[str]) -> dict[str, dat
     return {row["id"]: row["open_until"] for row in await db.fetch(conn, ASK, list(survey_ids))}
 
 
-async def unask(conn: AsyncConnection, survey_id: str) -> None:
-    """It did not go out after all."""
-    await db.fetch(conn, UNASK, survey_id)
+async def unask(conn: AsyncConnection, survey_ids: Sequence[str]) -> None:
+    """They did not go out after all, or came back."""
+    await db.fetch(conn, UNASK, list(survey_ids))
 
 
 async def open_to(conn: AsyncConnection, places: Collection[Place]) -> dict[Place, Question]:

@@ -21,3 +21,8 @@ WAY = f"""(
     (SELECT o.kind, o.value, NULL, 1 FROM intake.handle o
      WHERE o.customer_id = t.customer_id AND o.kind = k.kind AND o.scope = '' ORDER BY o.id LIMIT 1)
     ORDER BY place LIMIT 1)"""
+# Who began the ticket `t`, by the id that was theirs before they were merged: under it is sealed what is said about the ticket.
+BEGUN_BY = """coalesce(
+    (SELECT coalesce(h.origin, m.customer_id) FROM intake.message m
+     LEFT JOIN intake.handle h ON h.customer_id = t.customer_id AND h.kind = m.handle_kind AND h.value = m.handle
+     WHERE m.ticket_id = t.id ORDER BY m.opened DESC, m.received_at LIMIT 1), t.customer_id)"""

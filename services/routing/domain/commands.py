@@ -114,7 +114,7 @@ def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_
             queue_id=routing.queue_id,
             team_id=routing.team_id,
         ),
-        person=intake.customer_id,
+        person=turn.work.sealed_under,
         personal=ReplyPersonal(
             text=answer.text,
             subject=answer.subject,
@@ -132,7 +132,7 @@ def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
     note_id = derived_id("note", turn.work.id, turn.cause)
     turn.say(
         NoteAdded(note_id=note_id, agent_id=actor.agent_id, mentions=mentions),
-        person=turn.work.ticket.intake.customer_id,
+        person=turn.work.sealed_under,
         personal=NotePersonal(text=text),
     )
     return note_id

@@ -2,15 +2,17 @@
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 
+from deploy.erasure import live_keys
 from services.intake import merging
-from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.contacts import DeliveryWord, Handle, InboundMessage
 from services.intake.store import deliveries
 from shared import db
 from shared.events.base import Position
-from shared.events.message import MessageDelivered, MessageFailed, SurveySent
-from shared.events.people import CustomerAbsorbed
+from shared.events.message import MessageDelivered, MessageFailed, MessagePersonal, MessageReceived, SurveyAnswered, SurveySent
+from shared.events.people import CustomerAbsorbed, CustomerPersonal, CustomerProfileChanged
 from shared.events.ticket import (
     RequestRefused,
     SpamMarked,
@@ -18,12 +20,14 @@ from shared.events.ticket import (
     TicketMergeRequested,
     TicketOpened,
     TicketOpenRequested,
+    TicketPersonal,
     TicketSplitRequested,
     TicketUnmergeRequested,
 )
+from shared.personal import Erased
 from tests.services.intake.connector import connector
 from tests.services.intake.test_customer_merges import owner_of, proven_claim
-from tests.services.intake.test_customers import ANA, call, posted, put
+from tests.services.intake.test_customers import ANA, call, got, posted, put
 from tests.services.intake.test_edge import _all_rows as all_rows
 from tests.services.intake.test_imap import until
 from tests.services.intake.test_replies_out import uploaded
@@ -84,6 +88,88 @@ async def test_erasing_one_of_two_who_were_taken_for_one_leaves_nothing_of_them_
     await world.http.post(f"/v1/customers/{anas['customer_id']}/erase", headers=await world.key("admin"))
     rows = await all_rows(world)
     assert [word for word in ("ana@", "ana asks") if word in rows] == []
+
+
+async def texts(world: World) -> dict[str, str]:
+    """What can still be read on the log of what was written."""
+    found = {}
+    for event in await world.events(MessageReceived):
+        content = await world.opened(event, MessagePersonal)
+        if not isinstance(content, Erased):
+            found[content.text] = event.data.customer_id
+    return found
+
+
+@pytest.mark.parametrize("erased", ["Ana", "Bob"])
+async def test_what_two_wrote_while_they_were_taken_for_one_goes_with_each_ones_key(world: World, erased: str) -> None:
+    anas, bobs, meanwhile = await taken_for_one(world)
+    assert set(await texts(world)) == {"Ana asks", "Bob asks", "Bob butts in", "Bob goes on"}
+    customer_id = {"Ana": anas, "Bob": bobs}[erased]["customer_id"]
+    answer = await world.http.post(f"/v1/customers/{customer_id}/erase", headers=await world.key("admin"))
+    assert answer.json() == {"customer_ids": [customer_id]}
+    left = {"Bob asks", "Bob butts in", "Bob goes on"} if erased == "Ana" else {"Ana asks"}
+    assert set(await texts(world)) == left
+    opened = {event.key: event for event in await world.events(TicketOpened)}
+    subject = await world.opened(opened[meanwhile["ticket_id"]], TicketPersonal)
+    assert isinstance(subject, Erased) == (erased == "Bob")
+    assert await live_keys(world.parts.engine, [customer_id]) == []
+
+
+async def test_while_two_are_taken_for_one_the_erasure_of_either_is_of_both(world: World) -> None:
+    anas, bobs = await mailed(world, ANA, "a1", "Ana asks"), await mailed(world, BOB, "b1", "Bob asks")
+    await call(world, f"{bobs['customer_id']}/merge", into_customer_id=anas["customer_id"])
+    await mailed(world, BOB, "b2", "Bob goes on")
+    await world.http.post(f"/v1/customers/{anas['customer_id']}/erase", headers=await world.key("admin"))
+    assert await texts(world) == {}
+
+
+@pytest.mark.parametrize("erased", ["Ana", "Bob"])
+async def test_replies_and_what_became_of_them_are_again_of_whose_ticket_they_are_on(world: World, erased: str) -> None:
+    anas, bobs = await mailed(world, ANA, "a1", "Ana asks"), await mailed(world, BOB, "b1", "Bob asks")
+    ids = {"Ana": anas["customer_id"], "Bob": bobs["customer_id"]}
+    await call(world, f"{ids['Bob']}/merge", into_customer_id=ids["Ana"])
+    for name, ticket in (("Ana", anas), ("Bob", bobs)):
+        message_id = await world.reply(ticket["ticket_id"], ids["Ana"], f"Hello {name}", "email")
+        word = DeliveryWord("mailgun", name, "bounced", message_id=message_id, code="550", raw=f"to {name}".encode())
+        await world.intake.acceptor.accept_one(word)
+    await call(world, f"{ids['Bob']}/unmerge")
+    await world.http.post(f"/v1/customers/{ids[erased]}/erase", headers=await world.key("admin"))
+    other = "Bob" if erased == "Ana" else "Ana"
+    assert await world.count("delivery", f"customer_id = '{ids[other]}' AND sealed IS NOT NULL") == 1
+    assert await world.count("delivery", f"customer_id = '{ids[erased]}' AND sealed IS NULL") == 1
+    assert await world.count("word", f"body = 'to {other}'") == await world.count("word", "body IS NOT NULL") == 1
+
+
+async def test_a_score_and_a_stop_are_sealed_for_who_gave_them(world: World) -> None:
+    await world.inbox("texts", channel="sms", address="+40312295500", confirm=False)
+    await sms(world)
+    texted, ana = (await world.events(MessageReceived))[-1].data.customer_id, await mailed(world, ANA, "a1", "Ana asks")
+    await call(world, f"{texted}/merge", into_customer_id=ana["customer_id"])
+    await configure(world, CSAT)
+    ticket_id = (await world.events(TicketOpened))[0].key
+    await resolve(world, ticket_id)
+    await world.execute("UPDATE intake.survey SET asked_at = now(), open_until = now() + interval '1 hour'")
+    await sms(world, MessageSid="SM2", Body="4")
+    await sms(world, MessageSid="SM3", Body="STOP", OptOutType="STOP")
+    [scored] = await world.events(SurveyAnswered)
+    stopped = (await world.events(CustomerProfileChanged))[-1]
+    assert (stopped.key, stopped.data.consents) == (ana["customer_id"], {"sms": False})
+    for event in (scored, stopped):
+        assert event.data.personal is not None
+        assert event.data.personal.customer_id == texted
+
+
+async def test_a_name_that_was_said_of_one_is_never_sealed_for_the_other(world: World) -> None:
+    anas = await mailed(world, ANA, "a1", "Ana asks")
+    bob = await put(world, f"email:{BOB}", name="Bob of the figs", plan="gold", fields={"size": "M"})
+    await call(world, f"{bob['id']}/merge", into_customer_id=anas["customer_id"])
+    told = (await world.events(CustomerProfileChanged))[-1]
+    assert (told.key, told.data.plan) == (anas["customer_id"], "gold")
+    assert await world.opened(told, CustomerPersonal) == CustomerPersonal()
+    assert (await got(world, anas["customer_id"]))["name"] == "Bob of the figs"
+    await put(world, f"email:{ANA}", if_match='"1"', name="Bob of the figs")
+    said = (await world.events(CustomerProfileChanged))[-1]
+    assert await world.opened(said, CustomerPersonal) == CustomerPersonal(name="Bob of the figs"), "now it is said of Ana, too"
 
 
 async def test_erasing_the_owner_of_an_address_erases_what_they_answered_on_the_ticket_of_who_claimed_it(world: World) -> None:

@@ -15,10 +15,11 @@ from services.intake.recalling import TicketsRecalled
 from services.intake.store import fetches
 from shared import db
 from shared.clock import clock
-from shared.events.base import Attachment, Event, Fact
+from shared.events.base import Attachment, Event, Fact, Position
 from shared.events.message import AttachmentFailed, AttachmentFetched, MessagePersonal, MessageReceived
 from shared.events.people import CustomerErased
-from shared.events.ticket import TicketAssigned
+from shared.events.ticket import TicketAssigned, TicketMergeRequested
+from tests.services.intake.test_customers import posted
 from tests.services.intake.test_twilio import sms
 from tests.services.intake.world import World, process
 from tests.unit.intake.test_media import PICTURE, Provider, picture, provider, response
@@ -198,6 +199,20 @@ async def test_a_file_on_anothers_ticket_is_forgotten_with_who_sent_it_once_they
         assert erased.json() == {"customer_ids": ["guest"]}
         assert (await world.count("fetch"), await world.count("file", "content IS NOT NULL")) == (0, 0)
         assert await world.count("customer", f"id = '{message.customer_id}' AND erased_at IS NULL") == 1
+
+
+async def test_a_file_of_a_merged_ticket_is_told_where_it_goes_on_too(database: str) -> None:
+    async with provider(a=picture(), b=response(410)) as played, house(database, played) as (world, fetcher):
+        await mms(world, played, "a", "b")
+        [received] = await world.events(MessageReceived)
+        other = await posted(world, "sms", "phone", "+40721234567", inbox="elsewhere")
+        wish = TicketMergeRequested(agent_id="dana", into_ticket_id=other["ticket_id"])
+        assert await world.say(received.key, wish, seen=Position(1, 99)) == []
+        assert await fetcher.fetch_due() == 2
+        for kind in (AttachmentFetched, AttachmentFailed):
+            said = await world.events(kind)
+            assert {event.key for event in said} == {received.key, other["ticket_id"]}
+            assert len({event.id for event in said}) == len(said) == 2
 
 
 async def recalled(world: World, events: list[Event[Fact]]) -> None:

@@ -7,6 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from services.intake import recalled
+from services.intake.domain.contacts import DeliveryWord
+from services.intake.domain.delivery import BACK_OFF_SECONDS
+from services.intake.recalled_ticket import Context, Recalled
 from services.intake.store import recalled_deliveries
 from shared import db
 from shared.events.message import (
@@ -18,6 +22,7 @@ from shared.events.message import (
     MessageFailed,
 )
 from shared.events.ticket import TicketOpened
+from shared.ticket import Ticket
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
 from tests.services.intake.test_replies_out import answer, last, written
 from tests.services.intake.world import BREAKS_OFF, MailServer, World, mail_port, mail_server, process
@@ -33,6 +38,12 @@ async def copied(database: str) -> AsyncIterator[tuple[World, MailServer, str]]:
         async with mail_port(world) as listening:
             await deliver(listening, mail(Message_ID="<2@c>", From=f"Ana <{ANA}>"), sender=ANA)
         yield world, sink, dan
+
+
+async def told_of_copies(world: World) -> list[tuple[int, tuple[str, ...], tuple[str, ...]]]:
+    """What was said of copies: by which attempt, who gets none, who is still to get one."""
+    said = [event.data for event in await world.events(MessageDelivered)]
+    return [(one.attempts, one.refused_cc_customer_ids, one.awaited_cc_customer_ids) for one in said]
 
 
 async def again(world: World) -> None:
@@ -63,15 +74,96 @@ async def test_where_the_customers_address_is_put_off_everybody_gets_the_reply_o
         assert (delivered.data.attempts, delivered.data.refused_cc_customer_ids) == (2, ())
 
 
-@pytest.mark.parametrize("said", ["550 5.1.1 no such user", "451 4.2.0 try later"])
-async def test_a_copy_that_is_refused_is_told_and_does_not_hold_the_customers_mail_back(database: str, said: str) -> None:
+async def test_a_copy_that_is_refused_is_told_and_does_not_hold_the_customers_mail_back(database: str) -> None:
     async with copied(database) as (world, sink, dan):
-        sink.refused = {DAN: said}
+        sink.refused = {DAN: "550 5.1.1 no such user"}
         await answer(world, cc=(dan,))
         assert sink.recipients == [[ANA]]
         [delivered] = await world.events(MessageDelivered)
         assert (delivered.data.attempts, delivered.data.refused_cc_customer_ids) == (1, (dan,))
         assert await world.events(MessageFailed) == []
+
+
+async def test_a_copy_that_is_put_off_is_tried_again_alone_under_the_same_name_and_told_when_it_is_taken(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "451 4.2.0 try later"}
+        await answer(world, cc=(dan,))
+        await again(world)
+        assert (sink.recipients, await told_of_copies(world)) == ([[ANA]], [(1, (), (dan,))])
+        sink.refused = {}
+        await again(world)
+        assert sink.recipients == [[ANA], [DAN]]
+        first, second = sink.mails
+        assert [first[name] for name in ("Message-ID", "To", "Cc")] == [second[name] for name in ("Message-ID", "To", "Cc")]
+        assert await told_of_copies(world) == [(1, (), (dan,)), (3, (), ())]
+        assert await world.count("delivery", "state = 'delivered' AND due_at IS NULL AND copies_left IS NULL") == 1
+        assert [await world.events(kind) for kind in (MessageFailed, DeliveryUncertain)] == [[], []]
+
+
+@pytest.mark.parametrize("last", ["451 4.2.0 try later", "421 4.3.2 closing", "550 5.1.1 no such user"])
+async def test_a_copy_that_is_put_off_until_the_last_attempt_or_then_refused_is_told(database: str, last: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "451 4.2.0 try later"}
+        await answer(world, cc=(dan,))
+        sink.refused = {DAN: last}
+        await world.execute(f"UPDATE intake.delivery SET attempts = {len(BACK_OFF_SECONDS)}")
+        await again(world)
+        assert await told_of_copies(world) == [(1, (), (dan,)), (len(BACK_OFF_SECONDS) + 1, (dan,), ())]
+        assert (sink.recipients, await world.events(MessageFailed)) == ([[ANA]], [])
+        assert await world.count("delivery", "state = 'delivered'") == 1
+
+
+async def test_a_copy_of_which_nobody_knows_whether_it_was_taken_goes_again_and_no_other(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "451 4.2.0 try later"}
+        await answer(world, cc=(dan,))
+        sink.refused, sink.answers = {}, [BREAKS_OFF]
+        await again(world)
+        await again(world)
+        assert sink.recipients == [[ANA], [DAN], [DAN]]
+        assert [event.data.attempt for event in await world.events(DeliveryUncertain)] == [2]
+        assert await told_of_copies(world) == [(1, (), (dan,)), (3, (), ())]
+
+
+async def test_a_copy_that_is_put_off_holds_no_later_reply_back(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "451 4.2.0 try later"}
+        await answer(world, cc=(dan,))
+        await answer(world, "And one more thing.", seq=2)
+        assert sink.recipients == [[ANA], [ANA]]
+
+
+async def test_that_a_copy_is_put_off_is_told_also_where_the_provider_was_quicker(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "451 4.2.0 try later"}
+        received = await last(world)
+        message_id = await world.reply(received.key, received.data.customer_id, "Tomorrow.", "email", cc=(dan,))
+        await world.intake.acceptor.accept([DeliveryWord("mailgun", "1", "delivered", message_id=message_id)])
+        assert await world.sender.send_due() == 1
+        sink.refused = {}
+        await again(world)
+        assert (await told_of_copies(world))[1:] == [(1, (), (dan,)), (2, (), ())]
+
+
+async def test_after_a_restore_a_copy_that_was_put_off_is_still_to_go_and_the_customers_mail_is_not(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        sink.refused = {DAN: "451 4.2.0 try later"}
+        await answer(world, cc=(dan,))
+        [message_id] = await world.reply_ids()
+        await world.intake.acceptor.accept([DeliveryWord("mailgun", "1", "delivered", message_id=message_id)])
+        said = await world.events(MessageDelivered)
+        [opening] = [event for event in await world.events(TicketOpened) if event.key == said[0].key]
+        for batches in ([said], [[event] for event in said]):
+            await world.execute("UPDATE intake.delivery SET state = 'waiting', due_at = now(), attempts = 0, copies_left = NULL")
+            for batch in batches:
+                state = Recalled(Ticket())
+                for event in batch:
+                    state, _ = recalled.HANDLERS[MessageDelivered](Context({}, {}), state, event, event.time)
+                async with db.transaction(world.parts.engine) as conn:
+                    await recalled_deliveries.outcomes(conn, [(event.key, one) for one in state.ended])
+        sink.refused = {}
+        await again(world)
+        assert sink.recipients == [[ANA], [DAN]]
 
 
 async def test_a_mail_server_that_breaks_off_before_it_has_the_mail_makes_nothing_uncertain(database: str) -> None:

@@ -13,6 +13,7 @@ from shared.events.base import Event, Fact, Position
 from shared.events.message import MessageReceived
 from shared.events.ticket import TicketMergeRequested, TicketOpened, TicketSplitRequested, TicketUnmerged, TicketUnmergeRequested
 from shared.events.topics import TICKETS, TOPIC_OF
+from tests.services.intake.test_crossings import taken_for_one
 from tests.services.intake.test_customers import ANA, call, posted, put
 from tests.services.intake.test_twilio import post
 from tests.services.intake.world import World
@@ -139,3 +140,19 @@ async def test_a_merge_undone_after_the_backup_leaves_the_conversation_to_who_ha
     await recall(world, [customers], [tickets[:undone]])
     await recall(world, [], [tickets[undone:]])
     assert (await state(world))["conversations"] == before["conversations"]
+
+
+@pytest.mark.parametrize("parted", [True, False])
+async def test_what_somebody_wrote_while_they_were_taken_for_another_is_whose_it_was(world: World, parted: bool) -> None:
+    if parted:
+        await taken_for_one(world)
+    else:
+        ana, bob = await posted(world, "email", "email", ANA), await posted(world, "email", "email", "bob@example.com")
+        await call(world, f"{bob['customer_id']}/merge", into_customer_id=ana["customer_id"])
+        await posted(world, "email", "email", "bob@example.com")
+    before, log = await state(world), await world.log()
+    await lose(world)
+    customers = [event for event in log if isinstance(event.data, OF_CUSTOMERS)]
+    await recall(world, [customers], [[event for event in log if TOPIC_OF[type(event.data)] is TICKETS]])
+    after = await state(world)
+    assert {name: sorted(after[name] ^ before[name], key=repr) for name in STATE} == {name: [] for name in STATE}

@@ -14,7 +14,7 @@ from services.intake.channels.outgoing_mail import Quote
 from services.intake.channels.quoting import quote
 from services.intake.domain.contacts import DeliveryWord
 from services.intake.speaking import SPEECHES
-from shared.events.base import Attachment, Event
+from shared.events.base import Attachment, Channel, Event
 from shared.events.message import MessageDelivered, MessageFailed, MessageReceived
 from shared.events.ticket import TicketAssigned
 from tests.services.intake.test_edge import FORM
@@ -204,6 +204,30 @@ async def test_an_answer_goes_to_another_channel_of_the_same_customer(database: 
             pdf = await uploaded(world)
             await answer(world, channel="sms", seq=4, files=((pdf, "r.pdf"),))
             assert await codes(world) == ["no-address", "attachments-not-possible"]
+
+
+async def test_a_reply_that_waits_holds_back_what_follows_it_on_its_own_way_and_no_other(database: str) -> None:
+    async with rest_api() as (rest, url), mail_server() as (sink, port):  # noqa: SIM117 - the process needs their ports
+        async with process(database, intake_mail_port=port, intake_twilio_url=url) as world:
+            await world.inbox("texts", channel="sms", address="+40312295500", confirm=False)
+            await world.inbox("support", channel="email", address=SUPPORT, confirm=False)
+            await sms(world)
+            received = await last(world)
+            await world.execute(
+                "INSERT INTO intake.handle (kind, scope, value, id, customer_id) VALUES ('email', '', 'p@c.example', 'h', :id)",
+                id=received.data.customer_id,
+            )
+            sink.answers = ["451 later"]
+            await answer(world, "first", channel="email")
+            others: tuple[tuple[int, str, Channel], ...] = ((2, "second", "form"), (3, "third", "sms"), (4, "fourth", "sms"))
+            for seq, text, channel in others:
+                await world.reply(received.key, received.data.customer_id, text, channel, seq)
+            assert await world.sender.send_due() == 1
+            assert await world.sender.send_due() == 1
+            assert ([sent["Body"] for sent in rest.posted], sink.mails) == (["third", "fourth"], [])
+            await world.execute("UPDATE intake.delivery SET due_at = now() WHERE due_at IS NOT NULL")
+            assert [await world.sender.send_due() for _ in range(3)] == [1, 1, 0]
+            assert [parts(sent)[0].split()[0] for sent in sink.mails] == ["first", "second"]
 
 
 async def test_no_text_goes_where_no_inbox_could_send_it(database: str) -> None:

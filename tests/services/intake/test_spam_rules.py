@@ -179,6 +179,15 @@ async def test_who_is_erased_stands_in_no_rule_any_more(world: World) -> None:
         assert isinstance(await world.opened(event, SpamRulePersonal), Erased)  # type: ignore[arg-type]
 
 
+async def test_a_rule_keeps_an_address_that_the_one_who_is_erased_only_claimed(world: World) -> None:
+    await put(world, "senders", SENDERS)
+    claim = await posted(world, "form", "email", "dan@customers.example")
+    headers = await world.key("admin")
+    assert (await world.http.post(f"/v1/customers/{claim['customer_id']}/erase", headers=headers)).status_code == 200
+    listed = (await world.http.get("/v1/spam-rules", headers=headers)).json()["spam_rules"]
+    assert [(one["version"], sorted(one["values"])) for one in listed] == [(1, ["bot@bulk.example", "dan@customers.example"])]
+
+
 async def test_who_is_erased_stands_in_no_rule_under_the_other_form_of_their_number_either(world: World) -> None:
     await put(world, "numbers", {"verdict": "block", "part": "number", "values": ["+5511987654321", "+40721234567"]})
     ticket = await posted(world, "whatsapp", "phone", "+551187654321")

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from deploy.erasure import find_traces
+from services.intake.domain.contacts import DeliveryWord, SentWord
 from services.intake.recalling import ConfigRecalled, TicketsRecalled
 from shared import db
 from shared.clock import clock
@@ -20,6 +21,7 @@ from shared.events.config import ConfigRemoved, SurveyConfigured
 from shared.events.message import (
     ConfirmationSent,
     DeliveryUncertain,
+    MessageComplained,
     MessageFailed,
     MessageReceived,
     SurveyAnswered,
@@ -30,6 +32,7 @@ from shared.events.ticket import SpamMarked, TicketMergeRequested, TicketOpened,
 from shared.personal import Erased
 from tests.services.intake.test_customers import call, put
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
+from tests.services.intake.test_returned_mail import report
 from tests.services.intake.world import MailServer, World, mail_port, mail_server, process
 
 CSAT = {"position": 1, "kind": "csat", "queue_ids": ["support"], "delay_seconds": 0}
@@ -136,7 +139,7 @@ async def test_after_a_resolution_the_customer_is_asked_once_by_mail_in_their_la
         assert (asked.key, said.kind, said.scale_min, said.scale_max, said.agent_id) == (ticket_id, "csat", 1, 5, "dana")
         assert (said.config_id, said.channel, said.language) == ("care", "email", "he")
         [sent] = sink.mails
-        assert (sent["Content-Language"], sent["Auto-Submitted"]) == ("he", "auto-replied")
+        assert (sent["Content-Language"], sent["Auto-Submitted"]) == ("he", "auto-generated")
         html = sent.get_body(("html",))
         assert html is not None
         assert '<html lang="he" dir="rtl">' in html.get_content()
@@ -290,6 +293,39 @@ async def test_who_died_between_asking_and_writing_it_down_is_counted_and_asks_u
         await world.execute("UPDATE intake.survey SET answers = 1")
         assert await world.sender.send_due() == 1
         assert len(sink.mails) == 2, "whoever answered has it"
+
+
+async def test_a_question_that_comes_back_does_so_to_its_inbox_and_was_not_asked_and_no_agent_is_told(database: str) -> None:
+    async with written(database) as (world, sink):
+        await resolve(world)
+        assert await world.sender.send_due() == 1
+        assert sink.senders == [SUPPORT]
+        assert await world.count("survey", "asked_at IS NOT NULL") == 1
+        before = len(await world.log())
+        async with mail_port(world) as port:
+            for _ in range(2):
+                assert "ticket #" in await report(port, str(sink.mails[0]["Message-ID"]))
+        assert len(await world.log()) == before, "nobody has to do anything about it"
+        assert await world.count("survey", "asked_at IS NULL AND open_until IS NULL") == 1
+        assert await world.count("handle", "returned_at IS NOT NULL") == 1
+        assert (await answer(world, path_in(sink))).status_code == 303
+        assert await scores(world) == []
+
+
+@pytest.mark.parametrize("kind", ["delivered", "read", "failed", "complained"])
+async def test_of_what_providers_say_about_a_question_only_a_complaint_is_told(database: str, kind: SentWord) -> None:
+    async with written(database) as (world, _):
+        ticket_id = await resolve(world)
+        assert await world.sender.send_due() == 1
+        [sent] = await world.events(SurveySent)
+        before = len(await world.log())
+        word = DeliveryWord("mailgun", "1", kind, message_id=sent.data.survey_id)
+        for _ in range(2):
+            await world.intake.acceptor.accept_one(word)
+        said = (await world.log())[before:]
+        told = [(ticket_id, MessageComplained(message_id=sent.data.survey_id))] if kind == "complained" else []
+        assert [(event.key, event.data) for event in said] == told
+        assert await world.count("survey", "asked_at IS NULL") == (1 if kind == "failed" else 0)
 
 
 # -- answered -------------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def mail(number: int, language: Language, **changes: str | None) -> EmailMessage
             direction=speech.direction,
             at=datetime(2026, 3, 1, tzinfo=UTC),
             loop_mark="mark",
-            automatic=True,
+            automatic="replied",
         )
     )
     message = message_from_bytes(sent, policy=default)

@@ -148,3 +148,49 @@ def test_a_ticket_is_found_by_our_signed_address_wherever_servers_write_it(heade
 
 def test_a_ticket_is_not_found_by_our_signed_address_where_senders_write_it() -> None:
     assert read("X-Something", REPLY).tokens == ()
+
+
+GROUPS = "googlegroups-manage+17+unsubscribe"
+AT_GOOGLE = "https://groups.google.com/a/firm.example/group/support"
+GOOGLE = (  # as a group of a company's writes them
+    "Precedence: list",
+    "Mailing-list: list support@firm.example; contact support+owners@firm.example",
+    "List-ID: <support.firm.example>",
+    f"List-Post: <{AT_GOOGLE}/post>, <mailto:support@firm.example>",
+    f"List-Unsubscribe: <mailto:{GROUPS}@googlegroups.com>, <{AT_GOOGLE}/subscribe>",
+    f"List-Archive: <{AT_GOOGLE}/>",
+    "X-Google-Group-Id: 1017",
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "origin", "headers"),
+    [
+        ("a company's group at Google's", "human", GOOGLE),
+        ("Mailman at a host below ours", "human", ("Precedence: list", "List-Id: Help <help.lists.firm.example>")),
+        ("known by its posting address", "human", ("Precedence: list", "List-Post: <mailto:help@firm.example>")),
+        ("known by X-BeenThere", "human", ("Precedence: list", "X-BeenThere: help@firm.example")),
+        ("an id without brackets", "human", ("List-Id: support.firm.example",)),
+        ("a link at our host", "human", ("List-Unsubscribe: <https://lists.firm.example/u?x=1>",)),
+        ("a group where strangers have groups too, which is ours", "human", ("List-Id: <ourshop.gmail.com>",)),
+        ("another group there", "bulk", ("List-Id: <theirshop.gmail.com>",)),
+        ("a list that does not say which", "bulk", ("Precedence: list",)),
+        ("our group sends to many", "bulk", ("Precedence: bulk", "List-Id: <support.firm.example>")),
+        ("a newsletter that came through our group", "bulk", (*GOOGLE, "List-Unsubscribe: <https://shop.example/u>")),
+        ("a newsletter with its own id", "bulk", (*GOOGLE, "List-Id: <news.shop.example>")),
+        ("our address in their link", "bulk", ("List-Unsubscribe: <https://shop.example/u?to=support@firm.example>",)),
+        ("our address in theirs", "bulk", ("List-Unsubscribe: <mailto:u+support=firm.example@shop.example>",)),
+        ("our host in their link", "bulk", ("List-Unsubscribe: <https://shop.example/firm.example/u>",)),
+        ("our host in their list's name", "bulk", ("List-Id: News for firm.example <news.shop.example>",)),
+        ("another company's group at Google's", "bulk", ("List-Unsubscribe: <https://groups.google.com/a/shop.example/u>",)),
+        ("a host that ends as ours does", "bulk", ("List-Id: <news.notfirm.example>",)),
+        ("a machine through our group", "auto_reply", (*GOOGLE, "Auto-Submitted: auto-generated")),
+        ("an absence note through our group", "out_of_office", (*GOOGLE, "X-MS-Exchange-Inbox-Rules-Loop: x@c.example")),
+    ],
+)
+def test_what_comes_through_a_group_of_ours_is_a_persons_and_what_another_list_sends_is_bulk(
+    case: str, origin: str, headers: tuple[str, ...]
+) -> None:
+    name, _, value = headers[0].partition(": ")
+    message = read(name, "\n".join([value, *headers[1:]]))
+    assert (message.origin, message.confirm) == (origin, origin == "human"), case

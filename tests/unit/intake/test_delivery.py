@@ -5,11 +5,25 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.intake.domain.delivery import CAPS, Automatic, Delivery, Unknown, drafts, interrupted, judge
+from services.intake.domain.delivery import (
+    BACK_OFF_SECONDS,
+    CAPS,
+    Accepted,
+    Automatic,
+    Delivery,
+    NotNow,
+    Outcome,
+    Refused,
+    Unknown,
+    drafts,
+    interrupted,
+    judge,
+)
 from shared.events.base import event_id
 from shared.events.message import DeliveryUncertain
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+FIRST = Delivery("m1", "t1", "reply", "email", "en", attempts=1)
 SECOND_ATTEMPT = Delivery("m1", "t1", "reply", "email", "en", attempts=2, interrupted=True)
 
 
@@ -52,3 +66,45 @@ def test_in_each_window_so_many_go_out_and_not_one_more_until_the_first_is_older
 
     assert [capped(most - 1), capped(most), capped(most + 1)] == [False, True, True]
     assert not capped(most, since=place + 1), "all of them are older than the window"
+
+
+COPIES = Delivery("m1", "t1", "reply", "email", "en", attempts=2, copies_left=("c-1", "c-2"))
+LAST = len(BACK_OFF_SECONDS) + 1
+
+
+@pytest.mark.parametrize(
+    ("case", "delivery", "outcome", "state", "left", "told"),
+    [
+        ("all is taken", FIRST, Accepted("ref"), "delivered", (), ((), ())),
+        ("a copy is refused", FIRST, Accepted("ref", ("c-1",)), "delivered", (), (("c-1",), ())),
+        ("a copy is put off", FIRST, Accepted("ref", ("c-1",), ("c-2",)), "waiting", ("c-2",), (("c-1",), ("c-2",))),
+        (
+            "and was for the last time",
+            replace(FIRST, attempts=LAST),
+            Accepted("r", (), ("c-2",)),
+            "delivered",
+            (),
+            (("c-2",), ()),
+        ),
+        ("both are put off again", COPIES, Accepted(None, (), ("c-1", "c-2")), "waiting", ("c-1", "c-2"), None),
+        ("one is taken", COPIES, Accepted("r", (), ("c-2",)), "waiting", ("c-2",), ((), ("c-2",))),
+        ("one is refused", COPIES, Accepted(None, ("c-1",), ("c-2",)), "waiting", ("c-2",), (("c-1",), ("c-2",))),
+        ("both are taken", COPIES, Accepted("r"), "delivered", (), ((), ())),
+        ("the server is away", COPIES, NotNow("away"), "waiting", ("c-1", "c-2"), None),
+        ("for the last time", replace(COPIES, attempts=LAST), NotNow("away"), "delivered", (), (("c-1", "c-2"), ())),
+        ("the mail is refused", COPIES, Refused("smtp-554"), "delivered", (), (("c-1", "c-2"), ())),
+    ],
+)
+def test_the_customer_has_it_and_copies_that_were_put_off_are_tried_as_long_as_a_mail_would_be(
+    case: str, delivery: Delivery, outcome: Outcome, state: str, left: tuple[str, ...], told: tuple[object, object] | None
+) -> None:
+    verdict = judge(delivery, outcome, NOW)
+    assert (verdict.state, verdict.copies_left, verdict.due_at is None) == (state, left, state == "delivered"), case
+    said = [(fact.refused_cc_customer_ids, fact.awaited_cc_customer_ids) for fact in verdict.facts]  # type: ignore[attr-defined]
+    assert said == ([told] if told is not None else []), case
+
+
+def test_a_copy_whose_fate_is_unknown_is_uncertain_and_goes_again_alone() -> None:
+    verdict = judge(COPIES, Unknown("broke-off"), NOW)
+    assert (verdict.state, verdict.copies_left) == ("waiting", ("c-1", "c-2"))
+    assert verdict.facts == (DeliveryUncertain(message_id="m1", channel="email", attempt=2),)

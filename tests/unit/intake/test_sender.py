@@ -11,6 +11,7 @@ from services.intake.domain.authentication import NOT_TOLD, Authentication, of_a
 from services.intake.domain.contacts import DeliveryWord, Handle, InboundMessage
 from services.intake.domain.identity import CLAIMED
 from services.intake.domain.inboxes import Inbox, Inboxes
+from services.intake.domain.spam import is_authenticated
 from services.intake.domain.tokens import Signer
 from tests.unit.intake.test_email import outgoing
 
@@ -23,13 +24,15 @@ ANA, VIA = "ana@customers.example", "'Ana Pop' via Support <support@firm.example
 GROUP = "List-Id: <support.firm.example>"
 MAILMAN = "Ana via Users <users@lists.example>"
 VERSION = "X-Mailman-Version: 2.1.39"
+FORM = ("From: Our shop <support@firm.example>", f"Reply-To: Ana Pop <{ANA}>")
 
 
 def taken(
     *headers: str, border: Border = NO_BORDER, envelope: str | None = "bounce@relay.example", inboxes: Inboxes = OURS
 ) -> InboundMessage | DeliveryWord | None:
     named = "" if any(header.lower().startswith("message-id:") for header in headers) else "Message-ID: <1@c>\n"
-    raw = "\n".join(headers) + f"\n{named}Subject: Hi\n\nHello there\n"
+    subject = "" if any(header.startswith("Subject:") for header in headers) else "Subject: Hi\n"
+    raw = "\n".join(headers) + f"\n{named}{subject}\nHello there\n"
     return email.parse(raw.encode(), Envelope(envelope, (SUPPORT.address,)), SUPPORT, SIGNER, border, inboxes)
 
 
@@ -96,7 +99,14 @@ def test_behind_a_list_is_whom_it_names_and_else_who_is_in_from(
         ("with a plus, and by a name", ("From: Us <Support+x@Firm.example>",)),
         ("a signed address", (f"From: {SIGNER.reply_address(TICKET, SUPPORT.address)}",)),
         ("another of ours", ("From: sales@firm.example",)),
-        ("and who is to be answered is somebody", ("From: sales@firm.example", f"Reply-To: {ANA}", f"X-Original-From: {ANA}")),
+        ("and who is to be answered is another of ours", ("From: sales@firm.example", "Reply-To: Support+x@firm.example")),
+        ("and who is to be answered is nobody", ("From: sales@firm.example", "Reply-To: undisclosed", f"X-Original-From: {ANA}")),
+        ("answered by a machine", (*FORM, "Auto-Submitted: auto-replied")),
+        ("an absence note", (*FORM, "Auto-Submitted: Auto-Replied; vacation")),
+        ("an absence note by its subject", (*FORM, "Subject: Out of office")),
+        ("gone round through us", (*FORM, "X-Loop: support@firm.example")),
+        ("a form's with a Message-ID of ours", (*FORM, f"Message-ID: {REF}")),
+        ("a form's with a mark of ours", (*FORM, f"X-Patchbay-Loop: {SIGNER.loop_mark()}")),
         ("a machine", ("From: sales@firm.example", "Auto-Submitted: auto-replied")),
         ("through a list that names nobody", ("From: sales@firm.example", GROUP)),
         ("through a list that names us", ("From: sales@firm.example", GROUP, "X-Original-From: support@firm.example")),
@@ -182,3 +192,53 @@ def test_a_lists_good_name_counts_only_where_the_list_is_ours(proven: bool, is_o
     assert not told.proven
     assert identity.is_refuted(told) == (not (proven and is_ours))
     assert not identity.is_refuted(of_another(NOT_TOLD, is_ours=is_ours))
+
+
+# --- forms of our own site that write as from us -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "headers"),
+    [
+        ("as from the inbox itself", FORM),
+        ("as from another inbox of ours", ("From: Sales@firm.example", FORM[1])),
+        ("with a plus", ("From: support+site@firm.example", FORM[1])),
+        ("as WordPress writes", ("From: WordPress <wordpress@firm.example>", FORM[1])),
+        ("as from nobody at our host", ("From: no-reply@firm.example", FORM[1])),
+        ("the first of several that is not ours", (FORM[0], f"Reply-To: sales@firm.example, Ana Pop <{ANA}>")),
+        ("a program that says it is one", (*FORM, "Auto-Submitted: auto-generated")),
+        ("and wants no answers of machines", (*FORM, "X-Auto-Response-Suppress: All", "Precedence: bulk")),
+    ],
+)
+def test_what_a_form_of_our_site_mails_is_its_visitors_who_only_typed_the_address_in(case: str, headers: tuple[str, ...]) -> None:
+    for border in (NO_BORDER, MX):
+        results = ("Authentication-Results: mx.firm.example; dmarc=pass header.from=firm.example",)
+        found = taken(*results, *headers, border=border)
+        assert isinstance(found, InboundMessage), case
+        assert (found.handle, found.name, found.origin, found.confirm) == (
+            Handle("email", ANA, CLAIMED),
+            "Ana Pop",
+            "human",
+            True,
+        )
+        assert identity.as_shown(found) == found, case
+        assert not is_authenticated(found), case
+
+
+@pytest.mark.parametrize(
+    ("case", "sender", "address", "scope"),
+    [
+        ("a colleague who is answered elsewhere", "bob@firm.example", "bob@firm.example", ""),
+        ("nobody at another's host", "no-reply@shop.example", "no-reply@shop.example", ""),
+        ("a site at another's host", "wordpress@site.example", "wordpress@site.example", ""),
+        ("a person", "eve@other.example", "eve@other.example", ""),
+    ],
+)
+def test_whoever_is_not_ourselves_is_who_from_names(case: str, sender: str, address: str, scope: str) -> None:
+    found = taken(f"From: {sender}", FORM[1])
+    assert isinstance(found, InboundMessage)
+    assert found.handle == Handle("email", address, scope), case
+
+
+def test_a_form_without_an_envelope_sender_is_a_machines() -> None:
+    assert taken(*FORM, envelope="") is None

@@ -8,8 +8,8 @@ import pytest
 
 from services.routing.domain import commands, offers
 from services.routing.domain.commands import Actor, Answer, NotYours
-from services.routing.domain.work import Turn
-from shared.events.base import TEXT_LIMIT_BYTES
+from services.routing.domain.work import Opening, Turn
+from shared.events.base import TEXT_LIMIT_BYTES, Sealed
 from shared.events.message import ReplyPersonal, ReplyRequested
 from shared.events.ticket import TicketPrioritised, TicketResolved
 from shared.ticket import CommandRefused
@@ -136,3 +136,15 @@ def test_a_ticket_given_back_waits_with_its_age_and_the_same_priority_is_no_chan
     commands.give_back(deciding, DANA, [QUEUE], at(0))
     assert deciding.work.visit is not None
     assert deciding.work.visit.age_from == at(0)
+
+
+def test_what_is_written_on_a_ticket_is_sealed_for_whoever_it_was_opened_for() -> None:
+    """Who was merged with somebody else, and turns out to be two again, has their own words."""
+    deciding = owned()
+    deciding.set(opening=Opening(event_id="e-1", sealed=Sealed(customer_id="c-before", box="")))
+    commands.reply(deciding, DANA, Answer("shalom"))
+    commands.note(deciding, DANA, "a note", ())
+    requested = fact(deciding, ReplyRequested)
+    assert isinstance(requested, ReplyRequested)
+    assert requested.customer_id == "c-1"
+    assert [draft.person for draft in deciding.drafts if draft.personal is not None] == ["c-before", "c-before"]

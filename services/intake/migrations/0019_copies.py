@@ -1,0 +1,30 @@
+"""Who had a copy of a message that came in, and to whom a copy of one that went out is still to go: ids of customers."""
+
+from alembic import op
+
+from shared.db import run_script
+
+revision = "intake_0019"
+down_revision = "intake_0015"
+
+
+def upgrade() -> None:
+    run_script(
+        op,
+        """
+        ALTER TABLE intake.delivery ADD COLUMN copies_left text[];
+        ALTER TABLE intake.message ADD COLUMN cc text[];
+        CREATE INDEX message_cc ON intake.message USING gin (cc) WHERE cc IS NOT NULL;
+        """,
+    )
+
+
+def downgrade() -> None:
+    run_script(
+        op,
+        """
+        DROP INDEX intake.message_cc;
+        ALTER TABLE intake.message DROP COLUMN cc;
+        ALTER TABLE intake.delivery DROP COLUMN copies_left;
+        """,
+    )

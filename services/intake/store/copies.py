@@ -1,0 +1,26 @@
+"""Who has a copy of a message that came: ids beside the message, and their addresses as nobody wrote from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.intake.domain.plan import NewCustomer, NewMessage
+from shared import db
+
+NOTE = """
+    WITH unproven AS (
+        UPDATE intake.handle h SET verified_by = 'not' FROM unnest($1::text[]) AS w(value)
+        WHERE (h.kind, h.scope, h.value) = ('email', '', w.value)
+    )
+    UPDATE intake.message m SET cc = string_to_array(w.cc, ' ') FROM unnest($2::text[], $3::text[]) AS w(id, cc) WHERE m.id = w.id
+    """
+
+
+async def note(conn: AsyncConnection, messages: Sequence[NewMessage], customers: Sequence[NewCustomer]) -> None:
+    """Who has copies of these messages, where anybody does, and who of them is new."""
+    copied = [step for step in messages if step.cc]
+    if copied:
+        new = [step.copy.handle.value for step in customers if step.copy is not None]
+        await db.fetch(conn, NOTE, new, [step.message_id for step in copied], [" ".join(step.cc) for step in copied])
