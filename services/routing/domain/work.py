@@ -146,8 +146,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def sealed_under(self) -> str:
-        """Under whose key what is written on it is sealed: of whoever it was opened for, so that it is theirs also when it turns out
-        that they are somebody else than those with whom they were merged.
+        """Under whose key what is written on it is sealed: of whoever it was opened for, so that it is theirs also when it
+        turns out that they are somebody else than those with whom they were merged.
         """
         return self.opening.sealed.customer_id if self.opening is not None else self.ticket.intake.customer_id
 

@@ -156,7 +156,7 @@ async def test_after_a_restore_a_copy_that_was_put_off_is_still_to_go_and_the_cu
         for batches in ([said], [[event] for event in said]):
             await world.execute("UPDATE intake.delivery SET state = 'waiting', due_at = now(), attempts = 0, copies_left = NULL")
             for batch in batches:
-                state = Recalled(Ticket())
+                state = Recalled(apply(Ticket(), opening))
                 for event in batch:
                     state, _ = recalled.HANDLERS[MessageDelivered](Context({}, {}), state, event, event.time)
                 async with db.transaction(world.parts.engine) as conn:

@@ -32,7 +32,7 @@ BRAZIL = ("+551187654321", "+5511987654321")
 async def take(world: World, *, authentication: Authentication | None = None, **headers: str) -> Placement:
     """A mail comes; `authentication` is what our mail server found out about it."""
     subject = headers.pop("Subject", "My parcel")
-    raw = mail(subject, **{"From": ANA, **headers}).as_bytes()
+    raw = mail(subject, **{"From": ANA, "To": INBOX.address, **headers}).as_bytes()
     contact = email.parse(raw, Envelope("ana@bigfirm.example", (INBOX.address,)), INBOX, world.signer)
     assert isinstance(contact, InboundMessage)
     if authentication is not None:
