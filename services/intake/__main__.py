@@ -29,6 +29,7 @@ from services.intake.api import (
 )
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
+from services.intake.channels import provided
 from services.intake.channels.language import warm_up
 from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
@@ -69,12 +70,18 @@ PARTS = (
     merges,
     admin,
 )
-BODY_BYTES = 32 * 2**20  # a mail as a provider posts it, or a contact with its files
+LARGE_BYTES = 32 * 2**20
+# Mails as providers post them, contacts with their files, 500 customers: nothing else comes near the usual limit.
+LARGE = (
+    *("/v1/contacts", "/v1/customers", "/v1/uploads"),
+    *(f"/v1/providers/{name}/{what}" for name in provided.PROVIDERS for what in ("inbound", "events")),
+)
 
 
 def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     """The HTTP application."""
-    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, BODY_BYTES)
+    large = dict.fromkeys(LARGE, LARGE_BYTES)
+    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, large=large)
     app.state.authenticator = intake.parts.authenticator
     app.state.intake = intake
     for part in PARTS:
