@@ -33,7 +33,6 @@ from services.intake.channels import provided
 from services.intake.channels.language import warm_up
 from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
-from services.intake.domain.tokens import Signer
 from services.intake.fetching import MediaFetcher
 from services.intake.guarded_http import guarded_client
 from services.intake.imap import ImapReader
@@ -102,7 +101,7 @@ class Outward:
 async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> None:
     """Everything, until the process is told to stop."""
     to_send = asyncio.Event()
-    signer = Signer(settings.signing_secret())
+    signer = settings.signer()
     inboxes = InboxBook(parts.engine)
     await inboxes.refresh()
     words = WordBook(parts.engine)

@@ -218,7 +218,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
     outbox = Outbox(schema="intake", incarnation=1, keys=keys, wake=asyncio.Event())
     parts = Resources("intake", settings, engine, keys, outbox, Folder(outbox, Parking("intake", "test")), Authenticator(engine))
     to_send = asyncio.Event()
-    signer = Signer(settings.signing_secret())
+    signer = settings.signer()
     inboxes = InboxBook(engine)
     await inboxes.refresh()
     acceptor = Acceptor(engine, outbox, to_send, WordBook(engine))
