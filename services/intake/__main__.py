@@ -115,7 +115,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
-    taker = MailTaker(acceptor, signer, inboxes, settings.border)
+    taker = MailTaker(acceptor, signer, inboxes, intake.limiter, settings.border)
     mail = MailListener(settings, MailHandler(taker, inboxes))
 
     def drain() -> None:

@@ -111,9 +111,18 @@ class IntakeSettings(Settings):
         le=3650,
         description="a number that was silent for so long and writes under another name is taken for somebody else's; 0: never",
     )
-    intake_form_per_minute: int = Field(20, ge=1, description="submissions of a form from one address in a minute")
-    intake_sender_per_minute: int = Field(10, ge=1, description="submissions of a form by one address or number in a minute")
-    intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute; 0: as many as come")
+    intake_mail_per_minute: int = Field(
+        120,
+        ge=0,
+        description="mails of one sender that are taken in a minute, by all processes together; more are put off, so that they"
+        " are sent again, or quarantined where nobody would do that (docs/decisions/0018); 0: as many as come, here and below",
+    )
+    intake_sms_per_minute: int = Field(
+        120, ge=0, description="text messages of one number in a minute; with more, a ticket that they open is quarantined"
+    )
+    intake_form_per_minute: int = Field(20, ge=0, description="submissions of a form from one address in a minute")
+    intake_sender_per_minute: int = Field(10, ge=0, description="submissions of a form by one address or number in a minute")
+    intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute")
     intake_signing_secrets: SecretStr = Field(
         SecretStr(""),
         description="what signs links to tickets, questions and files, reply addresses, Message-IDs and the tokens of forms:"

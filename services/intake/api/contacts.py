@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 from uuid import uuid4
 
@@ -61,8 +61,6 @@ _SCHEMA = {
 async def post_contacts(request: Request) -> Response:
     """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first."""
     intake, caller = parts_of(request), await _connector(request)
-    if intake.settings.intake_key_per_minute:
-        intake.check_rate("key", caller.key_id, intake.settings.intake_key_per_minute)
     idempotency_key = request.headers.get("idempotency-key")
     body = await request.body()
     if idempotency_key is not None:
@@ -70,6 +68,7 @@ async def post_contacts(request: Request) -> Response:
     if body.lstrip()[:1] == b"[":
         return await _several(intake, caller, idempotency_key, body)
     contact = await _apart(body, lambda: _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), ""))
+    await _check_rate(intake, caller, [contact])
     try:
         placement = await intake.take(contact)
     except NotTaken:
@@ -89,10 +88,18 @@ async def _apart(body: bytes, read: Callable[[], Read]) -> Read:
     return await asyncio.to_thread(read) if len(body) > LARGE_BYTES else read()
 
 
+async def _check_rate(intake: Intake, caller: Caller, contacts: Sequence[InboundMessage]) -> None:
+    """Raises Problem 429: then none of them was taken."""
+    per_minute = intake.settings.intake_key_per_minute
+    if per_minute and contacts:
+        await intake.check_rate("key", caller.key_id, per_minute, [one.channel for one in contacts])
+
+
 async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
     taken = await _apart(body, lambda: _listed(intake, caller, key, body))
     traceparent = telemetry.current_traceparent()
     contacts = [replace(one, traceparent=traceparent) for one in taken if isinstance(one, InboundMessage)]
+    await _check_rate(intake, caller, contacts)
     try:
         placed = iter(await intake.acceptor.accept(contacts))
     except Overloaded:

@@ -244,7 +244,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
 async def mail_port(world: World, most: int = CONVERSATIONS) -> AsyncIterator[int]:
     """The process listens for mail on a free port, at most so many clients at a time."""
     settings = world.settings.model_copy(update={"smtp_port": 0})
-    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.settings.border)
+    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter, world.settings.border)
     listener = MailListener(settings, MailHandler(taker, world.intake.inboxes), most)
     listening = asyncio.create_task(listener.run())
     async with asyncio.timeout(5):
