@@ -9,7 +9,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, cast
@@ -37,6 +37,7 @@ from shared.telemetry import log
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPE = "https://patchbay.invalid/problems/"
 DEFAULT_BODY_LIMIT = 2 * 1024 * 1024
+NOTHING_LARGE: Mapping[str, int] = {}
 CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 # FastAPI's own spans and logs would keep query strings and what exceptions say, and come between ours; Edge makes the one span.
 NO_TELEMETRY: TelemetryConfig = {
@@ -93,10 +94,12 @@ def create_app(
     ready: Ready,
     alive: Callable[[], bool] = lambda: True,
     body_limit: int = DEFAULT_BODY_LIMIT,
+    large: Mapping[str, int] = NOTHING_LARGE,
     limiting: tuple[str, ...] = (),
 ) -> FastAPI:
-    """An application with everything but its own routes. `ready` answers None, or why no traffic may come. Routes below the paths
-    `limiting` limit the bodies that they read themselves.
+    """An application with everything but its own routes. `ready` answers None, or why no traffic may come. `large`: paths to
+    which more than `body_limit` may be sent, and how much; routes below the paths `limiting` limit the bodies that they read
+    themselves.
     """
     app = FastAPI(
         title=title,
@@ -115,7 +118,7 @@ def create_app(
     app.add_exception_handler(DBAPIError, _unstorable)
     app.add_exception_handler(asyncpg.PostgresError, _unstorable)
     app.add_exception_handler(EventTooLarge, _too_large)
-    app.add_middleware(Edge, service=service, body_limit=body_limit, limiting=limiting)
+    app.add_middleware(Edge, service=service, body_limit=body_limit, large=large, limiting=limiting)
     _add_health(app, ready, alive)
     return app
 
@@ -195,10 +198,13 @@ def away() -> Problem:
 class Edge:
     """Around every request: a span that goes on from the caller's, its time, the body's limit, and no 500 without a word."""
 
-    def __init__(self, app: ASGIApp, service: str, body_limit: int, limiting: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, service: str, body_limit: int, large: Mapping[str, int], limiting: tuple[str, ...] = ()
+    ) -> None:
         self.app = app
         self.service = service
         self.body_limit = body_limit
+        self.large = large
         self.limiting = limiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -207,6 +213,7 @@ class Edge:
             await self.app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in (b"traceparent", b"content-length")}
+        limit = self.large.get(scope["path"], self.body_limit)
         answer = _Answer(send)
         started = time.perf_counter()
         traceparent = headers.get(b"traceparent", b"").decode("latin-1") or None
@@ -215,10 +222,10 @@ class Edge:
                 length = headers.get(b"content-length", b"0")
                 if scope["path"].startswith(self.limiting):
                     await self.app(scope, receive, answer.send)
-                elif length.isdigit() and int(length) > self.body_limit:
-                    await _refusal(_TooLarge(self.body_limit)).response()(scope, receive, answer.send)
+                elif length.isdigit() and int(length) > limit:
+                    await _refusal(_TooLarge(limit)).response()(scope, receive, answer.send)
                 else:
-                    await self.app(scope, self._limited(receive), answer.send)
+                    await self.app(scope, _limited(receive, limit), answer.send)
             except Exception as error:  # noqa: BLE001 - the last wall: a person gets a problem, the log gets the cause
                 log().error("request failed", path_operation=_route_name(scope), error=type(error).__name__, exc_info=True)
                 if not answer.started:
@@ -227,18 +234,19 @@ class Edge:
         seconds = time.perf_counter() - started
         telemetry.REQUEST_SECONDS.labels(self.service, _route_name(scope), str(answer.status)).observe(seconds)
 
-    def _limited(self, receive: Receive) -> Receive:
-        taken = 0
 
-        async def limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.body_limit:
-                raise _TooLarge(self.body_limit)
-            return message
+def _limited(receive: Receive, limit: int) -> Receive:
+    taken = 0
 
-        return limited
+    async def limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise _TooLarge(limit)
+        return message
+
+    return limited
 
 
 class _TooLarge(RouteException):

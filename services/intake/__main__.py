@@ -32,7 +32,6 @@ from services.intake.api.short import shorten
 from services.intake.channels.language import warm_up
 from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
-from services.intake.domain.tokens import Signer
 from services.intake.fetching import MediaFetcher
 from services.intake.guarded_http import guarded_client
 from services.intake.imap import ImapReader
@@ -69,13 +68,17 @@ PARTS = (
     merges,
     admin,
 )
-BODY_BYTES = 32 * 2**20  # a contact with its files
+LARGE_BYTES = 32 * 2**20
+# Contacts with their files, 500 customers, uploads: nothing else comes near the usual limit.
+LARGE = dict.fromkeys(("/v1/contacts", "/v1/customers", "/v1/uploads"), LARGE_BYTES)
 PROVIDERS = "/v1/providers/"  # what they post is as large as a mail, or as small as a text message: the routes know
 
 
 def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     """The HTTP application."""
-    app = create_app("intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, BODY_BYTES, (PROVIDERS,))
+    app = create_app(
+        "intake", "Patchbay intake", intake.parts.database_ready, consumer.healthy, large=LARGE, limiting=(PROVIDERS,)
+    )
     app.state.authenticator = intake.parts.authenticator
     app.state.intake = intake
     for part in PARTS:
@@ -96,7 +99,7 @@ class Outward:
 async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> None:
     """Everything, until the process is told to stop."""
     to_send = asyncio.Event()
-    signer = Signer(settings.signing_secret())
+    signer = settings.signer()
     inboxes = InboxBook(parts.engine)
     await inboxes.refresh()
     words = WordBook(parts.engine)
@@ -110,7 +113,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
     projections = TicketProjection(answerer.answer, consumed.note), PromiseProjection(consumed.note)
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
-    taker = MailTaker(acceptor, signer, inboxes, settings.border)
+    taker = MailTaker(acceptor, signer, inboxes, intake.limiter, settings.border)
     mail = MailListener(settings, MailHandler(taker, inboxes))
 
     def drain() -> None:

@@ -15,6 +15,7 @@ from services.intake.domain.inboxes import Inbox
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
+from services.intake.limiting import LIMITED, Limiter, TooMuch
 from services.intake.store import parked
 from services.intake.store.parked import Arrival
 from shared import db, telemetry
@@ -23,7 +24,7 @@ from shared.telemetry import log
 PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
 PARSERS = 2  # mails parsed at the same time, off the event loop
 NONE_OF_OURS = "it reports on a mail that did not go out from here"
-LATER = (db.DatabaseAway, Overloaded, TimeoutError)  # nothing was kept; the same mail may be taken later
+LATER = (db.DatabaseAway, Overloaded, TimeoutError, TooMuch)  # nothing was kept; the same mail may be taken later
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class MailTaker:
     acceptor: Acceptor
     signer: Signer
     inboxes: InboxBook
+    limiter: Limiter
     border: Border = NO_BORDER
     parse_seconds: float = PARSE_SECONDS
     parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))
@@ -46,6 +48,8 @@ class MailTaker:
                 CONTACTS.labels("email", "own_loop").inc()
                 await self.park(arrival, NotTaken(email.OWN_LOOP))
                 return None
+            if arrival.way == "smtp":
+                await self._check_rate(contact)
             contact = email.traced(contact, telemetry.current_traceparent())
             placement = await self.acceptor.accept_one(contact)
             if not placement.unknown:
@@ -56,6 +60,14 @@ class MailTaker:
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
             await self.park(arrival, error)
         return None
+
+    async def _check_rate(self, contact: InboundMessage | DeliveryWord) -> None:
+        """Whoever sent it keeps it and sends it again. What lies in a mailbox nobody sends again, and we read it as fast as we
+        can take it. Raises TooMuch, DatabaseAway.
+        """
+        if isinstance(contact, InboundMessage) and await self.limiter.of_sender(contact):
+            LIMITED.labels(contact.channel, "refused").inc()
+            raise TooMuch
 
     async def _read(self, arrival: Arrival, inbox: Inbox) -> InboundMessage | DeliveryWord | None:
         """Off the event loop. Raises NotTaken when it takes too long: sent again it would take as long."""

@@ -19,6 +19,7 @@ from services.intake.channels.sns import key_of
 from services.intake.channels.twilio_sms import TwilioAccount
 from services.intake.domain.reach import Reach
 from services.intake.domain.threads import Rules
+from services.intake.domain.tokens import Signer, secrets_to_sign
 from services.intake.imap_settings import Mailbox, mailboxes_of
 from shared.settings import Settings
 
@@ -110,9 +111,25 @@ class IntakeSettings(Settings):
         le=3650,
         description="a number that was silent for so long and writes under another name is taken for somebody else's; 0: never",
     )
-    intake_form_per_minute: int = Field(20, ge=1, description="submissions of a form from one address in a minute")
-    intake_sender_per_minute: int = Field(10, ge=1, description="submissions of a form by one address or number in a minute")
-    intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute; 0: as many as come")
+    intake_mail_per_minute: int = Field(
+        120,
+        ge=0,
+        description="mails of one sender that are taken in a minute, by all processes together; more are put off, so that they"
+        " are sent again, or quarantined where nobody would do that (docs/decisions/0018); 0: as many as come, here and below",
+    )
+    intake_sms_per_minute: int = Field(
+        120, ge=0, description="text messages of one number in a minute; with more, a ticket that they open is quarantined"
+    )
+    intake_form_per_minute: int = Field(20, ge=0, description="submissions of a form from one address in a minute")
+    intake_sender_per_minute: int = Field(10, ge=0, description="submissions of a form by one address or number in a minute")
+    intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute")
+    intake_signing_secrets: SecretStr = Field(
+        SecretStr(""),
+        description="what signs links to tickets, questions and files, reply addresses, Message-IDs and the tokens of forms:"
+        " base64 of at least 32 bytes, comma-separated; the first signs, all verify. `derived` is the one that is made of the"
+        " master key, the only one by default: what it signed is good as long as it is in the list (docs/operations.md)",
+    )
+    intake_signing_secrets_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_webhook_secrets: SecretStr = Field(
         SecretStr(""),
         description="secrets by inbox, of signed forms and of webhooks that replies are posted to:"
@@ -127,7 +144,7 @@ class IntakeSettings(Settings):
         for key in (*_parts(self.intake_sendgrid_inbound_keys), *_parts(self.intake_sendgrid_event_keys)):
             check_key(key)
         try:
-            _ = self.mailboxes, self.ses_certificate
+            _ = self.mailboxes, self.ses_certificate, self.signing_secrets
         except OSError as error:
             raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
         return self
@@ -204,9 +221,20 @@ class IntakeSettings(Settings):
             return None
         return TwilioAccount(self.intake_twilio_url, self.intake_twilio_account, tokens[0])
 
-    def signing_secret(self) -> bytes:
-        """What signs reply addresses, Message-IDs and status links: derived from the master key, so that links stay good."""
-        return hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)
+    @property
+    def signing_secrets(self) -> tuple[bytes | None, ...]:
+        """The first signs, all verify; None is the one that is made of the master key. Raises ValueError, OSError."""
+        text = self.intake_signing_secrets.get_secret_value()
+        if not text and self.intake_signing_secrets_file is None:
+            return (None,)
+        if not text and self.intake_signing_secrets_file is not None:
+            text = self.intake_signing_secrets_file.read_text()
+        return secrets_to_sign(text)
+
+    def signer(self) -> Signer:
+        """Who signs whatever we give out, and reads it again. Raises SettingsError."""
+        made = hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)
+        return Signer(*(made if one is None else one for one in self.signing_secrets))
 
 
 def _listed(secret: SecretStr, file: Path | None) -> tuple[str, ...]:

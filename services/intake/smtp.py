@@ -11,6 +11,7 @@ from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
 from services.intake.inboxes import InboxBook
+from services.intake.limiting import TooMuch
 from services.intake.mail import LATER, MailTaker
 from services.intake.settings import IntakeSettings
 from services.intake.store.parked import Arrival
@@ -23,6 +24,7 @@ CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest siz
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
 NO_SENDER = "<>"  # as aiosmtpd calls it: who sends so wants nothing back
 NOT_NOW = "451 4.3.0 Cannot store mail just now, try again later"
+TOO_MUCH = "451 4.7.1 Too much mail from this sender just now, try again later"
 KEPT = "250 2.0.0 OK, kept for a person to look at"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
@@ -58,6 +60,8 @@ class MailHandler:
         with telemetry.span("smtp intake"):
             try:
                 placement = await self.taker.take(arrival, inbox)
+            except TooMuch:
+                return TOO_MUCH
             except LATER:
                 return NOT_NOW
         return KEPT if placement is None else f"250 2.0.0 OK, ticket #{placement.number}"

@@ -31,7 +31,6 @@ from services.intake.api.edge import Intake
 from services.intake.closing import Ticker as IntakeTicker
 from services.intake.domain.contacts import Contact
 from services.intake.domain.plan import Placement
-from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
@@ -142,7 +141,7 @@ async def _send(parts: Resources, settings: IntakeSettings, _job: Job) -> None:
     inboxes = InboxBook(parts.engine)
     await inboxes.refresh()
     async with httpx.AsyncClient(trust_env=False) as http:
-        signer = Signer(settings.signing_secret())
+        signer = settings.signer()
         sender = Sender(settings, parts.engine, parts.outbox, inboxes, signer, http, asyncio.Event())
         while await _count(parts, "SELECT count(*) FROM intake.delivery WHERE due_at IS NOT NULL"):
             if not await sender.send_due():
@@ -206,7 +205,7 @@ async def _app(parts: Resources, settings: Settings) -> FastAPI:
         return routing_process.make_app(parts, settings, hub, parts.database_ready, alive)
     if isinstance(settings, IntakeSettings):
         inboxes = InboxBook(parts.engine)
-        signer = Signer(settings.signing_secret())
+        signer = settings.signer()
         acceptor = Acceptor(parts.engine, parts.outbox, asyncio.Event(), WordBook(parts.engine))
         intake = Intake(settings, parts, acceptor, inboxes, signer, settings.twilio_tokens, settings.webhook_secrets)
         return intake_process.make_app(intake, parts.consumer(()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from uuid import uuid4
 
 import msgspec
@@ -56,8 +57,6 @@ _SCHEMA = {
 async def post_contacts(request: Request) -> Response:
     """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first."""
     intake, caller = parts_of(request), await _connector(request)
-    if intake.settings.intake_key_per_minute:
-        intake.check_rate("key", caller.key_id, intake.settings.intake_key_per_minute)
     idempotency_key = request.headers.get("idempotency-key")
     body = await request.body()
     if idempotency_key is not None:
@@ -65,6 +64,7 @@ async def post_contacts(request: Request) -> Response:
     if body.lstrip()[:1] == b"[":
         return await _several(intake, caller, idempotency_key, body)
     contact = await apart(len(body), lambda: _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), ""))
+    await _check_rate(intake, caller, [contact])
     try:
         placement = await intake.take(contact)
     except NotTaken:
@@ -79,10 +79,18 @@ def _answer(placement: Placement, idempotency_key: str | None) -> Response:
     return Response(msgspec.json.encode(accepted(placement)), 201, headers, "application/json")
 
 
+async def _check_rate(intake: Intake, caller: Caller, contacts: Sequence[InboundMessage]) -> None:
+    """Raises Problem 429: then none of them was taken."""
+    per_minute = intake.settings.intake_key_per_minute
+    if per_minute and contacts:
+        await intake.check_rate("key", caller.key_id, per_minute, [one.channel for one in contacts])
+
+
 async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
     taken = await apart(len(body), lambda: _listed(intake, caller, key, body))
     traceparent = telemetry.current_traceparent()
     contacts = [replace(one, traceparent=traceparent) for one in taken if isinstance(one, InboundMessage)]
+    await _check_rate(intake, caller, contacts)
     try:
         placed = iter(await intake.acceptor.accept(contacts))
     except Overloaded:

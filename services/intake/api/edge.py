@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from msgspec.structs import replace
 from pydantic import BaseModel
 
@@ -26,11 +22,13 @@ from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
 from services.intake.guarded_http import guarded_client
 from services.intake.inboxes import InboxBook
+from services.intake.limiting import LIMITED, Limiter, What
 from services.intake.mail import PARSERS
 from services.intake.settings import IntakeSettings
 from services.intake.store import parked
 from services.intake.store.parked import Arrival, Way
 from shared import db, telemetry
+from shared.events.base import Channel
 from shared.http import Problem, away
 from shared.service import Resources
 from shared.telemetry import log
@@ -53,21 +51,27 @@ class Intake:
     mail_providers: ProviderSecrets = field(default_factory=ProviderSecrets)
     sns: Sns = field(default_factory=lambda: Sns(guarded_client(REACH)))
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))  # of mail, off the event loop
-    limiter: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
+    limiter: Limiter = field(init=False)
     bodies: LargeBodies = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limiter = Limiter(self.parts.engine, self.signer, self.settings)
         self.bodies = LargeBodies.of_mails(self.settings.smtp_max_bytes)
 
     def status_url(self, ticket_id: str) -> str:
         """The link under which a customer sees how the ticket stands."""
         return f"{self.settings.public_url}/status/{self.signer.status_token(ticket_id)}"
 
-    def check_rate(self, what: str, whose: str, per_minute: int) -> None:
-        """Count one more, and refuse what goes over the limit. Raises Problem 429."""
-        limit = RateLimitItemPerMinute(per_minute)
-        if not self.limiter.hit(limit, what, whose):
-            wait = math.ceil(max(1.0, self.limiter.get_window_stats(limit, what, whose).reset_time - time.time()))
+    async def check_rate(self, what: What, whose: str, per_minute: int, channels: Sequence[Channel] = ()) -> None:
+        """Count one more, or the contacts that came on these channels, and refuse them where that is more than may come.
+
+        Raises Problem 429, DatabaseAway.
+        """
+        seconds = await self.limiter.wait(what, whose, per_minute, max(1, len(channels)))
+        if seconds:
+            for channel in channels:
+                LIMITED.labels(channel, "refused").inc()
+            wait = math.ceil(max(1.0, seconds))
             detail = f"Too much was sent at once. Wait {wait} seconds, then send it again."
             raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(wait)})
 

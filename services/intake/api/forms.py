@@ -81,7 +81,7 @@ async def form_token(form_id: str, request: Request, response: Response, intake:
     """A token for a page that shows the form."""
     inbox = _form(intake, form_id)
     async with _from_allowed(request, inbox) as headers:
-        intake.check_rate("token", f"{form_id} {_address(request)}", intake.settings.intake_form_per_minute)
+        await intake.check_rate("form_token", f"{form_id} {_address(request)}", intake.settings.intake_form_per_minute)
     response.headers.update({**headers, "Cache-Control": "no-store"})
     return Token(
         token=new_token(intake, form_id),
@@ -156,13 +156,13 @@ async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | 
     raw = await body_of(request, BODY_BYTES)
     sent = _signed(request, intake, inbox, raw)
     if not sent.trusted:
-        intake.check_rate("form", f"{inbox.id} {_address(request)}", intake.settings.intake_form_per_minute)
+        await intake.check_rate("form", f"{inbox.id} {_address(request)}", intake.settings.intake_form_per_minute, ["form"])
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = _body(raw, media_type)
     if not sent.trusted:
         sent = _shown(intake, inbox, body)
         who = (body.email or body.phone).strip().lower()
-        intake.check_rate("sender", f"{inbox.id} {who}", intake.settings.intake_sender_per_minute)
+        await intake.check_rate("form_sender", f"{inbox.id} {who}", intake.settings.intake_sender_per_minute, ["form"])
     return await _take(intake, inbox, body, raw, media_type, sent.name or key or "")
 
 

@@ -6,6 +6,7 @@ Each provider has two URLs, `…/inbound` and `…/events`, and both take both: 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Request
@@ -16,8 +17,9 @@ from services.intake.api.edge import Intake, apart, overloaded, parts_of
 from services.intake.channels import mailgun, provided, sendgrid, sns
 from services.intake.channels.provided import JSON, Provider, Sorted, Unreadable
 from services.intake.channels.taken_apart import read
-from services.intake.domain.contacts import Contact, DeliveryWord
+from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage
 from services.intake.domain.plan import Placement
+from services.intake.limiting import LIMITED, quarantined
 from services.intake.mail import PARSE_SECONDS
 from shared import telemetry
 from shared.db import DatabaseAway
@@ -166,12 +168,26 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
         reason = str(error) if isinstance(error, Unreadable) else type(error).__name__
         await intake.park(provider, reason, media_type, raw)
         return
+    contacts = [await _within_limit(intake, provider, contact) for contact in found.contacts]
     CONTACTS.labels("email", "not_ours").inc(found.others)
     CONTACTS.labels("email", "own_loop").inc(found.own)
-    for contact, placed in zip(found.contacts, await _accept(intake, found.contacts), strict=True):
+    for contact, placed in zip(contacts, await _accept(intake, contacts), strict=True):
         await _settle(intake, provider, contact, placed, raw, media_type)
     for one in found.unknown:
         await intake.park(provider, one.reason, media_type if one.raw is None else JSON, raw if one.raw is None else one.raw)
+
+
+async def _within_limit(intake: Intake, provider: Provider, contact: Contact) -> Contact:
+    """The contact; in quarantine where its sender sends too much and SNS, which tries three times within a minute, would drop it.
+    The others try again for hours. Raises Problem 503, DatabaseAway.
+    """
+    if not isinstance(contact, InboundMessage) or not (seconds := await intake.limiter.of_sender(contact)):
+        return contact
+    if provider == "ses":
+        return quarantined(contact)
+    LIMITED.labels(contact.channel, "refused").inc()
+    detail = "More mail came from this sender than is taken in a minute. Send it again later."
+    raise Problem(503, "too-much-from-sender", detail, headers={"Retry-After": str(math.ceil(seconds))})
 
 
 def _read(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Sorted:

@@ -32,7 +32,7 @@ from shared.personal import Erased
 
 router = APIRouter()
 LINK_LIVES = timedelta(hours=1)
-LOOKS_PER_MINUTE = 60  # at one ticket's history, in one process
+LOOKS_PER_MINUTE = 60  # at one ticket's history
 
 
 class ShownFile(BaseModel):
@@ -94,7 +94,7 @@ async def _status(intake: Intake, token: str) -> tuple[TicketStatus, Page]:
     whole = intake.signer.ticket_of_history(token)
     if whole is None:
         return await _stands(intake, intake.signer.ticket_of_status(token), whole=False)
-    intake.check_rate("history", whole, LOOKS_PER_MINUTE)
+    await intake.check_rate("history", whole, LOOKS_PER_MINUTE)
     async with intake.readers:  # before anything is loaded: who waits holds none of it in memory
         return await _stands(intake, whole, whole=True)
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
 from services.intake.api import pages
-from services.intake.api.edge import Intake, Parts
+from services.intake.api.edge import Intake, Parts, body_of
 from services.intake.channels import form_data
 from services.intake.channels.clean import clean_text
 from services.intake.domain import survey_texts
@@ -27,6 +27,7 @@ from shared.events.message import SurveyPersonal
 from shared.http import Problem
 
 router = APIRouter()
+BODY_BYTES = 64 * 1024  # a comment of emoji, percent-encoded, is 24 KB
 _FORM = {
     "requestBody": {
         "required": True,
@@ -62,8 +63,9 @@ async def show_survey(token: str, intake: Parts) -> HTMLResponse:
 async def answer_survey(token: str, request: Request, intake: Parts) -> Response:
     """Answer the question, or correct the answer soon after. The same page sent again changes nothing."""
     survey_id = _named(intake, token)
+    raw = await body_of(request, BODY_BYTES)
     try:
-        sent = form_data.last_of(form_data.fields(await request.body(), request.headers.get("content-type", "")))
+        sent = form_data.last_of(form_data.fields(raw, request.headers.get("content-type", "")))
     except ValueError:
         raise Problem(422, "invalid-request", "Send the form of the page.") from None
     said = {name: clean_text(field.text()).strip() for name, field in sent.items()}

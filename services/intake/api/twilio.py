@@ -8,6 +8,7 @@ from services.intake import consents
 from services.intake.api.edge import Intake, NotTaken, body_of, parts_of
 from services.intake.channels import twilio, twilio_sms, twilio_voice
 from services.intake.domain.contacts import InboundMessage
+from services.intake.limiting import quarantined
 from services.intake.store.parked import Way
 from shared.http import Problem
 
@@ -87,8 +88,10 @@ async def _word(intake: Intake, raw: bytes, pairs: twilio.Pairs, *, incoming: bo
 
 
 async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:
+    """Whatever the limit of its sender: Twilio tries once more at most, and then a customer's message would be lost."""
+    over = await intake.limiter.of_sender(contact)
     try:
-        await intake.take(contact)
+        await intake.take(quarantined(contact) if over else contact)
     except NotTaken as error:
         await intake.park("twilio_sms", str(error), contact.media_type, raw)
 

@@ -19,6 +19,8 @@ _MESSAGE = re.compile(rf"<?{_ID}\.{_ID}\.{_SIGNATURE}@", re.IGNORECASE | re.ASCI
 _FORM = re.compile(rf"([a-z2-7]{{21}}){_SIGNATURE}\Z")
 _FILE = re.compile(rf"{_ID}([a-z2-7]{{8}}){_SIGNATURE}\Z")
 _NAMED = re.compile(rf"{_ID}{_SIGNATURE}\Z")
+DERIVED = "derived"  # the secret that is made of the master key, where no other is set
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,31 @@ class FileToken:
     until_seconds: int
 
 
+def secrets_to_sign(text: str) -> tuple[bytes | None, ...]:
+    """Secrets as they are set: base64, parted by commas or lines; None for DERIVED. Raises ValueError, which quotes none."""
+    listed = [one for one in (part.strip() for part in text.replace("\n", ",").split(",")) if one]
+    if not listed:
+        raise ValueError("there is no secret to sign with")
+    return tuple(None if one == DERIVED else _secret(one) for one in listed)
+
+
+def _secret(text: str) -> bytes:
+    try:
+        secret = base64.b64decode(text, validate=True)
+    except ValueError:
+        secret = b""
+    if len(secret) < SECRET_BYTES:
+        raise ValueError(f"a secret to sign with is the base64 of at least {SECRET_BYTES} bytes, or '{DERIVED}'")
+    return secret
+
+
 class Signer:
-    """Signs and verifies with one secret (64 bits of HMAC-SHA256 a name)."""
+    """Signs with the first of its secrets (64 bits of HMAC-SHA256 a name); what any of them signed is ours."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_secrets",)
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, secret: bytes, *others: bytes) -> None:
+        self._secrets = (secret, *others)
 
     def reply_address(self, ticket_id: str, inbox_address: str) -> str:
         """`support+<ticket>.<signature>@host`: whoever writes to it writes to this ticket."""
@@ -144,12 +164,22 @@ class Signer:
         """Whether a mail with this mark is one of ours."""
         return self._holds("loop", "mail", text.strip())
 
+    def veil(self, name: str) -> bytes:
+        """What stands for a name where nobody has to read it back: neither guessed nor tried out without the secret."""
+        return hmac.digest(self._secrets[0], f"veil:{name}".encode("utf-8", "replace"), hashlib.sha256)[:16]
+
     def _sign(self, purpose: str, name: str) -> str:
-        digest = hmac.digest(self._secret, f"{purpose}:{name}".encode(), hashlib.sha256)
-        return base64.b32encode(digest[:8]).decode().rstrip("=").lower()
+        return _signature(self._secrets[0], purpose, name)
 
     def _holds(self, purpose: str, name: str, signature: str) -> bool:
-        return hmac.compare_digest(self._sign(purpose, name).encode(), signature.encode("utf-8", "replace"))
+        given = signature.encode("utf-8", "replace")
+        held = [hmac.compare_digest(_signature(one, purpose, name).encode(), given) for one in self._secrets]
+        return any(held)
+
+
+def _signature(secret: bytes, purpose: str, name: str) -> str:
+    digest = hmac.digest(secret, f"{purpose}:{name}".encode(), hashlib.sha256)
+    return base64.b32encode(digest[:8]).decode().rstrip("=").lower()
 
 
 def _short(uuid: str) -> str:

@@ -26,4 +26,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    run_script(op, "DROP TABLE intake.survey; DROP TABLE intake.survey_config;")
+    run_script(op, "DROP TABLE intake.survey;\nDROP TABLE intake.survey_config;")

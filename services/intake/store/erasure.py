@@ -84,8 +84,11 @@ SCRUBS = tuple(
             AND (f.customer_id = ANY(:customers) OR m.customer_id = ANY(:customers) OR m.ticket_id = ANY(:tickets))
         """,
         """
-        UPDATE intake.file SET content = NULL WHERE customer_id = ANY(:customers) OR ticket_id = ANY(:tickets)
-            OR message_id IN (SELECT id FROM intake.message WHERE customer_id = ANY(:customers) AND NOT participant)
+        UPDATE intake.file SET content = NULL WHERE id IN (
+            SELECT id FROM intake.file WHERE customer_id = ANY(:customers)
+            UNION SELECT id FROM intake.file WHERE ticket_id = ANY(:tickets)
+            UNION SELECT f.id FROM intake.message m JOIN intake.file f ON f.message_id = m.id
+            WHERE m.customer_id = ANY(:customers) AND NOT m.participant)
         """,
         "UPDATE intake.delivery SET sealed = NULL WHERE customer_id = ANY(:customers)",
         "UPDATE intake.survey SET open_until = NULL WHERE ticket_id = ANY(:tickets)",

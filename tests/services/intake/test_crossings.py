@@ -365,6 +365,10 @@ async def test_what_anybody_may_send_has_a_size_and_a_name_that_can_be_kept(worl
     assert (await world.http.post("/v1/forms/a%00b", json={"email": ANA, "text": "Hello"})).status_code == 404
     large = await world.http.post("/v1/providers/twilio/sms", content=b"Body=" + b"x" * 300_000)
     assert large.status_code == 413
+    for path in ("/v1/inboxes/support", "/v1/customers/email:ana@b.example"):
+        assert (await world.http.put(path, content=b" " * 3_000_000)).status_code == 413, "before it is asked who that is"
+    for path in ("/v1/contacts", "/v1/uploads"):
+        assert (await world.http.post(path, content=b" " * 3_000_000)).status_code == 401, "those may be large"
     assert await world.count("message") == 0
 
 

@@ -4,8 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+import sqlalchemy as sa
 
 from deploy.erasure import Trace, find_traces, live_keys
+from services.intake.store.erasure import SCRUBS
+from shared import db
 from shared.events.base import Attachment
 from shared.events.message import MessageFailed, MessageReceived
 from shared.events.ticket import SpamMarked
@@ -176,3 +179,13 @@ async def test_what_is_kept_of_others_stays_though_a_short_id_of_theirs_stands_i
     await uploaded(world, b"7")
     await erase(world, str(made["id"]))
     assert (await world.count("parked_contact"), await world.count("file")) == (1, 1)
+
+
+async def test_files_of_who_is_erased_are_found_without_reading_all_files(world: World) -> None:
+    [statement] = [one.text for one in SCRUBS if "UPDATE intake.file SET" in one.text]
+    async with db.transaction(world.parts.engine) as conn:
+        await conn.execute(sa.text("SET LOCAL enable_seqscan = off"))  # of what can be found by an index
+        plan = await conn.execute(sa.text(f"EXPLAIN {statement}"), {"customers": ["c"], "tickets": ["t"]})
+        told = "\n".join(plan.scalars())
+    assert "Seq Scan" not in told, told
+    assert all(name in told for name in ("file_customer", "file_ticket", "file_message", "message_of_others")), told

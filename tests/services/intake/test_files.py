@@ -73,7 +73,7 @@ async def test_the_html_of_a_mail_is_safe_and_shows_its_own_pictures_only(world:
 
 
 async def test_a_mail_that_takes_too_long_to_read_is_kept(world: World) -> None:
-    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, parse_seconds=0.0)
+    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter, parse_seconds=0.0)
     arrival = Arrival("smtp", b"From: a@b.example\n\nx", "a@b.example", (SUPPORT,))
     assert await taker.take(arrival, Inbox("email", "email", SUPPORT)) is None
     assert await world.count("parked_contact", "reason = 'it took too long to read'") == 1

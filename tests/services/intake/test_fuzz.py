@@ -116,7 +116,8 @@ async def by_mail(world: World, rng: random.Random, number: int) -> Answered:
     raw = mutated(rng, named(rng.choice(MAILS), number), MAILS)
     envelope = SmtpEnvelope()
     envelope.content, envelope.mail_from, envelope.rcpt_tos = raw, "ana@customers.example", ["support@patchbay.example"]
-    handler = MailHandler(MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes), world.intake.inboxes)
+    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter)
+    handler = MailHandler(taker, world.intake.inboxes)
     answer = await handler.handle_DATA(cast(SMTP, None), cast(Session, None), envelope)
     assert answer.startswith("250"), answer
     return Answered(raw, taken=True)
@@ -229,7 +230,7 @@ async def test_damaged_contacts_are_answered_and_none_is_lost(database: str, nam
     way, share = WAYS[name]
     count, rng = IN_ALL * share // 1000, random.Random(f"{SEED} {name}")
     taken = 0
-    limits = {"intake_form_per_minute": 10**9, "intake_sender_per_minute": 10**9}
+    limits = dict.fromkeys([f"intake_{name}_per_minute" for name in ("mail", "sms", "form", "sender")], 0)
     async with process(database, **limits, **ask.settings()) as world:
         world.connector = await world.key("intake:write")
         await answered(world)

@@ -52,7 +52,7 @@ async def reading(
     world: World, server: ImapServer, pace: Pace = QUICK, most_bytes: int = 25_000_000, **more: object
 ) -> AsyncIterator[asyncio.Task[None]]:
     """The process reads the mailbox; at the end it is told to stop, and does, with its threads."""
-    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes)
+    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter)
     reader = ImapReader([mailbox(server, **more)], taker, world.intake.inboxes, most_bytes, pace)
     task = asyncio.create_task(reader.run())
     try:

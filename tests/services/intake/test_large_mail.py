@@ -115,7 +115,7 @@ async def test_a_mail_of_25_mb_with_a_hundred_files_is_read_while_the_loop_goes_
     await world.inbox("support", channel="email", address=SUPPORT)
     inbox = world.intake.inboxes.current.at("email", SUPPORT)
     assert inbox is not None
-    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes)
+    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter)
     arrival = Arrival("smtp", large_mail(), "ana@customers.example", (SUPPORT,))
     async with watched() as turns:
         placement = await taker.take(arrival, inbox)

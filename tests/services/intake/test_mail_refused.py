@@ -22,7 +22,7 @@ from shared.events.message import (
     MessageFailed,
 )
 from shared.events.ticket import TicketOpened
-from shared.ticket import Ticket
+from shared.ticket import Ticket, apply
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
 from tests.services.intake.test_replies_out import answer, last, written
 from tests.services.intake.world import BREAKS_OFF, MailServer, World, mail_port, mail_server, process

@@ -12,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from deploy.erasure import find_traces
+from services.intake.api.survey_page import BODY_BYTES
 from services.intake.domain.contacts import DeliveryWord, SentWord
+from services.intake.domain.surveys import COMMENT_CAP
 from services.intake.recalling import ConfigRecalled, TicketsRecalled
 from shared import db
 from shared.clock import clock
@@ -363,6 +365,16 @@ async def test_the_same_page_sent_again_changes_nothing(database: str) -> None:
         assert {(await answer(world, path, comment="Good")).status_code for _ in range(5)} == {303}
         assert (await answer(world, path, score="1")).status_code == 303, "a page that was shown before the answer"
         assert await scores(world) == [4]
+
+
+async def test_an_answer_has_a_size_which_the_longest_comment_keeps_within(database: str) -> None:
+    async with asked(database) as (world, _, path):
+        large = await answer(world, path, comment="x" * BODY_BYTES)
+        assert (large.status_code, large.json()["code"]) == (413, "too-large")
+        assert await scores(world) == []
+        assert (await answer(world, path, comment="\U0001f600" * COMMENT_CAP)).status_code == 303
+        [told] = await world.events(SurveyAnswered)
+        assert await world.opened(told, SurveyPersonal) == SurveyPersonal(comment="\U0001f600" * COMMENT_CAP)
 
 
 async def test_an_answer_may_be_corrected_soon_after_and_not_later(database: str) -> None:

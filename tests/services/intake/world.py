@@ -239,7 +239,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
     outbox = Outbox(schema="intake", incarnation=1, keys=keys, wake=asyncio.Event())
     parts = Resources("intake", settings, engine, keys, outbox, Folder(outbox, Parking("intake", "test")), Authenticator(engine))
     to_send = asyncio.Event()
-    signer = Signer(settings.signing_secret())
+    signer = settings.signer()
     inboxes = InboxBook(engine)
     await inboxes.refresh()
     acceptor = Acceptor(engine, outbox, to_send, WordBook(engine))
@@ -264,7 +264,7 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
 async def mail_port(world: World, most: int = CONVERSATIONS) -> AsyncIterator[int]:
     """The process listens for mail on a free port, at most so many clients at a time."""
     settings = world.settings.model_copy(update={"smtp_port": 0})
-    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.settings.border)
+    taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter, world.settings.border)
     listener = MailListener(settings, MailHandler(taker, world.intake.inboxes), most)
     listening = asyncio.create_task(listener.run())
     async with asyncio.timeout(5):

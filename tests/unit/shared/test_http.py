@@ -38,7 +38,15 @@ class Edge:
     def __init__(self) -> None:
         self.not_ready: str | None = None
         self.turns = True
-        self.app = create_app("intake", "Test", self._ready, lambda: self.turns, body_limit=1000, limiting=("/v1/own/",))
+        self.app = create_app(
+            "intake",
+            "Test",
+            self._ready,
+            lambda: self.turns,
+            body_limit=1000,
+            large={"/v1/imports": 3000},
+            limiting=("/v1/own/",),
+        )
         _add_routes(self.app)
         transport = httpx.ASGITransport(self.app)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -55,6 +63,10 @@ def _add_routes(app: FastAPI) -> None:
     @app.post("/v1/own/length", include_in_schema=False)
     async def post_length(request: Request) -> dict[str, int]:
         return {"length": len(await request.body())}
+
+    @app.post("/v1/imports")
+    async def post_import(body: Contacts) -> dict[str, int]:
+        return {"taken": len(body.contacts)}
 
     @app.get("/v1/defect")
     async def defect() -> None:
@@ -171,6 +183,19 @@ async def test_a_route_that_limits_its_bodies_itself_is_left_to_it(edge: Edge) -
     assert answer.json() == {"length": 1001}
 
 
+@pytest.mark.parametrize("in_parts", [False, True])
+async def test_more_may_be_sent_to_a_path_that_is_named_and_not_to_others(edge: Edge, in_parts: bool) -> None:
+    async def parts(size: int) -> AsyncIterator[bytes]:
+        yield b'{"contacts": []}'
+        yield b" " * (size - 16)
+
+    for path, size, status in (("/v1/imports", 3000, 200), ("/v1/imports", 3001, 413), ("/v1/contacts", 1001, 413)):
+        whole = b"".join([part async for part in parts(size)])
+        content = parts(size) if in_parts else whole
+        answer = await edge.client.post(path, content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == status, (path, size)
+
+
 async def test_an_unexpected_exception_is_a_500_that_tells_nothing_of_the_inside(edge: Edge) -> None:
     answer = await edge.client.get("/v1/defect")
     body = problem(answer, 500, "internal-error")
@@ -232,7 +257,8 @@ async def test_operations_are_named_as_their_functions(edge: Edge) -> None:
     document = (await edge.client.get("/openapi.json")).json()
     names = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
     assert names == {
-        *("post_contacts", "defect", "unstorable", "event_too_large", "database_away", "broker_away", "put_queue", "refused")
+        *("post_contacts", "post_import", "defect", "unstorable", "event_too_large", "database_away", "broker_away"),
+        *("put_queue", "refused"),
     }
     assert document["openapi"].startswith("3.1")
 

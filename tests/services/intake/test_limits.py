@@ -1,0 +1,254 @@
+"""Limits of what comes from one sender, with one key, from one address, over two processes on one database: what is over them is
+put off, refused or quarantined, and none of it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiosmtplib
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from services.intake.channels.sns import Sns
+from services.intake.domain.inboxes import Inbox
+from services.intake.limiting import TooMuch
+from services.intake.mail import MailTaker
+from services.intake.smtp import TOO_MUCH
+from services.intake.store.parked import Arrival
+from shared.events.message import ConfirmationSkipped
+from shared.events.ticket import SpamMarked, TicketOpened
+from tests.services.intake import provider_requests as ask
+from tests.services.intake.provider_requests import Posted
+from tests.services.intake.test_edge import FORM, submit
+from tests.services.intake.test_mail import SUPPORT, deliver, mail
+from tests.services.intake.test_twilio import sms
+from tests.services.intake.world import World, mail_port, process
+
+OK = "2.0.0 OK"
+CONTACT = {"channel": "chat", "inbox": "web", "text": "hello"}
+FLOOD = SpamMarked(by="rule", rule_id="flood")
+
+
+@asynccontextmanager
+async def two(database: str, **more: object) -> AsyncIterator[tuple[World, World]]:
+    async with process(database, **more) as one, process(database, **more) as other:
+        yield one, other
+
+
+async def a_minute_later(*worlds: World) -> None:
+    """Minutes that run are over, in the database and by the processes' clocks."""
+    await worlds[0].execute("UPDATE intake.allowance SET ends_at = ends_at - interval '61 seconds'")
+    for world in worlds:
+        world.intake.limiter.clock = _later(world.intake.limiter.clock)
+
+
+def _later(clock: Callable[[], float]) -> Callable[[], float]:
+    return lambda: clock() + 61.0
+
+
+async def sent(port: int, n: int, **headers: str) -> str:
+    """What the nth mail is answered."""
+    try:
+        return await deliver(port, mail(Message_ID=f"<{n}@c>", **headers))
+    except aiosmtplib.SMTPResponseException as refused:
+        return f"{refused.code} {refused.message}"
+
+
+def limited(channel: str, fate: str) -> float:
+    """How many contacts were over a limit so far."""
+    return REGISTRY.get_sample_value("patchbay_intake_limited_total", {"channel": channel, "fate": fate}) or 0.0
+
+
+async def test_mail_over_the_limit_is_put_off_by_every_process_and_taken_once_when_it_is_sent_again(database: str) -> None:
+    before = limited("email", "refused")
+    async with two(database, intake_mail_per_minute=3) as (one, other), mail_port(one) as first, mail_port(other) as second:
+        answers = [await sent((first, second)[n % 2], n) for n in range(8)]
+        assert [answer.startswith(OK) for answer in answers] == [True] * 3 + [False] * 5
+        assert set(answers[3:]) == {TOO_MUCH}
+        assert (await one.count("message"), await one.count("parked_contact")) == (3, 0)
+        assert limited("email", "refused") - before == 5
+        assert (await sent(first, 8, From="eve@other.example")).startswith(OK), "another sender is another matter"
+        await a_minute_later(one, other)
+        again = [await sent((first, second)[n % 2], n) for n in (3, 4, 5, 6)]
+        assert [answer.startswith(OK) for answer in again] == [True] * 3 + [False]
+        assert await one.count("message") == await one.count("ticket") == 7
+
+
+async def test_without_a_limit_all_of_it_is_taken(database: str) -> None:
+    async with process(database, intake_mail_per_minute=0) as world, mail_port(world) as port:
+        answers = [await sent(port, n) for n in range(8)]
+        assert [answer.startswith(OK) for answer in answers] == [True] * 8
+        assert (await world.count("message"), await world.count("allowance")) == (8, 0)
+
+
+async def test_who_only_claims_an_address_does_not_use_up_what_its_owner_may_send(database: str) -> None:
+    border = "Received: from a.evil.example (a.evil.example [192.0.2.1]) by mx.ours.example; x"
+    found = "Authentication-Results: mx.ours.example; dmarc=fail header.from=customers.example"
+    settings = {"intake_mail_per_minute": 1, "intake_authserv_ids": "mx.ours.example", "intake_border_hosts": "mx.ours.example"}
+    async with process(database, **settings) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        inbox = world.intake.inboxes.current.by_id["support"]
+        taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter, world.settings.border)
+        for n in range(2):
+            forged = f"{found}\n{border}\n".encode() + bytes(mail(Message_ID=f"<{n}@c>"))
+            arrival = Arrival("smtp", forged, "eve@evil.example", (SUPPORT,))
+            if n == 0:
+                assert await taker.take(arrival, inbox) is not None
+            else:
+                with pytest.raises(TooMuch):
+                    await taker.take(arrival, inbox)
+        assert await taker.take(Arrival("smtp", bytes(mail()), "dan@customers.example", (SUPPORT,)), inbox) is not None
+        assert await world.count("handle", "scope = 'claimed'") == 1
+
+
+async def test_most_senders_cost_the_database_nothing(database: str) -> None:
+    async with process(database) as world:
+        wait = world.intake.limiter.wait
+        assert {await wait("mail", f"c{who}", 120) for who in range(50) for _ in range(6)} == {0.0}
+        assert await world.count("allowance") == 0
+        assert await wait("mail", "c7", 120) == 0.0
+        assert await world.count("allowance", "given = 7") == 1, "with what came before it was asked for"
+
+
+@pytest.mark.parametrize(("per_minute", "least", "most"), [(10, 10, 10), (100, 92, 105)])
+async def test_of_many_at_once_to_two_processes_as_many_come_as_may(
+    database: str, per_minute: int, least: int, most: int
+) -> None:
+    async with two(database) as worlds:
+        limiters = [world.intake.limiter for world in worlds]
+        waits = await asyncio.gather(*(limiters[n % 2].wait("sms", "x", per_minute) for n in range(4 * per_minute)))
+        assert least <= waits.count(0.0) <= most
+        assert all(0.0 <= wait <= 60.0 for wait in waits)
+
+
+async def test_a_minute_that_is_over_is_forgotten_and_one_that_runs_is_not(database: str) -> None:
+    async with process(database) as world:
+        assert await world.intake.limiter.wait("sms", "before", 1) == 0.0
+        await a_minute_later(world)
+        assert await world.intake.limiter.wait("sms", "now", 1) == 0.0
+        await world.ticker().keep_house()
+        assert await world.count("allowance") == 1
+        assert await world.intake.limiter.wait("sms", "now", 1) > 0.0
+
+
+def _whole(n: int) -> str:
+    return mail(Message_ID=f"<{n}@c>").as_string()
+
+
+ENVELOPE = json.dumps({"to": [SUPPORT], "from": "dan@customers.example"}).encode()
+BY: dict[str, Callable[[int], Posted]] = {
+    "mailgun": lambda n: ask.mailgun([("recipient", SUPPORT.encode()), ("body-mime", _whole(n).encode())], token=f"{n}" * 50),
+    "sendgrid": lambda n: ask.sendgrid(ask.multipart([("email", _whole(n).encode()), ("envelope", ENVELOPE)]), ask.FORM),
+    "postmark": lambda n: ask.postmark({"OriginalRecipient": SUPPORT, "MessageID": f"{n}", "Subject": "", "RawEmail": _whole(n)}),
+}
+
+
+def by_ses(n: int) -> Posted:
+    receipt = {"recipients": [SUPPORT], "action": {"type": "SNS", "encoding": "UTF-8"}}
+    said = {"notificationType": "Received", "mail": {"source": "dan@customers.example"}, "receipt": receipt, "content": _whole(n)}
+    return ask.ses(json.dumps(said), MessageId=f"{n}")
+
+
+@pytest.mark.parametrize("provider", BY)
+async def test_a_provider_is_asked_to_bring_mail_over_the_limit_again_and_then_it_is_taken(database: str, provider: str) -> None:
+    """503: what Mailgun, SendGrid and Postmark try again for hours."""
+    async with process(database, intake_mail_per_minute=1, **ask.settings()) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        assert (await BY[provider](1).to(world.http)).status_code == 200
+        for _ in range(2):
+            refused = await BY[provider](2).to(world.http)
+            assert (refused.status_code, refused.json()["code"]) == (503, "too-much-from-sender")
+            assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert (await world.count("message"), await world.count("parked_contact")) == (1, 0)
+        await a_minute_later(world)
+        assert (await BY[provider](2).to(world.http)).status_code == 200
+        assert (await world.count("message"), await world.count("parked_contact")) == (2, 0)
+
+
+async def test_mail_over_the_limit_that_sns_would_drop_is_taken_into_quarantine(database: str) -> None:
+    async with process(database, intake_mail_per_minute=1, **ask.settings()) as world:
+        world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
+        await world.inbox("support", channel="email", address=SUPPORT)
+        before = limited("email", "quarantined")
+        assert [(await by_ses(n).to(world.http)).status_code for n in range(3)] == [200] * 3
+        assert limited("email", "quarantined") - before == 2
+        tickets = [event.key for event in await world.events(TicketOpened)]
+        assert [(event.key, event.data) for event in await world.events(SpamMarked)] == [(key, FLOOD) for key in tickets[1:]]
+        assert [event.data.reason for event in await world.events(ConfirmationSkipped)] == ["spam", "spam"]
+        assert await world.count("message") == 3
+
+
+async def test_text_messages_over_the_limit_are_taken_and_only_a_ticket_that_they_open_is_quarantined(database: str) -> None:
+    async with process(database, intake_sms_per_minute=1) as world:
+        assert [(await sms(world, MessageSid=f"SM{n}")).status_code for n in range(3)] == [200] * 3
+        [opened] = await world.events(TicketOpened)
+        assert (await world.count("message"), await world.events(SpamMarked)) == (3, [])
+        await world.close(opened.key)
+        assert (await sms(world, MessageSid="SM3")).status_code == 200
+        [marked] = await world.events(SpamMarked)
+        assert (marked.key, marked.data) == ((await world.events(TicketOpened))[1].key, FLOOD)
+        assert (await sms(world, MessageSid="SM4", Body="STOP")).status_code == 200
+        assert await world.count("handle", "'sms' = ANY(refuses)") == 1, "whatever the limit, STOP is heard"
+
+
+async def test_mail_that_lies_in_a_mailbox_is_taken_however_much_it_is(database: str) -> None:
+    async with process(database, intake_mail_per_minute=1) as world:
+        taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter)
+        for n in range(3):
+            arrival = Arrival("imap", bytes(mail(Message_ID=f"<{n}@c>")), "dan@customers.example", (SUPPORT,))
+            assert await taker.take(arrival, Inbox("email", "email", SUPPORT)) is not None
+        assert (await world.count("message"), await world.events(SpamMarked)) == (3, [])
+
+
+async def test_a_list_of_contacts_counts_by_its_length_and_is_taken_whole_or_not_at_all(database: str) -> None:
+    async with two(database, intake_key_per_minute=4) as (one, other):
+        key = await one.key("intake:write")
+
+        async def post(world: World, body: object) -> httpx.Response:
+            return await world.http.post("/v1/contacts", json=body, headers=key)
+
+        before = limited("chat", "refused")
+        assert (await post(one, [CONTACT] * 3)).status_code == 200
+        assert (await post(other, [CONTACT] * 3)).status_code == 200, "one of four was left, and two were taken in advance"
+        for world, body in ((one, CONTACT), (other, [CONTACT] * 2)):
+            refused = await post(world, body)
+            assert (refused.status_code, refused.json()["code"]) == (429, "too-many-requests")
+            assert 60 < int(refused.headers["retry-after"]) <= 90, "half a minute longer for the two"
+        assert (await one.count("message"), limited("chat", "refused") - before) == (6, 3)
+        await a_minute_later(one, other)
+        assert (await post(one, CONTACT)).status_code == 429
+        await a_minute_later(one, other)
+        assert (await post(one, CONTACT)).status_code == 201
+
+
+async def test_what_is_wrong_in_itself_does_not_count(database: str) -> None:
+    async with process(database, intake_key_per_minute=1) as world:
+        key = await world.key("intake:write")
+        for body in ({**CONTACT, "text": 7}, [{**CONTACT, "channel": "nonsense"}]):
+            assert (await world.http.post("/v1/contacts", json=body, headers=key)).status_code in (200, 422)
+        assert (await world.http.post("/v1/contacts", json=CONTACT, headers=key)).status_code == 201
+
+
+async def test_forms_are_counted_over_all_processes(database: str) -> None:
+    async with two(database, intake_form_per_minute=2) as worlds:
+        statuses = [
+            (await submit(worlds[n % 2], text=f"number {n}", email=f"{n}@customers.example")).status_code for n in range(4)
+        ]
+        assert statuses == [201, 201, 429, 429]
+    async with two(database, intake_sender_per_minute=2) as worlds:
+        statuses = [(await submit(worlds[n % 2], text=f"again {n}")).status_code for n in range(4)]
+        assert statuses == [201, 201, 429, 429]
+        page = await worlds[0].http.post("/v1/forms/contact?lang=he", data={**FORM, "text": "x"}, headers={"Accept": "text/html"})
+        assert (page.status_code, '<html lang="he" dir="rtl">' in page.text) == (429, True)
+
+
+async def test_limits_of_nothing_are_none(database: str) -> None:
+    settings = {f"intake_{name}_per_minute": 0 for name in ("form", "sender", "key", "sms", "mail")}
+    async with process(database, **settings) as world:
+        assert {(await submit(world, text=f"number {n}")).status_code for n in range(25)} == {201}
+        assert await world.count("allowance") == 0
