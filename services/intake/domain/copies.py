@@ -25,7 +25,6 @@ CONNECTOR = "generic"  # tells a time of its own, not the mail's
 HASH_BYTES = 16
 LOST = "?"  # what converters write for a letter that a charset lacks
 
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 
 
@@ -52,7 +51,8 @@ def _fingerprint(contact: InboundMessage, key: bytes) -> Fingerprint | None:
     if not said.strip() and not contact.files:
         return None
     around = "\n".join((numbers.line(contact.handle).key, *sorted(file.sha256 for file in contact.files)))
-    shape, kept = _BEYOND_ASCII.subn(LOST, said)
+    shape = said.encode("ascii", "replace").decode()
+    kept = shape.count(LOST) - said.count(LOST)
     return Fingerprint(
         shape=_hash(key, "shape", around, shape),
         words=_hash(key, "words", around, _ACCENTS.sub("", unicodedata.normalize("NFKD", said)) if kept else said),
