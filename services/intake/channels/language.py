@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import copy
 from functools import cache
@@ -35,16 +36,17 @@ _OF_ONE: Mapping[Script, str] = {
 }
 
 # Letters of Arabic script that tell its languages apart; keyboards of one language are used for another, so these are counted.
-_URDU = "\u0679\u0688\u0691\u06ba\u06be\u06c1\u06d2"  # ٹ ڈ ڑ ں ھ ہ ے
-_NOT_ARABIC = "\u067e\u0686\u0698\u06af"  # پ چ ژ گ: Persian and Urdu
-_NOT_PERSIAN = "\u0629\u0623\u0625"  # ة أ إ
-_PERSIAN_FORMS = "\u06a9\u06cc"  # ک ی
-_ARABIC_FORMS = "\u0643\u064a\u0649"  # ك ي ى
-# Of Pashto, Kurdish, Uyghur and Sindhi.
-_OF_OTHERS = (
-    "\u067c\u0681\u0685\u0689\u0693\u0696\u069a\u06bc\u06cd\u06d0"
-    "\u0695\u06b5\u06c6\u06ce\u06d5\u06c7\u06c8\u06cb\u06aa\u0680\u068f"
-)
+_TELLING = {
+    "urdu": "\u0679\u0688\u0691\u06ba\u06be\u06c1\u06d2",  # ٹ ڈ ڑ ں ھ ہ ے
+    "not arabic": "\u067e\u0686\u0698\u06af",  # پ چ ژ گ: Persian and Urdu
+    "not persian": "\u0629\u0623\u0625",  # ة أ إ
+    "persian form": "\u06a9\u06cc",  # ک ی
+    "arabic form": "\u0643\u064a\u0649",  # ك ي ى
+    "other": "\u067c\u0681\u0685\u0689\u0693\u0696\u069a\u06bc\u06cd\u06d0"  # Pashto
+    "\u0695\u06b5\u06c6\u06ce\u06d5\u06c7\u06c8\u06cb\u06aa\u0680\u068f",  # Kurdish, Uyghur, Sindhi
+}
+_TELLS = {letter: of for of, letters_of in _TELLING.items() for letter in letters_of}
+_TELLING_LETTER = re.compile(f"[{''.join(_TELLS)}]")
 
 _NOISE = re.compile(r"https?://\S+|\S+@\S+|[0-9_]+")
 _told = told(TOLD)
@@ -76,7 +78,8 @@ def _model() -> LanguageIdentifier:
 def _identifier(script: Shared) -> _Identifier:
     identifier = copy(_model())
     identifier.set_languages(OF_SCRIPT[script])
-    identifier.nb_ptc = identifier.nb_ptc.copy(order="C")  # rows of it are gathered: they lie together so
+    # Rows of it are gathered and multiplied: so they lie together, as numbers of the kind that they are multiplied by.
+    identifier.nb_ptc = identifier.nb_ptc.astype("float32", order="C")
     return identifier  # type: ignore[no-any-return]
 
 
@@ -102,6 +105,8 @@ def _written_in(counted: Mapping[Script, int]) -> tuple[Script, int, int]:
     other one has half as many letters. Its letters, and how many are kana; those count with the Han ones beside which they stand.
     """
     latin, kana = counted.get("latin", 0), counted.get("kana", 0)
+    if len(counted) == 1 and latin:
+        return "latin", latin, 0
     others = {script: many for script, many in counted.items() if script not in ("latin", "kana", "han")}
     if japanese_or_chinese := counted.get("han", 0) + kana:
         others["han"] = japanese_or_chinese
@@ -114,21 +119,15 @@ def _written_in(counted: Mapping[Script, int]) -> tuple[Script, int, int]:
 
 def _of_arabic_letters(sample: str) -> str:
     """Persian and Urdu have letters that Arabic has not, and write two that it has in forms of their own."""
-    if _many(sample, _OF_OTHERS) >= 2:
+    many = Counter(map(_TELLS.__getitem__, _TELLING_LETTER.findall(sample)))
+    if many["other"] >= 2:
         return UNDETERMINED
-    urdu, not_arabic, not_persian = _many(sample, _URDU), _many(sample, _NOT_ARABIC), _many(sample, _NOT_PERSIAN)
-    if urdu > not_persian:
+    if many["urdu"] > many["not persian"]:
         return "ur"
-    if not_arabic != not_persian:
-        return "fa" if not_arabic > not_persian else "ar"
-    persian, arabic = _many(sample, _PERSIAN_FORMS), _many(sample, _ARABIC_FORMS)
-    if persian != arabic:
-        return "fa" if persian > arabic else "ar"
+    for persian, arabic in (("not arabic", "not persian"), ("persian form", "arabic form")):
+        if many[persian] != many[arabic]:
+            return "fa" if many[persian] > many[arabic] else "ar"
     return _by_ngrams(sample, "arabic")
-
-
-def _many(sample: str, of: str) -> int:
-    return sum(map(sample.count, of))
 
 
 def _by_ngrams(sample: str, script: Shared) -> str:

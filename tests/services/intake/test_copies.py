@@ -77,7 +77,8 @@ async def test_other_words_and_the_same_words_again_by_the_same_way_are_other_me
 
 
 async def test_what_has_message_ids_of_its_own_is_never_taken_for_a_copy(world: World) -> None:
-    numbers = [await came(world, way, written(Message_ID=f"<{n}@c>")) for n, way in enumerate(("smtp", "imap", "smtp"))]
+    ways: tuple[Way, ...] = ("smtp", "imap", "smtp")
+    numbers = [await came(world, way, written(Message_ID=f"<{n}@c>")) for n, way in enumerate(ways)]
     assert len(set(numbers)) == 3
 
 

@@ -146,7 +146,9 @@ async def test_who_writes_in_a_language_that_we_do_not_speak_is_confirmed_in_the
     async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
         await world.inbox("support", channel="email", address=SUPPORT, language="he")
         known = {"language": "ro"}
-        put = await world.http.put("/v1/customers/email:dan@customers.example", json=known, headers=await world.key("intake:write"))
+        put = await world.http.put(
+            "/v1/customers/email:dan@customers.example", json=known, headers=await world.key("intake:write")
+        )
         assert put.status_code == 200, put.text
         async with mail_port(world) as smtp:
             await deliver(smtp, mail("Bestellung", german))
