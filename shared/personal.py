@@ -8,6 +8,7 @@ and only such as were committed before: what a transaction made or destroyed may
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -95,8 +96,13 @@ class KeyRing:
 
     def __init__(self, master_key: bytes, cache_seconds: float = CACHE_SECONDS) -> None:
         self._master = AESGCM(master_key)
+        self._master_key = master_key
         self._cache_seconds = cache_seconds
         self._cache: dict[str, _Cached] = {}
+
+    def derived(self, purpose: bytes) -> bytes:
+        """A key of 32 bytes for this purpose alone: the same as long as the master key is."""
+        return hmac.digest(self._master_key, purpose, "sha256")
 
     async def check_master_key(self, conn: AsyncConnection) -> None:
         """Raises WrongMasterKey when a customer's key in this database was wrapped by another master key."""

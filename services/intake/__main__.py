@@ -29,7 +29,7 @@ from services.intake.api import (
 )
 from services.intake.api.edge import Intake
 from services.intake.api.short import shorten
-from services.intake.channels.language import warm_up
+from services.intake.channels.language import tell_apart, warm_up
 from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
 from services.intake.fetching import MediaFetcher
@@ -144,6 +144,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
 async def run() -> None:
     """Open what is needed, and serve."""
     settings = IntakeSettings()
+    tell_apart(settings.languages)
     await asyncio.to_thread(warm_up)
     async with (
         resources("intake", settings) as parts,

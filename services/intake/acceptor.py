@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import decide as decisions
+from services.intake.domain import fingerprints
 from services.intake.domain.contacts import Contact
 from services.intake.domain.identity import as_shown
 from services.intake.domain.plan import Placement, Plan
@@ -68,11 +69,13 @@ class Acceptor:
     wait_seconds: float = WAIT_SECONDS
     queue: deque[_Waiting] = field(default_factory=deque)
     _bytes: int = 0
+    _key: bytes = field(init=False)
     spam: SpamBook = field(init=False)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.spam = SpamBook(self.engine, self.outbox.keys)
+        self._key = self.outbox.keys.derived(fingerprints.PURPOSE)
 
     async def accept(self, contacts: Sequence[Contact]) -> list[Placement | BaseException]:
         """Where each contact came to be, after the commit; or why it could not be taken (NotTaken, DatabaseAway).
@@ -94,7 +97,7 @@ class Acceptor:
         now, size = loop.time(), sum(len(contact.raw) for contact in contacts)
         if self._full(len(contacts), size, now):
             raise Overloaded
-        waiting = [_Waiting(as_shown(contact), loop.create_future(), now) for contact in contacts]
+        waiting = [_Waiting(fingerprints.marked(as_shown(contact), self._key), loop.create_future(), now) for contact in contacts]
         self.queue.extend(waiting)
         self._bytes += size
         self._arrived.set()

@@ -13,7 +13,7 @@ from services.intake.domain import closing, identity
 from services.intake.domain.closing import Resting
 from services.intake.domain.identity import MergeRefused
 from services.intake.settings import IntakeSettings
-from services.intake.store import customers, files, limits, merges, payloads, tickets
+from services.intake.store import customers, files, fingerprints, limits, merges, payloads, tickets
 from shared import db
 from shared.clock import clock
 from shared.idempotency import forget_old
@@ -55,6 +55,7 @@ class Ticker:
         async with db.transaction(self.engine) as conn:
             await forget_old(conn, self.outbox.schema)
             await files.forget_unused(conn)
+            await fingerprints.forget_old(conn)
             await payloads.forget_parked(conn, self.settings.intake_parked_days)
             await limits.forget_over(conn)
 

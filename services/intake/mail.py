@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
 from services.intake.channels import email
 from services.intake.channels.authentication import NO_BORDER, Border
@@ -51,6 +53,8 @@ class MailTaker:
             if arrival.way == "smtp":
                 await self._check_rate(contact)
             contact = email.traced(contact, telemetry.current_traceparent())
+            if isinstance(contact, InboundMessage):
+                contact = replace(contact, way=arrival.way)
             placement = await self.acceptor.accept_one(contact)
             if not placement.unknown:
                 return placement

@@ -8,6 +8,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
+from msgspec.structs import replace
 from prometheus_client import Gauge
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
@@ -15,7 +16,7 @@ from services.intake.channels import email, provided, twilio, twilio_sms, twilio
 from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
 from services.intake.channels.taken_apart import read
-from services.intake.domain.contacts import Contact
+from services.intake.domain.contacts import Contact, InboundMessage
 from services.intake.domain.inboxes import Inboxes
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
@@ -114,7 +115,7 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Borde
             mail = email.parse(body, Envelope(arrival.sender, arrival.recipients), inbox, signer, border, inboxes)
             if mail is None:
                 raise NotReplayable(email.OWN_LOOP)
-            return mail
+            return replace(mail, way=arrival.way) if isinstance(mail, InboundMessage) else mail
         case "twilio_sms":
             return twilio_sms.parse(body, twilio.form(body), inboxes)
         case "twilio_sms_status":

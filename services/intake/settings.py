@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.intake.channels.authentication import Border
 from services.intake.channels.outgoing_mail import MailServer
@@ -17,6 +17,7 @@ from services.intake.channels.sendgrid import check_key
 from services.intake.channels.signed import secrets_of
 from services.intake.channels.sns import key_of
 from services.intake.channels.twilio_sms import TwilioAccount
+from services.intake.domain.languages import TELLABLE, TOLD, told
 from services.intake.domain.reach import Reach
 from services.intake.domain.threads import Rules
 from services.intake.domain.tokens import Signer, secrets_to_sign
@@ -65,6 +66,12 @@ class IntakeSettings(Settings):
         15.0, ge=1, le=300, description="how long an attempt to send may take; two thirds longer and another process tries"
     )
     intake_zone: str = Field("UTC", description="time zone in which promised times are written")
+    intake_languages: str = Field(
+        ",".join(TOLD),
+        description="languages that messages are told to be in, comma-separated (ISO 639-1; also "
+        + ", ".join(sorted(TELLABLE - set(TOLD)))
+        + "); what is in another is `und`, as what is too short to tell",
+    )
     intake_twilio_url: str = Field("https://api.twilio.com", description="Twilio's REST API")
     intake_twilio_account: str = Field("", description="Twilio's account SID, for what goes out")
     intake_twilio_tokens: SecretStr = Field(
@@ -138,6 +145,12 @@ class IntakeSettings(Settings):
     intake_webhook_secrets_file: Path | None = Field(None, description="file with them, an inbox a line, instead of the variable")
     intake_parked_days: int = Field(30, ge=1, description="how long what could not be read is kept")
 
+    @field_validator("intake_languages")
+    @classmethod
+    def _can_be_told(cls, languages: str) -> str:
+        told(_parts(languages))
+        return languages
+
     @model_validator(mode="after")
     def _secrets_are_secrets(self) -> IntakeSettings:
         secrets_of(self.intake_webhook_secrets.get_secret_value())
@@ -153,6 +166,11 @@ class IntakeSettings(Settings):
     def rules(self) -> Rules:
         """What is set about who is who, and which ticket a contact belongs to."""
         return Rules(timedelta(days=self.intake_another_matter_days), timedelta(days=self.intake_recycled_days))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Those that messages are told to be in."""
+        return _parts(self.intake_languages)
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:

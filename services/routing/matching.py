@@ -18,14 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain import offers
-from services.routing.domain.agents import EVERYBODY, Agent, needs
+from services.routing.domain.agents import ANY_LANGUAGE, EVERYBODY, Agent, Spoken, asked_language, needs
 from services.routing.domain.changes import Changes
 from services.routing.domain.match import Pair, match
 from services.routing.domain.timeline import entries_to_be
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching, saving
-from services.routing.store.matching import Needed
+from services.routing.store.matching import Asked, Needed
 from shared import db
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
@@ -51,13 +51,17 @@ Outcome = Literal["more", "soon", "nobody", "done"]
 
 @dataclass(slots=True)
 class _Found:
-    """What a pass found. `held_elsewhere`: rows that another transaction held were left out."""
+    """What a pass found. `held_elsewhere`: rows that another transaction held were left out. `unspoken`: of the languages that
+    were `asked` for, those that nobody who serves the queue speaks.
+    """
 
     works: dict[str, Work] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
     now: datetime = NEVER
     held_elsewhere: bool = False
+    asked: set[Asked] = field(default_factory=set)
+    unspoken: set[Spoken] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -189,7 +193,7 @@ class Matcher:
         for at_most, wider in pairwise((*widths, 0)):
             present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
             found.agents |= present
-            found.pairs = match(works, found.agents.values(), queues, found.now)
+            found.pairs = await _paired(conn, found, works, queues)
             if _settled(found, works, alone=at_most < AGENTS_OF_A_TEAM[0]) or len(idle) < at_most or not wider:
                 break
             if not all_agents:
@@ -198,6 +202,17 @@ class Matcher:
             wanted = idle = set(await matching.longest_idle_able(conn, _needed(found, works, queues), wider))
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
+
+
+async def _paired(conn: AsyncConnection, found: _Found, works: Sequence[Work], queues: dict[str, QueueConfigured]) -> list[Pair]:
+    """Who is matched with whom. Where somebody is left who asks for a language it is looked up whether anybody speaks it."""
+    pairs = match(works, found.agents.values(), queues, found.now, found.unspoken)
+    asked = _asked(_left(works, pairs), queues) - found.asked
+    if not asked:
+        return pairs
+    found.asked |= asked
+    found.unspoken |= (unspoken := await matching.unspoken(conn, asked))
+    return match(works, found.agents.values(), queues, found.now, found.unspoken) if unspoken else pairs
 
 
 def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Turn], list[Draft[Fact]]]:
@@ -230,10 +245,30 @@ def _teams_of(queue: QueueConfigured) -> tuple[str, ...]:
 
 def _needed(found: _Found, works: Sequence[Work], queues: dict[str, QueueConfigured]) -> set[Needed]:
     """What those who are left ask of an agent; what all ask, where nobody is left and more agents are looked for."""
-    paired = {pair.ticket_id for pair in found.pairs}
-    left = [work for work in works if work.id not in paired] or works
-    visits = [(work, queues[work.visit.queue_id]) for work in left if work.visit and work.visit.queue_id in queues]
-    return {Needed(_teams_of(queue), needs(queue, work.ticket.intake.language)) for work, queue in visits}
+    visits = _visits(_left(works, found.pairs) or works, queues)
+    return {
+        Needed(_teams_of(queue), needs(queue, asked_language(queue, work.ticket.intake.language, found.unspoken)))
+        for work, queue in visits
+    }
+
+
+def _asked(works: Sequence[Work], queues: dict[str, QueueConfigured]) -> set[Asked]:
+    """The languages that these ask for, and who else serves their queues."""
+    visits = ((work.ticket.intake.language, queue) for work, queue in _visits(works, queues) if queue.skill_by_language)
+    return {
+        Asked(queue.id, language, _teams_of(queue), needs(queue, ANY_LANGUAGE), queue.partner_id)
+        for language, queue in visits
+        if language != ANY_LANGUAGE
+    }
+
+
+def _left(works: Sequence[Work], pairs: Sequence[Pair]) -> list[Work]:
+    paired = {pair.ticket_id for pair in pairs}
+    return [work for work in works if work.id not in paired]
+
+
+def _visits(works: Sequence[Work], queues: dict[str, QueueConfigured]) -> list[tuple[Work, QueueConfigured]]:
+    return [(work, queues[work.visit.queue_id]) for work in works if work.visit and work.visit.queue_id in queues]
 
 
 def _loads(before: dict[str, Agent], after: dict[str, Agent], turns: Sequence[Turn]) -> list[Draft[Fact]]:

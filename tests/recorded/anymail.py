@@ -68,7 +68,7 @@ _REASONS: dict[str, dict[str, str]] = {
         "amazon_ses_webhooks/test_open_event__AmazonSESNotificationsTests_1": "f46d9e4bf4",
     },
     "SNS is known by its signature and our topic; the failing client of the recording is not played": {
-        "amazon_ses_webhooks/test_sns_subscription_confirmation_auth_disabled__AmazonSESSubscriptionManagementTests_1": "e2cc1175bd",
+        "amazon_ses_webhooks/test_sns_subscription_confirmation_auth_disabled__AmazonSESSubscriptionManagementTests_1": "e2cc1175bd",  # noqa: E501
         "amazon_ses_webhooks/test_sns_subscription_confirmation_failure__AmazonSESSubscriptionManagementTests_1": "5e20f57e44",
     },
     "the text of a mail that is attached is not the mail's": {

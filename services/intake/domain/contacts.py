@@ -70,6 +70,20 @@ class RequestName(msgspec.Struct, frozen=True):
 VIRUS = "virus"
 
 
+class Fingerprint(msgspec.Struct, frozen=True):
+    """What a mail says and who wrote it, as keyed hashes, by one of the ways by which it may come.
+
+    `words` is the same for the same words, whatever accents a converter gave their letters; `shape` also where letters of them
+    were lost, of which `kept` counts those beyond ASCII that were not. `sent_at` is the mail's own time, where it tells one.
+    """
+
+    shape: bytes
+    words: bytes
+    kept: int
+    way: str
+    sent_at: datetime | None = None
+
+
 class SpamVerdict(msgspec.Struct, frozen=True):
     """That a message is spam: who says so, and the score in thousandths where there is one. `rule_id` is the rule that said so:
     one of ours, or of a provider `dmarc` (its domain disowns the mail) or VIRUS.
@@ -92,7 +106,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still to be fetched.
     `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
     `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation. `copies` are
-    the people besides us to whom it went.
+    the people besides us to whom it went. `way`: how it came, where its provider does not say it. `fingerprint`: by what it is
+    known when it comes by another way too.
     """
 
     provider: str
@@ -131,6 +146,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...] = ()
     score: int | None = None
     copies: tuple[Copy, ...] = ()
+    way: str = ""
+    fingerprint: Fingerprint | None = None
 
     @property
     def namespace(self) -> str:

@@ -11,13 +11,14 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from services.intake.domain import answers, calls, delivery, people, threads
+from services.intake.domain import answers, calls, delivery, fingerprints, people, threads
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, InboundCall, InboundMessage
 from services.intake.domain.identity import ANSWERED
-from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received
+from services.intake.domain.known import Coming, Known, KnownCustomer, KnownTicket, Name, Received
 from services.intake.domain.plan import (
     CallWord,
+    CameAgain,
     ConsentSaid,
     NewMessage,
     NewTicket,
@@ -56,6 +57,12 @@ def message_id_of(namespace: str, dedup_key: str) -> str:
     return derived_id("message", namespace, dedup_key)
 
 
+def names_of(contact: InboundMessage) -> list[str]:
+    """The ids that a message may have, by each of its names at its provider."""
+    keys = (contact.dedup_key, contact.conflict_key)
+    return [message_id_of(contact.namespace, key) for key in keys if key is not None]
+
+
 def _in_reading_order(contacts: Sequence[Contact]) -> list[int]:
     """As they came, except that an answer is read after what it answers."""
     at = {c.message_ref: i for i, c in enumerate(contacts) if isinstance(c, InboundMessage) and c.message_ref}
@@ -82,7 +89,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     if _is_reused(contact, work):
         return Placement("", "", "", reused=True)
     message_id, dedup_key = _named(contact, work)
-    earlier = work.received.get(message_id)
+    earlier = work.received.get(message_id) or _copied(contact, message_id, work, plan)
     if earlier is not None:
         return Placement(
             ticket_id=earlier.ticket_id,
@@ -124,7 +131,32 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     work.received[message_id] = Received(
         message_id, ticket.ticket_id, ticket.number, customer.customer_id, contact.content_hash, opened
     )
+    _note(contact, contact.message_ref, work.received[message_id], work)
     return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opened)
+
+
+def _copied(contact: InboundMessage, name_id: str, work: Known, plan: Plan) -> Received | None:
+    """The message that came by another way before. This name is one of its own from now on; what answers it finds its ticket."""
+    if contact.fingerprint is None:
+        return None
+    comings = work.comings.get(contact.fingerprint.shape, ())
+    message = fingerprints.original(contact, comings)
+    if message is None:
+        return None
+    its_ref = next(coming.message_ref for coming in comings if coming.message.message_id == message.message_id)
+    _note(contact, its_ref, message, work)
+    work.received[name_id] = replace(message, content_hash=contact.content_hash)
+    for ref in refs_of(contact):
+        work.refs.setdefault(ref, message.ticket_id)
+    plan.steps.append(CameAgain(name_id, message.message_id, message.ticket_id, contact))
+    return work.received[name_id]
+
+
+def _note(contact: InboundMessage, message_ref: str | None, message: Received, work: Known) -> None:
+    mark = contact.fingerprint
+    if mark is not None:
+        coming = Coming(message, mark.words, mark.kept, mark.way, mark.sent_at, message_ref)
+        work.comings.setdefault(mark.shape, []).append(coming)
 
 
 def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan, rules: Rules) -> Placement | None:

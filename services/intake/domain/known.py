@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -67,6 +67,17 @@ class Received(msgspec.Struct, frozen=True):
         return self.content_hash in ("", content_hash)
 
 
+class Coming(NamedTuple):
+    """That a message came by one way in the last minutes; what of it was known so (`contacts.Fingerprint`)."""
+
+    message: Received
+    words: bytes
+    kept: int
+    way: str
+    sent_at: datetime | None
+    message_ref: str | None
+
+
 class KnownCustomer(msgspec.Struct, frozen=True):
     """A customer as far as a new ticket wants to know. `origin`: whose the handle was, by which they were found, before that one
     was merged into this one.
@@ -122,6 +133,7 @@ class Known:
     names: dict[Handle, int] = field(default_factory=dict)  # `identity.name_hash` of who wrote from a number
     seen: dict[Handle, Seen] = field(default_factory=dict)  # where somebody of another name writes from it
     questions: dict[tuple[Handle, Channel, str], Question] = field(default_factory=dict)
+    comings: dict[bytes, list[Coming]] = field(default_factory=dict)  # by shape, in the order in which they came
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""
@@ -140,6 +152,7 @@ class Known:
             dict(self.names),
             dict(self.seen),
             dict(self.questions),
+            {shape: list(comings) for shape, comings in self.comings.items()},
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:

@@ -105,6 +105,15 @@ class NewMessage(msgspec.Struct, frozen=True):
     cc: tuple[str, ...] = ()
 
 
+class CameAgain(msgspec.Struct, frozen=True):
+    """A copy of a message that is here, by another way and under another name (`name_id`), which is remembered."""
+
+    name_id: str
+    message_id: str
+    ticket_id: str
+    contact: InboundMessage
+
+
 class CallWord(msgspec.Struct, frozen=True):
     """A word about a call that was taken, and the facts it brings, said of `ticket_id`. `begun`: it is the first of its call."""
 
@@ -168,6 +177,7 @@ Step = (
     | NameSeen
     | NewTicket
     | NewMessage
+    | CameAgain
     | CallWord
     | SentTold
     | ConsentSaid

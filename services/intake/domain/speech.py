@@ -70,6 +70,15 @@ def language_for(detected: str, inbox_language: str) -> Language:
     return "en"
 
 
+def spoken_to(detected: str, known: str) -> str:
+    """The language to write to a customer in: that of the message, else the one they are known by where we speak only that."""
+    return known if not _is_ours(detected) and _is_ours(known) else detected
+
+
+def _is_ours(language: str) -> bool:
+    return language.partition("-")[0] in LANGUAGES
+
+
 def isolated(value: object) -> str:
     """Kept together and in order inside any text."""
     return f"{FSI}{value}{PDI}"

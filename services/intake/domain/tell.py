@@ -11,6 +11,7 @@ from services.intake.domain.identity import VerifiedBy, evidence_of
 from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
     CallWord,
+    CameAgain,
     ConsentSaid,
     HandleLeft,
     NameSeen,
@@ -79,7 +80,7 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
         case HandleLeft():
             left = CustomerHandleRemoved(handle_id=step.handle_id, reason="recycled")
             return [Draft(key=step.customer_id, data=left, cause=step.cause, traceparent=step.contact.traceparent)]
-        case NameSeen():
+        case NameSeen() | CameAgain():
             return []
         case NewTicket():
             return _ticket(step, numbers[step.ticket_id])

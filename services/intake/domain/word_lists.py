@@ -22,7 +22,6 @@ from shared.events.config import WordListConfigured
 
 LOOK_AT = 4000  # characters of a message in which its topic is looked for
 ANY_LANGUAGE = "*"
-UNDETERMINED = "und"
 
 _WORD = re.compile(r"[^\W_]+\*?")
 _INSIDE = re.compile(r"(?<=\w)[\"'\u05f3\u05f4\u2019](?=\w)")  # דוא"ל, l'adresse: one word
@@ -48,6 +47,7 @@ class Words:
     phrases: dict[str, tuple[_Phrase, ...]] = field(default_factory=dict)
     beginnings: dict[str, tuple[_Phrase, ...]] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()
+    languages: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, lists: Iterable[WordListConfigured]) -> Words:
@@ -61,9 +61,8 @@ class Words:
                         index, key = (begun, words[0][:-1]) if words[0].endswith("*") else (whole, words[0])
                         index[key].append(_Phrase(tuple(words), language, one))
         lengths = tuple(sorted({len(key) for key in begun}))
-        return cls(
-            {key: tuple(found) for key, found in whole.items()}, {key: tuple(found) for key, found in begun.items()}, lengths
-        )
+        languages = frozenset(phrase.language for found in (*whole.values(), *begun.values()) for phrase in found)
+        return cls(_settled(whole), _settled(begun), lengths, languages)
 
     def label(self, plan: Plan) -> Plan:
         """The plan with what the words of their first messages say about the tickets that it opens."""
@@ -82,12 +81,16 @@ class Words:
         return replace(contact, labels=_labels(contact.labels, hits)) if hits else contact
 
     def _hits(self, words: Sequence[str], language: str) -> list[tuple[WordListConfigured, int]]:
-        """The lists of which something was found, and how many different phrases; the most first, then by position."""
+        """The lists of which something was found, and how many different phrases; the most first, then by position. Where no
+        list has words of the language those of all are looked for, as where it is not known: names of products and faults
+        stand in texts of any.
+        """
+        in_any = language not in self.languages
         found = {
             (phrase.of.id, phrase.words): phrase.of
             for at, word in enumerate(words)
             for phrase in self._beginning_with(word)
-            if phrase.language in (language, ANY_LANGUAGE) or language == UNDETERMINED
+            if in_any or phrase.language in (language, ANY_LANGUAGE)
             if _stands(phrase.words, words, at)
         }
         counted = Counter(list_id for list_id, _ in found)

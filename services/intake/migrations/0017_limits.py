@@ -5,7 +5,7 @@ from alembic import op
 from shared.db import run_script
 
 revision = "intake_0017"
-down_revision = "intake_0015"
+down_revision = "intake_0016"
 
 
 def upgrade() -> None:

@@ -18,6 +18,7 @@ from services.intake.domain.identity import name_hash
 from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
     CallWord,
+    CameAgain,
     ConsentSaid,
     HandleLeft,
     NameSeen,
@@ -30,10 +31,11 @@ from services.intake.domain.plan import (
     SentTold,
     Suggestion,
 )
+from services.intake.domain.speech import spoken_to
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
 from services.intake.domain.words import HARD
-from services.intake.store import copies, fetches, merges, surveys
+from services.intake.store import copies, fetches, fingerprints, merges, surveys
 from services.intake.store.ways import WAY
 from shared import db
 from shared.events.base import derived_id
@@ -157,15 +159,21 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         *_columns(10, [_ticket(ticket, stories[ticket.ticket_id]) for ticket in opened]),
         *_columns(2, [(step.customer.customer_id, step.language) for step in customers]),
         *_columns(6, [_handle(step) for step in plan.steps if isinstance(step, NewCustomer | NewHandle) and step.handle]),
-        *_columns(3, sorted({(*ref, step.ticket_id) for step in messages for ref in refs_of(step.contact)})),
+        *_columns(3, _refs(plan)),
         now + delivery.PROMISE_WAIT,
         *_columns(5, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
         *_columns(15, [_message(step) for step in messages]),
     )
+    await fingerprints.note(conn, plan, now)
     await _follow(conn, opened)
     await copies.note(conn, messages, customers)
     await _save_attachments(conn, messages)
     await fetches.insert(conn, [row for step in messages if step.contact.media for row in _fetches(step)], now)
+
+
+def _refs(plan: Plan) -> list[tuple[str, str, str]]:
+    written = (step for step in plan.steps if isinstance(step, NewMessage | CameAgain))
+    return sorted({(*ref, step.ticket_id) for step in written for ref in refs_of(step.contact)})
 
 
 def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> Columns:
@@ -199,7 +207,8 @@ def _handle(step: NewCustomer | NewHandle) -> tuple[object, ...]:
 def _confirmation(ticket: NewTicket) -> tuple[object, ...]:
     """Due when the promised time is known or PROMISE_WAIT is over."""
     channel = confirmed_on(channel_of(ticket.contact))
-    return (ticket.confirmation_id, ticket.ticket_id, ticket.customer.customer_id, ticket.contact.language, channel)
+    language = spoken_to(ticket.contact.language, ticket.customer.language)
+    return (ticket.confirmation_id, ticket.ticket_id, ticket.customer.customer_id, language, channel)
 
 
 def _message(step: NewMessage) -> tuple[object, ...]:

@@ -61,6 +61,10 @@ SCRUBS = tuple(
             WHERE s.other_id = ANY(:customers) AND m.customer_id = ANY(:customers)
         ), unnamed AS (
             DELETE FROM intake.ref r USING theirs m WHERE r.ticket_id = m.ticket_id AND r.value = m.message_ref
+        ), unmarked AS (
+            DELETE FROM intake.fingerprint WHERE message_id IN (SELECT id FROM theirs)
+        ), renamed AS (
+            UPDATE intake.other_name SET content_hash = '' WHERE message_id IN (SELECT id FROM theirs)
         ), scrubbed AS (
             UPDATE intake.message SET handle_kind = NULL, handle = NULL, message_ref = NULL, request = NULL, content_hash = '',
                 body = NULL, text_hash = NULL

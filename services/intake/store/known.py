@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain import numbers
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, Handle, InboundCall, InboundMessage
-from services.intake.domain.decide import message_id_of, word_id_of
+from services.intake.domain.decide import names_of, word_id_of
 from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
 from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
-from services.intake.store import known_numbers, surveys
+from services.intake.store import fingerprints, known_numbers, surveys
 from services.intake.store.ways import BEGUN_BY
 from shared import db
 from shared.events.base import derived_id
@@ -117,6 +117,7 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
         await _questions(conn, scored, known)
     await known_numbers.renamed(conn, contacts, known)
     await known_numbers.named(conn, contacts, known)
+    await fingerprints.find(conn, contacts, known)
     wanted = {ticket_id for c in contacts if isinstance(c, InboundMessage) for ticket_id in c.tokens}
     wanted.update(known.refs.values(), known.conversations.values(), (call.ticket_id for call in known.calls.values()))
     wanted.update(sent.ticket_id for sent in known.sent.values())
@@ -158,7 +159,7 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
     rows = await db.fetch(
         conn,
         FACTS,
-        list({message_id_of(m.namespace, key) for m in messages for key in (m.dedup_key, m.conflict_key) if key is not None}),
+        list({name for message in messages for name in names_of(message)}),
         [handle.kind for handle in handles],
         [handle.scope for handle in handles],
         [handle.value for handle in handles],

@@ -7,6 +7,7 @@ offered to while the offer is live; one that waits for the customer or a third p
 from __future__ import annotations
 
 import zlib
+from collections.abc import Set
 from datetime import datetime
 
 import msgspec
@@ -21,6 +22,8 @@ OTHER_UNITS = 2
 # Nobody talks to two callers at once, unless it is configured so.
 DEFAULT_LIMITS: dict[Channel, int] = {"phone": 1, "video": 1, "in_person": 1}
 EVERYBODY = "*"
+ANY_LANGUAGE = "und"
+Spoken = tuple[str, str]  # a queue, and a language of tickets in it
 
 
 class OverCapacity(ValueError):
@@ -100,22 +103,30 @@ def eligible(agent: Agent, queue: QueueConfigured, language: str) -> bool:
         profile.partner_id == queue.partner_id
         and (not queue.team_ids or any(team in queue.team_ids for team in profile.team_ids))
         and all(profile.skills.get(skill, 0) >= level for skill, level in queue.required_skills.items())
-        and (not queue.skill_by_language or language == "und" or language in profile.languages)
+        and (not queue.skill_by_language or language == ANY_LANGUAGE or language in profile.languages)
     )
 
 
 def abilities(profile: Profile) -> set[str]:
     """All that `needs` may ask of an agent with this profile, as words: who has a skill has it at every lower level."""
     skilled = {_skill(skill, lower) for skill, level in profile.skills.items() for lower in range(1, level + 1)}
-    spoken = {_language(tag) for tag in profile.languages}
+    spoken = {ability_of_language(tag) for tag in profile.languages}
     return skilled | spoken | ({_partner(profile.partner_id)} if profile.partner_id is not None else set())
+
+
+def asked_language(queue: QueueConfigured, language: str, unspoken: Set[Spoken]) -> str:
+    """The language that a ticket asks of whoever takes it. One that nobody who serves the queue speaks is asked of nobody: the
+    ticket would wait for ever.
+    """
+    counts = queue.skill_by_language and (queue.id, language) not in unspoken
+    return language if counts else ANY_LANGUAGE
 
 
 def needs(queue: QueueConfigured, language: str) -> tuple[str, ...]:
     """The abilities without which nobody is `eligible` for a ticket of the queue, in order; none where anybody may be."""
     asked = {_skill(skill, level) for skill, level in queue.required_skills.items()}
-    if queue.skill_by_language and language != "und":
-        asked.add(_language(language))
+    if queue.skill_by_language and language != ANY_LANGUAGE:
+        asked.add(ability_of_language(language))
     if queue.partner_id is not None:
         asked.add(_partner(queue.partner_id))
     return tuple(sorted(asked))
@@ -125,7 +136,8 @@ def _skill(skill: str, level: int) -> str:
     return f"skill {level} {skill}"
 
 
-def _language(tag: str) -> str:
+def ability_of_language(tag: str) -> str:
+    """To speak it, as an ability."""
     return f"language {tag}"
 
 

@@ -7,11 +7,11 @@ built once per pass, so a decision costs the logarithm of the number of agents a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.routing.domain.agents import Agent, eligible, has_room, load, turn_order, units_of
+from services.routing.domain.agents import Agent, Spoken, asked_language, eligible, has_room, load, turn_order, units_of
 from services.routing.domain.queues import lane
 from services.routing.domain.work import Work
 from shared.events.config import QueueConfigured
@@ -37,6 +37,7 @@ class _Lane:
 class _Pass:
     now: datetime
     agents: dict[str, Agent]
+    unspoken: Set[Spoken] = frozenset()
     given: dict[str, int] = field(default_factory=dict)
     lanes: dict[str, _Lane] = field(default_factory=dict)
 
@@ -46,9 +47,17 @@ class _Pass:
         return idle_since, self.given.get(agent.id, 0), stable, agent.id
 
 
-def match(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str, QueueConfigured], now: datetime) -> list[Pair]:
-    """Pairs in the order in which they are to be offered; each ticket at most once, nobody above capacity."""
-    ongoing = _Pass(now, {agent.id: agent for agent in agents if agent.ready})
+def match(
+    waiting: Sequence[Work],
+    agents: Iterable[Agent],
+    queues: Mapping[str, QueueConfigured],
+    now: datetime,
+    unspoken: Set[Spoken] = frozenset(),
+) -> list[Pair]:
+    """Pairs in the order in which they are to be offered; each ticket at most once, nobody above capacity. `unspoken`: languages
+    that nobody who serves the queue speaks.
+    """
+    ongoing = _Pass(now, {agent.id: agent for agent in agents if agent.ready}, unspoken)
     pairs: list[Pair] = []
     for work in sorted(waiting, key=place_in_line):
         if not ongoing.agents:
@@ -104,7 +113,7 @@ def _lane(ongoing: _Pass, work: Work, queue: QueueConfigured) -> _Lane:
     name = lane(queue, work)
     known = ongoing.lanes.get(name)
     if known is None:
-        language = work.ticket.intake.language
+        language = asked_language(queue, work.ticket.intake.language, ongoing.unspoken)
         entries = [
             ongoing.entry(agent)
             for agent in ongoing.agents.values()

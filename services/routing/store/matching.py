@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.domain.agents import Agent
+from services.routing.domain.agents import Agent, Spoken, ability_of_language
 from services.routing.domain.work import Work
 from services.routing.store import desk
 from services.routing.store.config import QUEUES_VERSION
@@ -65,6 +65,18 @@ LONGEST_IDLE_ABLE = """
     SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{}') t CROSS JOIN LATERAL (
         SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) found
 """
+# Whoever speaks the language is looked at one by one, until there is one who serves the queue; where none does, all who speak it.
+UNSPOKEN = """
+    SELECT w.queue, w.language
+    FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS w(queue text, language text, teams text[], needs text[], partner text)
+    WHERE NOT EXISTS (
+        SELECT FROM routing.ability spoken JOIN routing.agent a USING (agent_id)
+        WHERE spoken.ability = $2::text || w.language AND coalesce(CAST(a.profile->>'active' AS boolean), true)
+            AND a.profile->>'partner_id' IS NOT DISTINCT FROM w.partner
+            AND EXISTS (SELECT FROM routing.seat s WHERE s.agent_id = a.agent_id AND s.team_id = ANY(w.teams))
+            AND NOT EXISTS (SELECT FROM unnest(w.needs) AS n(ability) WHERE NOT EXISTS (
+                SELECT FROM routing.ability b WHERE b.agent_id = a.agent_id AND b.ability = n.ability)))
+"""
 LOCK_PRESENT = f"""
     WITH held AS MATERIALIZED (
         SELECT {AGENT_COLUMNS} FROM routing.agent a JOIN routing.presence p USING (agent_id)
@@ -82,6 +94,18 @@ class Needed(NamedTuple):
 
     teams: tuple[str, ...]
     needs: tuple[str, ...]
+
+
+class Asked(NamedTuple):
+    """A language that a ticket of a queue asks for, and who else serves the queue: agents of any of the teams who have all the
+    abilities, of this partner (or ours).
+    """
+
+    queue: str
+    language: str
+    teams: tuple[str, ...]
+    needs: tuple[str, ...]
+    partner: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +145,12 @@ async def longest_idle_able(conn: AsyncConnection, lanes: Collection[Needed], of
     wanted = [{"teams": lane.teams, "needs": lane.needs} for lane in sorted(lanes)]
     rows = await db.fetch(conn, LONGEST_IDLE_ABLE, msgspec.json.encode(wanted).decode(), of_each)
     return [agent_id for (agent_id,) in rows]
+
+
+async def unspoken(conn: AsyncConnection, asked: Collection[Asked]) -> set[Spoken]:
+    """Those of the languages that nobody speaks who serves the queue, whether or not they are there just now."""
+    wanted = msgspec.json.encode([one._asdict() for one in asked]).decode()
+    return {(queue, language) for queue, language in await db.fetch(conn, UNSPOKEN, wanted, ability_of_language(""))}
 
 
 async def lock_present(conn: AsyncConnection, agent_ids: Collection[str]) -> tuple[dict[str, Agent], datetime]:

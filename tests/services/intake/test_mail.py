@@ -139,6 +139,30 @@ async def test_a_confirmation_goes_out_in_the_mails_language_with_number_and_lin
         assert (skipped.key, skipped.data.reason) == (automatic.key, "automatic_mail")
 
 
+async def test_who_writes_in_a_language_that_we_do_not_speak_is_confirmed_in_the_one_they_are_known_by_else_in_the_inboxs(
+    database: str,
+) -> None:
+    german = "Guten Tag, meine Bestellung ist leider noch immer nicht angekommen. Wo ist sie?"
+    async with mail_server() as (server, port), process(database, intake_mail_port=port) as world:
+        await world.inbox("support", channel="email", address=SUPPORT, language="he")
+        known = {"language": "ro"}
+        put = await world.http.put(
+            "/v1/customers/email:dan@customers.example", json=known, headers=await world.key("intake:write")
+        )
+        assert put.status_code == 200, put.text
+        async with mail_port(world) as smtp:
+            await deliver(smtp, mail("Bestellung", german))
+            await deliver(smtp, mail("Bestellung", german, Message_ID="<2@c>", From="Eva <eva@customers.example>"))
+        await world.execute("UPDATE intake.delivery SET due_at = now()")
+        assert await world.sender.send_due() == 2
+        assert {event.data.language for event in await world.events(TicketOpened)} == {"de"}
+        said = {str(sent["To"]): sent.get_body(("html",)) for sent in server.mails}
+        for address, begins in (("dan@", '<html lang="ro" dir="ltr">'), ("eva@", '<html lang="he" dir="rtl">')):
+            html = next(body for to, body in said.items() if address in to)
+            assert html is not None
+            assert begins in html.get_content()
+
+
 async def test_our_own_mail_come_back_is_kept_apart_and_another_companys_is_a_ticket(world: World) -> None:
     async with mail_port(world) as port:
         came_back = await deliver(port, mail(X_Patchbay_Loop=world.signer.loop_mark()))

@@ -217,6 +217,41 @@ async def test_who_learns_a_skill_is_found_among_many_who_lack_it(house: House) 
     assert (await house.offered("dana"))["ticket_id"] == ticket_id
 
 
+async def test_who_writes_in_a_language_that_no_agent_speaks_is_offered_to_anybody_until_one_does(house: House) -> None:
+    await house.queue(skill_by_language=True, auto_accept=True)
+    await house.agent("dana", languages=["he", "en"], capacity_units=100)
+    first = await house.open("first", language="de")
+    await house.matcher.once()
+    assert (await house.done("rina", "GET", f"/v1/tickets/{first}"))["agent_id"] == "dana"
+    await house.agent("noa", available=False, languages=["de"])
+    second = await house.open("second", language="de")
+    third = await house.open("third", language="fr")
+    await house.matcher.once()
+    assert (await house.done("rina", "GET", f"/v1/tickets/{second}"))["agent_id"] is None, "noa will come, who speaks it"
+    assert (await house.done("rina", "GET", f"/v1/tickets/{third}"))["agent_id"] == "dana"
+    await house.done("rina", "POST", "/v1/agents/noa/state", {"state": "available"})
+    await house.matcher.once()
+    assert (await house.done("rina", "GET", f"/v1/tickets/{second}"))["agent_id"] == "noa"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"team_ids": ["sales"]}, {"skills": {"billing": 2}}, {"partner_id": "northern"}, {"active": False}, {"languages": []}],
+)
+async def test_who_speaks_it_and_does_not_serve_the_queue_keeps_nobody_waiting(house: House, changed: dict[str, object]) -> None:
+    for team in ("support", "sales"):
+        await house.done("admin", "PUT", f"/v1/teams/{team}", {"name": {"en": team}})
+    await house.queue(skill_by_language=True, team_ids=["support"], required_skills={"billing": 3})
+    able: dict[str, object] = {"team_ids": ["support"], "skills": {"billing": 3}}
+    await house.agent("noa", available=False, team_ids=["support"], skills={"billing": 3}, languages=["de"])
+    await house.agent("dana", team_ids=["support"], skills={"billing": 3})
+    ticket_id = await house.open(language="de")
+    assert await house.matcher.once() == "nobody"
+    body = {"display_name": "Noa", **able, "languages": ["de"], **changed}
+    assert (await house.ask("admin", "PUT", "/v1/agents/noa", body, {"If-Match": '"1"'})).status_code == 200
+    assert (await house.offered("dana"))["ticket_id"] == ticket_id
+
+
 def _master(house: House) -> str:
     assert house.settings.master_key is not None
     return house.settings.master_key.get_secret_value()

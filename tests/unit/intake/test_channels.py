@@ -13,7 +13,7 @@ from services.intake.channels.clean import clean_line, clean_text
 from services.intake.channels.form import FormBody
 from services.intake.channels.generic import ContactBody
 from services.intake.channels.html_text import html_to_text
-from services.intake.channels.language import direction_of, language_of
+from services.intake.channels.language import direction_of
 from services.intake.domain import confirmation, delivery
 from services.intake.domain.confirmation import Promise
 from services.intake.domain.contacts import Handle
@@ -130,26 +130,6 @@ def test_the_same_words_sent_again_within_minutes_are_one_submission() -> None:
     assert name(1200) == name(1300) != name(1900)
     assert name(1200) != name(1200, text="other")
     assert name(1200, "id-1") == name(9999, "id-1")
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("Hello, my order has not arrived yet", "en"),
-        ("Bună ziua, coletul meu nu a ajuns", "ro"),
-        ("buna ziua, unde este comanda mea", "ro"),
-        ("החבילה לא הגיעה", "he"),
-        ("شكرا لكم", "ar"),
-        ("Order 123: החבילה לא הגיעה", "he"),
-        ("ok", "und"),
-        ("12345 !!! https://example.org/a/long/english/path", "und"),
-        ("", "und"),
-        ("Bonjour, ma commande n'est pas encore arrivée", "und"),
-        ("Guten Tag, meine Bestellung ist noch nicht da", "und"),
-    ],
-)
-def test_a_language_is_told_or_left_open(text: str, language: str) -> None:
-    assert language_of(text) == language
 
 
 def test_a_direction_is_the_languages_or_the_first_strong_letters() -> None:

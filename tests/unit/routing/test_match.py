@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.routing.domain.agents import Agent, abilities, eligible, has_room, load, needs, units_of
-from services.routing.domain.match import match, place_in_line
+from services.routing.domain.match import Pair, match, place_in_line
 from services.routing.domain.work import Passed, Work
 from shared.events.base import Channel
 from shared.events.config import QueueConfigured
@@ -84,6 +84,16 @@ def test_team_skill_level_language_and_partner_are_required() -> None:
     ]
     assert pairs([work], unfit, queue) == []
     assert pairs([work], [*unfit, fit], queue) == [("t-1", "dana")]
+
+
+def test_a_language_that_nobody_who_serves_the_queue_speaks_is_asked_of_nobody() -> None:
+    queue = a_queue(skill_by_language=True, required_skills={"billing": 3})
+    agents = [an_agent("dana", skills={"billing": 3}, languages=("he",)), an_agent("noa", languages=("de",))]
+    work = waiting(queue=queue, language="de")
+    queues = {queue.id: queue}
+    assert match([work], agents, queues, NOW) == []
+    assert match([work], agents, queues, NOW, {("another", "de"), (queue.id, "fr")}) == []
+    assert match([work], agents, queues, NOW, {(queue.id, "de")}) == [Pair("t-1", "dana")]
 
 
 def test_only_the_available_are_asked() -> None:

@@ -4,7 +4,7 @@ from alembic import op
 
 from shared.db import run_script
 
-revision = "intake_0019"
+revision = "intake_0018"
 down_revision = "intake_0017"
 
 
