@@ -25,7 +25,7 @@ class Outcome:
     @property
     def mark(self) -> str:
         """What tells this miss from every other: short, and nothing of the recording is in it."""
-        return hashlib.sha256(f"{self.miss}\n{self.came}".encode()).hexdigest()[:10]
+        return hashlib.sha256(f"{self.miss}\n{self.came}".encode()).hexdigest()[:7]
 
 
 @dataclass(frozen=True, slots=True)

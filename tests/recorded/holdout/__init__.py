@@ -45,7 +45,7 @@ SETS = (
         run,
         {
             "mixed: Microsoft's hint for new senders": Known(
-                "a warning that no blank line parts from the text may be its beginning", "7fbd32a0f2"
+                "a warning that no blank line parts from the text may be its beginning", "7fbd32a"
             )
         },
         root=HERE,
