@@ -1,4 +1,4 @@
-"""What time brings about: offers that nobody answered, agents whose presence lapsed, rows that are too old.
+"""What time brings about: offers that nobody answered, agents whose presence lapsed, tickets to be filed anew, old rows.
 
 PostgreSQL's clock decides; a claim with SKIP LOCKED makes sure that of several processes one does it.
 """
@@ -27,6 +27,7 @@ from shared.service import Resources
 from shared.telemetry import log
 
 AT_ONCE = 500
+FILED_AT_ONCE = 1000
 HOUSEKEEPING_TICKS = 240
 PLACING_TICKS = 4
 BACK_OFF_SECONDS = 1.0
@@ -59,6 +60,8 @@ class Ticker:
             await db.retrying(self._expire_offers)
         if due.presence:
             await db.retrying(self._end_presence)
+        if due.filing:
+            await db.retrying(self._file_again)
         if due.without_queue and self._ticks % PLACING_TICKS == 0:
             await db.retrying(self._place_those_without_queue)
         if self._ticks % HOUSEKEEPING_TICKS == 0:
@@ -86,6 +89,22 @@ class Ticker:
             strays = await matching.stray_offers(conn, AT_ONCE)
             if gone or strays:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
+
+    async def _file_again(self) -> None:
+        """Tickets whose queue was configured anew while they waited stand where it says now."""
+        async with db.transaction(self.parts.engine) as conn:
+            works = await matching.filed_before(conn, FILED_AT_ONCE)
+            if not works:
+                return
+            queues = {queue.id: queue for queue in await config.queues(conn)}
+            now = await clock(conn)
+            turns = []
+            for work in works.values():
+                turn = Turn(work, work.id, now, {})
+                if work.visit is not None:
+                    lifecycle.file_again(turn, queues[work.visit.queue_id])
+                turns.append(turn)
+            await acting.write(conn, self.parts.outbox, turns, now)
 
     async def _place_those_without_queue(self) -> None:
         """Tickets that no rule took: perhaps one does by now."""

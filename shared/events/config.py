@@ -23,7 +23,10 @@ class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
-    """A queue: which tickets it takes (first match by `position`), who serves it and how."""
+    """A queue: which tickets it takes (first match by `position`), who serves it and how.
+
+    Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`.
+    """
 
     TYPE: ClassVar[str] = "queue.configured.v1"
     name: dict[str, str]
@@ -39,6 +42,8 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     partner_id: str | None = None
     service_level_seconds: int | None = None
     service_level_percent: int | None = None
+    ageing_seconds: int | None = None
+    vip_bonus_seconds: int = 0
     signature: dict[str, str] = {}
 
 

@@ -42,7 +42,11 @@ class Version(Body):
 
 
 class Queue(Version):
-    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it."""
+    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it.
+
+    Tickets stand by priority, then age; with `ageing_seconds` whoever waited so long counts as one priority higher, and a VIP as
+    having waited `vip_bonus_seconds` longer.
+    """
 
     name: Names
     position: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -57,6 +61,8 @@ class Queue(Version):
     partner_id: Id | None = None
     service_level_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
     service_level_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    ageing_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    vip_bonus_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 0
     signature: SignatureTexts = Field(default_factory=dict)
 
 
@@ -91,7 +97,8 @@ class AgentBody(Version):
 
 @router.put("/v1/queues/{config_id}")
 async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
-    """Make or change a queue. Tickets that wait keep their queue; those that no queue took are looked at again."""
+    """Make or change a queue. Tickets that wait keep their queue and stand in it as it says from now on; those that no
+    queue took are looked at again."""
 
     async def prepare(conn: AsyncConnection, fact: QueueConfigured) -> list[Draft[Fact]]:
         try:

@@ -10,7 +10,7 @@ import msgspec
 
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
-from services.routing.domain.queues import choose, lane
+from services.routing.domain.queues import choose, filed
 from services.routing.domain.work import Turn, Visit, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
@@ -69,14 +69,8 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
 def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
-    visit = Visit(
-        queue_id=queue.id,
-        lane=lane(queue, turn.work),
-        number=number,
-        entered_at=turn.now,
-        age_from=age_from,
-        preferred=preferred,
-    )
+    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
+    visit = filed(queue, turn.work, visit)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     turn.set(visits=number, visit=visit, attention=attention)
     turn.say(
@@ -89,6 +83,13 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
             partner_id=queue.partner_id,
         )
     )
+
+
+def file_again(turn: Turn, queue: QueueConfigured) -> None:
+    """The queue was configured anew: the visit stands where it says now. Nothing for a ticket that does not wait there."""
+    visit = turn.work.visit
+    if visit is not None and visit.queue_id == queue.id:
+        turn.set(visit=filed(queue, turn.work, visit))
 
 
 def leave(turn: Turn, reason: LeaveReason) -> None:

@@ -1,4 +1,4 @@
-"""Who gets what: waiting tickets by priority, then age; for each, the longest idle agent who can take it.
+"""Who gets what: waiting tickets by their place in line; for each, the longest idle agent who can take it.
 
 Tickets that the same agents can take form a lane. Each lane has its own heap of agents in the order of their turn,
 built once per pass, so a decision costs the logarithm of the number of agents and not their number.
@@ -7,9 +7,10 @@ built once per pass, so a decision costs the logarithm of the number of agents a
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from services.routing.domain.agents import Agent, eligible, has_room, load, turn_order, units_of
 from services.routing.domain.queues import lane
@@ -63,11 +64,10 @@ def match(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str,
     return pairs
 
 
-def place_in_line(work: Work) -> tuple[int, datetime, str]:
-    """Higher priority first, then the older; the id decides between equals."""
-    visit = work.visit
-    age_from = visit.age_from if visit is not None else datetime.max.replace(tzinfo=UTC)
-    return -work.ticket.priority, age_from, work.id
+def place_in_line(work: Work) -> tuple[float, str]:
+    """By rank; the id decides between equals. What does not wait stands last."""
+    rank = work.rank
+    return (math.inf if rank is None else rank), work.id
 
 
 def _next_agent(ongoing: _Pass, work: Work, queue: QueueConfigured) -> Agent | None:

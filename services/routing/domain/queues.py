@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.routing.domain.work import Work
+import msgspec
+
+from services.routing.domain.order import worth_in
+from services.routing.domain.work import Visit, Work
 from shared.conditions import Fields, WrongCondition, check, matches
 from shared.events.config import QueueConfigured
 
@@ -44,7 +47,7 @@ def fields_of(work: Work) -> Fields:
         "inbox": intake.inbox,
         "language": intake.language,
         "priority": work.ticket.priority,
-        "vip": intake.vip if entitled.vip is None else entitled.vip,
+        "vip": work.vip,
         "plan": entitled.plan or intake.plan,
         "customer_tier": entitled.tier or labels.customer_tier,
         "topic": labels.topic,
@@ -86,3 +89,9 @@ def lane(queue: QueueConfigured, work: Work) -> str:
     """What tickets that the same agents can take have in common: queue, channel, and the language where it counts."""
     language = work.ticket.intake.language if queue.skill_by_language else "*"
     return f"{queue.id}|{work.channel}|{language}"
+
+
+def filed(queue: QueueConfigured, work: Work, visit: Visit) -> Visit:
+    """The visit with what the queue, as it is configured now, says of the ticket's lane and place."""
+    return msgspec.structs.replace(visit, lane=lane(queue, work), worth=worth_in(queue), filed_under=queue.version)
+

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from services.routing.domain.agents import Agent
+from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
 from shared.events.base import NOTHING_SEEN, Channel, Direction, Draft, Event, Fact, Position, Sealed
 from shared.events.people import AgentLoadChanged
@@ -32,10 +33,15 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A stay in a queue. `age_from` is what the place counts from; `lane` groups what the same agents can take."""
+    """A stay in a queue. `age_from` is what the place counts from.
+
+    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` makes its place (`order.rank`).
+    """
 
     queue_id: str
-    lane: str
+    lane: str = ""
+    worth: Worth = Worth()
+    filed_under: int = 0
     number: int
     entered_at: datetime
     age_from: datetime
@@ -143,6 +149,17 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def channel(self) -> Channel:
         """The channel on which it was opened."""
         return self.ticket.intake.channel
+
+    @property
+    def vip(self) -> bool:
+        """Whether the customer is a VIP, as far as it is known now."""
+        return self.ticket.intake.vip if self.entitlement.vip is None else self.entitlement.vip
+
+    @property
+    def rank(self) -> int | None:
+        """Its place among those that wait (`order.rank`); None when it does not."""
+        visit = self.visit
+        return rank(visit.age_from, self.ticket.priority, self.vip, visit.worth) if visit is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Due:
     offers: bool
     presence: bool
     without_queue: bool
+    filing: bool
 
 
 WAITING = "queue_id IS NOT NULL AND offer_expires_at IS NULL"
@@ -40,7 +41,7 @@ TAKE_TURN = f"""
     )
     SELECT first.ticket_id, first.queue_id, NULL, NULL FROM lanes CROSS JOIN LATERAL (
         SELECT ticket_id, queue_id FROM routing.ticket t WHERE {WAITING} AND t.lane = lanes.lane
-        ORDER BY priority DESC, age_from, ticket_id LIMIT $1) first
+        ORDER BY rank, ticket_id LIMIT $1) first
     WHERE lanes.lane IS NOT NULL AND (SELECT ours FROM turn)
     UNION ALL
     SELECT NULL, NULL, ours, {QUEUES_VERSION} FROM turn
@@ -75,6 +76,10 @@ LOCK_PRESENT = f"""
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
 """
+FILED_BEFORE = """
+    SELECT t.ticket_id FROM routing.config c JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < c.version
+    WHERE c.kind = 'queue' LIMIT $1
+"""
 
 
 class Needed(NamedTuple):
@@ -86,8 +91,8 @@ class Needed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, by
-    priority, then age, not locked; and the version of all queues together.
+    """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, not
+    locked; and the version of all queues together.
     """
 
     ours: bool
@@ -141,12 +146,14 @@ async def due(conn: AsyncConnection) -> Due:
                     EXISTS (SELECT 1 FROM routing.presence WHERE until <= clock_timestamp())
                         OR EXISTS (SELECT 1 FROM routing.ticket t JOIN routing.agent a ON a.agent_id = t.offer_agent_id
                             WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break', 'wrap_up')) AS presence,
-                    EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue,
+                    EXISTS (SELECT 1 FROM routing.config c WHERE c.kind = 'queue' AND EXISTS (
+                        SELECT 1 FROM routing.ticket t WHERE t.queue_id = c.id AND t.filed_under < c.version)) AS filing
                 """
             )
         )
     ).one()
-    return Due(row.offers, row.presence, row.without_queue)
+    return Due(row.offers, row.presence, row.without_queue, row.filing)
 
 
 async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
@@ -157,6 +164,12 @@ async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
     )
     ids = [row.ticket_id for row in rows]
     return await desk.works(conn, ids, skip_locked=True) if ids else {}
+
+
+async def filed_before(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
+    """Tickets that wait as an older version of their queue says, claimed: no other process gets them."""
+    rows = await db.fetch(conn, FILED_BEFORE, at_most)
+    return await desk.works(conn, [ticket_id for (ticket_id,) in rows], skip_locked=True) if rows else {}
 
 
 async def expired_offers(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
