@@ -7,7 +7,7 @@ nothing left, or try again shortly. Rows that a command holds are left out and m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -18,14 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain import offers
-from services.routing.domain.agents import EVERYBODY, Agent, needs
+from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
+from services.routing.domain.looking import Look, teams_of
 from services.routing.domain.match import Pair, match
 from services.routing.domain.timeline import entries_to_be
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching, saving
-from services.routing.store.matching import Needed
 from shared import db
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
@@ -127,7 +127,7 @@ class Matcher:
         return passed.outcome
 
     async def join(self, conn: AsyncConnection) -> list[Draft[Fact]]:
-        """One pass in a transaction that `note`d something, among the agents who are idle longest. Saves what was decided, and
+        """One pass in a transaction that `note`d something, among the agents who are first in turn. Saves what was decided, and
         returns what is to be said of it. Where somebody is left, the matchers are woken at the commit: they look at all agents,
         and one may have become free meanwhile.
         """
@@ -177,25 +177,30 @@ class Matcher:
         """Lock who waits and who could take them, and match: wider and wider while somebody is left, or not at all where that
         would take more than the first few agents and `all_agents` are not to be looked at.
         """
-        teams = _teams(queues[queue_id] for _, queue_id in waiting if queue_id in queues)
+        teams = {team for _, queue_id in waiting if queue_id in queues for team in teams_of(queues[queue_id])}
         at_first = max(FEWEST_AGENTS, 2 * len(waiting))
         widths = (at_first, *(wider for wider in AGENTS_OF_A_TEAM if wider > at_first))
         idle = set(await matching.longest_idle(conn, teams, at_first))
         if not idle:
             return _Found()
         works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
-        wanted = idle | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
+        look = Look(works, {work.id: queues[work.visit.queue_id] for work in works if work.visit and work.visit.queue_id in queues})
+        look.saw(await matching.next_able(conn, look.needed(look.in_turn()), at_first), at_first)
+        wanted = idle | look.first | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
         found = _Found(works={work.id: work for work in works}, held_elsewhere=len(works) < len(waiting))
         for at_most, wider in pairwise((*widths, 0)):
             present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
             found.agents |= present
             found.pairs = match(works, found.agents.values(), queues, found.now)
-            if _settled(found, works, alone=at_most < AGENTS_OF_A_TEAM[0]) or len(idle) < at_most or not wider:
+            left = look.unsettled(found.pairs)
+            settled = not left and (at_most >= AGENTS_OF_A_TEAM[0] or look.apart(found.pairs))
+            if settled or len(idle) < at_most or not wider:
                 break
             if not all_agents:
                 found.pairs = []
                 break
-            wanted = idle = set(await matching.longest_idle_able(conn, _needed(found, works, queues), wider))
+            wanted = idle = await matching.next_able(conn, look.needed(left or works), wider)
+            look.saw(idle, wider)
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
 
@@ -212,28 +217,6 @@ def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Tu
         current.update(turn.changed)
         turns.append(turn)
     return turns, _loads(found.agents, current, turns)
-
-
-def _settled(found: _Found, works: Sequence[Work], *, alone: bool) -> bool:
-    """Whether to look no further: each ticket has an agent, of its own if `alone`, as further away somebody may be free."""
-    agents = {pair.agent_id for pair in found.pairs}
-    return len(found.pairs) == len(works) and (not alone or len(agents) == len(works))
-
-
-def _teams(queues: Iterable[QueueConfigured]) -> set[str]:
-    return {team for queue in queues for team in _teams_of(queue)}
-
-
-def _teams_of(queue: QueueConfigured) -> tuple[str, ...]:
-    return tuple(sorted(queue.team_ids)) or (EVERYBODY,)
-
-
-def _needed(found: _Found, works: Sequence[Work], queues: dict[str, QueueConfigured]) -> set[Needed]:
-    """What those who are left ask of an agent; what all ask, where nobody is left and more agents are looked for."""
-    paired = {pair.ticket_id for pair in found.pairs}
-    left = [work for work in works if work.id not in paired] or works
-    visits = [(work, queues[work.visit.queue_id]) for work in left if work.visit and work.visit.queue_id in queues]
-    return {Needed(_teams_of(queue), needs(queue, work.ticket.intake.language)) for work, queue in visits}
 
 
 def _loads(before: dict[str, Agent], after: dict[str, Agent], turns: Sequence[Turn]) -> list[Draft[Fact]]:

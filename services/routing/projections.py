@@ -14,6 +14,8 @@ from services.routing.handlers import Case, Context, CustomerCase, Promises
 from services.routing.store import config, desk, promises, saving
 from shared.events import topics
 from shared.events.base import Event, Fact
+from shared.events.config import QueueConfigured
+from shared.events.ticket import TicketOpened
 from shared.folding import Handler, Loaded
 
 
@@ -36,7 +38,8 @@ class TicketProjection:
             return Loaded({event.key: Case(Work(id=event.key), nobody) for event in events}, Context((), nobody))
         works, version = await desk.works_and_queues(conn, keys)
         crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
-        context = Context(await self._queues.of(conn, version), crew)
+        queues = await self._queues.of(conn, version)
+        context = Context(queues, crew, await _regulars(conn, queues, events))
         states = {event.key: Case(works.get(event.key) or Work(id=event.key), crew) for event in events}
         return Loaded(states, context)
 
@@ -58,6 +61,15 @@ class TicketProjection:
         if changes.worth_matching and self._note is not None:
             self._note()
         await saving.save(conn, changes, now, wake=changes.worth_matching and self._note is None)
+
+
+async def _regulars(
+    conn: AsyncConnection, queues: Sequence[QueueConfigured], events: Sequence[Event[Fact]]
+) -> dict[str, str]:
+    """Who served the customers of new tickets last, by customer; looked up only where a queue is sticky."""
+    if all(queue.strategy != "sticky" for queue in queues):
+        return {}
+    return await desk.last_agents(conn, {event.data.customer_id for event in events if isinstance(event.data, TicketOpened)})
 
 
 class CustomerProjection:

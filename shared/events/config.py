@@ -22,10 +22,14 @@ class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
     effective_from: Moment
 
 
+Strategy = Literal["longest_idle", "least_versatile", "best_skill", "least_loaded", "round_robin", "sticky"]
+
+
 class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
     """A queue: which tickets it takes (first match by `position`), who serves it and how.
 
     Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`.
+    `strategy` says which of those who can take a ticket is next; of equals it is the longest idle.
     """
 
     TYPE: ClassVar[str] = "queue.configured.v1"
@@ -44,6 +48,7 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     service_level_percent: int | None = None
     ageing_seconds: int | None = None
     vip_bonus_seconds: int = 0
+    strategy: Strategy = "longest_idle"
     signature: dict[str, str] = {}
 
 

@@ -19,7 +19,7 @@ from services.routing.ticking import set_states
 from shared import db
 from shared.clock import clock
 from shared.events.base import Draft, Fact
-from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, TeamConfigured
+from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, Strategy, TeamConfigured
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
 
 router = APIRouter(tags=["configuration"])
@@ -45,7 +45,7 @@ class Queue(Version):
     """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it.
 
     Tickets stand by priority, then age; with `ageing_seconds` whoever waited so long counts as one priority higher, and a VIP as
-    having waited `vip_bonus_seconds` longer.
+    having waited `vip_bonus_seconds` longer. `strategy` says which of those who can take a ticket is asked next.
     """
 
     name: Names
@@ -63,6 +63,7 @@ class Queue(Version):
     service_level_percent: Annotated[int, Field(ge=1, le=100)] | None = None
     ageing_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     vip_bonus_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    strategy: Strategy = "longest_idle"
     signature: SignatureTexts = Field(default_factory=dict)
 
 

@@ -7,7 +7,7 @@ offered to while the offer is live; one that waits for the customer or a third p
 from __future__ import annotations
 
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -21,6 +21,7 @@ OTHER_UNITS = 2
 # Nobody talks to two callers at once, unless it is configured so.
 DEFAULT_LIMITS: dict[Channel, int] = {"phone": 1, "video": 1, "in_person": 1}
 EVERYBODY = "*"
+NEVER_GIVEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OverCapacity(ValueError):
@@ -57,7 +58,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """An agent now. `used_units` counts owned tickets that are active and live offers; `tickets` only the owned ones.
 
-    `idle_since` is the last instant at which the load changed or the agent became available: the earliest is next.
+    `idle_since` is the last instant at which the load changed or the agent became available: the earliest is next. `given_at` is
+    the last one at which a ticket was offered, or came back to its owner.
     """
 
     id: str
@@ -65,6 +67,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     state: AgentState = "offline"
     state_since: datetime
     idle_since: datetime
+    given_at: datetime = NEVER_GIVEN
     used_units: int = 0
     tickets: int = 0
     by_channel: dict[str, int] = msgspec.field(default_factory=dict)
@@ -153,11 +156,12 @@ def load(agent: Agent, channel: Channel, units: int, now: datetime) -> Agent:
         used_units=agent.used_units + units,
         by_channel={**agent.by_channel, channel: agent.by_channel.get(channel, 0) + 1},
         idle_since=now,
+        given_at=now,
     )
 
 
-def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime) -> Agent:
-    """The agent with one ticket less, and idle since the instant given."""
+def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime, given_at: datetime | None = None) -> Agent:
+    """The agent with one ticket less, and idle since the instant given. `given_at`: the ticket was as good as not given."""
     count = agent.by_channel.get(channel, 0) - 1
     others = {name: number for name, number in agent.by_channel.items() if name != channel}
     return msgspec.structs.replace(
@@ -165,6 +169,7 @@ def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime) -> 
         used_units=max(agent.used_units - units, 0),
         by_channel={**others, channel: count} if count > 0 else others,
         idle_since=idle_since,
+        given_at=given_at or agent.given_at,
     )
 
 

@@ -40,8 +40,12 @@ def place(
     reason: QueueReason,
     age_from: datetime,
     preferred: str | None = None,
+    regular: str | None = None,
 ) -> None:
-    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere."""
+    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere.
+
+    `regular` is the agent who served the customer last, whom a sticky queue asks first.
+    """
     if turn.work.ticket.spam:
         return
     queue = choose(queues, turn.work)
@@ -50,7 +54,8 @@ def place(
             turn.say(ActionRequired(code="no_queue"))
             turn.set(attention=NO_QUEUE)
         return
-    enter(turn, queue, reason, age_from, preferred)
+    known = regular if queue.strategy == "sticky" else None
+    enter(turn, queue, reason, age_from, preferred or known)
 
 
 def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datetime) -> None:

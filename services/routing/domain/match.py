@@ -1,4 +1,4 @@
-"""Who gets what: waiting tickets by their place in line; for each, the longest idle agent who can take it.
+"""Who gets what: waiting tickets by their place in line; for each, the next agent in turn who can take it.
 
 Tickets that the same agents can take form a lane. Each lane has its own heap of agents in the order of their turn,
 built once per pass, so a decision costs the logarithm of the number of agents and not their number.
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.routing.domain.agents import Agent, eligible, has_room, load, turn_order, units_of
+from services.routing.domain.choice import standing
 from services.routing.domain.queues import lane
 from services.routing.domain.work import Work
 from shared.events.config import QueueConfigured
 
-_Entry = tuple[datetime, int, int, str]
+_Entry = tuple[int, datetime, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Pair:
 
 @dataclass(slots=True)
 class _Lane:
+    queue: QueueConfigured
     entries: list[_Entry]
     members: frozenset[str]
 
@@ -41,10 +43,10 @@ class _Pass:
     given: dict[str, int] = field(default_factory=dict)
     lanes: dict[str, _Lane] = field(default_factory=dict)
 
-    def entry(self, agent: Agent) -> _Entry:
-        """Where the agent stands: idle time, then how many this pass gave already, then the hash."""
+    def entry(self, agent: Agent, queue: QueueConfigured) -> _Entry:
+        """Where the agent stands: by strategy, then idle time, then how many this pass gave already, then the hash."""
         idle_since, stable = turn_order(agent)
-        return idle_since, self.given.get(agent.id, 0), stable, agent.id
+        return standing(agent, queue), idle_since, self.given.get(agent.id, 0), stable, agent.id
 
 
 def match(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str, QueueConfigured], now: datetime) -> list[Pair]:
@@ -77,19 +79,20 @@ def _next_agent(ongoing: _Pass, work: Work, queue: QueueConfigured) -> Agent | N
     willing = preferred is not None and preferred.id in here.members and preferred.id not in barred
     if preferred is not None and willing and has_room(preferred, work.channel):
         return preferred
-    return _longest_idle(ongoing, here, work, barred)
+    return _next_in_turn(ongoing, here, work, barred)
 
 
-def _longest_idle(ongoing: _Pass, here: _Lane, work: Work, barred: set[str]) -> Agent | None:
+def _next_in_turn(ongoing: _Pass, here: _Lane, work: Work, barred: set[str]) -> Agent | None:
     put_back: list[_Entry] = []
     found: Agent | None = None
     while here.entries and found is None:
         entry = heapq.heappop(here.entries)
-        agent = ongoing.agents.get(entry[3])
+        agent = ongoing.agents.get(entry[-1])
         if agent is None or not has_room(agent, work.channel):
             continue  # this pass only ever adds load, so there will be no room later either
-        if entry != ongoing.entry(agent):
-            heapq.heappush(here.entries, ongoing.entry(agent))
+        now = ongoing.entry(agent, here.queue)
+        if entry != now:
+            heapq.heappush(here.entries, now)
         elif agent.id in barred:
             put_back.append(entry)
         else:
@@ -106,12 +109,12 @@ def _lane(ongoing: _Pass, work: Work, queue: QueueConfigured) -> _Lane:
     if known is None:
         language = work.ticket.intake.language
         entries = [
-            ongoing.entry(agent)
+            ongoing.entry(agent, queue)
             for agent in ongoing.agents.values()
             if eligible(agent, queue, language) and has_room(agent, work.channel)
         ]
         heapq.heapify(entries)
-        known = ongoing.lanes[name] = _Lane(entries, frozenset(entry[3] for entry in entries))
+        known = ongoing.lanes[name] = _Lane(queue, entries, frozenset(entry[-1] for entry in entries))
     return known
 
 

@@ -45,6 +45,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
         expires_at=turn.now + timedelta(seconds=queue.offer_timeout_seconds),
         units=units,
         idle_before=agent.idle_since,
+        given_before=agent.given_at,
     )
     turn.put(load(agent, work.channel, units, turn.now))
     turn.set(offer=offer, offers=work.offers + 1)
@@ -102,12 +103,12 @@ def expire(turn: Turn, again_after: timedelta) -> None:
 
 
 def rescind(turn: Turn, reason: RescindReason) -> None:
-    """Take the live offer back, if there is one; the agent's turn was not used, so the idle time stands as before."""
+    """Take the live offer back, if there is one; the agent's turn was not used, so all stands as before."""
     offer = turn.work.offer
     if offer is None:
         return
     turn.say(OfferRescinded(offer_id=offer.id, agent_id=offer.agent_id, queue_id=offer.queue_id, reason=reason))
-    _end(turn, offer, "rescinded", offer.idle_before)
+    _end(turn, offer, "rescinded", offer.idle_before, offer.given_before)
 
 
 def _live(turn: Turn, offer_id: str, agent_id: str) -> Offer:
@@ -149,10 +150,10 @@ def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Lite
     return owner
 
 
-def _end(turn: Turn, offer: Offer, outcome: OfferEnd, idle_since: datetime) -> None:
+def _end(turn: Turn, offer: Offer, outcome: OfferEnd, idle_since: datetime, given_at: datetime | None = None) -> None:
     agent = turn.agent(offer.agent_id)
     if agent is not None:
-        turn.put(unload(agent, turn.work.channel, offer.units, idle_since))
+        turn.put(unload(agent, turn.work.channel, offer.units, idle_since, given_at))
     turn.set(offer=None)
     turn.ended.append(EndedOffer(offer.id, outcome))
     turn.tell(offer.agent_id, "offer.ended", offer_id=offer.id, outcome=outcome)

@@ -50,7 +50,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A live offer. `idle_before` is the agent's idle time before it, given back when the offer is taken back."""
+    """A live offer. `idle_before` and `given_before` are the agent's turn before it, given back when the offer is taken back."""
 
     id: str
     agent_id: str
@@ -60,6 +60,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     units: int
     idle_before: datetime
+    given_before: datetime | None = None
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,6 @@
-"""The place in line as one column that the index of lanes orders by, and under which version of its queue a ticket was filed."""
+"""The place in line as one column that the index of lanes orders by, under which version of its queue a ticket was filed, and
+what the strategies look at in a seat.
+"""
 
 from alembic import op
 
@@ -22,6 +24,15 @@ def upgrade() -> None:
             WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL;
         DROP INDEX routing.ticket_queue;
         CREATE INDEX ticket_queue ON routing.ticket (queue_id, filed_under) WHERE queue_id IS NOT NULL;
+
+        ALTER TABLE routing.agent ADD COLUMN given_at timestamptz NOT NULL DEFAULT 'epoch';
+        ALTER TABLE routing.seat ADD COLUMN given_at timestamptz NOT NULL DEFAULT 'epoch',
+            ADD COLUMN used_share integer NOT NULL DEFAULT 0, ADD COLUMN versatility integer NOT NULL DEFAULT 0;
+        UPDATE routing.seat s SET
+            used_share = a.used_units * 10000 / greatest(coalesce((a.profile->>'capacity_units')::integer, 10), 1),
+            versatility = (SELECT count(*) FROM jsonb_object_keys(coalesce(a.profile->'skills', '{}')))
+                + jsonb_array_length(coalesce(a.profile->'languages', '[]'))
+            FROM routing.agent a WHERE a.agent_id = s.agent_id;
         """,
     )
 
@@ -30,6 +41,8 @@ def downgrade() -> None:
     run_script(
         op,
         """
+        ALTER TABLE routing.seat DROP COLUMN given_at, DROP COLUMN used_share, DROP COLUMN versatility;
+        ALTER TABLE routing.agent DROP COLUMN given_at;
         DROP INDEX routing.ticket_waiting;
         CREATE INDEX ticket_waiting ON routing.ticket (lane, priority DESC, age_from, ticket_id)
             WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL;

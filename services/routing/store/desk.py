@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import EVERYBODY, Agent, Profile, abilities
+from services.routing.domain.choice import used_share, versatility
 from services.routing.domain.work import Entitlement, Work
 from services.routing.store.config import QUEUES_VERSION
 from shared import db
@@ -19,7 +20,7 @@ from shared.events.people import AgentState
 
 AGENT_COLUMNS = (
     "a.agent_id, CAST(a.profile AS text), a.state, a.state_since, a.idle_since, a.used_units, a.tickets,"
-    " CAST(a.by_channel AS text)"
+    " CAST(a.by_channel AS text), a.given_at"
 )
 WORKS = """
     SELECT t.state, c.vip, c.plan, c.tier FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
@@ -31,6 +32,10 @@ WORKS_AND_QUEUES = f"""
     SELECT state, vip, plan, tier, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, {QUEUES_VERSION}
 """
 AGENTS = f"SELECT {AGENT_COLUMNS} FROM routing.agent a WHERE a.agent_id = ANY($1::text[]) ORDER BY a.agent_id FOR UPDATE"
+LAST_AGENTS = """
+    SELECT DISTINCT ON (customer_id) customer_id, last_agent_id FROM routing.ticket
+    WHERE customer_id = ANY($1::text[]) AND last_agent_id IS NOT NULL ORDER BY customer_id, updated_at DESC, ticket_id
+"""
 
 _works = msgspec.json.Decoder(Work)
 _profiles = msgspec.json.Decoder(Profile)
@@ -63,6 +68,14 @@ async def agents(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str,
     return {row[0]: agent_of(*row) for row in rows}
 
 
+async def last_agents(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, str]:
+    """Who had the ticket of each customer that changed last; customers whom nobody served are left out."""
+    if not customer_ids:
+        return {}
+    rows = await db.fetch(conn, LAST_AGENTS, sorted(customer_ids))
+    return {customer_id: agent_id for customer_id, agent_id in rows}
+
+
 def agent_of(
     agent_id: str,
     profile: str,
@@ -72,6 +85,7 @@ def agent_of(
     used_units: int,
     tickets: int,
     by_channel: str,
+    given_at: datetime,
 ) -> Agent:
     """An agent as a row of AGENT_COLUMNS has it."""
     return Agent(
@@ -83,6 +97,7 @@ def agent_of(
         used_units=used_units,
         tickets=tickets,
         by_channel=_counts.decode(by_channel),
+        given_at=given_at,
     )
 
 
@@ -145,11 +160,20 @@ async def configure_agent(conn: AsyncConnection, agent: Agent) -> None:
     )
     await conn.execute(
         sa.text(
-            "INSERT INTO routing.seat (agent_id, team_id, ready, idle_since)"
-            " SELECT :id, team_id, :ready, :idle FROM unnest(CAST(:teams AS text[])) team_id"
-            " ON CONFLICT (agent_id, team_id) DO UPDATE SET ready = excluded.ready, idle_since = excluded.idle_since"
+            "INSERT INTO routing.seat (agent_id, team_id, ready, idle_since, given_at, used_share, versatility)"
+            " SELECT :id, team_id, :ready, :idle, :given, :share, :versatility FROM unnest(CAST(:teams AS text[])) team_id"
+            " ON CONFLICT (agent_id, team_id) DO UPDATE SET ready = excluded.ready, idle_since = excluded.idle_since,"
+            " given_at = excluded.given_at, used_share = excluded.used_share, versatility = excluded.versatility"
         ),
-        {"id": agent.id, "teams": teams, "ready": agent.ready, "idle": agent.idle_since},
+        {
+            "id": agent.id,
+            "teams": teams,
+            "ready": agent.ready,
+            "idle": agent.idle_since,
+            "given": agent.given_at,
+            "share": used_share(agent),
+            "versatility": versatility(agent.profile),
+        },
     )
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from itertools import groupby
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent
+from services.routing.domain.looking import Needed
 from services.routing.domain.work import Work
 from services.routing.store import desk
 from services.routing.store.config import QUEUES_VERSION
 from services.routing.store.desk import AGENT_COLUMNS
 from shared import db
+from shared.events.config import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,38 @@ LONGEST_IDLE = """
     SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
         SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) s
 """
-# Whoever has all abilities of a lane is counted among the abilities, which are few where one of them is rare; only then is
-# looked at who of them is free.
-LONGEST_IDLE_ABLE = """
-    WITH lanes AS (SELECT * FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[]))
+# What a strategy looks at before the idle time: of those who are able, and of a seat alone.
+BEFORE_IDLE_TIME: dict[Strategy, tuple[str, str]] = {
+    "longest_idle": ("", ""),
+    "sticky": ("", ""),
+    "least_versatile": ("min(s.versatility),", "versatility,"),
+    "least_loaded": ("min(s.used_share),", "used_share,"),
+    "round_robin": ("min(s.given_at),", "given_at,"),
+    "best_skill": ("max(able.score) DESC,", ""),
+}
+
+
+def _next_able(of_the_able: str, of_a_seat: str) -> str:
+    # Whoever has all abilities of a lane is counted among the abilities, which are few where one of them is rare; only then is
+    # looked at who of them is free.
+    return f"""
+    WITH lanes AS (SELECT * FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[], counted text[]))
     SELECT found.agent_id FROM lanes l CROSS JOIN LATERAL (
         SELECT s.agent_id FROM (
-            SELECT agent_id FROM routing.ability WHERE ability = ANY(l.needs)
-            GROUP BY agent_id HAVING count(*) = cardinality(l.needs)) able
+            SELECT agent_id, count(*) AS score FROM routing.ability WHERE ability = ANY(l.counted)
+            GROUP BY agent_id HAVING count(*) FILTER (WHERE ability = ANY(l.needs)) = cardinality(l.needs)) able
         JOIN routing.seat s USING (agent_id)
         WHERE s.team_id = ANY(l.teams) AND s.ready
-        GROUP BY s.agent_id ORDER BY min(s.idle_since), s.agent_id LIMIT $2) found
-    WHERE l.needs <> '{}'
+        GROUP BY s.agent_id ORDER BY {of_the_able} min(s.idle_since), s.agent_id LIMIT $2) found
+    WHERE l.needs <> '{{}}'
     UNION
-    SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{}') t CROSS JOIN LATERAL (
-        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) found
-"""
+    SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{{}}') t CROSS JOIN LATERAL (
+        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready
+        ORDER BY {of_a_seat} idle_since, agent_id LIMIT $2) found
+    """
+
+
+NEXT_ABLE = {strategy: _next_able(*looked_at) for strategy, looked_at in BEFORE_IDLE_TIME.items()}
 LOCK_PRESENT = f"""
     WITH held AS MATERIALIZED (
         SELECT {AGENT_COLUMNS} FROM routing.agent a JOIN routing.presence p USING (agent_id)
@@ -74,19 +92,12 @@ LOCK_PRESENT = f"""
     )
     SELECT held.*, NULL FROM held
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
 """
 FILED_BEFORE = """
     SELECT t.ticket_id FROM routing.config c JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < c.version
     WHERE c.kind = 'queue' LIMIT $1
 """
-
-
-class Needed(NamedTuple):
-    """Whom tickets that wait may be offered to: agents of any of the teams who have all the abilities."""
-
-    teams: tuple[str, ...]
-    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +132,14 @@ async def longest_idle(conn: AsyncConnection, teams: Collection[str], of_each: i
     return [agent_id for (agent_id,) in rows]
 
 
-async def longest_idle_able(conn: AsyncConnection, lanes: Collection[Needed], of_each: int) -> list[str]:
-    """The first `of_each` agents with room who can take tickets of each lane, by how long they are idle. Not locked."""
-    wanted = [{"teams": lane.teams, "needs": lane.needs} for lane in sorted(lanes)]
-    rows = await db.fetch(conn, LONGEST_IDLE_ABLE, msgspec.json.encode(wanted).decode(), of_each)
-    return [agent_id for (agent_id,) in rows]
+async def next_able(conn: AsyncConnection, lanes: Collection[Needed], of_each: int) -> set[str]:
+    """The first `of_each` agents with room who can take tickets of each lane, in the order of its strategy. Not locked."""
+    found: set[str] = set()
+    for strategy, of_strategy in groupby(sorted(lanes), key=lambda lane: lane.strategy):
+        wanted = [{"teams": lane.teams, "needs": lane.needs, "counted": lane.counted} for lane in of_strategy]
+        rows = await db.fetch(conn, NEXT_ABLE[strategy], msgspec.json.encode(wanted).decode(), of_each)
+        found.update(agent_id for (agent_id,) in rows)
+    return found
 
 
 async def lock_present(conn: AsyncConnection, agent_ids: Collection[str]) -> tuple[dict[str, Agent], datetime]:

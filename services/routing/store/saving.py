@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
+from services.routing.domain.choice import used_share
 from services.routing.domain.timeline import Entry
 from services.routing.domain.work import Entitlement, Work
 from shared import db
@@ -22,7 +23,7 @@ _NOBODY = Entitlement()
 ROWS = {
     "works": "text bigint text text text text text text smallint bigint timestamptz timestamptz integer"
     " text timestamptz text bytea",
-    "agents": "text text timestamptz timestamptz integer integer integer text boolean",
+    "agents": "text text timestamptz timestamptz timestamptz integer integer integer integer text boolean",
     "ended": "text text",
     "made": "text text text text integer text timestamptz timestamptz timestamptz",
     "entries": "text text text text timestamptz text text",
@@ -52,15 +53,16 @@ SAVE = """
             attention = excluded.attention, state = excluded.state, updated_at = excluded.updated_at
     ), a AS (
         SELECT * FROM unnest({agents})
-            AS a(agent_id, state, state_since, idle_since, used, capacity, tickets, by_channel, ready)
+            AS a(agent_id, state, state_since, idle_since, given_at, used, used_share, capacity, tickets, by_channel, ready)
     ), agents AS (
-        UPDATE routing.agent o SET state = a.state, state_since = a.state_since, idle_since = a.idle_since, used_units = a.used,
-            ceiling_units = least(o.ceiling_units, greatest(a.capacity, a.used)), tickets = a.tickets,
-            by_channel = CAST(a.by_channel AS jsonb)
+        UPDATE routing.agent o SET state = a.state, state_since = a.state_since, idle_since = a.idle_since,
+            given_at = a.given_at, used_units = a.used, ceiling_units = least(o.ceiling_units, greatest(a.capacity, a.used)),
+            tickets = a.tickets, by_channel = CAST(a.by_channel AS jsonb)
         FROM a WHERE o.agent_id = a.agent_id
     ), seats AS (
-        UPDATE routing.seat s SET ready = a.ready, idle_since = a.idle_since
-        FROM a WHERE s.agent_id = a.agent_id AND (s.ready, s.idle_since) IS DISTINCT FROM (a.ready, a.idle_since)
+        UPDATE routing.seat s SET ready = a.ready, idle_since = a.idle_since, given_at = a.given_at, used_share = a.used_share
+        FROM a WHERE s.agent_id = a.agent_id
+            AND (s.ready, s.idle_since, s.used_share) IS DISTINCT FROM (a.ready, a.idle_since, a.used_share)
     ), ended AS (
         UPDATE routing.offer o SET state = e.outcome, ended_at = $1
         FROM unnest({ended}) AS e(offer_id, outcome) WHERE o.offer_id = e.offer_id
@@ -152,7 +154,9 @@ def _agent(agent: Agent) -> tuple[object, ...]:
         agent.state,
         agent.state_since,
         agent.idle_since,
+        agent.given_at,
         agent.used_units,
+        used_share(agent),
         agent.capacity_units,
         agent.tickets,
         _encode(agent.by_channel).decode(),

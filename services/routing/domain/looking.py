@@ -1,0 +1,72 @@
+"""Which agents a pass looks at: the few who are first in turn, and more of them only where that may matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.routing.domain.agents import EVERYBODY, needs
+from services.routing.domain.choice import BY_IDLE_TIME, counted
+from services.routing.domain.match import Pair
+from services.routing.domain.work import Work
+from shared.events.config import QueueConfigured, Strategy
+
+
+class Needed(NamedTuple):
+    """Whom tickets that wait may be offered to: agents of any of the teams who have all the abilities, in the order of the
+    strategy; the best of them has most of what is `counted`.
+    """
+
+    strategy: Strategy
+    teams: tuple[str, ...]
+    needs: tuple[str, ...]
+    counted: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Look:
+    """The tickets of a pass, each with its queue as it asks for it; and those who were found to be first in turn."""
+
+    works: Sequence[Work]
+    asked: Mapping[str, QueueConfigured]
+    first: set[str] = field(default_factory=set)
+    cut: bool = False
+
+    def saw(self, agent_ids: set[str], at_most: int) -> None:
+        """These were found in the order of their turn, where at most so many of a kind were asked for."""
+        self.first |= agent_ids
+        self.cut = len(agent_ids) >= at_most
+
+    def in_turn(self) -> list[Work]:
+        """The tickets for which the longest idle are not the first to be asked."""
+        return [work for work in self.works if work.id in self.asked and not self._by_idle_time(work)]
+
+    def unsettled(self, pairs: Iterable[Pair]) -> list[Work]:
+        """The tickets that have nobody, or somebody before whom others who were not looked at may come."""
+        paired = {pair.ticket_id: pair.agent_id for pair in pairs}
+        return [work for work in self.works if work.id not in paired or self._doubtful(work, paired[work.id])]
+
+    def apart(self, pairs: Iterable[Pair]) -> bool:
+        """Whether each ticket for which idle time decides has an agent of its own: else somebody further away may be free."""
+        by_idle_time = {work.id for work in self.works if self._by_idle_time(work)}
+        agents = [pair.agent_id for pair in pairs if pair.ticket_id in by_idle_time]
+        return len(set(agents)) == len(agents)
+
+    def needed(self, works: Iterable[Work]) -> set[Needed]:
+        """What these tickets ask of an agent."""
+        visits = [(self.asked[work.id], work.ticket.intake.language) for work in works if work.id in self.asked]
+        return {Needed(q.strategy, teams_of(q), needs(q, language), counted(q, language)) for q, language in visits}
+
+    def _by_idle_time(self, work: Work) -> bool:
+        queue = self.asked.get(work.id)
+        return queue is None or queue.strategy in BY_IDLE_TIME
+
+    def _doubtful(self, work: Work, agent_id: str) -> bool:
+        preferred = work.visit is not None and work.visit.preferred == agent_id
+        return self.cut and not self._by_idle_time(work) and agent_id not in self.first and not preferred
+
+
+def teams_of(queue: QueueConfigured) -> tuple[str, ...]:
+    """The teams who serve the queue."""
+    return tuple(sorted(queue.team_ids)) or (EVERYBODY,)
