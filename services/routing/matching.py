@@ -7,7 +7,7 @@ nothing left, or try again shortly. Rows that a command holds are left out and m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -20,12 +20,14 @@ from services.routing import acting
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
-from services.routing.domain.looking import Look, teams_of
-from services.routing.domain.match import Pair, match
+from services.routing.domain.looking import Look, teams_ever
+from services.routing.domain.match import Pair, decide
+from services.routing.domain.steps import asked
 from services.routing.domain.timeline import entries_to_be
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching, saving
+from services.routing.store.matching import Waiting
 from shared import db
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
@@ -160,7 +162,7 @@ class Matcher:
         if not waiting:
             return _Passed("done")
         queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
-        found = await self._found(conn, waiting, queues, all_agents=all_agents)
+        found = await self._found(conn, turn, queues, all_agents=all_agents)
         turns, loads = _offered(found, queues)
         return _Passed(self._outcome(waiting, found), turns, loads, found.now)
 
@@ -172,27 +174,28 @@ class Matcher:
         return "done" if len(found.pairs) == len(waiting) else "nobody"
 
     async def _found(
-        self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured], *, all_agents: bool
+        self, conn: AsyncConnection, turn: Waiting, queues: dict[str, QueueConfigured], *, all_agents: bool
     ) -> _Found:
         """Lock who waits and who could take them, and match: wider and wider while somebody is left, or not at all where that
         would take more than the first few agents and `all_agents` are not to be looked at.
         """
-        teams = {team for _, queue_id in waiting if queue_id in queues for team in teams_of(queues[queue_id])}
+        waiting = turn.tickets
+        teams = teams_ever(queues[queue_id] for queue_id in {queue_id for _, queue_id in waiting} & queues.keys())
         at_first = max(FEWEST_AGENTS, 2 * len(waiting))
         widths = (at_first, *(wider for wider in AGENTS_OF_A_TEAM if wider > at_first))
         idle = set(await matching.longest_idle(conn, teams, at_first))
         if not idle:
             return _Found()
         works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
-        look = Look(works, {work.id: queues[work.visit.queue_id] for work in works if work.visit and work.visit.queue_id in queues})
+        look = Look(works, _asked(works, queues, turn.now))
         look.saw(await matching.next_able(conn, look.needed(look.in_turn()), at_first), at_first)
         wanted = idle | look.first | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
         found = _Found(works={work.id: work for work in works}, held_elsewhere=len(works) < len(waiting))
         for at_most, wider in pairwise((*widths, 0)):
             present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
             found.agents |= present
-            found.pairs = match(works, found.agents.values(), queues, found.now)
-            left = look.unsettled(found.pairs)
+            decided = decide(works, found.agents.values(), queues, found.now)
+            found.pairs, left = decided.pairs, look.unsettled(decided)
             settled = not left and (at_most >= AGENTS_OF_A_TEAM[0] or look.apart(found.pairs))
             if settled or len(idle) < at_most or not wider:
                 break
@@ -203,6 +206,12 @@ class Matcher:
             look.saw(idle, wider)
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
+
+
+def _asked(works: Sequence[Work], queues: Mapping[str, QueueConfigured], now: datetime) -> dict[str, QueueConfigured]:
+    """The queue of each ticket, as it asks for it now."""
+    visits = [(work, work.visit) for work in works if work.visit is not None and work.visit.queue_id in queues]
+    return {work.id: asked(queues[visit.queue_id], work, visit, now).queue for work, visit in visits}
 
 
 def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Turn], list[Draft[Fact]]]:

@@ -91,9 +91,9 @@ class Ticker:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
 
     async def _file_again(self) -> None:
-        """Tickets whose queue was configured anew while they waited stand where it says now."""
+        """Tickets that reached a step, and those whose queue was configured anew, stand where the queue says now."""
         async with db.transaction(self.parts.engine) as conn:
-            works = await matching.filed_before(conn, FILED_AT_ONCE)
+            works = await matching.to_be_filed(conn, FILED_AT_ONCE)
             if not works:
                 return
             queues = {queue.id: queue for queue in await config.queues(conn)}

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.api.room import ID_PATTERN, Admin, Body, Cursor, Limit, Operations, Room, TheRoom, page
 from services.routing.domain.agents import EVERYBODY, Agent, Profile
 from services.routing.domain.queues import WrongQueue, check_queue
+from services.routing.domain.steps import MOST_STEPS
 from services.routing.store import config, desk, reading
 from services.routing.store.config import Stored
 from services.routing.ticking import set_states
@@ -41,11 +42,24 @@ class Version(Body):
     effective_from: AwareDatetime | None = None
 
 
+class Step(Body):
+    """What is asked of agents from `after_seconds` in the queue on: these skills, these teams (none: any), or any agent at all of
+    ours, or of the queue's partner. What is left out stays as it was; a step never asks more than the one before it.
+    """
+
+    after_seconds: Annotated[int, Field(ge=1, le=31_536_000)]
+    required_skills: Levels | None = None
+    team_ids: Ids | None = None
+    any_agent: bool = False
+
+
 class Queue(Version):
     """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it.
 
     Tickets stand by priority, then age; with `ageing_seconds` whoever waited so long counts as one priority higher, and a VIP as
-    having waited `vip_bonus_seconds` longer. `strategy` says which of those who can take a ticket is asked next.
+    having waited `vip_bonus_seconds` longer. `strategy` says which of those who can take a ticket is asked next,
+    `steps` how less is asked of them the longer it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had
+    it last, while that agent is there and can take it.
     """
 
     name: Names
@@ -64,6 +78,8 @@ class Queue(Version):
     ageing_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     vip_bonus_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 0
     strategy: Strategy = "longest_idle"
+    steps: Annotated[list[Step], Field(max_length=MOST_STEPS)] = Field(default_factory=list)
+    prefer_last_agent_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     signature: SignatureTexts = Field(default_factory=dict)
 
 
@@ -107,6 +123,8 @@ async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Adm
         except WrongQueue as wrong:
             raise _invalid(wrong.field, wrong.reason) from None
         await _check_known(conn, "team", body.team_ids, "team_ids")
+        for n, step in enumerate(body.steps):
+            await _check_known(conn, "team", step.team_ids or [], f"steps[{n}].team_ids")
         return []
 
     values = {**body.model_dump(), "when": body.when or {"is": "all"}}

@@ -10,7 +10,8 @@ import msgspec
 
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
-from services.routing.domain.queues import choose, filed
+from services.routing.domain.queues import choose
+from services.routing.domain.steps import filed
 from services.routing.domain.work import Turn, Visit, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
@@ -75,7 +76,7 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
     visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
-    visit = filed(queue, turn.work, visit)
+    visit = filed(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     turn.set(visits=number, visit=visit, attention=attention)
     turn.say(
@@ -91,10 +92,10 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
 
 
 def file_again(turn: Turn, queue: QueueConfigured) -> None:
-    """The queue was configured anew: the visit stands where it says now. Nothing for a ticket that does not wait there."""
+    """The queue was configured anew, or the ticket reached a step: it stands where the queue says now. Nothing elsewhere."""
     visit = turn.work.visit
     if visit is not None and visit.queue_id == queue.id:
-        turn.set(visit=filed(queue, turn.work, visit))
+        turn.set(visit=filed(queue, turn.work, visit, turn.now))
 
 
 def leave(turn: Turn, reason: LeaveReason) -> None:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from services.routing.domain.agents import EVERYBODY, needs
 from services.routing.domain.choice import BY_IDLE_TIME, counted
-from services.routing.domain.match import Pair
+from services.routing.domain.match import Decided, Pair
+from services.routing.domain.steps import at_step
 from services.routing.domain.work import Work
 from shared.events.config import QueueConfigured, Strategy
 
@@ -42,10 +43,11 @@ class Look:
         """The tickets for which the longest idle are not the first to be asked."""
         return [work for work in self.works if work.id in self.asked and not self._by_idle_time(work)]
 
-    def unsettled(self, pairs: Iterable[Pair]) -> list[Work]:
-        """The tickets that have nobody, or somebody before whom others who were not looked at may come."""
-        paired = {pair.ticket_id: pair.agent_id for pair in pairs}
-        return [work for work in self.works if work.id not in paired or self._doubtful(work, paired[work.id])]
+    def unsettled(self, decided: Decided) -> list[Work]:
+        """The tickets that have nobody and are not kept, or somebody before whom others who were not looked at may come."""
+        paired = {pair.ticket_id: pair.agent_id for pair in decided.pairs}
+        asking = [work for work in self.works if work.id not in decided.kept]
+        return [work for work in asking if work.id not in paired or self._doubtful(work, paired[work.id])]
 
     def apart(self, pairs: Iterable[Pair]) -> bool:
         """Whether each ticket for which idle time decides has an agent of its own: else somebody further away may be free."""
@@ -65,6 +67,11 @@ class Look:
     def _doubtful(self, work: Work, agent_id: str) -> bool:
         preferred = work.visit is not None and work.visit.preferred == agent_id
         return self.cut and not self._by_idle_time(work) and agent_id not in self.first and not preferred
+
+
+def teams_ever(queues: Iterable[QueueConfigured]) -> set[str]:
+    """The teams who serve these queues at first, and those who do at last."""
+    return {team for queue in queues for step in (0, len(queue.steps)) for team in teams_of(at_step(queue, step))}
 
 
 def teams_of(queue: QueueConfigured) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from services.routing.domain.agents import Agent, change_state, has_room, load, team_for, units_of, unload
+from services.routing.domain.steps import at_step, step_of
 from services.routing.domain.work import EndedOffer, Offer, OfferEnd, Passed, Turn, Work, microseconds
 from shared.events.base import Draft, derived_id
 from shared.events.config import QueueConfigured
@@ -36,6 +37,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
     if visit is None or work.offer is not None or not has_room(agent, work.channel):
         raise CannotOffer(work.id)
     units = units_of(work.channel, agent)
+    step = step_of(queue, visit, turn.now)
     offer = Offer(
         id=id_of(work, agent.id),
         agent_id=agent.id,
@@ -46,6 +48,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
         units=units,
         idle_before=agent.idle_since,
         given_before=agent.given_at,
+        step=step,
     )
     turn.put(load(agent, work.channel, units, turn.now))
     turn.set(offer=offer, offers=work.offers + 1)
@@ -57,6 +60,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
             queue_id=queue.id,
             visit=visit.number,
             expires_at=offer.expires_at,
+            step=step,
         )
     )
     if queue.auto_accept:
@@ -135,11 +139,12 @@ def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Lite
             agent_id=agent.id,
             how=how,
             queue_id=offer.queue_id,
-            team_id=team_for(agent, queue) if queue else None,
+            team_id=team_for(agent, at_step(queue, offer.step)) if queue else None,
             partner_id=agent.profile.partner_id,
             visit=visit.number,
             offer_id=offer.id,
             waited_us=microseconds(visit.entered_at, turn.now),
+            step=offer.step,
         )
     )
     owner = msgspec.structs.replace(agent, tickets=agent.tickets + 1)

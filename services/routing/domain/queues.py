@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
-from services.routing.domain.order import worth_in
-from services.routing.domain.work import Visit, Work
+from services.routing.domain import steps
+from services.routing.domain.work import Work
 from shared.conditions import Fields, WrongCondition, check, matches
 from shared.events.config import QueueConfigured
 
@@ -83,15 +81,6 @@ def check_queue(queue: QueueConfigured) -> None:
             raise WrongQueue(f"required_skills.{skill}", "a level is between 1 and 10")
     if not queue.name:
         raise WrongQueue("name", "at least one language")
-
-
-def lane(queue: QueueConfigured, work: Work) -> str:
-    """What tickets that the same agents can take have in common: queue, channel, and the language where it counts."""
-    language = work.ticket.intake.language if queue.skill_by_language else "*"
-    return f"{queue.id}|{work.channel}|{language}"
-
-
-def filed(queue: QueueConfigured, work: Work, visit: Visit) -> Visit:
-    """The visit with what the queue, as it is configured now, says of the ticket's lane and place."""
-    return msgspec.structs.replace(visit, lane=lane(queue, work), worth=worth_in(queue), filed_under=queue.version)
-
+    fault = steps.fault(queue)
+    if fault is not None:
+        raise WrongQueue(*fault)

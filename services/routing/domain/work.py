@@ -35,13 +35,15 @@ class Passed(msgspec.Struct, frozen=True):
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """A stay in a queue. `age_from` is what the place counts from.
 
-    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` makes its place (`order.rank`).
+    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` makes its place (`order.rank`); at
+    `file_again_at` the lane is another.
     """
 
     queue_id: str
     lane: str = ""
     worth: Worth = Worth()
     filed_under: int = 0
+    file_again_at: datetime | None = None
     number: int
     entered_at: datetime
     age_from: datetime
@@ -61,6 +63,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     units: int
     idle_before: datetime
     given_before: datetime | None = None
+    step: int = 0
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,5 @@
-"""The place in line as one column that the index of lanes orders by, under which version of its queue a ticket was filed, and
-what the strategies look at in a seat.
+"""The place in line as one column that the index of lanes orders by, under which version of its queue a ticket was filed and
+until when, and what the strategies look at in a seat.
 """
 
 from alembic import op
@@ -15,7 +15,7 @@ def upgrade() -> None:
     run_script(
         op,
         """
-        ALTER TABLE routing.ticket ADD COLUMN rank bigint, ADD COLUMN filed_under integer;
+        ALTER TABLE routing.ticket ADD COLUMN rank bigint, ADD COLUMN filed_under integer, ADD COLUMN file_again_at timestamptz;
         UPDATE routing.ticket SET filed_under = 0,
             rank = (extract(epoch FROM age_from) * 1000000)::bigint - (priority - 2) * 3153600000000000
             WHERE queue_id IS NOT NULL;
@@ -24,6 +24,7 @@ def upgrade() -> None:
             WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL;
         DROP INDEX routing.ticket_queue;
         CREATE INDEX ticket_queue ON routing.ticket (queue_id, filed_under) WHERE queue_id IS NOT NULL;
+        CREATE INDEX ticket_file_again ON routing.ticket (file_again_at) WHERE file_again_at IS NOT NULL;
 
         ALTER TABLE routing.agent ADD COLUMN given_at timestamptz NOT NULL DEFAULT 'epoch';
         ALTER TABLE routing.seat ADD COLUMN given_at timestamptz NOT NULL DEFAULT 'epoch',
@@ -48,6 +49,6 @@ def downgrade() -> None:
             WHERE queue_id IS NOT NULL AND offer_expires_at IS NULL;
         DROP INDEX routing.ticket_queue;
         CREATE INDEX ticket_queue ON routing.ticket (queue_id, age_from) WHERE queue_id IS NOT NULL;
-        ALTER TABLE routing.ticket DROP COLUMN rank, DROP COLUMN filed_under;
+        ALTER TABLE routing.ticket DROP COLUMN rank, DROP COLUMN filed_under, DROP COLUMN file_again_at;
         """,
     )

@@ -41,12 +41,12 @@ TAKE_TURN = f"""
         SELECT (SELECT t.lane FROM routing.ticket t WHERE {WAITING} AND t.lane > lanes.lane ORDER BY t.lane LIMIT 1)
         FROM lanes WHERE lanes.lane IS NOT NULL
     )
-    SELECT first.ticket_id, first.queue_id, NULL, NULL FROM lanes CROSS JOIN LATERAL (
+    SELECT first.ticket_id, first.queue_id, NULL, NULL, NULL FROM lanes CROSS JOIN LATERAL (
         SELECT ticket_id, queue_id FROM routing.ticket t WHERE {WAITING} AND t.lane = lanes.lane
         ORDER BY rank, ticket_id LIMIT $1) first
     WHERE lanes.lane IS NOT NULL AND (SELECT ours FROM turn)
     UNION ALL
-    SELECT NULL, NULL, ours, {QUEUES_VERSION} FROM turn
+    SELECT NULL, NULL, ours, {QUEUES_VERSION}, clock_timestamp() FROM turn
 """
 LONGEST_IDLE = """
     SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
@@ -94,21 +94,24 @@ LOCK_PRESENT = f"""
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
 """
-FILED_BEFORE = """
-    SELECT t.ticket_id FROM routing.config c JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < c.version
-    WHERE c.kind = 'queue' LIMIT $1
+TO_BE_FILED = """
+    (SELECT ticket_id FROM routing.ticket WHERE file_again_at <= clock_timestamp() ORDER BY file_again_at LIMIT $1)
+    UNION
+    (SELECT t.ticket_id FROM routing.config c JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < c.version
+        WHERE c.kind = 'queue' LIMIT $1)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, not
-    locked; and the version of all queues together.
+    locked; the version of all queues together; and the database's clock.
     """
 
     ours: bool
     tickets: list[tuple[str, str]]
     queues: int
+    now: datetime
 
 
 async def take_turn(conn: AsyncConnection, in_each: int) -> Waiting:
@@ -116,8 +119,8 @@ async def take_turn(conn: AsyncConnection, in_each: int) -> Waiting:
     the statement began: whoever decides on them locks them first, and a commit meanwhile wakes for another pass.
     """
     rows = await db.fetch(conn, TAKE_TURN, in_each)
-    ours, queues = rows[-1][2:]
-    return Waiting(ours, [(ticket_id, queue_id) for ticket_id, queue_id, _, _ in rows[:-1]], queues)
+    ours, queues, now = rows[-1][2:]
+    return Waiting(ours, [(row[0], row[1]) for row in rows[:-1]], queues, now)
 
 
 async def lock_waiting(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Work]:
@@ -161,8 +164,9 @@ async def due(conn: AsyncConnection) -> Due:
                         OR EXISTS (SELECT 1 FROM routing.ticket t JOIN routing.agent a ON a.agent_id = t.offer_agent_id
                             WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break', 'wrap_up')) AS presence,
                     EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue,
-                    EXISTS (SELECT 1 FROM routing.config c WHERE c.kind = 'queue' AND EXISTS (
-                        SELECT 1 FROM routing.ticket t WHERE t.queue_id = c.id AND t.filed_under < c.version)) AS filing
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE file_again_at <= clock_timestamp())
+                        OR EXISTS (SELECT 1 FROM routing.config c JOIN routing.ticket t
+                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing
                 """
             )
         )
@@ -180,9 +184,11 @@ async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
     return await desk.works(conn, ids, skip_locked=True) if ids else {}
 
 
-async def filed_before(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
-    """Tickets that wait as an older version of their queue says, claimed: no other process gets them."""
-    rows = await db.fetch(conn, FILED_BEFORE, at_most)
+async def to_be_filed(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
+    """Tickets that reached a step, or wait as an older version of their queue says, claimed: no other process gets them.
+    At most so many of each.
+    """
+    rows = await db.fetch(conn, TO_BE_FILED, at_most)
     return await desk.works(conn, [ticket_id for (ticket_id,) in rows], skip_locked=True) if rows else {}
 
 

@@ -22,7 +22,7 @@ _NOBODY = Entitlement()
 # The types of the arrays that the statement unnests, in its order.
 ROWS = {
     "works": "text bigint text text text text text text smallint bigint timestamptz timestamptz integer"
-    " text timestamptz text bytea",
+    " timestamptz text timestamptz text bytea",
     "agents": "text text timestamptz timestamptz timestamptz integer integer integer integer text boolean",
     "ended": "text text",
     "made": "text text text text integer text timestamptz timestamptz timestamptz",
@@ -43,14 +43,16 @@ def _unnested() -> dict[str, str]:
 SAVE = """
     WITH works AS (
         INSERT INTO routing.ticket AS t (ticket_id, number, customer_id, status, agent_id, last_agent_id, queue_id, lane,
-            priority, rank, age_from, entered_at, filed_under, offer_agent_id, offer_expires_at, attention, state, updated_at)
+            priority, rank, age_from, entered_at, filed_under, file_again_at, offer_agent_id, offer_expires_at, attention, state,
+            updated_at)
         SELECT *, $1::timestamptz FROM unnest({works})
         ON CONFLICT (ticket_id) DO UPDATE SET number = excluded.number, customer_id = excluded.customer_id,
             status = excluded.status, agent_id = excluded.agent_id, last_agent_id = excluded.last_agent_id,
             queue_id = excluded.queue_id, lane = excluded.lane, priority = excluded.priority, rank = excluded.rank,
             age_from = excluded.age_from, entered_at = excluded.entered_at, filed_under = excluded.filed_under,
-            offer_agent_id = excluded.offer_agent_id, offer_expires_at = excluded.offer_expires_at,
-            attention = excluded.attention, state = excluded.state, updated_at = excluded.updated_at
+            file_again_at = excluded.file_again_at, offer_agent_id = excluded.offer_agent_id,
+            offer_expires_at = excluded.offer_expires_at, attention = excluded.attention,
+            state = excluded.state, updated_at = excluded.updated_at
     ), a AS (
         SELECT * FROM unnest({agents})
             AS a(agent_id, state, state_since, idle_since, given_at, used, used_share, capacity, tickets, by_channel, ready)
@@ -141,6 +143,7 @@ def _work(work: Work) -> tuple[object, ...]:
         visit.age_from if visit else None,
         visit.entered_at if visit else None,
         visit.filed_under if visit else None,
+        visit.file_again_at if visit else None,
         offer.agent_id if offer else None,
         offer.expires_at if offer else None,
         work.looked_at_for,
