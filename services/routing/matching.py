@@ -21,9 +21,11 @@ from services.routing.domain import offers
 from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
 from services.routing.domain.looking import Look, teams_ever
-from services.routing.domain.match import Pair, decide
+from services.routing.domain.match import Decided, Pair, decide
 from services.routing.domain.steps import asked
 from services.routing.domain.timeline import entries_to_be
+from services.routing.domain.tracing import Reason
+from services.routing.domain.verdicts import let_go
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching, saving
@@ -57,9 +59,14 @@ class _Found:
 
     works: dict[str, Work] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
-    pairs: list[Pair] = field(default_factory=list)
+    decided: Decided = field(default_factory=Decided)
     now: datetime = NEVER
     held_elsewhere: bool = False
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Who is offered what."""
+        return self.decided.pairs
 
 
 @dataclass(slots=True)
@@ -69,6 +76,7 @@ class _Passed:
     outcome: Outcome
     turns: list[Turn] = field(default_factory=list)
     loads: list[Draft[Fact]] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     now: datetime = NEVER
 
 
@@ -124,7 +132,9 @@ class Matcher:
         async with db.transaction(self.parts.engine) as conn:
             passed = await self._pass(conn, all_agents=True)
             if passed.turns:
-                await acting.write(conn, self.parts.outbox, passed.turns, passed.now, besides=passed.loads, wake=False)
+                await acting.write(
+                    conn, self.parts.outbox, passed.turns, passed.now, besides=passed.loads, reasons=passed.reasons, wake=False
+                )
         OFFERED.inc(len(passed.turns))
         return passed.outcome
 
@@ -142,7 +152,7 @@ class Matcher:
         if not passed.turns:
             return []
         self._joined = len(passed.turns)
-        changes = Changes()
+        changes = Changes(reasons=passed.reasons)
         for turn in passed.turns:
             changes.add(turn)
         changes.drafts.extend(passed.loads)
@@ -164,7 +174,7 @@ class Matcher:
         queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
         found = await self._found(conn, turn, queues, all_agents=all_agents)
         turns, loads = _offered(found, queues)
-        return _Passed(self._outcome(waiting, found), turns, loads, found.now)
+        return _Passed(self._outcome(waiting, found), turns, loads, _reasons(found, turns), found.now)
 
     def _outcome(self, waiting: Sequence[object], found: _Found) -> Outcome:
         if found.pairs and len(waiting) >= self.settings.routing_match_tickets:
@@ -194,13 +204,13 @@ class Matcher:
         for at_most, wider in pairwise((*widths, 0)):
             present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
             found.agents |= present
-            decided = decide(works, found.agents.values(), queues, found.now)
-            found.pairs, left = decided.pairs, look.unsettled(decided)
+            found.decided = decide(works, found.agents.values(), queues, found.now)
+            left = look.unsettled(found.decided)
             settled = not left and (at_most >= AGENTS_OF_A_TEAM[0] or look.apart(found.pairs))
             if settled or len(idle) < at_most or not wider:
                 break
             if not all_agents:
-                found.pairs = []
+                found.decided = Decided()
                 break
             wanted = idle = await matching.next_able(conn, look.needed(left or works), wider)
             look.saw(idle, wider)
@@ -226,6 +236,18 @@ def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Tu
         current.update(turn.changed)
         turns.append(turn)
     return turns, _loads(found.agents, current, turns)
+
+
+def _reasons(found: _Found, turns: Sequence[Turn]) -> list[Reason]:
+    """Why each offer was made; those of one lane share what was seen, under the id of the first."""
+    reasons: list[Reason] = []
+    first_of: dict[str, str] = {}
+    for pair, turn in zip(found.pairs, turns, strict=True):
+        offer, visit = turn.made[0], found.works[pair.ticket_id].visit
+        first = first_of.setdefault(pair.lane, offer.id)
+        barred = tuple(sorted(let_go(visit, found.now))) if visit is not None else ()
+        reasons.append(Reason(offer.id, first, pair.how, barred, found.decided.looked[pair.lane]))
+    return reasons
 
 
 def _loads(before: dict[str, Agent], after: dict[str, Agent], turns: Sequence[Turn]) -> list[Draft[Fact]]:

@@ -17,7 +17,7 @@ from services.routing.domain import lifecycle, offers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, matching, streams
+from services.routing.store import config, decisions, desk, matching, streams
 from shared import db, idempotency
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -28,6 +28,7 @@ from shared.telemetry import log
 
 AT_ONCE = 500
 FILED_AT_ONCE = 1000
+FORGOTTEN_AT_ONCE = 20_000
 HOUSEKEEPING_TICKS = 240
 PLACING_TICKS = 4
 BACK_OFF_SECONDS = 1.0
@@ -126,6 +127,7 @@ class Ticker:
         async with db.transaction(self.parts.engine) as conn:
             await streams.forget_old(conn)
             await idempotency.forget_old(conn, "routing")
+            await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
 
 
 async def set_states(

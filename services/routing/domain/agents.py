@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +22,8 @@ OTHER_UNITS = 2
 # Nobody talks to two callers at once, unless it is configured so.
 DEFAULT_LIMITS: dict[Channel, int] = {"phone": 1, "video": 1, "in_person": 1}
 EVERYBODY = "*"
+Lack = Literal["other_partner", "other_team", "missing_skill", "missing_language"]
+Crowded = Literal["at_capacity", "channel_full"]
 NEVER_GIVEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,21 +93,34 @@ def units_of(channel: Channel, agent: Agent) -> int:
 
 def has_room(agent: Agent, channel: Channel) -> bool:
     """Whether one more ticket of this channel fits into the units and under the channel's own limit."""
+    return crowded(agent, channel) is None
+
+
+def crowded(agent: Agent, channel: Channel) -> Crowded | None:
+    """Why one more ticket of this channel does not fit; None where it does."""
     if agent.used_units + units_of(channel, agent) > agent.capacity_units:
-        return False
+        return "at_capacity"
     limit = agent.profile.channel_limits.get(channel, DEFAULT_LIMITS.get(channel))
-    return limit is None or agent.by_channel.get(channel, 0) < limit
+    return None if limit is None or agent.by_channel.get(channel, 0) < limit else "channel_full"
 
 
 def eligible(agent: Agent, queue: QueueConfigured, language: str) -> bool:
     """Whether the agent serves the queue: partner, team, each skill at its level, the language where it asks."""
+    return lacks(agent, queue, language) is None
+
+
+def lacks(agent: Agent, queue: QueueConfigured, language: str) -> Lack | None:
+    """The first thing that the agent lacks to serve the queue; None where nothing is lacking."""
     profile = agent.profile
-    return (
-        profile.partner_id == queue.partner_id
-        and (not queue.team_ids or any(team in queue.team_ids for team in profile.team_ids))
-        and all(profile.skills.get(skill, 0) >= level for skill, level in queue.required_skills.items())
-        and (not queue.skill_by_language or language == "und" or language in profile.languages)
-    )
+    if profile.partner_id != queue.partner_id:
+        return "other_partner"
+    if queue.team_ids and not any(team in queue.team_ids for team in profile.team_ids):
+        return "other_team"
+    if any(profile.skills.get(skill, 0) < level for skill, level in queue.required_skills.items()):
+        return "missing_skill"
+    if queue.skill_by_language and language != "und" and language not in profile.languages:
+        return "missing_language"
+    return None
 
 
 def abilities(profile: Profile) -> set[str]:

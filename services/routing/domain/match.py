@@ -8,50 +8,81 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.routing.domain.agents import Agent, eligible, has_room, load, turn_order, units_of
+from services.routing.domain.agents import Agent, has_room, load, turn_order, units_of
 from services.routing.domain.choice import standing
 from services.routing.domain.steps import Asked, asked
+from services.routing.domain.tracing import NAMED, Candidate, How, Looked, named
+from services.routing.domain.verdicts import Verdict, in_the_way, is_kept, let_go
 from services.routing.domain.work import Visit, Work
 from shared.events.config import QueueConfigured
-from shared.events.people import AgentState
 
 _Entry = tuple[int, datetime, int, int, str]
-# The states of an agent for whom a ticket is kept: there, and soon free.
-COMES_SOON: frozenset[AgentState] = frozenset({"available", "wrap_up"})
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """This ticket is to be offered to this agent."""
+    """This ticket is to be offered to this agent; found in this lane, in this way."""
 
     ticket_id: str
     agent_id: str
+    lane: str = field(default="", compare=False)
+    how: How = field(default="next_in_turn", compare=False)
 
 
 @dataclass(slots=True)
 class Decided:
-    """The pairs in the order in which they are to be offered; and the tickets that are kept for who had them last."""
+    """The pairs in the order in which they are to be offered; the tickets that are kept for who had them last; and what was seen in
+    each lane in which somebody was found.
+    """
 
     pairs: list[Pair] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
+    looked: dict[str, Looked] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Lane:
-    queue: QueueConfigured
+    """A lane in this pass. `others` are who cannot take its tickets, counted by `verdicts`; `first` were first in turn when the
+    first of its tickets was given.
+    """
+
+    here: Asked
+    work: Work
     entries: list[_Entry]
     members: frozenset[str]
+    verdicts: Counter[Verdict]
+    others: list[Candidate]
+    first: list[_Entry] | None = None
+
+    def looked(self) -> Looked:
+        """What is told of it."""
+        queue = self.here.queue
+        fitting = (
+            Candidate(agent_id=agent_id, verdict="fits", standing=stands, idle_since=idle_since)
+            for stands, idle_since, _, _, agent_id in self.first or ()
+        )
+        return Looked(
+            queue_id=queue.id,
+            queue_version=queue.version,
+            step=self.here.step,
+            strategy=queue.strategy,
+            channel=self.work.channel,
+            language=self.work.ticket.intake.language if queue.skill_by_language else None,
+            verdicts={"fits": len(self.members), **self.verdicts},
+            candidates=named(fitting, self.others),
+        )
 
 
 @dataclass(slots=True)
 class _Pass:
     now: datetime
-    present: dict[str, Agent]
     agents: dict[str, Agent]
+    ready: set[str]
     given: dict[str, int] = field(default_factory=dict)
     lanes: dict[str, _Lane] = field(default_factory=dict)
 
@@ -60,6 +91,14 @@ class _Pass:
         idle_since, stable = turn_order(agent)
         return standing(agent, queue), idle_since, self.given.get(agent.id, 0), stable, agent.id
 
+    def give(self, agent: Agent, work: Work) -> None:
+        """The agent is offered the ticket."""
+        loaded = load(agent, work.channel, units_of(work.channel, agent), self.now)
+        self.given[agent.id] = self.given.get(agent.id, 0) + 1
+        self.agents[agent.id] = loaded
+        if not loaded.ready:
+            self.ready.discard(agent.id)
+
 
 def match(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str, QueueConfigured], now: datetime) -> list[Pair]:
     """Pairs in the order in which they are to be offered; each ticket at most once, nobody above capacity."""
@@ -67,24 +106,27 @@ def match(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str,
 
 
 def decide(waiting: Sequence[Work], agents: Iterable[Agent], queues: Mapping[str, QueueConfigured], now: datetime) -> Decided:
-    """What `match` finds, and for whom it found nobody because the ticket is kept."""
+    """What `match` finds, with what it saw, and for which tickets it looks for nobody because they are kept."""
     present = {agent.id: agent for agent in agents}
-    ongoing = _Pass(now, present, {agent.id: agent for agent in present.values() if agent.ready})
+    ongoing = _Pass(now, present, {agent.id for agent in present.values() if agent.ready})
     decided = Decided()
     for work in sorted(waiting, key=place_in_line):
-        if not ongoing.agents:
+        if not ongoing.ready:
             break
         visit = work.visit
         queue = queues.get(visit.queue_id) if visit else None
         if visit is None or queue is None or work.offer is not None:
             continue
         here = asked(queue, work, visit, now)
-        agent = _next_agent(ongoing, work, visit, here)
+        lane = _lane(ongoing, work, here)
+        preferred = ongoing.agents.get(visit.preferred) if visit.preferred else None
+        agent, how = _next_agent(ongoing, lane, work, visit, preferred)
         if agent is not None:
-            _give(ongoing, agent, work)
-            decided.pairs.append(Pair(work.id, agent.id))
-        elif here.kept:
+            ongoing.give(agent, work)
+            decided.pairs.append(Pair(work.id, agent.id, here.lane, how))
+        elif is_kept(here, visit, preferred, work.ticket.intake.language, now):
             decided.kept.add(work.id)
+    decided.looked = {name: lane.looked() for name, lane in ongoing.lanes.items() if lane.first is not None}
     return decided
 
 
@@ -94,22 +136,23 @@ def place_in_line(work: Work) -> tuple[float, str]:
     return (math.inf if rank is None else rank), work.id
 
 
-def _next_agent(ongoing: _Pass, work: Work, visit: Visit, here: Asked) -> Agent | None:
-    lane = _lane(ongoing, work, here)
-    barred = {passed.agent_id for passed in visit.passed if passed.until > ongoing.now}
-    if visit.preferred is not None and visit.preferred not in barred:
-        preferred = ongoing.agents.get(visit.preferred)
-        if preferred is not None and preferred.id in lane.members and has_room(preferred, work.channel):
-            return preferred
-        if here.kept and _comes_soon(ongoing.present.get(visit.preferred), work, here.queue):
-            return None
-    return _next_in_turn(ongoing, lane, work, barred)
+def _next_agent(ongoing: _Pass, lane: _Lane, work: Work, visit: Visit, preferred: Agent | None) -> tuple[Agent | None, How]:
+    barred = let_go(visit, ongoing.now)
+    agent = _before_others(lane, work, barred, preferred)
+    how: How = "last_agent"
+    if agent is None and is_kept(lane.here, visit, preferred, work.ticket.intake.language, ongoing.now):
+        return None, how
+    first = heapq.nsmallest(NAMED, lane.entries) if lane.first is None else lane.first
+    if agent is None:
+        agent, how = _next_in_turn(ongoing, lane, work, barred), "next_in_turn"
+    lane.first = first if agent is not None else lane.first
+    return agent, how
 
 
-def _comes_soon(agent: Agent | None, work: Work, queue: QueueConfigured) -> bool:
-    if agent is None or not agent.profile.active or agent.state not in COMES_SOON:
-        return False
-    return eligible(agent, queue, work.ticket.intake.language)
+def _before_others(lane: _Lane, work: Work, barred: set[str], preferred: Agent | None) -> Agent | None:
+    if preferred is None or preferred.id in barred or preferred.id not in lane.members:
+        return None
+    return preferred if has_room(preferred, work.channel) else None
 
 
 def _next_in_turn(ongoing: _Pass, lane: _Lane, work: Work, barred: set[str]) -> Agent | None:
@@ -117,10 +160,10 @@ def _next_in_turn(ongoing: _Pass, lane: _Lane, work: Work, barred: set[str]) -> 
     found: Agent | None = None
     while lane.entries and found is None:
         entry = heapq.heappop(lane.entries)
-        agent = ongoing.agents.get(entry[-1])
-        if agent is None or not has_room(agent, work.channel):
+        agent = ongoing.agents[entry[-1]]
+        if not has_room(agent, work.channel):
             continue  # this pass only ever adds load, so there will be no room later either
-        now = ongoing.entry(agent, lane.queue)
+        now = ongoing.entry(agent, lane.here.queue)
         if entry != now:
             heapq.heappush(lane.entries, now)
         elif agent.id in barred:
@@ -135,22 +178,20 @@ def _next_in_turn(ongoing: _Pass, lane: _Lane, work: Work, barred: set[str]) -> 
 
 def _lane(ongoing: _Pass, work: Work, here: Asked) -> _Lane:
     known = ongoing.lanes.get(here.lane)
-    if known is None:
-        language = work.ticket.intake.language
-        entries = [
-            ongoing.entry(agent, here.queue)
-            for agent in ongoing.agents.values()
-            if eligible(agent, here.queue, language) and has_room(agent, work.channel)
-        ]
-        heapq.heapify(entries)
-        known = ongoing.lanes[here.lane] = _Lane(here.queue, entries, frozenset(entry[-1] for entry in entries))
-    return known
-
-
-def _give(ongoing: _Pass, agent: Agent, work: Work) -> None:
-    loaded = load(agent, work.channel, units_of(work.channel, agent), ongoing.now)
-    ongoing.given[agent.id] = ongoing.given.get(agent.id, 0) + 1
-    if loaded.ready:
-        ongoing.agents[agent.id] = loaded
-    else:
-        del ongoing.agents[agent.id]
+    if known is not None:
+        return known
+    language, verdicts = work.ticket.intake.language, Counter[Verdict]()
+    entries: list[_Entry] = []
+    others: list[Candidate] = []
+    for agent in ongoing.agents.values():
+        obstacle = in_the_way(agent, here.queue, language, work.channel)
+        if obstacle is None:
+            entries.append(ongoing.entry(agent, here.queue))
+            continue
+        verdicts[obstacle] += 1
+        if len(others) < NAMED:
+            others.append(Candidate(agent_id=agent.id, verdict=obstacle))
+    heapq.heapify(entries)
+    members = frozenset(entry[-1] for entry in entries)
+    lane = ongoing.lanes[here.lane] = _Lane(here, work, entries, members, verdicts, others)
+    return lane

@@ -1,5 +1,5 @@
 """The place in line as one column that the index of lanes orders by, under which version of its queue a ticket was filed and
-until when, and what the strategies look at in a seat.
+until when, what the strategies look at in a seat, and why offers were made.
 """
 
 from alembic import op
@@ -34,6 +34,10 @@ def upgrade() -> None:
             versatility = (SELECT count(*) FROM jsonb_object_keys(coalesce(a.profile->'skills', '{}')))
                 + jsonb_array_length(coalesce(a.profile->'languages', '[]'))
             FROM routing.agent a WHERE a.agent_id = s.agent_id;
+
+        CREATE TABLE routing.decision (decision_id text PRIMARY KEY, at timestamptz NOT NULL, data jsonb NOT NULL);
+        CREATE INDEX decision_age ON routing.decision (at);
+        ALTER TABLE routing.offer ADD COLUMN decision_id text, ADD COLUMN reason jsonb;
         """,
     )
 
@@ -42,6 +46,8 @@ def downgrade() -> None:
     run_script(
         op,
         """
+        ALTER TABLE routing.offer DROP COLUMN decision_id, DROP COLUMN reason;
+        DROP TABLE routing.decision;
         ALTER TABLE routing.seat DROP COLUMN given_at, DROP COLUMN used_share, DROP COLUMN versatility;
         ALTER TABLE routing.agent DROP COLUMN given_at;
         DROP INDEX routing.ticket_waiting;

@@ -13,6 +13,7 @@ from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
 from services.routing.domain.choice import used_share
 from services.routing.domain.timeline import Entry
+from services.routing.domain.tracing import Reason
 from services.routing.domain.work import Entitlement, Work
 from shared import db
 
@@ -25,7 +26,8 @@ ROWS = {
     " timestamptz text timestamptz text bytea",
     "agents": "text text timestamptz timestamptz timestamptz integer integer integer integer text boolean",
     "ended": "text text",
-    "made": "text text text text integer text timestamptz timestamptz timestamptz",
+    "made": "text text text text integer text timestamptz timestamptz timestamptz text text",
+    "decisions": "text text",
     "entries": "text text text text timestamptz text text",
     "notices": "text text text",
     "channels": "text",
@@ -69,8 +71,15 @@ SAVE = """
         UPDATE routing.offer o SET state = e.outcome, ended_at = $1
         FROM unnest({ended}) AS e(offer_id, outcome) WHERE o.offer_id = e.offer_id
     ), made AS (
-        INSERT INTO routing.offer (offer_id, ticket_id, agent_id, queue_id, visit, state, offered_at, expires_at, ended_at)
-        SELECT * FROM unnest({made})
+        INSERT INTO routing.offer (offer_id, ticket_id, agent_id, queue_id, visit, state, offered_at, expires_at, ended_at,
+            decision_id, reason)
+        SELECT offer_id, ticket_id, agent_id, queue_id, visit, state, offered_at, expires_at, ended_at, decision_id,
+            CAST(reason AS jsonb)
+        FROM unnest({made}) AS m(offer_id, ticket_id, agent_id, queue_id, visit, state, offered_at, expires_at, ended_at,
+            decision_id, reason)
+    ), decided AS (
+        INSERT INTO routing.decision (decision_id, at, data)
+        SELECT decision_id, $1, CAST(data AS jsonb) FROM unnest({decisions}) AS d(decision_id, data)
     ), history AS (
         INSERT INTO routing.entry (ticket_id, event_id, type, writer, at, customer_id, data)
         SELECT ticket_id, event_id, type, writer, at, customer_id, CAST(data AS jsonb)
@@ -95,8 +104,28 @@ SAVE = """
 
 async def save(conn: AsyncConnection, changes: Changes, now: datetime, *, wake: bool) -> None:
     """Write all changes. `wake` tells the matchers of all processes, at the commit, that there may be something to match."""
+    decisions = {reason.decision_id: reason.looked for reason in changes.reasons}
+    notices = [(notice.agent_id, notice.kind, _encode(notice.payload).decode()) for notice in changes.notices]
+    wakes = ("routing_stream", bool(notices)), ("routing_match", wake)
+    await db.fetch(
+        conn,
+        SAVE,
+        now,
+        *_columns("works", [_work(work) for work in changes.works.values()]),
+        *_columns("agents", [_agent(agent) for agent in changes.agents.values()]),
+        *_columns("ended", [(end.offer_id, end.outcome) for end in changes.ended if end.offer_id not in changes.made]),
+        *_columns("made", _made(changes, now)),
+        *_columns("decisions", [(of, _encode(looked).decode()) for of, looked in decisions.items()]),
+        *_columns("entries", [_entry(entry) for entry in changes.entries]),
+        *_columns("notices", notices),
+        [channel for channel, told in wakes if told],
+    )
+
+
+def _made(changes: Changes, now: datetime) -> list[tuple[object, ...]]:
     outcomes = {end.offer_id: end.outcome for end in changes.ended}
-    made = [
+    reasons = {reason.offer_id: reason for reason in changes.reasons}
+    return [
         (
             offer.id,
             ticket_id,
@@ -107,23 +136,16 @@ async def save(conn: AsyncConnection, changes: Changes, now: datetime, *, wake: 
             offer.offered_at,
             offer.expires_at,
             now if offer.id in outcomes else None,
+            *_why(reasons.get(offer.id)),
         )
         for ticket_id, offer in changes.made.values()
     ]
-    notices = [(notice.agent_id, notice.kind, _encode(notice.payload).decode()) for notice in changes.notices]
-    wakes = ("routing_stream", bool(notices)), ("routing_match", wake)
-    await db.fetch(
-        conn,
-        SAVE,
-        now,
-        *_columns("works", [_work(work) for work in changes.works.values()]),
-        *_columns("agents", [_agent(agent) for agent in changes.agents.values()]),
-        *_columns("ended", [(end.offer_id, end.outcome) for end in changes.ended if end.offer_id not in changes.made]),
-        *_columns("made", made),
-        *_columns("entries", [_entry(entry) for entry in changes.entries]),
-        *_columns("notices", notices),
-        [channel for channel, told in wakes if told],
-    )
+
+
+def _why(reason: Reason | None) -> tuple[str | None, str | None]:
+    if reason is None:
+        return None, None
+    return reason.decision_id, _encode({"how": reason.how, "let_go": reason.let_go}).decode()
 
 
 def _work(work: Work) -> tuple[object, ...]:
