@@ -15,7 +15,7 @@ from services.routing.domain import lifecycle, offers
 from services.routing.domain.agents import NEVER_GIVEN, Agent, abilities, eligible, has_room, turn_order
 from services.routing.domain.choice import counted, standing
 from services.routing.domain.looking import Look
-from services.routing.domain.match import Pair, match
+from services.routing.domain.match import Decided, Pair, match
 from services.routing.domain.work import Work
 from shared.events.config import QueueConfigured, Strategy
 from tests.unit.routing.story import START, a_queue, an_agent, at, busy, opened, turn, waiting
@@ -135,14 +135,15 @@ def look_at(strategy: Strategy, *works: Work) -> Look:
 
 def test_an_agent_before_whom_others_may_come_who_were_not_looked_at_settles_nothing() -> None:
     work = waiting()
-    pairs = [Pair("t-1", "dana")]
+    decided = Decided([Pair("t-1", "dana")])
     for strategy in STRATEGIES:
         look = look_at(strategy, work)
         look.saw({"noa", "omar"}, at_most=2)
-        assert (look.unsettled(pairs) == [work]) == (strategy not in ("longest_idle", "sticky"))
+        assert (look.unsettled(decided) == [work]) == (strategy not in ("longest_idle", "sticky"))
         look.saw({"dana"}, at_most=8)
-        assert look.unsettled(pairs) == []
-        assert look.unsettled([]) == [work]
+        assert look.unsettled(decided) == []
+        assert look.unsettled(Decided()) == [work]
+        assert look.unsettled(Decided(kept={"t-1"})) == []
 
 
 def test_where_idle_time_decides_each_ticket_is_to_have_an_agent_of_its_own() -> None:
