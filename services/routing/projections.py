@@ -92,6 +92,7 @@ class CustomerProjection:
             [case.plan for case in told.values()],
             [case.tier for case in told.values()],
         )
+        await desk.file_again(conn, [customer_id for customer_id, case in told.items() if case.vip is not None])
         erased = [customer_id for case in states.values() for customer_id in case.scrub]
         await promises.scrub(conn, erased)
         await desk.forget_openings(conn, erased)

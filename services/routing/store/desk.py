@@ -32,6 +32,10 @@ WORKS_AND_QUEUES = f"""
     SELECT state, vip, plan, tier, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, {QUEUES_VERSION}
 """
 AGENTS = f"SELECT {AGENT_COLUMNS} FROM routing.agent a WHERE a.agent_id = ANY($1::text[]) ORDER BY a.agent_id FOR UPDATE"
+FILE_AGAIN = """
+    UPDATE routing.ticket SET filed_under = 0 WHERE ticket_id IN (SELECT ticket_id FROM routing.ticket
+        WHERE customer_id = ANY($1::text[]) AND queue_id IS NOT NULL ORDER BY ticket_id FOR UPDATE)
+"""
 LAST_AGENTS = """
     SELECT DISTINCT ON (customer_id) customer_id, last_agent_id FROM routing.ticket
     WHERE customer_id = ANY($1::text[]) AND last_agent_id IS NOT NULL ORDER BY customer_id, updated_at DESC, ticket_id
@@ -123,6 +127,12 @@ async def forget_openings(conn: AsyncConnection, customer_ids: Sequence[str]) ->
         ),
         {"ids": [work.id for work in scrubbed], "states": [_encode(work) for work in scrubbed]},
     )
+
+
+async def file_again(conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
+    """Have the waiting tickets of these customers filed again: what they are entitled to may change their place."""
+    if customer_ids:
+        await db.fetch(conn, FILE_AGAIN, sorted(customer_ids))
 
 
 def concerned(found: Iterable[Work]) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from services.routing.store import recalling
+from shared import db
 from tests.services.routing.conftest import House
 
 pytestmark = pytest.mark.timeout(60)
@@ -101,3 +103,18 @@ async def test_an_agent_who_learns_something_is_more_versatile_from_then_on(hous
     assert [(row.agent_id, row.versatility) for row in rows] == [("dana", 2), ("noa", 1)]
     ticket_id = await house.open()
     assert (await house.offered("noa"))["ticket_id"] == ticket_id
+
+
+async def test_after_a_restore_agents_were_given_something_when_their_offers_say_so(house: House) -> None:
+    await house.queue(strategy="round_robin")
+    await house.agent("dana")
+    await house.owned()
+    for table in ("agent", "seat"):
+        await house.rows(f"UPDATE routing.{table} SET given_at = 'epoch'")
+    async with db.transaction(house.parts.engine) as conn:
+        await recalling.begin_again(conn, 20)
+    rows = await house.rows(
+        "SELECT a.given_at = o.offered_at AND s.given_at = o.offered_at AS told FROM routing.offer o"
+        " JOIN routing.agent a USING (agent_id) JOIN routing.seat s USING (agent_id)"
+    )
+    assert [row.told for row in rows] == [True]

@@ -11,6 +11,7 @@ import pytest_asyncio
 from shared import db
 from shared.clock import clock
 from shared.events.base import Priority, derived_id
+from shared.events.people import CustomerProfileChanged
 from shared.events.ticket import TicketOpened
 from tests.services.routing.conftest import CUSTOMER, House, open_house
 
@@ -78,3 +79,15 @@ async def test_a_queue_that_begins_to_age_orders_those_who_wait_already(narrow: 
     await narrow.ticker.once()
     assert await narrow.types(old) == ["ticket.queued"], "nothing is said of it"
     assert await first(narrow) == old
+
+
+async def test_a_customer_who_becomes_a_vip_while_waiting_moves_up(narrow: House) -> None:
+    await narrow.queue(vip_bonus_seconds=600)
+    await narrow.agent(capacity_units=2)
+    await narrow.hear("c-2", CustomerProfileChanged(vip=False))
+    other = TicketOpened(number=7, customer_id="c-2", channel="email", inbox="help")
+    await narrow.hear(derived_id("ticket", "other"), other)
+    vip = await came(narrow, "vip", 0)
+    await narrow.hear(CUSTOMER, CustomerProfileChanged(vip=True))
+    await narrow.ticker.once()
+    assert await first(narrow) == vip
