@@ -7,7 +7,7 @@ nothing left, or try again shortly. Rows that a command holds are left out and m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -22,7 +22,6 @@ from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
 from services.routing.domain.looking import Look, teams_ever
 from services.routing.domain.match import Decided, Pair, decide
-from services.routing.domain.steps import asked
 from services.routing.domain.timeline import entries_to_be
 from services.routing.domain.tracing import Reason
 from services.routing.domain.verdicts import let_go
@@ -197,9 +196,9 @@ class Matcher:
         if not idle:
             return _Found()
         works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
-        look = Look(works, _asked(works, queues, turn.now))
+        look = Look.at(works, queues, turn.now)
         look.saw(await matching.next_able(conn, look.needed(look.in_turn()), at_first), at_first)
-        wanted = idle | look.first | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
+        wanted = idle | look.first | look.preferred()
         found = _Found(works={work.id: work for work in works}, held_elsewhere=len(works) < len(waiting))
         for at_most, wider in pairwise((*widths, 0)):
             present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
@@ -216,12 +215,6 @@ class Matcher:
             look.saw(idle, wider)
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
-
-
-def _asked(works: Sequence[Work], queues: Mapping[str, QueueConfigured], now: datetime) -> dict[str, QueueConfigured]:
-    """The queue of each ticket, as it asks for it now."""
-    visits = [(work, work.visit) for work in works if work.visit is not None and work.visit.queue_id in queues]
-    return {work.id: asked(queues[visit.queue_id], work, visit, now).queue for work, visit in visits}
 
 
 def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Turn], list[Draft[Fact]]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from services.routing.domain.agents import EVERYBODY, needs
 from services.routing.domain.choice import BY_IDLE_TIME, counted
 from services.routing.domain.match import Decided, Pair
-from services.routing.domain.steps import at_step
+from services.routing.domain.steps import asked, at_step
 from services.routing.domain.work import Work
 from shared.events.config import QueueConfigured, Strategy
 
@@ -33,6 +34,16 @@ class Look:
     asked: Mapping[str, QueueConfigured]
     first: set[str] = field(default_factory=set)
     cut: bool = False
+
+    @classmethod
+    def at(cls, works: Sequence[Work], queues: Mapping[str, QueueConfigured], now: datetime) -> Look:
+        """What the tickets ask for now."""
+        visits = [(work, work.visit) for work in works if work.visit is not None and work.visit.queue_id in queues]
+        return cls(works, {work.id: asked(queues[visit.queue_id], work, visit, now).queue for work, visit in visits})
+
+    def preferred(self) -> set[str]:
+        """The agents who had the tickets last."""
+        return {work.visit.preferred for work in self.works if work.visit is not None and work.visit.preferred is not None}
 
     def saw(self, agent_ids: set[str], at_most: int) -> None:
         """These were found in the order of their turn, where at most so many of a kind were asked for."""
