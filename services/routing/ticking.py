@@ -17,7 +17,7 @@ from services.routing.domain import lifecycle, offers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, matching, streams
+from services.routing.store import config, decisions, desk, matching, promises, streams
 from shared import db, idempotency
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -92,18 +92,22 @@ class Ticker:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
 
     async def _file_again(self) -> None:
-        """Tickets that reached a step, and those whose queue was configured anew, stand where the queue says now."""
+        """Tickets that reached a step, those whose queue was configured anew, and those with another deadline stand where the queue
+        says now.
+        """
         async with db.transaction(self.parts.engine) as conn:
             works = await matching.to_be_filed(conn, FILED_AT_ONCE)
             if not works:
                 return
             queues = {queue.id: queue for queue in await config.queues(conn)}
+            counting = any(queue.due_lead_seconds is not None for queue in queues.values())
+            deadlines = await promises.deadlines(conn, list(works)) if counting else {}
             now = await clock(conn)
             turns = []
             for work in works.values():
                 turn = Turn(work, work.id, now, {})
                 if work.visit is not None:
-                    lifecycle.file_again(turn, queues[work.visit.queue_id])
+                    lifecycle.file_again(turn, queues[work.visit.queue_id], deadlines.get(work.id))
                 turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
 

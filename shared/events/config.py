@@ -37,7 +37,8 @@ class RoutingStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
     """A queue: which tickets it takes (first match by `position`), who serves it and how.
 
-    Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`.
+    Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`. A ticket
+    counts as waiting from `due_lead_seconds` before its next promise is due at the latest.
     `strategy` says which of those who can take a ticket is next; of equals it is the longest idle. `steps` ask less of agents the
     longer a ticket waits; for its first `prefer_last_agent_seconds` whoever had it last is waited for, if there at all.
     """
@@ -58,6 +59,7 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     service_level_percent: int | None = None
     ageing_seconds: int | None = None
     vip_bonus_seconds: int = 0
+    due_lead_seconds: int | None = None
     strategy: Strategy = "longest_idle"
     steps: tuple[RoutingStep, ...] = ()
     prefer_last_agent_seconds: int | None = None

@@ -11,7 +11,7 @@ import msgspec
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
 from services.routing.domain.queues import choose
-from services.routing.domain.steps import filed
+from services.routing.domain.steps import entered, filed
 from services.routing.domain.work import Turn, Visit, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
@@ -76,7 +76,7 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
     visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
-    visit = filed(queue, turn.work, visit, turn.now)
+    visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     turn.set(visits=number, visit=visit, attention=attention)
     turn.say(
@@ -91,11 +91,13 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
     )
 
 
-def file_again(turn: Turn, queue: QueueConfigured) -> None:
-    """The queue was configured anew, or the ticket reached a step: it stands where the queue says now. Nothing elsewhere."""
+def file_again(turn: Turn, queue: QueueConfigured, deadline: datetime | None = None) -> None:
+    """The queue was configured anew, or the ticket reached a step, or has another `deadline`: it stands where the queue says now.
+    Nothing for a ticket that does not wait there.
+    """
     visit = turn.work.visit
     if visit is not None and visit.queue_id == queue.id:
-        turn.set(visit=filed(queue, turn.work, visit, turn.now))
+        turn.set(visit=filed(queue, turn.work, visit, turn.now, deadline))
 
 
 def leave(turn: Turn, reason: LeaveReason) -> None:

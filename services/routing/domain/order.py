@@ -34,7 +34,14 @@ def worth_in(queue: QueueConfigured) -> Worth:
     return Worth(priority_seconds=step, vip_seconds=queue.vip_bonus_seconds)
 
 
-def rank(age_from: datetime, priority: Priority, vip: bool, worth: Worth) -> int:
-    """The instant from which the ticket counts as waiting, in microseconds of the epoch. The lowest is next."""
+def rank(age_from: datetime, priority: Priority, vip: bool, worth: Worth, due_from: datetime | None = None) -> int:
+    """The instant from which the ticket counts as waiting, in microseconds of the epoch. The lowest is next. It is never later than
+    `due_from`, from which on its promise is pressing.
+    """
     ahead = (priority - NORMAL) * worth.priority_seconds + (worth.vip_seconds if vip else 0)
-    return (age_from - _EPOCH) // _MICROSECOND - ahead * 1_000_000
+    place = _instant(age_from) - ahead * 1_000_000
+    return place if due_from is None else min(place, _instant(due_from))
+
+
+def _instant(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND

@@ -14,7 +14,7 @@ import msgspec
 
 from services.routing.domain import lifecycle
 from services.routing.domain.agents import Agent, has_room, load, units_of
-from services.routing.domain.steps import filed
+from services.routing.domain.steps import entered
 from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work, labels_of, relabelled
 from shared import ticket as tickets
 from shared.events import call, ticket, work
@@ -142,7 +142,7 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
         age_from=fact.age_from,
         preferred=state.work.last_agent_id if fact.reason in ("reopened", "returned") else None,
     )
-    visit = filed(queue, state.work, visit, event.time) if queue is not None else visit
+    visit = entered(queue, state.work, visit, event.time) if queue is not None else visit
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
     return state.set(visits=fact.visit, visit=visit, attention=attention, units=0)
 

@@ -48,13 +48,23 @@ def at_step(queue: QueueConfigured, number: int) -> QueueConfigured:
     return queue
 
 
-def filed(queue: QueueConfigured, work: Work, visit: Visit, now: datetime) -> Visit:
-    """The visit with what the queue, as it is configured now, says of its lane and place, and when to look at that again."""
+def entered(queue: QueueConfigured, work: Work, visit: Visit, now: datetime) -> Visit:
+    """A visit that begins, filed. Where promises count it is to be filed again, with what is promised."""
+    visit = filed(queue, work, visit, now, None)
+    return visit if queue.due_lead_seconds is None else msgspec.structs.replace(visit, filed_under=0)
+
+
+def filed(queue: QueueConfigured, work: Work, visit: Visit, now: datetime, deadline: datetime | None) -> Visit:
+    """The visit with what the queue, as it is configured now, says of its lane and place, and when to look at that again. The
+    `deadline` is that of the promise that is due next, where one runs.
+    """
+    lead = queue.due_lead_seconds
     instants = (*_steps_at(queue, visit), *_kept_until(queue, visit))
     return msgspec.structs.replace(
         visit,
         lane=asked(queue, work, visit, now).lane,
         worth=worth_in(queue),
+        due_from=deadline - timedelta(seconds=lead) if deadline is not None and lead is not None else None,
         filed_under=queue.version,
         file_again_at=min((instant for instant in instants if instant > now), default=None),
     )

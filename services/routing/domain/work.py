@@ -35,13 +35,14 @@ class Passed(msgspec.Struct, frozen=True):
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """A stay in a queue. `age_from` is what the place counts from.
 
-    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` makes its place (`order.rank`); at
-    `file_again_at` the lane is another.
+    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` and `due_from`
+    make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` 0: it is to be filed as soon as may be.
     """
 
     queue_id: str
     lane: str = ""
     worth: Worth = Worth()
+    due_from: datetime | None = None
     filed_under: int = 0
     file_again_at: datetime | None = None
     number: int
@@ -163,7 +164,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def rank(self) -> int | None:
         """Its place among those that wait (`order.rank`); None when it does not."""
         visit = self.visit
-        return rank(visit.age_from, self.ticket.priority, self.vip, visit.worth) if visit is not None else None
+        if visit is None:
+            return None
+        return rank(visit.age_from, self.ticket.priority, self.vip, visit.worth, visit.due_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,13 @@ AGENT_COLUMNS = (
     " CAST(a.by_channel AS text), a.given_at"
 )
 WORKS = """
-    SELECT t.state, c.vip, c.plan, c.tier FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
+    SELECT t.state, c.vip, c.plan, c.tier, t.filed_under FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
     WHERE t.ticket_id = ANY($1::text[]) ORDER BY t.ticket_id FOR UPDATE OF t
 """
 FREE_WORKS = f"{WORKS} SKIP LOCKED"
 WORKS_AND_QUEUES = f"""
     WITH held AS MATERIALIZED ({WORKS})
-    SELECT state, vip, plan, tier, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, {QUEUES_VERSION}
+    SELECT state, vip, plan, tier, filed_under, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, {QUEUES_VERSION}
 """
 AGENTS = f"SELECT {AGENT_COLUMNS} FROM routing.agent a WHERE a.agent_id = ANY($1::text[]) ORDER BY a.agent_id FOR UPDATE"
 FILE_AGAIN = """
@@ -56,11 +56,14 @@ async def works(conn: AsyncConnection, ticket_ids: Collection[str], *, skip_lock
 async def works_and_queues(conn: AsyncConnection, ticket_ids: Collection[str]) -> tuple[dict[str, Work], int]:
     """These tickets, locked in order of their ids, and the version of all queues together (see `config.QueueShelf`)."""
     rows = await db.fetch(conn, WORKS_AND_QUEUES, sorted(ticket_ids))
-    return _found(rows[:-1]), rows[-1][4]
+    return _found(rows[:-1]), rows[-1][5]
 
 
 def _found(rows: Iterable[asyncpg.Record]) -> dict[str, Work]:
-    found = (_entitled(_works.decode(state), vip, plan, tier) for state, vip, plan, tier, *_ in rows)
+    found = (
+        _as_filed(_entitled(_works.decode(state), vip, plan, tier), filed_under)
+        for state, vip, plan, tier, filed_under, *_ in rows
+    )
     return {work.id: work for work in found}
 
 
@@ -191,3 +194,11 @@ def _entitled(work: Work, vip: bool | None, plan: str | None, tier: str | None) 
     if vip is None and plan is None and tier is None:
         return work
     return msgspec.structs.replace(work, entitlement=Entitlement(vip=vip, plan=plan, tier=tier))
+
+
+def _as_filed(work: Work, filed_under: int | None) -> Work:
+    """Whoever finds that a ticket is to be filed says so in its row only."""
+    visit = work.visit
+    if visit is None or filed_under is None or visit.filed_under == filed_under:
+        return work
+    return msgspec.structs.replace(work, visit=msgspec.structs.replace(visit, filed_under=filed_under))

@@ -48,6 +48,7 @@ QUEUE_FIELDS = (
     "service_level_percent",
     "ageing_seconds",
     "vip_bonus_seconds",
+    "due_lead_seconds",
     "prefer_last_agent_seconds",
     "steps",
 )

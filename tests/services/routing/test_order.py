@@ -12,6 +12,7 @@ from shared import db
 from shared.clock import clock
 from shared.events.base import Priority, derived_id
 from shared.events.people import CustomerProfileChanged
+from shared.events.sla import ClockPaused, ClockStarted
 from shared.events.ticket import TicketOpened
 from tests.services.routing.conftest import CUSTOMER, House, open_house
 
@@ -91,3 +92,55 @@ async def test_a_customer_who_becomes_a_vip_while_waiting_moves_up(narrow: House
     await narrow.hear(CUSTOMER, CustomerProfileChanged(vip=True))
     await narrow.ticker.once()
     assert await first(narrow) == vip
+
+
+async def clock_starts(house: House, ticket_id: str, due_in_seconds: int) -> dict[str, object]:
+    """Sla promises something. Returns what all facts about the promise say."""
+    async with db.transaction(house.parts.engine) as conn:
+        now = await clock(conn)
+    promise = {
+        "clock_id": derived_id("clock", ticket_id),
+        "target": "first_response",
+        "cycle": 1,
+        "policy_id": "p",
+        "policy_version": 1,
+        "priority": 2,
+    }
+    started = ClockStarted(started_at=now, deadline=now + timedelta(seconds=due_in_seconds), target_us=5, **promise)  # type: ignore[arg-type]
+    await house.hear(ticket_id, started, writer="sla")
+    return promise
+
+
+async def test_whose_promise_is_due_soon_goes_before_who_came_earlier_until_the_clock_stops(narrow: House) -> None:
+    await narrow.queue(due_lead_seconds=3600)
+    await narrow.agent(capacity_units=2)
+    old = await came(narrow, "old", 600)
+    young = await came(narrow, "young", 1)
+    await clock_starts(narrow, old, 86_400)
+    promise = await clock_starts(narrow, young, 900)
+    await narrow.ticker.once()
+    offer = await narrow.offered()
+    assert offer["ticket_id"] == young
+    await narrow.done("dana", "POST", f"/v1/offers/{offer['offer_id']}/decline", {})
+    paused = ClockPaused(remaining_us=3, reason="pending", **promise)  # type: ignore[arg-type]
+    await narrow.hear(young, paused, writer="sla")
+    await narrow.ticker.once()
+    assert await first(narrow) == old
+
+
+async def test_where_promises_do_not_count_a_clock_files_nothing_anew(narrow: House) -> None:
+    await narrow.queue()
+    ticket_id = await came(narrow, "t", 1)
+    await clock_starts(narrow, ticket_id, 900)
+    assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [1]
+
+
+async def test_what_is_to_be_filed_again_stays_so_whatever_else_happens_to_the_ticket(narrow: House) -> None:
+    await narrow.queue(due_lead_seconds=3600)
+    ticket_id = await came(narrow, "t", 1)
+    await narrow.ticker.once()
+    await clock_starts(narrow, ticket_id, 900)
+    await narrow.done("rina", "POST", f"/v1/tickets/{ticket_id}/priority", {"priority": 3})
+    assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [0]
+    await narrow.ticker.once()
+    assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [1]

@@ -57,6 +57,22 @@ def test_nobody_is_overtaken_by_who_came_later_than_the_steps_between_them_are_w
     assert not overtaken or later < (HIGHEST - LOWEST) * ageing + bonus
 
 
+@given(st.integers(1, 9999), st.integers(1, 9999), PRIORITY, PRIORITY, SECONDS, SECONDS, SECONDS)
+def test_a_promise_overtakes_nobody_who_came_earlier_than_its_lead(
+    ageing: int, lead: int, one: Priority, other: Priority, came: int, later: int, promised: int
+) -> None:
+    worth = Worth(ageing)
+    pressing = rank(at(came + later), other, False, worth, due_from=at(came + later + promised - lead))
+    overtaken = pressing < rank(at(came), one, False, worth)
+    assert not overtaken or later < max((HIGHEST - LOWEST) * ageing, lead + ageing)
+
+
+@given(PRIORITY, WORTHS, SECONDS, SECONDS)
+def test_a_promise_brings_a_ticket_forward_and_never_back(priority: Priority, worth: Worth, came: int, due_from: int) -> None:
+    pressing, plain = rank(at(came), priority, False, worth, at(due_from)), rank(at(came), priority, False, worth)
+    assert pressing == min(plain, rank(at(due_from), NORMAL, False, worth))
+
+
 @given(PRIORITY, PRIORITY, SECONDS, SECONDS)
 def test_where_no_wait_is_worth_a_step_priority_is_strict(one: Priority, other: Priority, came: int, later: int) -> None:
     higher = rank(at(came), one, False, Worth()) < rank(at(later), other, False, Worth())
@@ -126,3 +142,20 @@ def test_a_ticket_that_waits_when_its_queue_begins_to_age_stands_where_the_queue
     elsewhere = turn(old)
     file_again(elsewhere, a_queue("other"))
     assert elsewhere.work is old
+
+
+def test_where_promises_count_a_ticket_is_filed_once_more_with_what_is_promised() -> None:
+    queue = msgspec.structs.replace(a_queue(), due_lead_seconds=600)
+    works = [waiting("older", queue=queue, time=at(0)), waiting("promised", queue=queue, time=at(100))]
+    assert [work.visit.filed_under for work in works if work.visit] == [0, 0]
+    deadlines = {"promised": at(500)}
+    filed = []
+    for work in works:
+        deciding = turn(work, now=at(200))
+        file_again(deciding, queue, deadlines.get(work.id))
+        filed.append(deciding.work)
+    assert order(filed) == ["promised", "older"]
+    assert [work.visit.filed_under for work in filed if work.visit] == [1, 1]
+    kept = turn(filed[1], now=at(300))
+    file_again(kept, queue, None)
+    assert order([filed[0], kept.work]) == ["older", "promised"], "a promise that was kept presses no more"
