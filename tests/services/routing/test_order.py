@@ -104,6 +104,8 @@ async def clock_starts(house: House, ticket_id: str, due_in_seconds: int) -> dic
         "cycle": 1,
         "policy_id": "p",
         "policy_version": 1,
+        "dedup_key": "k",
+        "channel": "email",
         "priority": 2,
     }
     started = ClockStarted(started_at=now, deadline=now + timedelta(seconds=due_in_seconds), target_us=5, **promise)  # type: ignore[arg-type]
