@@ -8,12 +8,15 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
+from services.routing.store import matching
+from services.routing.store.matching import TAKE_TURN
 from shared import db
 from shared.clock import clock
 from shared.events.base import Priority, derived_id
 from shared.events.people import CustomerProfileChanged
 from shared.events.sla import ClockPaused, ClockStarted
 from shared.events.ticket import TicketOpened
+from tests.counts import PROOF
 from tests.services.routing.conftest import CUSTOMER, House, open_house
 
 pytestmark = pytest.mark.timeout(60)
@@ -146,3 +149,20 @@ async def test_what_is_to_be_filed_again_stays_so_whatever_else_happens_to_the_t
     assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [0]
     await narrow.ticker.once()
     assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [1]
+
+
+async def test_however_many_wait_the_first_of_each_lane_are_read_in_their_order(house: House) -> None:
+    await house.rows(
+        "INSERT INTO routing.ticket (ticket_id, number, customer_id, status, queue_id, lane, priority, rank, age_from,"
+        " entered_at, filed_under, state, updated_at)"
+        " SELECT 't' || n, n, 'c', 'new', 'support', 'support|email|' || n % 5, 2, n, now(), now(), 1, 'x', now()"
+        " FROM generate_series(1, :waiting) n",
+        waiting=100_000 if PROOF else 5_000,
+    )
+    await house.rows("ANALYZE routing.ticket")
+    plan = "\n".join(row[0] for row in await house.rows(f"EXPLAIN {TAKE_TURN.replace('$1', '200')}"))
+    assert plan.count("using ticket_waiting") == 3, plan
+    assert "Sort" not in plan
+    async with db.transaction(house.parts.engine) as conn:
+        found = await matching.take_turn(conn, 2)
+    assert sorted(ticket_id for ticket_id, _ in found.tickets) == sorted(f"t{n}" for n in range(1, 11))
