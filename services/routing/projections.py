@@ -63,9 +63,7 @@ class TicketProjection:
         await saving.save(conn, changes, now, wake=changes.worth_matching and self._note is None)
 
 
-async def _regulars(
-    conn: AsyncConnection, queues: Sequence[QueueConfigured], events: Sequence[Event[Fact]]
-) -> dict[str, str]:
+async def _regulars(conn: AsyncConnection, queues: Sequence[QueueConfigured], events: Sequence[Event[Fact]]) -> dict[str, str]:
     """Who served the customers of new tickets last, by customer; looked up only where a queue is sticky."""
     if all(queue.strategy != "sticky" for queue in queues):
         return {}

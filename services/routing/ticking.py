@@ -92,9 +92,7 @@ class Ticker:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
 
     async def _file_again(self) -> None:
-        """Tickets that reached a step, those whose queue was configured anew, and those with another deadline stand where the queue
-        says now.
-        """
+        """Tickets that reached a step, or have another deadline, or whose queue was configured anew, stand where it says now."""
         async with db.transaction(self.parts.engine) as conn:
             works = await matching.to_be_filed(conn, FILED_AT_ONCE)
             if not works:

@@ -26,7 +26,7 @@ Strategy = Literal["longest_idle", "least_versatile", "best_skill", "least_loade
 
 
 class RoutingStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """From `after_seconds` in the queue on these skills and teams are asked for (none: any; left out: as before), or any agent."""
+    """From `after_seconds` in the queue on these skills and teams are asked for (none: any; left out: as before), or anybody."""
 
     after_seconds: int
     required_skills: dict[str, int] | None = None
@@ -37,8 +37,8 @@ class RoutingStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
     """A queue: which tickets it takes (first match by `position`), who serves it and how.
 
-    Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`. A ticket
-    counts as waiting from `due_lead_seconds` before its next promise is due at the latest.
+    Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`. A
+    ticket counts as waiting from `due_lead_seconds` before its next promise is due at the latest.
     `strategy` says which of those who can take a ticket is next; of equals it is the longest idle. `steps` ask less of agents the
     longer a ticket waits; for its first `prefer_last_agent_seconds` whoever had it last is waited for, if there at all.
     """

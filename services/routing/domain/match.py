@@ -36,8 +36,8 @@ class Pair:
 
 @dataclass(slots=True)
 class Decided:
-    """The pairs in the order in which they are to be offered; the tickets that are kept for who had them last; and what was seen in
-    each lane in which somebody was found.
+    """The pairs in the order in which they are to be offered; the tickets that are kept for who had them last; and what was seen
+    in each lane in which somebody was found.
     """
 
     pairs: list[Pair] = field(default_factory=list)

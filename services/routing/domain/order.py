@@ -35,8 +35,8 @@ def worth_in(queue: QueueConfigured) -> Worth:
 
 
 def rank(age_from: datetime, priority: Priority, vip: bool, worth: Worth, due_from: datetime | None = None) -> int:
-    """The instant from which the ticket counts as waiting, in microseconds of the epoch. The lowest is next. It is never later than
-    `due_from`, from which on its promise is pressing.
+    """The instant from which the ticket counts as waiting, in microseconds of the epoch. The lowest is next. It is never later
+    than `due_from`, from which on its promise is pressing.
     """
     ahead = (priority - NORMAL) * worth.priority_seconds + (worth.vip_seconds if vip else 0)
     place = _instant(age_from) - ahead * 1_000_000

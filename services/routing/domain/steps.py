@@ -16,8 +16,8 @@ MOST_STEPS = 10
 
 
 class Asked(NamedTuple):
-    """What is asked for a ticket at an instant: the queue as its step has it (0 before the first); `kept`: while the agent who had
-    it last is there, nobody else is asked. `lane` groups what the same agents can take.
+    """What is asked for a ticket at an instant: the queue as its step has it (0 before the first); `kept`: while the agent who
+    had it last is there, nobody else is asked. `lane` groups what the same agents can take.
     """
 
     queue: QueueConfigured

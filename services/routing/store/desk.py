@@ -80,7 +80,7 @@ async def last_agents(conn: AsyncConnection, customer_ids: Collection[str]) -> d
     if not customer_ids:
         return {}
     rows = await db.fetch(conn, LAST_AGENTS, sorted(customer_ids))
-    return {customer_id: agent_id for customer_id, agent_id in rows}
+    return dict(rows)
 
 
 def agent_of(

@@ -25,7 +25,8 @@ async def generalists(house: House) -> None:
         " FROM routing.seat, generate_series(1, 100) n WHERE agent_id = 'g'"
     )
     await house.rows(
-        "INSERT INTO routing.ability SELECT ability, 'g' || n FROM routing.ability, generate_series(1, 100) n WHERE agent_id = 'g'"
+        "INSERT INTO routing.ability SELECT ability, 'g' || n FROM routing.ability, generate_series(1, 100) n"
+        " WHERE agent_id = 'g'"
     )
     await house.rows(
         "INSERT INTO routing.presence SELECT agent_id, now() + interval '1 hour' FROM routing.agent ON CONFLICT DO NOTHING"

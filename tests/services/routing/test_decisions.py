@@ -118,10 +118,10 @@ async def test_what_was_seen_is_kept_for_so_many_days(house: House) -> None:
     await a_few(house)
     ticket_id = await house.open()
     await house.offered("dana")
-    await house.rows("UPDATE routing.decision SET at = now() - interval '29 days'")
+    await house.rows("UPDATE routing.decision SET at = now() - interval '6 days'")
     await house.ticker.once()
     assert (await decisions(house, ticket_id))["items"][0]["saw"] is not None
-    await house.rows("UPDATE routing.decision SET at = now() - interval '31 days'")
+    await house.rows("UPDATE routing.decision SET at = now() - interval '8 days'")
     house.ticker._ticks = 0  # when the house is kept
     await house.ticker.once()
     [told] = (await decisions(house, ticket_id))["items"]

@@ -129,16 +129,17 @@ def test_a_step_that_asks_more_or_changes_nothing_is_refused_with_its_place(queu
 
 @st.composite
 def stepped(draw: st.DrawFn) -> QueueConfigured:
-    steps = [
-        RoutingStep(
-            after_seconds=draw(st.integers(1, 100)),
-            required_skills=draw(st.one_of(st.none(), SKILLS)),
-            team_ids=draw(st.one_of(st.none(), TEAMS)),
-            any_agent=draw(st.booleans()),
-        )
-        for _ in range(draw(st.integers(1, 3)))
-    ]
-    return a_queue_with(*steps, team_ids=draw(TEAMS), required_skills=draw(SKILLS), skill_by_language=draw(st.booleans()))
+    """A queue whose steps ask less and less; nearly always each changes something."""
+    queue = a_queue_with(team_ids=draw(TEAMS), required_skills=draw(SKILLS), skill_by_language=draw(st.booleans()))
+    steps: list[RoutingStep] = []
+    seconds = 0
+    for _ in range(draw(st.integers(1, 3))):
+        before = at_step(msgspec.structs.replace(queue, steps=tuple(steps)), len(steps))
+        seconds += draw(st.integers(1, 50))
+        skills = {skill: draw(st.integers(1, level)) for skill, level in before.required_skills.items() if draw(st.booleans())}
+        teams = draw(st.sampled_from((None, (), (*before.team_ids, "d"))) if before.team_ids else st.none())
+        steps.append(after(seconds, draw(st.sampled_from((None, skills))), teams, anybody=draw(st.booleans())))
+    return msgspec.structs.replace(queue, steps=tuple(steps))
 
 
 @given(stepped(), TEAMS, SKILLS, st.sampled_from((None, "p")))
