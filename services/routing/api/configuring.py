@@ -58,9 +58,9 @@ class Queue(Version):
 
     Tickets stand by priority, then age; with `ageing_seconds` whoever waited so long counts as one priority higher, a VIP as
     having waited `vip_bonus_seconds` longer, and whose promise is running as waiting from `due_lead_seconds` before it is due,
-    at the latest. `strategy` says which of those who can take a ticket is asked next, `steps` how less is asked of them the longer
-    it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had it last, while that agent is there and can
-    take it.
+    at the latest. `strategy` says which of those who can take a ticket is asked next, `steps` how less is asked of them the
+    longer it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had it last, while that agent is
+    there and can take it.
     """
 
     name: Names
