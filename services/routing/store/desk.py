@@ -80,7 +80,7 @@ async def last_agents(conn: AsyncConnection, customer_ids: Collection[str]) -> d
     if not customer_ids:
         return {}
     rows = await db.fetch(conn, LAST_AGENTS, sorted(customer_ids))
-    return dict(rows)
+    return {row[0]: row[1] for row in rows}
 
 
 def agent_of(

@@ -49,7 +49,7 @@ async def save(conn: AsyncConnection, by_ticket: Mapping[str, Mapping[str, Promi
 async def deadlines(conn: AsyncConnection, ticket_ids: Sequence[str]) -> dict[str, datetime]:
     """When the next running promise of each ticket is due; those without one are left out."""
     rows = await db.fetch(conn, DEADLINES, ticket_ids) if ticket_ids else []
-    return dict(rows)
+    return {row[0]: row[1] for row in rows}
 
 
 async def file_again(conn: AsyncConnection, ticket_ids: Sequence[str]) -> None:
