@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.domain.agents import Agent
 from services.routing.domain.changes import Changes
 from services.routing.domain.timeline import entries_of
+from services.routing.domain.tracing import Reason
 from services.routing.domain.work import Turn
 from services.routing.store import saving
 from shared.events.base import Draft, Fact
@@ -24,10 +25,13 @@ async def write(
     *,
     besides: Sequence[Draft[Fact]] = (),
     agents: Sequence[Agent] = (),
+    reasons: Sequence[Reason] = (),
     wake: bool = True,
 ) -> None:
-    """Say and save what was decided. `agents` and `besides` are what changed about agents without a ticket."""
-    changes = Changes(agents={agent.id: agent for agent in agents})
+    """Say and save what was decided. `agents` and `besides` are what changed about agents without a ticket, `reasons` why offers
+    were made.
+    """
+    changes = Changes(agents={agent.id: agent for agent in agents}, reasons=reasons)
     for turn in turns:
         changes.add(turn)
     changes.drafts.extend(besides)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,10 +25,13 @@ Decide = Callable[["Context", Turn, Event[Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What decisions of a batch look at: the queues in order, and the agents the batch concerns."""
+    """What decisions of a batch look at: the queues in order, the agents the batch concerns, and who served customers last, where
+    a queue asks for it.
+    """
 
     queues: tuple[QueueConfigured, ...]
     crew: Crew
+    regulars: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
     fact = event.data
     turn.set(labels=labels_of(fact), direction=fact.direction, opening=Opening.of(event))
     if not turn.work.ticket.spam:
-        lifecycle.place(turn, context.queues, "opened", fact.unanswered_since or event.time, fact.opened_by)
+        since, regular = fact.unanswered_since or event.time, context.regulars.get(fact.customer_id)
+        lifecycle.place(turn, context.queues, "opened", since, fact.opened_by, regular)
     if fact.opened_by is not None:
         turn.tell(fact.opened_by, "ticket.opened")
 

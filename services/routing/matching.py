@@ -7,7 +7,7 @@ nothing left, or try again shortly. Rows that a command holds are left out and m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -18,14 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain import offers
-from services.routing.domain.agents import ANY_LANGUAGE, EVERYBODY, Agent, Spoken, asked_language, needs
+from services.routing.domain.agents import Agent, Spoken
 from services.routing.domain.changes import Changes
-from services.routing.domain.match import Pair, match
+from services.routing.domain.looking import Look, Wanted, languages_wanted, teams_ever
+from services.routing.domain.match import Decided, Pair, decide
 from services.routing.domain.timeline import entries_to_be
+from services.routing.domain.tracing import Reason
+from services.routing.domain.verdicts import let_go
 from services.routing.domain.work import Turn, Work, load_changed
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, matching, saving
-from services.routing.store.matching import Asked, Needed
+from services.routing.store.matching import Waiting
 from shared import db
 from shared.events.base import Draft, Fact
 from shared.events.config import QueueConfigured
@@ -52,16 +55,21 @@ Outcome = Literal["more", "soon", "nobody", "done"]
 @dataclass(slots=True)
 class _Found:
     """What a pass found. `held_elsewhere`: rows that another transaction held were left out. `unspoken`: of the languages that
-    were `asked` for, those that nobody who serves the queue speaks.
+    were `wanted`, those that nobody who serves the queue speaks.
     """
 
     works: dict[str, Work] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
-    pairs: list[Pair] = field(default_factory=list)
+    decided: Decided = field(default_factory=Decided)
     now: datetime = NEVER
     held_elsewhere: bool = False
-    asked: set[Asked] = field(default_factory=set)
+    wanted: set[Wanted] = field(default_factory=set)
     unspoken: set[Spoken] = field(default_factory=set)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Who is offered what."""
+        return self.decided.pairs
 
 
 @dataclass(slots=True)
@@ -71,6 +79,7 @@ class _Passed:
     outcome: Outcome
     turns: list[Turn] = field(default_factory=list)
     loads: list[Draft[Fact]] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     now: datetime = NEVER
 
 
@@ -126,12 +135,14 @@ class Matcher:
         async with db.transaction(self.parts.engine) as conn:
             passed = await self._pass(conn, all_agents=True)
             if passed.turns:
-                await acting.write(conn, self.parts.outbox, passed.turns, passed.now, besides=passed.loads, wake=False)
+                await acting.write(
+                    conn, self.parts.outbox, passed.turns, passed.now, besides=passed.loads, reasons=passed.reasons, wake=False
+                )
         OFFERED.inc(len(passed.turns))
         return passed.outcome
 
     async def join(self, conn: AsyncConnection) -> list[Draft[Fact]]:
-        """One pass in a transaction that `note`d something, among the agents who are idle longest. Saves what was decided, and
+        """One pass in a transaction that `note`d something, among the agents who are first in turn. Saves what was decided, and
         returns what is to be said of it. Where somebody is left, the matchers are woken at the commit: they look at all agents,
         and one may have become free meanwhile.
         """
@@ -144,7 +155,7 @@ class Matcher:
         if not passed.turns:
             return []
         self._joined = len(passed.turns)
-        changes = Changes()
+        changes = Changes(reasons=passed.reasons)
         for turn in passed.turns:
             changes.add(turn)
         changes.drafts.extend(passed.loads)
@@ -164,9 +175,9 @@ class Matcher:
         if not waiting:
             return _Passed("done")
         queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
-        found = await self._found(conn, waiting, queues, all_agents=all_agents)
+        found = await self._found(conn, turn, queues, all_agents=all_agents)
         turns, loads = _offered(found, queues)
-        return _Passed(self._outcome(waiting, found), turns, loads, found.now)
+        return _Passed(self._outcome(waiting, found), turns, loads, _reasons(found, turns), found.now)
 
     def _outcome(self, waiting: Sequence[object], found: _Found) -> Outcome:
         if found.pairs and len(waiting) >= self.settings.routing_match_tickets:
@@ -176,43 +187,53 @@ class Matcher:
         return "done" if len(found.pairs) == len(waiting) else "nobody"
 
     async def _found(
-        self, conn: AsyncConnection, waiting: list[tuple[str, str]], queues: dict[str, QueueConfigured], *, all_agents: bool
+        self, conn: AsyncConnection, turn: Waiting, queues: dict[str, QueueConfigured], *, all_agents: bool
     ) -> _Found:
         """Lock who waits and who could take them, and match: wider and wider while somebody is left, or not at all where that
         would take more than the first few agents and `all_agents` are not to be looked at.
         """
-        teams = _teams(queues[queue_id] for _, queue_id in waiting if queue_id in queues)
+        waiting = turn.tickets
+        teams = teams_ever(queues[queue_id] for queue_id in {queue_id for _, queue_id in waiting} & queues.keys())
         at_first = max(FEWEST_AGENTS, 2 * len(waiting))
         widths = (at_first, *(wider for wider in AGENTS_OF_A_TEAM if wider > at_first))
         idle = set(await matching.longest_idle(conn, teams, at_first))
         if not idle:
             return _Found()
         works = await matching.lock_waiting(conn, [ticket_id for ticket_id, _ in waiting])
-        wanted = idle | {work.visit.preferred for work in works if work.visit and work.visit.preferred}
+        look = Look.at(works, queues, turn.now)
+        look.saw(await matching.next_able(conn, look.needed(look.in_turn()), at_first), at_first)
+        wanted = idle | look.first | look.preferred()
         found = _Found(works={work.id: work for work in works}, held_elsewhere=len(works) < len(waiting))
         for at_most, wider in pairwise((*widths, 0)):
             present, found.now = await matching.lock_present(conn, wanted - found.agents.keys())
             found.agents |= present
-            found.pairs = await _paired(conn, found, works, queues)
-            if _settled(found, works, alone=at_most < AGENTS_OF_A_TEAM[0]) or len(idle) < at_most or not wider:
+            await _look(conn, found, look, queues)
+            left = look.unsettled(found.decided)
+            settled = not left and (at_most >= AGENTS_OF_A_TEAM[0] or look.apart(found.pairs))
+            if settled or len(idle) < at_most or not wider:
                 break
             if not all_agents:
-                found.pairs = []
+                found.decided = Decided()
                 break
-            wanted = idle = set(await matching.longest_idle_able(conn, _needed(found, works, queues), wider))
+            wanted = idle = await matching.next_able(conn, look.needed(left or works), wider)
+            look.saw(idle, wider)
         found.held_elsewhere |= len(found.pairs) < len(works) and not idle <= found.agents.keys()
         return found
 
 
-async def _paired(conn: AsyncConnection, found: _Found, works: Sequence[Work], queues: dict[str, QueueConfigured]) -> list[Pair]:
-    """Who is matched with whom. Where somebody is left who asks for a language it is looked up whether anybody speaks it."""
-    pairs = match(works, found.agents.values(), queues, found.now, found.unspoken)
-    asked = _asked(_left(works, pairs), queues) - found.asked
-    if not asked:
-        return pairs
-    found.asked |= asked
-    found.unspoken |= (unspoken := await matching.unspoken(conn, asked))
-    return match(works, found.agents.values(), queues, found.now, found.unspoken) if unspoken else pairs
+async def _look(conn: AsyncConnection, found: _Found, look: Look, queues: Mapping[str, QueueConfigured]) -> None:
+    """Decide who is offered what. Where somebody is left who asks for a language it is looked up whether anybody speaks it."""
+    agents = found.agents.values()
+    found.decided = decide(look.works, agents, queues, found.now, found.unspoken)
+    served = {pair.ticket_id for pair in found.pairs} | found.decided.kept
+    wanted = languages_wanted((work for work in look.works if work.id not in served), queues) - found.wanted
+    if not wanted:
+        return
+    found.wanted |= wanted
+    found.unspoken |= (unspoken := await matching.unspoken(conn, wanted))
+    if unspoken:
+        look.ask(queues, found.now, found.unspoken)
+        found.decided = decide(look.works, agents, queues, found.now, found.unspoken)
 
 
 def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Turn], list[Draft[Fact]]]:
@@ -229,46 +250,16 @@ def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Tu
     return turns, _loads(found.agents, current, turns)
 
 
-def _settled(found: _Found, works: Sequence[Work], *, alone: bool) -> bool:
-    """Whether to look no further: each ticket has an agent, of its own if `alone`, as further away somebody may be free."""
-    agents = {pair.agent_id for pair in found.pairs}
-    return len(found.pairs) == len(works) and (not alone or len(agents) == len(works))
-
-
-def _teams(queues: Iterable[QueueConfigured]) -> set[str]:
-    return {team for queue in queues for team in _teams_of(queue)}
-
-
-def _teams_of(queue: QueueConfigured) -> tuple[str, ...]:
-    return tuple(sorted(queue.team_ids)) or (EVERYBODY,)
-
-
-def _needed(found: _Found, works: Sequence[Work], queues: dict[str, QueueConfigured]) -> set[Needed]:
-    """What those who are left ask of an agent; what all ask, where nobody is left and more agents are looked for."""
-    visits = _visits(_left(works, found.pairs) or works, queues)
-    return {
-        Needed(_teams_of(queue), needs(queue, asked_language(queue, work.ticket.intake.language, found.unspoken)))
-        for work, queue in visits
-    }
-
-
-def _asked(works: Sequence[Work], queues: dict[str, QueueConfigured]) -> set[Asked]:
-    """The languages that these ask for, and who else serves their queues."""
-    visits = ((work.ticket.intake.language, queue) for work, queue in _visits(works, queues) if queue.skill_by_language)
-    return {
-        Asked(queue.id, language, _teams_of(queue), needs(queue, ANY_LANGUAGE), queue.partner_id)
-        for language, queue in visits
-        if language != ANY_LANGUAGE
-    }
-
-
-def _left(works: Sequence[Work], pairs: Sequence[Pair]) -> list[Work]:
-    paired = {pair.ticket_id for pair in pairs}
-    return [work for work in works if work.id not in paired]
-
-
-def _visits(works: Sequence[Work], queues: dict[str, QueueConfigured]) -> list[tuple[Work, QueueConfigured]]:
-    return [(work, queues[work.visit.queue_id]) for work in works if work.visit and work.visit.queue_id in queues]
+def _reasons(found: _Found, turns: Sequence[Turn]) -> list[Reason]:
+    """Why each offer was made; those of one lane share what was seen, under the id of the first."""
+    reasons: list[Reason] = []
+    first_of: dict[str, str] = {}
+    for pair, turn in zip(found.pairs, turns, strict=True):
+        offer, visit = turn.made[0], found.works[pair.ticket_id].visit
+        first = first_of.setdefault(pair.lane, offer.id)
+        barred = tuple(sorted(let_go(visit, found.now))) if visit is not None else ()
+        reasons.append(Reason(offer.id, first, pair.how, barred, found.decided.looked[pair.lane]))
+    return reasons
 
 
 def _loads(before: dict[str, Agent], after: dict[str, Agent], turns: Sequence[Turn]) -> list[Draft[Fact]]:

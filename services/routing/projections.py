@@ -14,6 +14,8 @@ from services.routing.handlers import Case, Context, CustomerCase, Promises
 from services.routing.store import config, desk, promises, saving
 from shared.events import topics
 from shared.events.base import Event, Fact
+from shared.events.config import QueueConfigured
+from shared.events.ticket import TicketOpened
 from shared.folding import Handler, Loaded
 
 
@@ -36,7 +38,8 @@ class TicketProjection:
             return Loaded({event.key: Case(Work(id=event.key), nobody) for event in events}, Context((), nobody))
         works, version = await desk.works_and_queues(conn, keys)
         crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
-        context = Context(await self._queues.of(conn, version), crew)
+        queues = await self._queues.of(conn, version)
+        context = Context(queues, crew, await _regulars(conn, queues, events))
         states = {event.key: Case(works.get(event.key) or Work(id=event.key), crew) for event in events}
         return Loaded(states, context)
 
@@ -60,6 +63,13 @@ class TicketProjection:
         await saving.save(conn, changes, now, wake=changes.worth_matching and self._note is None)
 
 
+async def _regulars(conn: AsyncConnection, queues: Sequence[QueueConfigured], events: Sequence[Event[Fact]]) -> dict[str, str]:
+    """Who served the customers of new tickets last, by customer; looked up only where a queue is sticky."""
+    if all(queue.strategy != "sticky" for queue in queues):
+        return {}
+    return await desk.last_agents(conn, {event.data.customer_id for event in events if isinstance(event.data, TicketOpened)})
+
+
 class CustomerProjection:
     """What customers are entitled to, and who was erased."""
 
@@ -80,6 +90,7 @@ class CustomerProjection:
             [case.plan for case in told.values()],
             [case.tier for case in told.values()],
         )
+        await desk.file_again(conn, [customer_id for customer_id, case in told.items() if case.vip is not None])
         erased = [customer_id for case in states.values() for customer_id in case.scrub]
         await promises.scrub(conn, erased)
         await desk.forget_openings(conn, erased)
@@ -97,8 +108,10 @@ class PromiseProjection:
         return Loaded({event.key: {} for event in events}, None)
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Promises], _now: datetime) -> None:
-        """One statement."""
+        """One statement; and one to have tickets filed again whose clocks run otherwise now."""
         await promises.save(conn, states)
+        heard = [key for key, known in sorted(states.items()) if any(promise.state is not None for promise in known.values())]
+        await promises.file_again(conn, heard)
 
 
 def all_projections(

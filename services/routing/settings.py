@@ -15,3 +15,4 @@ class RoutingSettings(Settings):
     routing_again_seconds: float = Field(60.0, description="how long who let an offer go is not asked again", ge=0)
     routing_match_tickets: int = Field(200, description="waiting tickets of one kind looked at in one pass", ge=1, le=5000)
     routing_tick_seconds: float = Field(0.25, description="how often offers and presence are looked at", gt=0, le=5)
+    routing_decision_days: int = Field(7, description="how many days it is kept why an offer was made", ge=1, le=3650)

@@ -1,4 +1,4 @@
-"""What time brings about: offers that nobody answered, agents whose presence lapsed, rows that are too old.
+"""What time brings about: offers that nobody answered, agents whose presence lapsed, tickets to be filed anew, old rows.
 
 PostgreSQL's clock decides; a claim with SKIP LOCKED makes sure that of several processes one does it.
 """
@@ -17,7 +17,7 @@ from services.routing.domain import lifecycle, offers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, matching, streams
+from services.routing.store import config, decisions, desk, matching, promises, streams
 from shared import db, idempotency
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -27,6 +27,8 @@ from shared.service import Resources
 from shared.telemetry import log
 
 AT_ONCE = 500
+FILED_AT_ONCE = 1000
+FORGOTTEN_AT_ONCE = 20_000
 HOUSEKEEPING_TICKS = 240
 PLACING_TICKS = 4
 BACK_OFF_SECONDS = 1.0
@@ -59,6 +61,8 @@ class Ticker:
             await db.retrying(self._expire_offers)
         if due.presence:
             await db.retrying(self._end_presence)
+        if due.filing:
+            await db.retrying(self._file_again)
         if due.without_queue and self._ticks % PLACING_TICKS == 0:
             await db.retrying(self._place_those_without_queue)
         if self._ticks % HOUSEKEEPING_TICKS == 0:
@@ -87,6 +91,24 @@ class Ticker:
             if gone or strays:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
 
+    async def _file_again(self) -> None:
+        """Tickets that reached a step, or have another deadline, or whose queue was configured anew, stand where it says now."""
+        async with db.transaction(self.parts.engine) as conn:
+            works = await matching.to_be_filed(conn, FILED_AT_ONCE)
+            if not works:
+                return
+            queues = {queue.id: queue for queue in await config.queues(conn)}
+            counting = any(queue.due_lead_seconds is not None for queue in queues.values())
+            deadlines = await promises.deadlines(conn, list(works)) if counting else {}
+            now = await clock(conn)
+            turns = []
+            for work in works.values():
+                turn = Turn(work, work.id, now, {})
+                if work.visit is not None:
+                    lifecycle.file_again(turn, queues[work.visit.queue_id], deadlines.get(work.id))
+                turns.append(turn)
+            await acting.write(conn, self.parts.outbox, turns, now)
+
     async def _place_those_without_queue(self) -> None:
         """Tickets that no rule took: perhaps one does by now."""
         async with db.transaction(self.parts.engine) as conn:
@@ -107,6 +129,7 @@ class Ticker:
         async with db.transaction(self.parts.engine) as conn:
             await streams.forget_old(conn)
             await idempotency.forget_old(conn, "routing")
+            await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
 
 
 async def set_states(

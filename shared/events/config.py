@@ -22,8 +22,26 @@ class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
     effective_from: Moment
 
 
+Strategy = Literal["longest_idle", "least_versatile", "best_skill", "least_loaded", "round_robin", "sticky"]
+
+
+class RoutingStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """From `after_seconds` in the queue on these skills and teams are asked for (none: any; left out: as before), or anybody."""
+
+    after_seconds: int
+    required_skills: dict[str, int] | None = None
+    team_ids: tuple[str, ...] | None = None
+    any_agent: bool = False
+
+
 class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
-    """A queue: which tickets it takes (first match by `position`), who serves it and how."""
+    """A queue: which tickets it takes (first match by `position`), who serves it and how.
+
+    Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`. A
+    ticket counts as waiting from `due_lead_seconds` before its next promise is due at the latest.
+    `strategy` says which of those who can take a ticket is next; of equals it is the longest idle. `steps` ask less of agents the
+    longer a ticket waits; for its first `prefer_last_agent_seconds` whoever had it last is waited for, if there at all.
+    """
 
     TYPE: ClassVar[str] = "queue.configured.v1"
     name: dict[str, str]
@@ -39,6 +57,12 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     partner_id: str | None = None
     service_level_seconds: int | None = None
     service_level_percent: int | None = None
+    ageing_seconds: int | None = None
+    vip_bonus_seconds: int = 0
+    due_lead_seconds: int | None = None
+    strategy: Strategy = "longest_idle"
+    steps: tuple[RoutingStep, ...] = ()
+    prefer_last_agent_seconds: int | None = None
     signature: dict[str, str] = {}
 
 

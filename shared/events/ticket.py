@@ -71,7 +71,9 @@ class TicketLeftQueue(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketAssigned(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent owns the ticket now. Ends the visit to the queue it came from, when it came from one."""
+    """An agent owns the ticket now. Ends the visit to the queue it came from, when it came from one, at the `step` it was
+    offered in.
+    """
 
     TYPE: ClassVar[str] = "ticket.assigned.v1"
     agent_id: str
@@ -82,6 +84,7 @@ class TicketAssigned(Fact, frozen=True, kw_only=True, omit_defaults=True):
     visit: int | None = None
     offer_id: str | None = None
     waited_us: int | None = None
+    step: int = 0
 
 
 class TicketReleased(Fact, frozen=True, kw_only=True, omit_defaults=True):

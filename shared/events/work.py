@@ -10,7 +10,7 @@ from shared.events.base import Fact, Moment, PersonalFact
 
 
 class TicketOffered(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """Shown to one agent, to be accepted before `expires_at`."""
+    """Shown to one agent, to be accepted before `expires_at`. `step`: how many of the queue's steps it had reached."""
 
     TYPE: ClassVar[str] = "ticket.offered.v1"
     offer_id: str
@@ -18,6 +18,7 @@ class TicketOffered(Fact, frozen=True, kw_only=True, omit_defaults=True):
     queue_id: str
     visit: int
     expires_at: Moment
+    step: int = 0
 
 
 class OfferAccepted(Fact, frozen=True, kw_only=True, omit_defaults=True):

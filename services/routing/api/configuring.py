@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.api.room import ID_PATTERN, Admin, Body, Cursor, Limit, Operations, Room, TheRoom, page
 from services.routing.domain.agents import EVERYBODY, Agent, Profile
 from services.routing.domain.queues import WrongQueue, check_queue
+from services.routing.domain.steps import MOST_STEPS
 from services.routing.store import config, desk, reading
 from services.routing.store.config import Stored
 from services.routing.ticking import set_states
@@ -20,7 +21,7 @@ from shared import db
 from shared.clock import clock
 from shared.configuring import version_after, version_said
 from shared.events.base import Draft, Fact
-from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, TeamConfigured
+from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, Strategy, TeamConfigured
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
 
 router = APIRouter(tags=["configuration"])
@@ -42,8 +43,26 @@ class Version(Body):
     effective_from: AwareDatetime | None = None
 
 
+class Step(Body):
+    """What is asked of agents from `after_seconds` in the queue on: these skills, these teams (none: any), or any agent at all of
+    ours, or of the queue's partner. What is left out stays as it was; a step never asks more than the one before it.
+    """
+
+    after_seconds: Annotated[int, Field(ge=1, le=31_536_000)]
+    required_skills: Levels | None = None
+    team_ids: Ids | None = None
+    any_agent: bool = False
+
+
 class Queue(Version):
-    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it."""
+    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it.
+
+    Tickets stand by priority, then age; with `ageing_seconds` whoever waited so long counts as one priority higher, a VIP as
+    having waited `vip_bonus_seconds` longer, and whose promise is running as waiting from `due_lead_seconds` before it is due,
+    at the latest. `strategy` says which of those who can take a ticket is asked next, `steps` how less is asked of them the
+    longer it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had it last, while that agent is
+    there and can take it.
+    """
 
     name: Names
     position: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -58,6 +77,12 @@ class Queue(Version):
     partner_id: Id | None = None
     service_level_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
     service_level_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    ageing_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    vip_bonus_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 0
+    due_lead_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    strategy: Strategy = "longest_idle"
+    steps: Annotated[list[Step], Field(max_length=MOST_STEPS)] = Field(default_factory=list)
+    prefer_last_agent_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     signature: SignatureTexts = Field(default_factory=dict)
 
 
@@ -92,7 +117,8 @@ class AgentBody(Version):
 
 @router.put("/v1/queues/{config_id}")
 async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
-    """Make or change a queue. Tickets that wait keep their queue; those that no queue took are looked at again."""
+    """Make or change a queue. Tickets that wait keep their queue and stand in it as it says from now on; those that no
+    queue took are looked at again."""
 
     async def prepare(conn: AsyncConnection, fact: QueueConfigured) -> list[Draft[Fact]]:
         try:
@@ -100,6 +126,8 @@ async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Adm
         except WrongQueue as wrong:
             raise _invalid(wrong.field, wrong.reason) from None
         await _check_known(conn, "team", body.team_ids, "team_ids")
+        for n, step in enumerate(body.steps):
+            await _check_known(conn, "team", step.team_ids or [], f"steps[{n}].team_ids")
         return []
 
     values = {**body.model_dump(), "when": body.when or {"is": "all"}}

@@ -61,7 +61,7 @@ async def get_ticket(
         work = await reading.ticket(conn, ticket_id)
         if work is None:
             raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-        await _check_theirs(conn, caller, work)
+        await check_theirs(conn, caller, work)
         opened = await _subject(conn, room, work)
         rows = await reading.history(conn, ticket_id, after, limit)
         timeline = await _open(conn, room, rows)
@@ -139,8 +139,10 @@ def _number(last_event_id: str) -> int:
     return int(last_event_id)
 
 
-async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:
-    """For those who have it, had it last or are offered it; of a merged one also those of the ticket that it went on as."""
+async def check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:
+    """Refuse what is not for those who have it, had it last or are offered it; of a merged one also those of
+    the ticket that it went on as. Raises Problem 403.
+    """
     theirs: set[str | None] = set()
     following: Work | None = work
     while following is not None and not theirs >= {caller.agent_id}:

@@ -7,8 +7,8 @@ offered to while the offer is live; one that waits for the customer or a third p
 from __future__ import annotations
 
 import zlib
-from collections.abc import Set
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
@@ -24,6 +24,9 @@ DEFAULT_LIMITS: dict[Channel, int] = {"phone": 1, "video": 1, "in_person": 1}
 EVERYBODY = "*"
 ANY_LANGUAGE = "und"
 Spoken = tuple[str, str]  # a queue, and a language of tickets in it
+Lack = Literal["other_partner", "other_team", "missing_skill", "missing_language"]
+Crowded = Literal["at_capacity", "channel_full"]
+NEVER_GIVEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OverCapacity(ValueError):
@@ -60,7 +63,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """An agent now. `used_units` counts owned tickets that are active and live offers; `tickets` only the owned ones.
 
-    `idle_since` is the last instant at which the load changed or the agent became available: the earliest is next.
+    `idle_since` is the last instant at which the load changed or the agent became available: the earliest is next. `given_at` is
+    the last one at which a ticket was offered, or came back to its owner.
     """
 
     id: str
@@ -68,6 +72,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     state: AgentState = "offline"
     state_since: datetime
     idle_since: datetime
+    given_at: datetime = NEVER_GIVEN
     used_units: int = 0
     tickets: int = 0
     by_channel: dict[str, int] = msgspec.field(default_factory=dict)
@@ -90,21 +95,34 @@ def units_of(channel: Channel, agent: Agent) -> int:
 
 def has_room(agent: Agent, channel: Channel) -> bool:
     """Whether one more ticket of this channel fits into the units and under the channel's own limit."""
+    return crowded(agent, channel) is None
+
+
+def crowded(agent: Agent, channel: Channel) -> Crowded | None:
+    """Why one more ticket of this channel does not fit; None where it does."""
     if agent.used_units + units_of(channel, agent) > agent.capacity_units:
-        return False
+        return "at_capacity"
     limit = agent.profile.channel_limits.get(channel, DEFAULT_LIMITS.get(channel))
-    return limit is None or agent.by_channel.get(channel, 0) < limit
+    return None if limit is None or agent.by_channel.get(channel, 0) < limit else "channel_full"
 
 
 def eligible(agent: Agent, queue: QueueConfigured, language: str) -> bool:
     """Whether the agent serves the queue: partner, team, each skill at its level, the language where it asks."""
+    return lacks(agent, queue, language) is None
+
+
+def lacks(agent: Agent, queue: QueueConfigured, language: str) -> Lack | None:
+    """The first thing that the agent lacks to serve the queue; None where nothing is lacking."""
     profile = agent.profile
-    return (
-        profile.partner_id == queue.partner_id
-        and (not queue.team_ids or any(team in queue.team_ids for team in profile.team_ids))
-        and all(profile.skills.get(skill, 0) >= level for skill, level in queue.required_skills.items())
-        and (not queue.skill_by_language or language == ANY_LANGUAGE or language in profile.languages)
-    )
+    if profile.partner_id != queue.partner_id:
+        return "other_partner"
+    if queue.team_ids and not any(team in queue.team_ids for team in profile.team_ids):
+        return "other_team"
+    if any(profile.skills.get(skill, 0) < level for skill, level in queue.required_skills.items()):
+        return "missing_skill"
+    if queue.skill_by_language and language != ANY_LANGUAGE and language not in profile.languages:
+        return "missing_language"
+    return None
 
 
 def abilities(profile: Profile) -> set[str]:
@@ -112,14 +130,6 @@ def abilities(profile: Profile) -> set[str]:
     skilled = {_skill(skill, lower) for skill, level in profile.skills.items() for lower in range(1, level + 1)}
     spoken = {ability_of_language(tag) for tag in profile.languages}
     return skilled | spoken | ({_partner(profile.partner_id)} if profile.partner_id is not None else set())
-
-
-def asked_language(queue: QueueConfigured, language: str, unspoken: Set[Spoken]) -> str:
-    """The language that a ticket asks of whoever takes it. One that nobody who serves the queue speaks is asked of nobody: the
-    ticket would wait for ever.
-    """
-    counts = queue.skill_by_language and (queue.id, language) not in unspoken
-    return language if counts else ANY_LANGUAGE
 
 
 def needs(queue: QueueConfigured, language: str) -> tuple[str, ...]:
@@ -165,11 +175,12 @@ def load(agent: Agent, channel: Channel, units: int, now: datetime) -> Agent:
         used_units=agent.used_units + units,
         by_channel={**agent.by_channel, channel: agent.by_channel.get(channel, 0) + 1},
         idle_since=now,
+        given_at=now,
     )
 
 
-def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime) -> Agent:
-    """The agent with one ticket less, and idle since the instant given."""
+def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime, given_at: datetime | None = None) -> Agent:
+    """The agent with one ticket less, and idle since the instant given. `given_at`: the ticket was as good as not given."""
     count = agent.by_channel.get(channel, 0) - 1
     others = {name: number for name, number in agent.by_channel.items() if name != channel}
     return msgspec.structs.replace(
@@ -177,6 +188,7 @@ def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime) -> 
         used_units=max(agent.used_units - units, 0),
         by_channel={**others, channel: count} if count > 0 else others,
         idle_since=idle_since,
+        given_at=given_at or agent.given_at,
     )
 
 

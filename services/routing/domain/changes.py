@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.routing.domain.agents import Agent
 from services.routing.domain.timeline import Entry
+from services.routing.domain.tracing import Reason
 from services.routing.domain.work import EndedOffer, Notice, Offer, Turn, Work
 from shared.events.base import Draft, Fact
 
@@ -22,6 +23,7 @@ class Changes:
     notices: list[Notice] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     drafts: list[Draft[Fact]] = field(default_factory=list)
+    reasons: Sequence[Reason] = ()
 
     def add(self, turn: Turn) -> None:
         """One decision more."""

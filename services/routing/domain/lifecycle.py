@@ -10,7 +10,8 @@ import msgspec
 
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
-from services.routing.domain.queues import choose, lane
+from services.routing.domain.queues import choose
+from services.routing.domain.steps import entered, filed
 from services.routing.domain.work import Turn, Visit, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
@@ -40,8 +41,12 @@ def place(
     reason: QueueReason,
     age_from: datetime,
     preferred: str | None = None,
+    regular: str | None = None,
 ) -> None:
-    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere."""
+    """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere.
+
+    `regular` is the agent who served the customer last, whom a sticky queue asks first.
+    """
     if turn.work.ticket.spam:
         return
     queue = choose(queues, turn.work)
@@ -50,7 +55,8 @@ def place(
             turn.say(ActionRequired(code="no_queue"))
             turn.set(attention=NO_QUEUE)
         return
-    enter(turn, queue, reason, age_from, preferred)
+    known = regular if queue.strategy == "sticky" else None
+    enter(turn, queue, reason, age_from, preferred or known)
 
 
 def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
@@ -69,14 +75,8 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
 def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
-    visit = Visit(
-        queue_id=queue.id,
-        lane=lane(queue, turn.work),
-        number=number,
-        entered_at=turn.now,
-        age_from=age_from,
-        preferred=preferred,
-    )
+    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
+    visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     turn.set(visits=number, visit=visit, attention=attention)
     turn.say(
@@ -89,6 +89,15 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
             partner_id=queue.partner_id,
         )
     )
+
+
+def file_again(turn: Turn, queue: QueueConfigured, deadline: datetime | None = None) -> None:
+    """The queue was configured anew, or the ticket reached a step, or has another `deadline`: it stands where the queue says now.
+    Nothing for a ticket that does not wait there.
+    """
+    visit = turn.work.visit
+    if visit is not None and visit.queue_id == queue.id:
+        turn.set(visit=filed(queue, turn.work, visit, turn.now, deadline))
 
 
 def leave(turn: Turn, reason: LeaveReason) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from services.routing.domain.agents import Agent, change_state, has_room, load, team_for, units_of, unload
+from services.routing.domain.steps import at_step, step_of
 from services.routing.domain.work import EndedOffer, Offer, OfferEnd, Passed, Turn, Work, microseconds
 from shared.events.base import Draft, derived_id
 from shared.events.config import QueueConfigured
@@ -36,6 +37,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
     if visit is None or work.offer is not None or not has_room(agent, work.channel):
         raise CannotOffer(work.id)
     units = units_of(work.channel, agent)
+    step = step_of(queue, visit, turn.now)
     offer = Offer(
         id=id_of(work, agent.id),
         agent_id=agent.id,
@@ -45,6 +47,8 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
         expires_at=turn.now + timedelta(seconds=queue.offer_timeout_seconds),
         units=units,
         idle_before=agent.idle_since,
+        given_before=agent.given_at,
+        step=step,
     )
     turn.put(load(agent, work.channel, units, turn.now))
     turn.set(offer=offer, offers=work.offers + 1)
@@ -56,6 +60,7 @@ def make(turn: Turn, agent: Agent, queue: QueueConfigured) -> Offer:
             queue_id=queue.id,
             visit=visit.number,
             expires_at=offer.expires_at,
+            step=step,
         )
     )
     if queue.auto_accept:
@@ -102,12 +107,12 @@ def expire(turn: Turn, again_after: timedelta) -> None:
 
 
 def rescind(turn: Turn, reason: RescindReason) -> None:
-    """Take the live offer back, if there is one; the agent's turn was not used, so the idle time stands as before."""
+    """Take the live offer back, if there is one; the agent's turn was not used, so all stands as before."""
     offer = turn.work.offer
     if offer is None:
         return
     turn.say(OfferRescinded(offer_id=offer.id, agent_id=offer.agent_id, queue_id=offer.queue_id, reason=reason))
-    _end(turn, offer, "rescinded", offer.idle_before)
+    _end(turn, offer, "rescinded", offer.idle_before, offer.given_before)
 
 
 def _live(turn: Turn, offer_id: str, agent_id: str) -> Offer:
@@ -134,11 +139,12 @@ def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Lite
             agent_id=agent.id,
             how=how,
             queue_id=offer.queue_id,
-            team_id=team_for(agent, queue) if queue else None,
+            team_id=team_for(agent, at_step(queue, offer.step)) if queue else None,
             partner_id=agent.profile.partner_id,
             visit=visit.number,
             offer_id=offer.id,
             waited_us=microseconds(visit.entered_at, turn.now),
+            step=offer.step,
         )
     )
     owner = msgspec.structs.replace(agent, tickets=agent.tickets + 1)
@@ -149,10 +155,10 @@ def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Lite
     return owner
 
 
-def _end(turn: Turn, offer: Offer, outcome: OfferEnd, idle_since: datetime) -> None:
+def _end(turn: Turn, offer: Offer, outcome: OfferEnd, idle_since: datetime, given_at: datetime | None = None) -> None:
     agent = turn.agent(offer.agent_id)
     if agent is not None:
-        turn.put(unload(agent, turn.work.channel, offer.units, idle_since))
+        turn.put(unload(agent, turn.work.channel, offer.units, idle_since, given_at))
     turn.set(offer=None)
     turn.ended.append(EndedOffer(offer.id, outcome))
     turn.tell(offer.agent_id, "offer.ended", offer_id=offer.id, outcome=outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.routing.domain import steps
 from services.routing.domain.work import Work
 from shared.conditions import Fields, WrongCondition, check, matches
 from shared.events.config import QueueConfigured
@@ -44,7 +45,7 @@ def fields_of(work: Work) -> Fields:
         "inbox": intake.inbox,
         "language": intake.language,
         "priority": work.ticket.priority,
-        "vip": intake.vip if entitled.vip is None else entitled.vip,
+        "vip": work.vip,
         "plan": entitled.plan or intake.plan,
         "customer_tier": entitled.tier or labels.customer_tier,
         "topic": labels.topic,
@@ -80,9 +81,6 @@ def check_queue(queue: QueueConfigured) -> None:
             raise WrongQueue(f"required_skills.{skill}", "a level is between 1 and 10")
     if not queue.name:
         raise WrongQueue("name", "at least one language")
-
-
-def lane(queue: QueueConfigured, work: Work) -> str:
-    """What tickets that the same agents can take have in common: queue, channel, and the language where it counts."""
-    language = work.ticket.intake.language if queue.skill_by_language else "*"
-    return f"{queue.id}|{work.channel}|{language}"
+    fault = steps.fault(queue)
+    if fault is not None:
+        raise WrongQueue(*fault)

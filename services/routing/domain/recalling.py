@@ -14,7 +14,7 @@ import msgspec
 
 from services.routing.domain import lifecycle
 from services.routing.domain.agents import Agent, has_room, load, units_of
-from services.routing.domain.queues import lane
+from services.routing.domain.steps import entered
 from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work, labels_of, relabelled
 from shared import ticket as tickets
 from shared.events import call, ticket, work
@@ -136,12 +136,13 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
     fact, queue = event.data, known.queues.get(event.data.queue_id)
     visit = Visit(
         queue_id=fact.queue_id,
-        lane=lane(queue, state.work) if queue is not None else f"{fact.queue_id}|{state.work.channel}|*",
+        lane=f"{fact.queue_id}|{state.work.channel}|*",
         number=fact.visit,
         entered_at=event.time,
         age_from=fact.age_from,
         preferred=state.work.last_agent_id if fact.reason in ("reopened", "returned") else None,
     )
+    visit = entered(queue, state.work, visit, event.time) if queue is not None else visit
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
     return state.set(visits=fact.visit, visit=visit, attention=attention, units=0)
 
@@ -161,6 +162,7 @@ def _offered(known: Known, state: Told, event: Event[work.TicketOffered]) -> Tol
         expires_at=fact.expires_at,
         units=units_of(state.work.channel, agent) if agent is not None else 0,
         idle_before=event.time,
+        step=fact.step,
     )
     return replace(state, made=(*state.made, offer)).set(offer=offer, offers=state.work.offers + 1)
 

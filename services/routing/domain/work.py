@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from services.routing.domain.agents import Agent
+from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
 from shared.events.base import NOTHING_SEEN, Channel, Direction, Draft, Event, Fact, Position, Sealed
 from shared.events.people import AgentLoadChanged
@@ -32,10 +33,18 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """A stay in a queue. `age_from` is what the place counts from; `lane` groups what the same agents can take."""
+    """A stay in a queue. `age_from` is what the place counts from.
+
+    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` and `due_from`
+    make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` 0: it is to be filed as soon as may be.
+    """
 
     queue_id: str
-    lane: str
+    lane: str = ""
+    worth: Worth = Worth()
+    due_from: datetime | None = None
+    filed_under: int = 0
+    file_again_at: datetime | None = None
     number: int
     entered_at: datetime
     age_from: datetime
@@ -44,7 +53,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """A live offer. `idle_before` is the agent's idle time before it, given back when the offer is taken back."""
+    """A live offer. `idle_before` and `given_before` are the agent's turn before it, given back when the offer is taken back."""
 
     id: str
     agent_id: str
@@ -54,6 +63,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     units: int
     idle_before: datetime
+    given_before: datetime | None = None
+    step: int = 0
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +161,19 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         turns out that they are somebody else than those with whom they were merged.
         """
         return self.opening.sealed.customer_id if self.opening is not None else self.ticket.intake.customer_id
+
+    @property
+    def vip(self) -> bool:
+        """Whether the customer is a VIP, as far as it is known now."""
+        return self.ticket.intake.vip if self.entitlement.vip is None else self.entitlement.vip
+
+    @property
+    def rank(self) -> int | None:
+        """Its place among those that wait (`order.rank`); None when it does not."""
+        visit = self.visit
+        if visit is None:
+            return None
+        return rank(visit.age_from, self.ticket.priority, self.vip, visit.worth, visit.due_from)
 
 
 @dataclass(frozen=True, slots=True)

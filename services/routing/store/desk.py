@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import EVERYBODY, Agent, Profile, abilities
+from services.routing.domain.choice import used_share, versatility
 from services.routing.domain.work import Entitlement, Work
 from services.routing.store.config import QUEUES_VERSION
 from shared import db
@@ -19,18 +20,26 @@ from shared.events.people import AgentState
 
 AGENT_COLUMNS = (
     "a.agent_id, CAST(a.profile AS text), a.state, a.state_since, a.idle_since, a.used_units, a.tickets,"
-    " CAST(a.by_channel AS text)"
+    " CAST(a.by_channel AS text), a.given_at"
 )
 WORKS = """
-    SELECT t.state, c.vip, c.plan, c.tier FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
+    SELECT t.state, c.vip, c.plan, c.tier, t.filed_under FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
     WHERE t.ticket_id = ANY($1::text[]) ORDER BY t.ticket_id FOR UPDATE OF t
 """
 FREE_WORKS = f"{WORKS} SKIP LOCKED"
 WORKS_AND_QUEUES = f"""
     WITH held AS MATERIALIZED ({WORKS})
-    SELECT state, vip, plan, tier, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, {QUEUES_VERSION}
+    SELECT state, vip, plan, tier, filed_under, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, {QUEUES_VERSION}
 """
 AGENTS = f"SELECT {AGENT_COLUMNS} FROM routing.agent a WHERE a.agent_id = ANY($1::text[]) ORDER BY a.agent_id FOR UPDATE"
+FILE_AGAIN = """
+    UPDATE routing.ticket SET filed_under = 0 WHERE ticket_id IN (SELECT ticket_id FROM routing.ticket
+        WHERE customer_id = ANY($1::text[]) AND queue_id IS NOT NULL ORDER BY ticket_id FOR UPDATE)
+"""
+LAST_AGENTS = """
+    SELECT DISTINCT ON (customer_id) customer_id, last_agent_id FROM routing.ticket
+    WHERE customer_id = ANY($1::text[]) AND last_agent_id IS NOT NULL ORDER BY customer_id, updated_at DESC, ticket_id
+"""
 
 _works = msgspec.json.Decoder(Work)
 _profiles = msgspec.json.Decoder(Profile)
@@ -47,11 +56,14 @@ async def works(conn: AsyncConnection, ticket_ids: Collection[str], *, skip_lock
 async def works_and_queues(conn: AsyncConnection, ticket_ids: Collection[str]) -> tuple[dict[str, Work], int]:
     """These tickets, locked in order of their ids, and the version of all queues together (see `config.QueueShelf`)."""
     rows = await db.fetch(conn, WORKS_AND_QUEUES, sorted(ticket_ids))
-    return _found(rows[:-1]), rows[-1][4]
+    return _found(rows[:-1]), rows[-1][5]
 
 
 def _found(rows: Iterable[asyncpg.Record]) -> dict[str, Work]:
-    found = (_entitled(_works.decode(state), vip, plan, tier) for state, vip, plan, tier, *_ in rows)
+    found = (
+        _as_filed(_entitled(_works.decode(state), vip, plan, tier), filed_under)
+        for state, vip, plan, tier, filed_under, *_ in rows
+    )
     return {work.id: work for work in found}
 
 
@@ -63,6 +75,14 @@ async def agents(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str,
     return {row[0]: agent_of(*row) for row in rows}
 
 
+async def last_agents(conn: AsyncConnection, customer_ids: Collection[str]) -> dict[str, str]:
+    """Who had the ticket of each customer that changed last; customers whom nobody served are left out."""
+    if not customer_ids:
+        return {}
+    rows = await db.fetch(conn, LAST_AGENTS, sorted(customer_ids))
+    return {row[0]: row[1] for row in rows}
+
+
 def agent_of(
     agent_id: str,
     profile: str,
@@ -72,6 +92,7 @@ def agent_of(
     used_units: int,
     tickets: int,
     by_channel: str,
+    given_at: datetime,
 ) -> Agent:
     """An agent as a row of AGENT_COLUMNS has it."""
     return Agent(
@@ -83,6 +104,7 @@ def agent_of(
         used_units=used_units,
         tickets=tickets,
         by_channel=_counts.decode(by_channel),
+        given_at=given_at,
     )
 
 
@@ -108,6 +130,12 @@ async def forget_openings(conn: AsyncConnection, customer_ids: Sequence[str]) ->
         ),
         {"ids": [work.id for work in scrubbed], "states": [_encode(work) for work in scrubbed]},
     )
+
+
+async def file_again(conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
+    """Have the waiting tickets of these customers filed again: what they are entitled to may change their place."""
+    if customer_ids:
+        await db.fetch(conn, FILE_AGAIN, sorted(customer_ids))
 
 
 def concerned(found: Iterable[Work]) -> set[str]:
@@ -145,11 +173,20 @@ async def configure_agent(conn: AsyncConnection, agent: Agent) -> None:
     )
     await conn.execute(
         sa.text(
-            "INSERT INTO routing.seat (agent_id, team_id, ready, idle_since)"
-            " SELECT :id, team_id, :ready, :idle FROM unnest(CAST(:teams AS text[])) team_id"
-            " ON CONFLICT (agent_id, team_id) DO UPDATE SET ready = excluded.ready, idle_since = excluded.idle_since"
+            "INSERT INTO routing.seat (agent_id, team_id, ready, idle_since, given_at, used_share, versatility)"
+            " SELECT :id, team_id, :ready, :idle, :given, :share, :versatility FROM unnest(CAST(:teams AS text[])) team_id"
+            " ON CONFLICT (agent_id, team_id) DO UPDATE SET ready = excluded.ready, idle_since = excluded.idle_since,"
+            " given_at = excluded.given_at, used_share = excluded.used_share, versatility = excluded.versatility"
         ),
-        {"id": agent.id, "teams": teams, "ready": agent.ready, "idle": agent.idle_since},
+        {
+            "id": agent.id,
+            "teams": teams,
+            "ready": agent.ready,
+            "idle": agent.idle_since,
+            "given": agent.given_at,
+            "share": used_share(agent),
+            "versatility": versatility(agent.profile),
+        },
     )
 
 
@@ -157,3 +194,11 @@ def _entitled(work: Work, vip: bool | None, plan: str | None, tier: str | None) 
     if vip is None and plan is None and tier is None:
         return work
     return msgspec.structs.replace(work, entitlement=Entitlement(vip=vip, plan=plan, tier=tier))
+
+
+def _as_filed(work: Work, filed_under: int | None) -> Work:
+    """Whoever finds that a ticket is to be filed says so in its row only."""
+    visit = work.visit
+    if visit is None or filed_under is None or visit.filed_under == filed_under:
+        return work
+    return msgspec.structs.replace(work, visit=msgspec.structs.replace(visit, filed_under=filed_under))

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from itertools import groupby
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent, Spoken, ability_of_language
+from services.routing.domain.looking import Needed, Wanted
 from services.routing.domain.work import Work
 from services.routing.store import desk
 from services.routing.store.config import QUEUES_VERSION
 from services.routing.store.desk import AGENT_COLUMNS
 from shared import db
+from shared.events.config import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Due:
     offers: bool
     presence: bool
     without_queue: bool
+    filing: bool
 
 
 WAITING = "queue_id IS NOT NULL AND offer_expires_at IS NULL"
@@ -38,33 +41,49 @@ TAKE_TURN = f"""
         SELECT (SELECT t.lane FROM routing.ticket t WHERE {WAITING} AND t.lane > lanes.lane ORDER BY t.lane LIMIT 1)
         FROM lanes WHERE lanes.lane IS NOT NULL
     )
-    SELECT first.ticket_id, first.queue_id, NULL, NULL FROM lanes CROSS JOIN LATERAL (
+    SELECT first.ticket_id, first.queue_id, NULL, NULL, NULL FROM lanes CROSS JOIN LATERAL (
         SELECT ticket_id, queue_id FROM routing.ticket t WHERE {WAITING} AND t.lane = lanes.lane
-        ORDER BY priority DESC, age_from, ticket_id LIMIT $1) first
+        ORDER BY rank, ticket_id LIMIT $1) first
     WHERE lanes.lane IS NOT NULL AND (SELECT ours FROM turn)
     UNION ALL
-    SELECT NULL, NULL, ours, {QUEUES_VERSION} FROM turn
+    SELECT NULL, NULL, ours, {QUEUES_VERSION}, clock_timestamp() FROM turn
 """
 LONGEST_IDLE = """
     SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
         SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) s
 """
-# Whoever has all abilities of a lane is counted among the abilities, which are few where one of them is rare; only then is
-# looked at who of them is free.
-LONGEST_IDLE_ABLE = """
-    WITH lanes AS (SELECT * FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[]))
+# What a strategy looks at before the idle time: of those who are able, and of a seat alone.
+BEFORE_IDLE_TIME: dict[Strategy, tuple[str, str]] = {
+    "longest_idle": ("", ""),
+    "sticky": ("", ""),
+    "least_versatile": ("min(s.versatility),", "versatility,"),
+    "least_loaded": ("min(s.used_share),", "used_share,"),
+    "round_robin": ("min(s.given_at),", "given_at,"),
+    "best_skill": ("max(able.score) DESC,", ""),
+}
+
+
+def _next_able(of_the_able: str, of_a_seat: str) -> str:
+    # Whoever has all abilities of a lane is counted among the abilities, which are few where one of them is rare; only then is
+    # looked at who of them is free.
+    return f"""
+    WITH lanes AS (SELECT * FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[], counted text[]))
     SELECT found.agent_id FROM lanes l CROSS JOIN LATERAL (
         SELECT s.agent_id FROM (
-            SELECT agent_id FROM routing.ability WHERE ability = ANY(l.needs)
-            GROUP BY agent_id HAVING count(*) = cardinality(l.needs)) able
+            SELECT agent_id, count(*) AS score FROM routing.ability WHERE ability = ANY(l.counted)
+            GROUP BY agent_id HAVING count(*) FILTER (WHERE ability = ANY(l.needs)) = cardinality(l.needs)) able
         JOIN routing.seat s USING (agent_id)
         WHERE s.team_id = ANY(l.teams) AND s.ready
-        GROUP BY s.agent_id ORDER BY min(s.idle_since), s.agent_id LIMIT $2) found
-    WHERE l.needs <> '{}'
+        GROUP BY s.agent_id ORDER BY {of_the_able} min(s.idle_since), s.agent_id LIMIT $2) found
+    WHERE l.needs <> '{{}}'
     UNION
-    SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{}') t CROSS JOIN LATERAL (
-        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) found
-"""
+    SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{{}}') t CROSS JOIN LATERAL (
+        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready
+        ORDER BY {of_a_seat} idle_since, agent_id LIMIT $2) found
+    """
+
+
+NEXT_ABLE = {strategy: _next_able(*looked_at) for strategy, looked_at in BEFORE_IDLE_TIME.items()}
 # Whoever speaks the language is looked at one by one, until there is one who serves the queue; where none does, all who speak it.
 UNSPOKEN = """
     SELECT w.queue, w.language
@@ -85,38 +104,26 @@ LOCK_PRESENT = f"""
     )
     SELECT held.*, NULL FROM held
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
+    SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
 """
-
-
-class Needed(NamedTuple):
-    """Whom tickets that wait may be offered to: agents of any of the teams who have all the abilities."""
-
-    teams: tuple[str, ...]
-    needs: tuple[str, ...]
-
-
-class Asked(NamedTuple):
-    """A language that a ticket of a queue asks for, and who else serves the queue: agents of any of the teams who have all the
-    abilities, of this partner (or ours).
-    """
-
-    queue: str
-    language: str
-    teams: tuple[str, ...]
-    needs: tuple[str, ...]
-    partner: str | None
+TO_BE_FILED = """
+    (SELECT ticket_id FROM routing.ticket WHERE file_again_at <= clock_timestamp() ORDER BY file_again_at LIMIT $1)
+    UNION
+    (SELECT t.ticket_id FROM routing.config c JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < c.version
+        WHERE c.kind = 'queue' LIMIT $1)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, by
-    priority, then age, not locked; and the version of all queues together.
+    """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, not
+    locked; the version of all queues together; and the database's clock.
     """
 
     ours: bool
     tickets: list[tuple[str, str]]
     queues: int
+    now: datetime
 
 
 async def take_turn(conn: AsyncConnection, in_each: int) -> Waiting:
@@ -124,8 +131,8 @@ async def take_turn(conn: AsyncConnection, in_each: int) -> Waiting:
     the statement began: whoever decides on them locks them first, and a commit meanwhile wakes for another pass.
     """
     rows = await db.fetch(conn, TAKE_TURN, in_each)
-    ours, queues = rows[-1][2:]
-    return Waiting(ours, [(ticket_id, queue_id) for ticket_id, queue_id, _, _ in rows[:-1]], queues)
+    ours, queues, now = rows[-1][2:]
+    return Waiting(ours, [(row[0], row[1]) for row in rows[:-1]], queues, now)
 
 
 async def lock_waiting(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Work]:
@@ -140,17 +147,20 @@ async def longest_idle(conn: AsyncConnection, teams: Collection[str], of_each: i
     return [agent_id for (agent_id,) in rows]
 
 
-async def longest_idle_able(conn: AsyncConnection, lanes: Collection[Needed], of_each: int) -> list[str]:
-    """The first `of_each` agents with room who can take tickets of each lane, by how long they are idle. Not locked."""
-    wanted = [{"teams": lane.teams, "needs": lane.needs} for lane in sorted(lanes)]
-    rows = await db.fetch(conn, LONGEST_IDLE_ABLE, msgspec.json.encode(wanted).decode(), of_each)
-    return [agent_id for (agent_id,) in rows]
+async def next_able(conn: AsyncConnection, lanes: Collection[Needed], of_each: int) -> set[str]:
+    """The first `of_each` agents with room who can take tickets of each lane, in the order of its strategy. Not locked."""
+    found: set[str] = set()
+    for strategy, of_strategy in groupby(sorted(lanes), key=lambda lane: lane.strategy):
+        wanted = [{"teams": lane.teams, "needs": lane.needs, "counted": lane.counted} for lane in of_strategy]
+        rows = await db.fetch(conn, NEXT_ABLE[strategy], msgspec.json.encode(wanted).decode(), of_each)
+        found.update(agent_id for (agent_id,) in rows)
+    return found
 
 
-async def unspoken(conn: AsyncConnection, asked: Collection[Asked]) -> set[Spoken]:
+async def unspoken(conn: AsyncConnection, wanted: Collection[Wanted]) -> set[Spoken]:
     """Those of the languages that nobody speaks who serves the queue, whether or not they are there just now."""
-    wanted = msgspec.json.encode([one._asdict() for one in asked]).decode()
-    return {(queue, language) for queue, language in await db.fetch(conn, UNSPOKEN, wanted, ability_of_language(""))}
+    asked = msgspec.json.encode([one._asdict() for one in wanted]).decode()
+    return {(queue, language) for queue, language in await db.fetch(conn, UNSPOKEN, asked, ability_of_language(""))}
 
 
 async def lock_present(conn: AsyncConnection, agent_ids: Collection[str]) -> tuple[dict[str, Agent], datetime]:
@@ -171,12 +181,15 @@ async def due(conn: AsyncConnection) -> Due:
                     EXISTS (SELECT 1 FROM routing.presence WHERE until <= clock_timestamp())
                         OR EXISTS (SELECT 1 FROM routing.ticket t JOIN routing.agent a ON a.agent_id = t.offer_agent_id
                             WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break', 'wrap_up')) AS presence,
-                    EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue,
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE file_again_at <= clock_timestamp())
+                        OR EXISTS (SELECT 1 FROM routing.config c JOIN routing.ticket t
+                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing
                 """
             )
         )
     ).one()
-    return Due(row.offers, row.presence, row.without_queue)
+    return Due(row.offers, row.presence, row.without_queue, row.filing)
 
 
 async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
@@ -187,6 +200,14 @@ async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
     )
     ids = [row.ticket_id for row in rows]
     return await desk.works(conn, ids, skip_locked=True) if ids else {}
+
+
+async def to_be_filed(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
+    """Tickets that reached a step, or wait as an older version of their queue says, claimed: no other process gets them.
+    At most so many of each.
+    """
+    rows = await db.fetch(conn, TO_BE_FILED, at_most)
+    return await desk.works(conn, [ticket_id for (ticket_id,) in rows], skip_locked=True) if rows else {}
 
 
 async def expired_offers(conn: AsyncConnection, at_most: int) -> dict[str, Work]:

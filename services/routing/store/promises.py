@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +25,18 @@ SAVE = """
         breached = CASE WHEN excluded.state IS NULL AND excluded.warned_percent IS NULL
             THEN excluded.breached ELSE p.breached END
 """
+DEADLINES = """
+    SELECT ticket_id, min(deadline) FROM routing.promise
+    WHERE ticket_id = ANY($1::text[]) AND state = 'running' AND deadline IS NOT NULL GROUP BY ticket_id
+"""
+# Where promises count in no queue no ticket is looked at.
+FILE_AGAIN = """
+    UPDATE routing.ticket SET filed_under = 0 WHERE ticket_id IN (
+        SELECT t.ticket_id FROM routing.ticket t JOIN routing.config c ON c.kind = 'queue' AND c.id = t.queue_id
+        WHERE (SELECT EXISTS (SELECT 1 FROM routing.config WHERE kind = 'queue' AND data ? 'due_lead_seconds'))
+            AND t.ticket_id = ANY($1::text[]) AND c.data ? 'due_lead_seconds'
+        ORDER BY t.ticket_id FOR UPDATE OF t)
+"""
 
 
 async def save(conn: AsyncConnection, by_ticket: Mapping[str, Mapping[str, Promise]]) -> None:
@@ -31,6 +44,18 @@ async def save(conn: AsyncConnection, by_ticket: Mapping[str, Mapping[str, Promi
     rows = [_row(ticket_id, promise) for ticket_id in sorted(by_ticket) for promise in by_ticket[ticket_id].values()]
     if rows:
         await db.fetch(conn, SAVE, *zip(*rows, strict=True))
+
+
+async def deadlines(conn: AsyncConnection, ticket_ids: Sequence[str]) -> dict[str, datetime]:
+    """When the next running promise of each ticket is due; those without one are left out."""
+    rows = await db.fetch(conn, DEADLINES, ticket_ids) if ticket_ids else []
+    return {row[0]: row[1] for row in rows}
+
+
+async def file_again(conn: AsyncConnection, ticket_ids: Sequence[str]) -> None:
+    """Have those of the tickets filed again that wait in queues in which promises count."""
+    if ticket_ids:
+        await db.fetch(conn, FILE_AGAIN, ticket_ids)
 
 
 def _row(ticket_id: str, promise: Promise) -> tuple[object, ...]:

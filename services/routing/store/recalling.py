@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent
+from services.routing.domain.choice import used_share
 from services.routing.domain.work import Work
 from services.routing.store import desk
 
@@ -41,13 +42,13 @@ async def carry(conn: AsyncConnection, agents: Sequence[Agent]) -> None:
         sa.text(
             """
             WITH w AS (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:used AS integer[]), CAST(:capacities AS integer[]),
-                    CAST(:tickets AS integer[]), CAST(:channels AS text[]), CAST(:ready AS boolean[]))
-                    AS w(agent_id, used, capacity, tickets, by_channel, ready)
+                    CAST(:tickets AS integer[]), CAST(:channels AS text[]), CAST(:ready AS boolean[]), CAST(:shares AS integer[]))
+                    AS w(agent_id, used, capacity, tickets, by_channel, ready, share)
             ), counted AS (
                 UPDATE routing.agent a SET used_units = w.used, ceiling_units = greatest(w.capacity, w.used),
                     tickets = w.tickets, by_channel = CAST(w.by_channel AS jsonb)
                 FROM w WHERE a.agent_id = w.agent_id)
-            UPDATE routing.seat s SET ready = w.ready FROM w WHERE s.agent_id = w.agent_id
+            UPDATE routing.seat s SET ready = w.ready, used_share = w.share FROM w WHERE s.agent_id = w.agent_id
             """
         ),
         {
@@ -57,6 +58,7 @@ async def carry(conn: AsyncConnection, agents: Sequence[Agent]) -> None:
             "tickets": [agent.tickets for agent in agents],
             "channels": [json.dumps(agent.by_channel) for agent in agents],
             "ready": [agent.ready for agent in agents],
+            "shares": [used_share(agent) for agent in agents],
         },
     )
 
@@ -79,7 +81,16 @@ async def set_state(conn: AsyncConnection, agents: Sequence[Agent]) -> None:
 
 
 async def begin_again(conn: AsyncConnection, presence_seconds: float) -> None:
-    """Whoever was there gets a lease to come back in; whoever reads a live stream is told to read everything again."""
+    """Whoever was there gets a lease to come back in; whoever reads a live stream is told to read everything again. Agents were
+    given tickets last when their offers say so.
+    """
+    for table in ("agent", "seat"):
+        await conn.execute(
+            sa.text(
+                f"UPDATE routing.{table} t SET given_at = greatest(t.given_at, o.at) FROM ("
+                "SELECT agent_id, max(offered_at) AS at FROM routing.offer GROUP BY agent_id) o WHERE o.agent_id = t.agent_id"
+            )
+        )
     await conn.execute(
         sa.text(
             "INSERT INTO routing.presence AS p (agent_id, until)"

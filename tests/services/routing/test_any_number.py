@@ -27,6 +27,8 @@ def queue_with(field: str, number: int) -> dict[str, Any]:
         return {**QUEUE, "when": {**CONDITION, "value": number}}
     if field == "required_skills":
         return {**QUEUE, "required_skills": {"billing": number}}
+    if field == "steps":
+        return {**QUEUE, "required_skills": {"billing": 5}, "steps": [{"after_seconds": number, "any_agent": True}]}
     return {**QUEUE, field: number}
 
 
@@ -44,6 +46,11 @@ QUEUE_FIELDS = (
     "tier",
     "service_level_seconds",
     "service_level_percent",
+    "ageing_seconds",
+    "vip_bonus_seconds",
+    "due_lead_seconds",
+    "prefer_last_agent_seconds",
+    "steps",
 )
 AGENT_FIELDS = ("skills", "capacity_units", "channel_limits", "tier")
 LISTS = ("/v1/queues", "/v1/teams", "/v1/skills", "/v1/agents", "/v1/agents/dana/tickets")

@@ -42,6 +42,12 @@ async def test_two_who_make_the_same_thing_at_once_make_it_once(house: House) ->
         ),
         ("/v1/queues/q", {"name": {"en": "q"}, "position": 1, "when": {"is": "all", "of": [{"is": "no"}]}}, "body.when.of[0].is"),
         ("/v1/queues/q", {"name": {"en": "q"}, "position": 1, "team_ids": ["ghosts"]}, "body.team_ids"),
+        (
+            "/v1/queues/q",
+            {"name": {"en": "q"}, "position": 1, "steps": [{"after_seconds": 5, "required_skills": {"billing": 1}}]},
+            "body.steps[0].required_skills.billing",
+        ),
+        ("/v1/queues/q", {"name": {"en": "q"}, "position": 1, "strategy": "at_random"}, "body.strategy"),
         ("/v1/agents/dana", {"display_name": "Dana", "skills": {"billing": 11}}, "body.skills.billing"),
         ("/v1/agents/da na", {"display_name": "Dana"}, "path.config_id"),
         ("/v1/teams/first", {"name": {"en": "x"}, "effective_from": "2999-01-01T00:00:00Z"}, "body.effective_from"),

@@ -133,11 +133,13 @@ def waiting(
     channel: Channel = "email",
     language: str = "en",
     priority: Priority = 2,
+    vip: bool = False,
     time: datetime = START,
     preferred: str | None = None,
 ) -> Work:
     """A ticket that waits in a queue since `time`."""
-    deciding = turn(opened(ticket_id, channel=channel, language=language, priority=priority, time=time), now=time)
+    came = opened(ticket_id, channel=channel, language=language, priority=priority, vip=vip, time=time)
+    deciding = turn(came, now=time)
     lifecycle.enter(deciding, queue or a_queue(), "opened", time, preferred)
     return deciding.work
 

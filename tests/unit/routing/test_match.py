@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import get_args
 
 import msgspec
 from hypothesis import given
@@ -13,7 +14,7 @@ from services.routing.domain.agents import Agent, abilities, eligible, has_room,
 from services.routing.domain.match import Pair, match, place_in_line
 from services.routing.domain.work import Passed, Work
 from shared.events.base import Channel
-from shared.events.config import QueueConfigured
+from shared.events.config import QueueConfigured, Strategy
 from shared.events.people import AgentState
 from tests.unit.routing.story import a_queue, an_agent, at, busy, waiting
 
@@ -117,12 +118,17 @@ def test_a_ticket_that_comes_back_goes_to_the_one_who_had_it_last_when_there_is_
 
 CHANNELS: tuple[Channel, ...] = ("email", "phone", "chat", "sms")
 TEAMS = ("a", "b", "c")
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[list[Work], list[Agent], dict[str, QueueConfigured]]:
     queues = {
-        f"q{n}": a_queue(f"q{n}", position=n, team_ids=tuple(draw(st.sets(st.sampled_from(TEAMS), max_size=2))))
+        f"q{n}": msgspec.structs.replace(
+            a_queue(f"q{n}", position=n, team_ids=tuple(draw(st.sets(st.sampled_from(TEAMS), max_size=2)))),
+            strategy=draw(st.sampled_from(STRATEGIES)),
+            ageing_seconds=draw(st.sampled_from((None, 20))),
+        )
         for n in range(draw(st.integers(1, 3)))
     }
     works = [

@@ -89,7 +89,7 @@ class Retold(Contact):
 def outline(work: Work) -> Work:
     """A ticket without what is not on the log: who is preferred, who let it go until when, how long agents were idle."""
     visit = msgspec.structs.replace(work.visit, preferred=None, passed=()) if work.visit else None
-    offer = msgspec.structs.replace(work.offer, idle_before=START) if work.offer else None
+    offer = msgspec.structs.replace(work.offer, idle_before=START, given_before=None) if work.offer else None
     return msgspec.structs.replace(work, visit=visit, offer=offer)
 
 
