@@ -72,11 +72,12 @@ def test_erlang_a_is_the_steady_state_of_its_chain(load: float, agents: int, pat
 
 def steady(arrivals: float, handle: float, agents: int, patience: float) -> list[float]:
     """How likely it is that so many are in the house, by going from state to state."""
-    terms = [1.0]
-    while len(terms) <= agents + 5 or terms[-1] > 1e-15 * sum(terms):
+    terms, total = [1.0], 1.0
+    while len(terms) <= agents + 5 or terms[-1] > 1e-15 * total:
         number = len(terms)
         terms.append(terms[-1] * arrivals / (min(number, agents) / handle + max(number - agents, 0) / patience))
-    return [term / sum(terms) for term in terms]
+        total += terms[-1]
+    return [term / total for term in terms]
 
 
 def test_who_waits_for_ever_makes_erlang_a_the_same_as_erlang_c() -> None:
