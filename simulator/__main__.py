@@ -1,4 +1,4 @@
-"""`python -m simulator`: seeded traffic and agents; `python -m simulator virtual`: a day of them in virtual time, without servers.
+"""`python -m simulator`: seeded traffic and agents; `python -m simulator virtual`: a day of them in virtual time.
 
 Ctrl-C ends it without a word, even while it is still being loaded.
 """

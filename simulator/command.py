@@ -113,12 +113,13 @@ def main(
     run: Annotated[
         str | None, typer.Option(help="Name of the run; with that of an earlier one the very same contacts are sent again.")
     ] = None,
-    day: Annotated[bool, typer.Option("--day", help="Contacts come as in a working day that lasts `seconds`, not evenly.")] = False,
+    day: Annotated[bool, typer.Option("--day", help="Contacts come as in a working day that lasts so long, not evenly.")] = False,
 ) -> None:
     """Send seeded traffic to the Patchbay of this folder, with agents at work, until all of it is acknowledged."""
     number = contacts if contacts is not None else max(1, round(rate * seconds))
+    name, day_seconds = run or f"{seed}-{int(time.time()):x}", seconds if day else None
     try:
-        code = asyncio.run(_run(seed, rate, number, agents, truth, run or f"{seed}-{int(time.time()):x}", seconds if day else None))
+        code = asyncio.run(_run(seed, rate, number, agents, truth, name, day_seconds))
     except httpx.HTTPStatusError as error:
         sys.exit(f"{error.request.method} {error.request.url} answered {error.response.status_code}: {error.response.text[:500]}")
     except (local.NotRunning, LocalError, DatabaseAway, httpx.HTTPError) as error:

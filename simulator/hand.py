@@ -25,8 +25,8 @@ class Conduct:
     """What agents are like: shares from 0 to 1, and seconds (least, most).
 
     `decline` and `miss` are of offers, `pend` of tickets before they are resolved, `takes_break` after a ticket, `repeats` of
-    acts that are sent a second time, `hangs_up` of things heard on the stream after which it is connected anew. `handling` is how long
-    a ticket takes where it is not just between two times.
+    acts that are sent a second time, `hangs_up` of things heard on the stream after which it is connected anew.
+    `handling` is how long a ticket takes where it is not just between two times.
     """
 
     decline: float = 0.05

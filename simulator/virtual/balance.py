@@ -50,7 +50,8 @@ class Balance:
         if self.waiting.get(turn.work.id) != (visit.number if visit else None):
             raise Unbalanced(f"{turn.work.id} waits without having been queued, or was queued and does not wait")
         if self.offered != self.answered + self.left.total() + len(self.waiting):
-            raise Unbalanced(f"{self.offered} offered, {self.answered} answered, {self.left.total()} left, {len(self.waiting)} wait")
+            ended = f"{self.answered} answered, {self.left.total()} left, {len(self.waiting)} wait"
+            raise Unbalanced(f"of {self.offered} visits {ended}")
 
     def _ends(self, ticket_id: str, visit: int) -> None:
         if self.waiting.pop(ticket_id, None) != visit:
@@ -67,14 +68,15 @@ class Balance:
             self.live[ticket_id] = offer.id
 
     def _loads(self, before: Work | None, turn: Turn, agents: Mapping[str, Agent]) -> None:
-        if before is not None:
-            self.carried.subtract(_takes(before))
-        self.carried.update(_takes(turn.work))
-        for agent in turn.changed.values():
-            carries = self.carried[agent.id]
+        took, takes = _takes(before) if before is not None else {}, _takes(turn.work)
+        self.carried.subtract(took)
+        self.carried.update(takes)
+        for agent_id in {*took, *takes, *turn.changed}:
+            was = agents[agent_id]
+            agent, carries = turn.changed.get(agent_id, was), self.carried[agent_id]
             if agent.used_units != carries:
                 raise Unbalanced(f"{agent.id} is held to carry {agent.used_units} units and carries {carries}")
-            if carries > max(agent.capacity_units, agents[agent.id].used_units):
+            if carries > max(agent.capacity_units, was.used_units):
                 raise Unbalanced(f"{agent.id} carries {carries} of {agent.capacity_units} units")
 
 

@@ -61,8 +61,8 @@ class Staff:
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What agents are like. `declines` and `misses` are shares of offers; who missed one is `back` after a while. The connection is
-    lost so often an hour, for `lost`.
+    """What agents are like. `declines` and `misses` are shares of offers; who missed one is `back` after a while. The connection
+    is lost so often an hour, for `lost`.
     """
 
     answer: Draw = Exponential(4.0)

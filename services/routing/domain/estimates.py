@@ -63,8 +63,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue as it stands. `servers`: how many of its tickets the agents who are there can have at once, `free` how many more than
-    they have; `oldest_waits_seconds` is how long its head waits already, None where nobody does.
+    """A queue as it stands. `servers`: how many of its tickets the agents who are there can have at once, `free` how many more
+    than they have; `oldest_waits_seconds` is how long its head waits already, None where nobody does.
     """
 
     servers: int

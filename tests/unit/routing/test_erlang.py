@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from services.routing.domain.erlang import ErlangA, ErlangC, Overloaded, erlang_b
 
-# Erlangs, agents, mean handling in seconds; then P(wait), service level in 20 s, mean wait in seconds, occupancy. The first row is
-# what pyworkforce's README shows, the others were computed independently of this code.
+# Erlangs, agents, mean handling in seconds; then P(wait), service level in 20 s, mean wait in seconds, occupancy. The first row
+# is what pyworkforce's README shows, the others were computed independently of this code.
 ROWS = [
     (10, 14, 180, 0.1741, 0.8884, 7.84, 0.7143),
     (10, 13, 180, 0.2853, 0.7956, 17.12, 0.7692),

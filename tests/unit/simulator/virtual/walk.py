@@ -222,7 +222,7 @@ class Walk:
                     self.somebody_acts(number, "resolve", True)
 
     def look(self) -> None:
-        """One owner, one live offer, nobody above what they can carry but by a lower capacity, each visit begun and ended once."""
+        """One owner, one live offer, nobody above what they can carry but by a lower capacity, each visit ends once."""
         works = self.house.works.values()
         for agent in self.house.agents.values():
             owned = [work for work in works if work.owner == agent.id and work.units]
