@@ -74,17 +74,17 @@ def _lines(run: Mapping[str, object], streams: Mapping[str, Figures], scores: Ma
 def _draw(run: Mapping[str, object], streams: Mapping[str, Figures], scores: Mapping[EstimatorName, Score]) -> None:
     """Tables."""
     console = Console(highlight=False)
-    columns = ("offered", "answered", "abandoned", "came again", "waiting", "waited", "mean wait", "p95 wait", "service level")
+    columns = ("offered", "answered", "abandoned", "came again", "waiting", "mean wait", "p95 wait", "service level")
     table = _table("contacts", columns)
     for name, one in streams.items():
         counts = (one.offered, one.answered, one.abandoned, one.came_again, one.waiting)
         times = (_seconds(one.answer_seconds), _seconds(one.slowest_seconds))
-        table.add_row(name, *map(str, counts), _percent(one.waited), *times, _percent(one.service_level))
+        table.add_row(name, *map(str, counts), *times, _percent(one.service_level))
     judged = _table("estimated wait", ("said", "silent", "unknown", "wrong by", "bias", "80 % held"))
     for estimator, score in scores.items():
-        counts = (score.scored, score.silent, score.unknown)
+        told = map(str, (score.scored, score.silent, score.unknown))
         wrong = (_seconds(score.mean_absolute_error_seconds), _seconds(score.bias_seconds), _percent(score.coverage))
-        judged.add_row(estimator, *map(str, counts), *wrong)
+        judged.add_row(estimator, *told, *wrong)
     console.print(table)
     console.print(judged)
     console.print(

@@ -81,22 +81,20 @@ class Day:
 
     def _contact(self, source: _Source, began_by_itself: bool) -> None:
         """Somebody calls or writes. All that they bring along is drawn now, whatever will become of it."""
-        stream, random = source.stream, source.random
-        contact = Contact(
+        stream, random, number = source.stream, source.random, next(self._numbers)
+        ticket_id, urgent = f"ticket-{number}", random.random() < stream.urgent
+        turn = self.house.turn(_opened(ticket_id, number, stream, urgent, self.agenda.now), ticket_id)
+        lifecycle.place(turn, self.house.queues, "opened", self.agenda.now)
+        self.house.take(turn)
+        contact = self._contacts[ticket_id] = Contact(
             stream=stream.name,
+            lane=turn.work.visit.lane if turn.work.visit is not None else "",
             arrived=self.agenda.seconds,
             handling=stream.handling.draw(random),
             patience=stream.patience.draw(random) if stream.patience is not None else None,
             again_after=stream.retry.draw(random) if random.random() < stream.retries else None,
             began_by_itself=began_by_itself,
         )
-        urgent = random.random() < stream.urgent
-        number = next(self._numbers)
-        ticket_id = f"ticket-{number}"
-        turn = self.house.turn(_opened(ticket_id, number, stream, urgent, self.agenda.now), ticket_id)
-        lifecycle.place(turn, self.house.queues, "opened", self.agenda.now)
-        self.house.take(turn)
-        self._contacts[ticket_id] = contact
         self._just_came.append(ticket_id)
         self.results.contacts.append(contact)
         if contact.patience is not None:
@@ -114,7 +112,7 @@ class Day:
             for ticket_id in self._just_came:
                 work = self.house.works.get(ticket_id)
                 if work is not None and work.visit is not None and work.offer is None:
-                    self.forecast.ask(self.house, self._contacts[ticket_id].stream, work)
+                    self.forecast.ask(self.house, work)
         self._just_came.clear()
 
     def _ring(self, ticket_id: str, offer: Offer) -> None:
@@ -159,7 +157,7 @@ class Day:
         contact = self._contacts[work.id]
         contact.outcome, contact.ended = "answered", self.agenda.seconds
         if self.forecast is not None:
-            self.forecast.started(contact.stream, work.id, contact.ended - contact.arrived, self.agenda.now)
+            self.forecast.started(contact.lane, work.id, contact.ended - contact.arrived, self.agenda.now)
         assert work.owner is not None
         self.agenda.after(contact.handling, self._crew.once_heard, work.owner, self._finish, work.id)
 
@@ -172,7 +170,7 @@ class Day:
         self.house.forget(ticket_id)
         contact.done = self.agenda.seconds
         if self.forecast is not None and contact.ended is not None:
-            self.forecast.handled(contact.stream, contact.done - contact.ended)
+            self.forecast.handled(contact.lane, contact.done - contact.ended)
 
     def _lose_patience(self, ticket_id: str, source: _Source) -> None:
         work = self.house.works.get(ticket_id)
@@ -185,7 +183,7 @@ class Day:
         contact = self._contacts.pop(ticket_id)
         contact.outcome, contact.ended = "abandoned", self.agenda.seconds
         if self.forecast is not None:
-            self.forecast.left(contact.stream, contact.ended - contact.arrived)
+            self.forecast.left(contact.lane, contact.ended - contact.arrived)
         if contact.again_after is not None:
             self.agenda.after(contact.again_after, self._contact, source, False)
 

@@ -27,40 +27,40 @@ class Told:
 
 @dataclass(slots=True)
 class Forecast:
-    """One `Seen` for each stream of contacts: those whom the same agents take."""
+    """What was seen of each lane: of those whom the same agents take."""
 
     told: dict[str, Told] = field(default_factory=dict)
     _seen: dict[str, Seen] = field(default_factory=dict)
     _servers: dict[str, tuple[datetime, int]] = field(default_factory=dict)
 
-    def ask(self, house: House, stream: str, work: Work) -> None:
+    def ask(self, house: House, work: Work) -> None:
         """Somebody begins to wait."""
         visit = work.visit
         assert visit is not None
         head = house.lines.head(visit.lane)
         oldest = house.works[head].visit if head is not None else None
         queue = Queue(
-            servers=self._count(house, stream, work),
+            servers=self._count(house, visit.lane, work),
             oldest_waits_seconds=_seconds(oldest, house.now) if oldest is not None else None,
         )
-        place, seen = Place(house.lines.ahead(work.id), _seconds(visit, house.now)), self._seen.get(stream, Seen())
+        place, seen = Place(house.lines.ahead(work.id), _seconds(visit, house.now)), self._seen.get(visit.lane, Seen())
         said = {name: estimate(seen, queue, place, house.now) for name, estimate in ESTIMATORS.items()}
         self.told[work.id] = Told(place, said, house.now)
 
-    def started(self, stream: str, ticket_id: str, waited_seconds: float, now: datetime) -> None:
+    def started(self, lane: str, ticket_id: str, waited_seconds: float, now: datetime) -> None:
         """An agent has it."""
-        self._seen[stream] = estimates.started(self._seen.get(stream, Seen()), waited_seconds, now)
+        self._seen[lane] = estimates.started(self._seen.get(lane, Seen()), waited_seconds, now)
         told = self.told.get(ticket_id)
         if told is not None:
             told.waited_seconds = (now - told.at).total_seconds()
 
-    def left(self, stream: str, waited_seconds: float) -> None:
+    def left(self, lane: str, waited_seconds: float) -> None:
         """Somebody lost patience."""
-        self._seen[stream] = estimates.abandoned(self._seen.get(stream, Seen()), waited_seconds)
+        self._seen[lane] = estimates.abandoned(self._seen.get(lane, Seen()), waited_seconds)
 
-    def handled(self, stream: str, seconds: float) -> None:
+    def handled(self, lane: str, seconds: float) -> None:
         """An agent is through with one."""
-        self._seen[stream] = estimates.handled(self._seen.get(stream, Seen()), seconds)
+        self._seen[lane] = estimates.handled(self._seen.get(lane, Seen()), seconds)
 
     def scores(self) -> dict[EstimatorName, Score]:
         """What each estimator was worth."""
@@ -70,9 +70,9 @@ class Forecast:
                 total[name] += score(estimate, told.waited_seconds)
         return total
 
-    def _count(self, house: House, stream: str, work: Work) -> int:
+    def _count(self, house: House, lane: str, work: Work) -> int:
         """How many tickets of this kind the agents who are there can have at once, counted anew each minute."""
-        known = self._servers.get(stream)
+        known = self._servers.get(lane)
         if known is not None and (house.now - known[0]).total_seconds() < COUNTED_FOR_SECONDS:
             return known[1]
         queue, language = house.queue_of(work), work.ticket.intake.language
@@ -81,7 +81,7 @@ class Forecast:
             for agent in house.agents.values()
             if agent.state == "available" and eligible(agent, queue, language)
         )
-        self._servers[stream] = house.now, number
+        self._servers[lane] = house.now, number
         return number
 
 

@@ -79,9 +79,10 @@ class House:
 
     def say(self, drafts: Sequence[Draft[Fact]]) -> None:
         """These are facts now."""
-        if self.record is not nowhere:
+        if drafts and self.record is not nowhere:
+            now = self.now.isoformat()
             for draft in drafts:
-                self.record(f"{self.now.isoformat()} {draft.key} {draft.data.TYPE} ".encode() + encode_data(draft.data) + b"\n")
+                self.record(f"{now} {draft.key} {draft.data.TYPE} ".encode() + encode_data(draft.data) + b"\n")
 
     def seat(self, agent: Agent) -> None:
         """An agent is so by now."""
@@ -133,7 +134,7 @@ class House:
         fresh = {agent_id: self.agents[agent_id] for agent_id in self._fresh_agents if self.agents[agent_id].ready}
         self._fresh_tickets, self._fresh_agents = {}, {}
         agents = fresh | self._who_could_take(works.values()) if works else fresh
-        if not agents:
+        if not agents or not self.lines:
             return []
         width = FIRST_OF_A_LANE
         while fresh:

@@ -17,6 +17,7 @@ class Contact:
     """
 
     stream: str
+    lane: str
     arrived: float
     handling: float
     patience: float | None = None

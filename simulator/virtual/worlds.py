@@ -24,6 +24,7 @@ BEGINS = ((7, 25), (8, 35), (9, 15), (11, 5), (12, 8), (13, 12))  # the hour, an
 AT_WORK_SECONDS = SHIFT_SECONDS - sum(seconds for _, seconds in BREAKS)
 LANGUAGES = ("he", "he", "he", "ar", "ar", "ro", "ro", "ro", "en", "en")
 OPEN_DAY = tuple(part if 7 <= hour < 22 else 0 for hour, part in enumerate(WORKING_DAY))
+FOUR_SECONDS, A_MINUTE, TEN_MINUTES = Exponential(4.0), Exponential(60.0), Exponential(600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Stream:
     handling: Draw
     patience: Draw | None = None
     retries: float = 0.0
-    retry: Draw = Exponential(600.0)
+    retry: Draw = TEN_MINUTES
     urgent: float = 0.0
 
 
@@ -65,12 +66,12 @@ class Habits:
     is lost so often an hour, for `lost`.
     """
 
-    answer: Draw = Exponential(4.0)
+    answer: Draw = FOUR_SECONDS
     declines: float = 0.0
     misses: float = 0.0
-    back: Draw = Exponential(60.0)
+    back: Draw = A_MINUTE
     losses_per_hour: float = 0.0
-    lost: Draw = Exponential(45.0)
+    lost: Draw = A_MINUTE
 
 
 @dataclass(frozen=True, slots=True)

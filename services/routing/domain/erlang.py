@@ -43,9 +43,7 @@ class ErlangC:
 
     def __post_init__(self) -> None:
         """Refuse what has no answer."""
-        _positive(
-            arrivals_per_second=self.arrivals_per_second, handle_seconds=self.handle_seconds, agents=self.agents
-        )
+        _positive(arrivals_per_second=self.arrivals_per_second, handle_seconds=self.handle_seconds, agents=self.agents)
         if self.load >= self.agents:
             raise Overloaded(f"{self.load:g} Erlangs for {self.agents} agents")
 

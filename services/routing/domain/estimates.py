@@ -28,9 +28,7 @@ FORMER_SHARE = 0.9
 EIGHTY_PERCENT = 1.2816  # standard deviations about the mean that hold four of five, were it normal
 
 Silence = Literal["nobody_serves", "too_few_handled", "nobody_ahead", "nothing_started", "nothing_started_lately"]
-EstimatorName = Literal[
-    "head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"
-]
+EstimatorName = Literal["head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"]
 
 
 class Start(msgspec.Struct, frozen=True):

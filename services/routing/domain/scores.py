@@ -14,7 +14,8 @@ from services.routing.domain.estimates import Estimate
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """How an estimator did. `scored` estimates met a wait that an agent ended; `unknown` were of visits that ended otherwise, and
-    so show no wait; `silent` said nothing. `bounded` of the scored said between what it should lie, `held` of them were right.
+    so show no wait (theirs would have been the longer ones: where many leave, what is right looks too long); `silent` said
+    nothing. `bounded` of the scored said between what it should lie, `held` of them were right.
     """
 
     scored: int = 0

@@ -16,9 +16,7 @@ from tests.unit.routing.story import a_queue, at, waiting
 NOW = at(10_000)
 
 
-def seen(
-    waits: Sequence[tuple[float, float]] = (), handled: Sequence[float] = (), left: Sequence[float] = ()
-) -> Seen:
+def seen(waits: Sequence[tuple[float, float]] = (), handled: Sequence[float] = (), left: Sequence[float] = ()) -> Seen:
     """After starts (seconds ago, wait) in that order, handled tickets, and those who left after so long."""
     state = Seen()
     for ago, waited in waits:

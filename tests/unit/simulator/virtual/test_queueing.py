@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
 import pytest
@@ -12,7 +13,7 @@ from simulator.virtual.worlds import one_line
 from tests.counts import PROOF
 from tests.unit.simulator.virtual.batches import Measured, measure
 
-FEW = 4_000
+FEW = 2_500
 # Erlangs, agents, mean handling in seconds, and how many contacts it takes for an interval that says something.
 ERLANG_C = [
     (10, 14, 180, 40_000),
@@ -27,7 +28,7 @@ ERLANG_C = [
 ERLANG_A = [(10, 11, 180, 180, 40_000), (30, 25, 240, 120, 40_000), (50, 50, 240, 600, 60_000), (12, 14, 180, 60, 40_000)]
 
 
-def rows(all_of_them: list[tuple[int, ...]], quick: set[int]) -> list[object]:
+def rows(all_of_them: Sequence[tuple[int, ...]], quick: set[int]) -> list[object]:
     """Each row; those that are quick in `make test` too."""
     return [
         pytest.param(*row, marks=[] if number in quick else [pytest.mark.proof], id=" ".join(map(str, row[:-1])))

@@ -129,8 +129,8 @@ def test_the_books_refuse_a_second_live_offer() -> None:
 def test_the_books_refuse_an_agent_who_carries_too_much() -> None:
     walk, turn = ringing()
     assert turn.work.offer is not None
+    agent = walk.house.agents[turn.work.offer.agent_id]
     turn.set(offer=msgspec.structs.replace(turn.work.offer, units=11))
-    agent = walk.house.agents[turn.work.offer.agent_id] if turn.work.offer else walk.house.agents["noa"]
     turn.put(msgspec.structs.replace(agent, used_units=11))
     with pytest.raises(Unbalanced, match="11 of"):
         walk.house.take(turn)
