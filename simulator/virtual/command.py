@@ -74,7 +74,7 @@ def _lines(run: Mapping[str, object], streams: Mapping[str, Figures], scores: Ma
 def _draw(run: Mapping[str, object], streams: Mapping[str, Figures], scores: Mapping[EstimatorName, Score]) -> None:
     """Tables."""
     console = Console(highlight=False)
-    columns = ("offered", "answered", "abandoned", "came again", "waiting", "mean wait", "p95 wait", "service level")
+    columns = ("offered", "answered", "left", "again", "waiting", "mean", "p95", "in time")
     table = _table("contacts", columns)
     for name, one in streams.items():
         counts = (one.offered, one.answered, one.abandoned, one.came_again, one.waiting)
@@ -96,7 +96,7 @@ def _draw(run: Mapping[str, object], streams: Mapping[str, Figures], scores: Map
 
 def _table(first: str, others: tuple[str, ...]) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    table.add_column(first, min_width=18)
+    table.add_column(first, min_width=17)
     for name in others:
         table.add_column(name, justify="right")
     return table
