@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime ## send real mail, SMS, a form and a call through the run
 	@$(PY) -m deploy.demo
 
 SIMULATE ?= --seed 1 --rate 20 --seconds 60
-simulate: $(VENV)/.runtime ## seeded traffic and agents against the running system, live; SIMULATE="--seed 1 --rate 20 --seconds 60"
+simulate: $(VENV)/.runtime ## seeded traffic and agents against the running system, live; SIMULATE="--rate 20 --seconds 60", or virtual
 	@$(PY) -m simulator $(SIMULATE)
 
 test: $(VENV)/.dev ## all tests on two sides (tests/sides.py), each on a Kafka and a PostgreSQL of its own

@@ -171,7 +171,7 @@ class Agent:
 
     async def _handle(self, ticket_id: str, random: Random, *, may_pend: bool) -> None:
         """One look at a ticket: answer what waits, then wait for the customer or resolve."""
-        await asyncio.sleep(random.uniform(*self.desk.conduct.handle_seconds))
+        await asyncio.sleep(self.desk.conduct.handle(random))
         ticket = await self.hand.get(f"/v1/tickets/{ticket_id}?limit=1")
         if ticket is None or ticket["agent_id"] != self.id or ticket["status"] not in ("new", "open", "pending"):
             return

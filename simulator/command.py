@@ -18,15 +18,20 @@ from deploy.demo.receivers import Mailbox, mail_server, twilio_api
 from deploy.local.errors import LocalError
 from shared.db import DatabaseAway
 from simulator import display, local
+from simulator.arrivals import Lognormal
+from simulator.hand import Conduct
 from simulator.run import NotAcknowledged, Simulation
 from simulator.truth import Truth
 
 QUIET_SECONDS = 1.0  # agents who heard nothing for so long have nothing to do any more
 FINISH_SECONDS = 20.0  # how long they may go on after the last contact
 INTERRUPTED = 130  # as shells say of a program that ended with Ctrl-C
+DAY_HANDLING = Lognormal(0.3)  # seconds: as short as a day that is over in a minute
 
 
-async def _run(seed: int, rate: float, contacts: int, agents: int, truth_file: Path | None, run: str) -> int:
+async def _run(
+    seed: int, rate: float, contacts: int, agents: int, truth_file: Path | None, run: str, day_seconds: float | None
+) -> int:
     settings, places = local.find()
     await local.check(places)
     places = await local.hire(places, agents)
@@ -38,7 +43,10 @@ async def _run(seed: int, rate: float, contacts: int, agents: int, truth_file: P
         mailbox = None
         if local.receives_mail():
             mailbox = await stack.enter_async_context(_receivers(settings.demo_mail_port, settings.demo_twilio_port))
-        simulation = Simulation(places, seed, truth, rate_per_second=rate, run=run, mailbox=mailbox)
+        conduct = Conduct(handling=DAY_HANDLING) if day_seconds is not None else Conduct()
+        simulation = Simulation(
+            places, seed, truth, rate_per_second=rate, run=run, conduct=conduct, mailbox=mailbox, day_seconds=day_seconds
+        )
         title = f"Seed {seed}, run {run}: {contacts} contacts, {rate:g} a second, {agents} agents"
         return await _shown(simulation, contacts, display.for_output(simulation, title))
 
@@ -105,11 +113,13 @@ def main(
     run: Annotated[
         str | None, typer.Option(help="Name of the run; with that of an earlier one the very same contacts are sent again.")
     ] = None,
+    day: Annotated[bool, typer.Option("--day", help="Contacts come as in a working day that lasts so long, not evenly.")] = False,
 ) -> None:
     """Send seeded traffic to the Patchbay of this folder, with agents at work, until all of it is acknowledged."""
     number = contacts if contacts is not None else max(1, round(rate * seconds))
+    name, day_seconds = run or f"{seed}-{int(time.time()):x}", seconds if day else None
     try:
-        code = asyncio.run(_run(seed, rate, number, agents, truth, run or f"{seed}-{int(time.time()):x}"))
+        code = asyncio.run(_run(seed, rate, number, agents, truth, name, day_seconds))
     except httpx.HTTPStatusError as error:
         sys.exit(f"{error.request.method} {error.request.url} answered {error.response.status_code}: {error.response.text[:500]}")
     except (local.NotRunning, LocalError, DatabaseAway, httpx.HTTPError) as error:

@@ -12,6 +12,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from simulator.arrivals import Draw
 from simulator.http_client import HttpClient, NoAnswer, Reply
 from simulator.patience import Patience
 from simulator.truth import Act, Truth
@@ -25,6 +26,7 @@ class Conduct:
 
     `decline` and `miss` are of offers, `pend` of tickets before they are resolved, `takes_break` after a ticket, `repeats` of
     acts that are sent a second time, `hangs_up` of things heard on the stream after which it is connected anew.
+    `handling` is how long a ticket takes where it is not just between two times.
     """
 
     decline: float = 0.05
@@ -34,8 +36,13 @@ class Conduct:
     repeats: float = 0.03
     hangs_up: float = 0.02
     handle_seconds: tuple[float, float] = (0.05, 0.5)
+    handling: Draw | None = None
     pend_seconds: tuple[float, float] = (0.2, 1.0)
     break_seconds: tuple[float, float] = (0.3, 1.5)
+
+    def handle(self, random: Random) -> float:
+        """How long a ticket takes, in seconds."""
+        return self.handling.draw(random) if self.handling is not None else random.uniform(*self.handle_seconds)
 
 
 OBLIGING = Conduct(decline=0.0, miss=0.0, takes_break=0.0)

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, nullcontext
+from itertools import islice
 from random import Random
 from types import TracebackType
 from typing import Self
 
 from deploy.demo.receivers import Mailbox
 from simulator.agents import Agent
+from simulator.arrivals import paced
 from simulator.errands import Errand, Request
 from simulator.figures import Figures
 from simulator.hand import Conduct, Desk, Hand
@@ -50,15 +52,18 @@ class Simulation:
         conduct: Conduct | None = None,
         patience: Patience | None = None,
         mailbox: Mailbox | None = None,
+        day_seconds: float | None = None,
     ) -> None:
         """`run` names its keys, addresses and numbers: with the name of an earlier run the same contacts are sent again.
 
         `mailbox`: where mail to customers arrives; without it nobody answers our mail.
+        `day_seconds`: contacts come as in a working day that lasts so long; without it evenly, at the rate.
         """
         self.truth = truth
         self.figures = Figures()
         self.post = Post()
         self.rate_per_second = rate_per_second
+        self.day_seconds = day_seconds
         self.patience = patience or Patience()
         self.plan = Plan(seed, run, traffic or Traffic(), mailbox is not None)
         self._mailbox = mailbox
@@ -121,15 +126,16 @@ class Simulation:
         Raises NotAcknowledged when some never are.
         """
         self.figures.planned += contacts
-        began, sent = self.clock(), 0
+        began = self.clock()
+        times = paced(Random(f"{self.plan.seed}/arrivals"), contacts, self.rate_per_second, self.day_seconds)
         before = len(self.truth.outstanding), self.figures.given_up
         with self._listening():
             async with asyncio.TaskGroup() as group:
                 for errand in self.plan.take(contacts):
-                    due = began + sent / self.rate_per_second
+                    due = began + next(times)
                     await asyncio.sleep(max(0.0, due - self.clock()))
                     group.create_task(self._run_errand(errand, group))
-                    sent += errand.size
+                    next(islice(times, errand.size - 1, errand.size - 1), None)
         outstanding = self.truth.outstanding
         if (len(outstanding), self.figures.given_up) != before:
             first = outstanding[0].key if outstanding else "an answer to a mail that never came"

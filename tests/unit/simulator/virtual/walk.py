@@ -1,0 +1,281 @@
+"""Everything that can happen to a house, step by step, on the pure engine; after each step what must always hold is looked at.
+
+`House` keeps books beside the engine and refuses a step that breaks them; here they are counted again from the tickets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Literal, get_args
+
+import msgspec
+
+from services.routing.domain import commands, lifecycle, offers
+from services.routing.domain.agents import Agent, Profile, change_state
+from services.routing.domain.match import match
+from services.routing.domain.work import Turn, Work, hear
+from shared.conditions import Test
+from shared.events.base import Channel, Event, Fact, Position, Priority
+from shared.events.config import QueueConfigured
+from shared.events.message import MessageReceived
+from shared.events.people import AgentState
+from shared.events.ticket import TicketClosed, TicketOpened
+from shared.ticket import CommandRefused
+from simulator.virtual.agenda import START
+from simulator.virtual.house import House
+
+TICKETS = 10
+BACK_OFF = timedelta(seconds=60)
+CHANNELS: tuple[Channel, ...] = ("phone", "chat", "email")
+LANGUAGES = ("he", "ro")
+STATES: tuple[AgentState, ...] = ("available", "available", "break", "offline", "wrap_up")
+CAPACITIES = (0, 3, 5, 6, 10)
+Deed = Literal["resolve", "pend", "hold", "reopen", "give back", "spam", "not spam", "urgent", "not urgent"]
+DEEDS: tuple[Deed, ...] = get_args(Deed)
+RINA = commands.Actor("rina", supervisor=True)
+
+
+def queue(queue_id: str, position: int, **how: object) -> QueueConfigured:
+    """One of the house's queues."""
+    plain = QueueConfigured(id=queue_id, version=1, effective_from=START, name={"en": queue_id}, position=position)
+    return msgspec.structs.replace(plain, **how)
+
+
+QUEUES = (
+    queue("calls", 1, when=Test(field="channel", op="equals", value="phone"), team_ids=("voice",), auto_accept=True),
+    queue("reopened", 2, when=Test(field="is_reopened", op="equals", value=True), required_skills={"patience": 3}),
+    queue("chats", 3, when=Test(field="channel", op="equals", value="chat"), skill_by_language=True),
+    queue("letters", 4, team_ids=("letters", "voice")),
+)
+STAFF = {
+    "dana": Profile(display_name="Dana", team_ids=("voice",), languages=("he",), capacity_units=10),
+    "noa": Profile(display_name="Noa", team_ids=("voice", "letters"), languages=("he", "ro"), skills={"patience": 5}),
+    "omar": Profile(display_name="Omar", team_ids=("letters",), languages=("ro",), skills={"patience": 2}, capacity_units=6),
+    "ion": Profile(display_name="Ion", team_ids=("letters",), languages=("ro",), skills={"patience": 2}, capacity_units=6),
+    "maria": Profile(display_name="Maria", team_ids=("letters",), languages=("ro",), skills={"patience": 3}, capacity_units=3),
+    "lior": Profile(display_name="Lior", team_ids=("voice",), languages=("he",), capacity_units=10),
+}
+AGENTS = tuple(STAFF)
+
+
+@dataclass
+class Walk:
+    """A small house. The steps take what they are about as numbers, so that chance or Hypothesis may choose."""
+
+    house: House = field(default_factory=lambda: House(QUEUES, START))
+    steps: int = 0
+    opened: int = 0
+    _seq: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """All agents are there."""
+        for name, profile in STAFF.items():
+            agent = Agent(id=name, profile=profile, state="available", state_since=START, idle_since=START)
+            self.house.seat(agent)
+
+    def ticket(self, number: int) -> Work | None:
+        """One of those that are open."""
+        ids = list(self.house.works)
+        return self.house.works[ids[number % len(ids)]] if ids else None
+
+    def customer_comes(self, kind: int, language: int, priority: Priority) -> None:
+        """A ticket is opened and placed, unless there are enough of them."""
+        if len(self.house.works) >= TICKETS:
+            return
+        self.opened += 1
+        ticket_id, channel = f"t-{self.opened}", CHANNELS[kind % len(CHANNELS)]
+        opening = TicketOpened(
+            number=self.opened,
+            customer_id="c-1",
+            channel=channel,
+            inbox="help",
+            language=LANGUAGES[language % len(LANGUAGES)],
+            priority=priority,
+        )
+        work = self._heard(self._heard(Work(id=ticket_id), opening), self._message(ticket_id, channel))
+        turn = self.house.turn(work, ticket_id)
+        lifecycle.place(turn, self.house.queues, "opened", self.house.now)
+        self.house.take(turn)
+
+    def customer_writes(self, number: int) -> None:
+        """Once more about the same."""
+        work = self.ticket(number)
+        if work is not None:
+            turn = self.house.turn(self._heard(work, self._message(work.id, work.channel)), self._cause())
+            lifecycle.customer_wrote(turn, self.house.queues, self.house.now)
+            self.house.take(turn)
+
+    def customer_leaves(self, number: int) -> None:
+        """Out of the queue, for good."""
+        work = self.ticket(number)
+        if work is not None and work.visit is not None:
+            turn = self.house.turn(work, self._cause())
+            lifecycle.leave(turn, "abandoned")
+            self.house.take(turn)
+            self.house.forget(work.id)
+
+    def intake_closes(self, number: int) -> None:
+        """Whatever it was, it is over."""
+        work = self.ticket(number)
+        if work is not None:
+            turn = self.house.turn(self._heard(work, TicketClosed(reason="requested")), self._cause())
+            lifecycle.take_out(turn, "resolved")
+            self.house.take(turn)
+            self.house.forget(work.id)
+
+    def tickets_are_matched(self) -> None:
+        """The engine's pass. What is offered when it is shown a few is what it offers when it is shown all."""
+        for work in self.house.works.values():
+            if work.visit is not None and work.visit.passed:
+                self.house.look_again(work.id)  # time may have passed, and who let it go may be asked again
+        queues = {queue.id: queue for queue in self.house.queues}
+        every = match(list(self.house.works.values()), self.house.agents.values(), queues, self.house.now)
+        offered = [(turn.work.id, turn.made[0].agent_id) for turn in self.house.offer()]
+        assert offered == [(pair.ticket_id, pair.agent_id) for pair in every]
+
+    def offer_is_answered(self, number: int, accepted: bool) -> None:
+        """By the agent who has it; too late, if it is."""
+        work = self._with_offer(number)
+        if work is None or work.offer is None:
+            return
+        turn = self.house.turn(work, self._cause())
+        late = work.offer.expires_at <= self.house.now
+        if not accepted:
+            offers.decline(turn, work.offer.id, work.offer.agent_id, None, BACK_OFF)
+        else:
+            try:
+                offers.accept(turn, work.offer.id, work.offer.agent_id, self.house.queue_of(work))
+            except offers.OfferGone:
+                assert late
+                return
+            assert not late
+        self.house.take(turn)
+
+    def time_passes(self, seconds: int) -> None:
+        """Offers that nobody answered by then expire."""
+        self.house.now += timedelta(seconds=seconds)
+        for work in list(self.house.works.values()):
+            if work.offer is not None:
+                turn = self.house.turn(work, self._cause())
+                offers.expire(turn, BACK_OFF)
+                self.house.take(turn)
+
+    def somebody_acts(self, number: int, deed: Deed, by_owner: bool) -> None:
+        """The owner or a supervisor; what may not be done is refused."""
+        work = self.ticket(number)
+        if work is None:
+            return
+        turn, actor = self.house.turn(work, self._cause()), RINA
+        if by_owner and work.owner is not None:
+            actor = commands.Actor(work.owner)
+        try:
+            self._do(turn, actor, deed)
+        except (CommandRefused, commands.NotYours):
+            return
+        self.house.take(turn)
+
+    def agent_changes_state(self, number: int, state: AgentState) -> None:
+        """What was offered goes to the next, unless the agent is there."""
+        agent, _ = change_state(self.house.agents[AGENTS[number % len(AGENTS)]], state, self.house.now)
+        self.house.seat(agent)
+        for ticket_id in list(self.house.offered_to.get(agent.id, ())) if state != "available" else ():
+            turn = self.house.turn(self.house.works[ticket_id], self._cause())
+            offers.rescind(turn, "agent_left")
+            self.house.take(turn)
+
+    def capacity_changes(self, number: int, capacity: int) -> None:
+        """Up or down, whatever the agent carries."""
+        agent = self.house.agents[AGENTS[number % len(AGENTS)]]
+        profile = msgspec.structs.replace(agent.profile, capacity_units=CAPACITIES[capacity % len(CAPACITIES)])
+        self.house.seat(msgspec.structs.replace(agent, profile=profile))
+
+    def by_chance(self, random: Random) -> None:
+        """One step or other."""
+        self.steps += 1
+        number, other = random.randrange(1 << 16), random.randrange(1 << 16)
+        match random.randrange(16):
+            case 0 | 1 | 2:
+                self.customer_comes(number, other, random.choice((1, 2, 2, 3, 4)))
+            case 3:
+                self.customer_writes(number)
+            case 4:
+                self.customer_leaves(number)
+            case 5:
+                self.intake_closes(number)
+            case 6 | 7 | 8 | 9:
+                self.tickets_are_matched()
+            case 10 | 11:
+                self.offer_is_answered(number, other % 3 > 0)
+            case 12:
+                self.time_passes(1 + other % 45)
+            case 13:
+                self.somebody_acts(number, random.choice(DEEDS), other % 2 == 0)
+            case 14:
+                self.agent_changes_state(number, random.choice(STATES))
+            case _:
+                if other % 4 == 0:
+                    self.capacity_changes(number, other // 4)
+                else:
+                    self.somebody_acts(number, "resolve", True)
+
+    def look(self) -> None:
+        """One owner, one live offer, nobody above what they can carry but by a lower capacity, each visit ends once."""
+        works = self.house.works.values()
+        for agent in self.house.agents.values():
+            owned = [work for work in works if work.owner == agent.id and work.units]
+            held = [work for work in works if work.offer is not None and work.offer.agent_id == agent.id]
+            assert agent.used_units == sum(work.units for work in owned) + sum(w.offer.units for w in held if w.offer)
+            assert agent.tickets == len(owned)
+            assert agent.by_channel == dict(Counter(work.channel for work in (*owned, *held)))
+            assert set(self.house.offered_to.get(agent.id, ())) == {work.id for work in held}
+        waiting = {work.id for work in works if work.visit is not None}
+        balance = self.house.balance
+        assert balance.offered == balance.answered + balance.left.total() + len(waiting)
+        assert set(balance.waiting) == waiting
+        assert len(self.house.lines) == sum(work.visit is not None and work.offer is None for work in works)
+        for work in works:
+            assert not (work.owner and work.visit), "it waits while somebody has it"
+            resting = work.ticket.status in ("pending", "on_hold", "resolved", "closed") or work.ticket.spam
+            assert resting or work.owner is not None or work.visit is not None, "a customer is forgotten"
+
+    def _do(self, turn: Turn, actor: commands.Actor, deed: Deed) -> None:
+        match deed:
+            case "resolve":
+                commands.resolve(turn, actor, None)
+            case "pend":
+                commands.pend(turn, actor)
+            case "hold":
+                commands.put_on_hold(turn, actor, None)
+            case "reopen":
+                commands.reopen(turn, actor, self.house.queues, None)
+            case "give back":
+                commands.give_back(turn, actor, self.house.queues, self.house.now)
+            case "spam":
+                commands.mark_spam(turn, actor)
+            case "not spam":
+                commands.unmark_spam(turn, actor, self.house.queues, self.house.now)
+            case "urgent":
+                commands.prioritise(turn, actor, 4)
+            case "not urgent":
+                commands.prioritise(turn, actor, 1)
+
+    def _with_offer(self, number: int) -> Work | None:
+        ringing = [work for work in self.house.works.values() if work.offer is not None]
+        return ringing[number % len(ringing)] if ringing else None
+
+    def _cause(self) -> str:
+        return f"step {self.steps}"
+
+    def _message(self, ticket_id: str, channel: Channel) -> Fact:
+        number = self._seq.get(ticket_id, 0)
+        return MessageReceived(
+            message_id=f"m-{ticket_id}-{number}", customer_id="c-1", channel=channel, inbox="help", provider="virtual"
+        )
+
+    def _heard(self, work: Work, fact: Fact) -> Work:
+        seq = self._seq[work.id] = self._seq.get(work.id, 0) + 1
+        event = Event(f"{work.id}-{seq}", fact.TYPE, "intake", Position(1, seq), work.id, self.house.now, fact)
+        return hear(work, event)
