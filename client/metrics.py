@@ -5,7 +5,7 @@ Methods are named as the operations of docs/generated/openapi-metrics.json. All 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NotRequired, TypedDict
 
@@ -84,6 +84,6 @@ class Metrics(Service):
         asked: dict[str, object] = {"from": from_, "to": to, "period": period, "group_by": group_by, "percentiles": percentiles}
         return await self._get(FiguresOut, at("/v1/metrics/{}", metric_id, **asked, **(filters or {})))
 
-    def watch_live(self, *, resume: bool = True) -> AsyncIterator[StreamEvent]:
+    def watch_live(self, *, resume: bool = True) -> AsyncGenerator[StreamEvent, None]:
         """What stands now: at once, and within a second of each change. Each event is the whole picture."""
         return follow(self, "/v1/live", resume=resume)

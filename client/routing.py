@@ -6,7 +6,7 @@ answered is JSON as it came, times as text (RFC 3339).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Literal
 
 from .exchange import Json
@@ -54,7 +54,7 @@ class Routing(Service):
 
     def stream_agent(
         self, agent_id: str, last_event_id: str = "", cursor: int | None = None, *, resume: bool = True
-    ) -> AsyncIterator[StreamEvent]:
+    ) -> AsyncGenerator[StreamEvent, None]:
         """The agent's live stream, from after that event or (without one) from now on.
 
         `ready` begins it and each time it goes on; `reset` says that some was lost, so that the lists are to be read again.

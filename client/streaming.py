@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ def _field(line: bytes) -> tuple[str, str]:
     return name, value.removeprefix(" ")
 
 
-async def follow(service: Service, path: str, last_id: str = "", *, resume: bool = True) -> AsyncIterator[StreamEvent]:
+async def follow(service: Service, path: str, last_id: str = "", *, resume: bool = True) -> AsyncGenerator[StreamEvent, None]:
     """What is told on a stream from after `last_id`, nothing of it twice. Raises ProblemError.
 
     When it is cut or silent it is connected again and goes on behind the last event, after waits that double while it keeps
