@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ T = TypeVar("T")
 ACCEPT = {"Accept": "application/json"}
 JSON = ACCEPT | {"Content-Type": "application/json"}
 REFUSALS = 400  # statuses from here on
+Heard = Callable[[Request, Answer | NoAnswer], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +62,24 @@ def at(path: str, /, *names: str, **query: object) -> str:
 class Service:
     """A service at `base_url`, called with an API key where there is one. Close it, or use it with `async with`.
 
-    `http` brings connections that are shared with others, and is left open.
+    `http` brings connections that are shared with others, and is left open. `heard` is told what each attempt brought.
     """
 
-    def __init__(self, base_url: str, key: str = "", *, waiting: Waiting = PATIENT, http: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: str = "",
+        *,
+        waiting: Waiting = PATIENT,
+        http: httpx.AsyncClient | None = None,
+        heard: Heard | None = None,
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.waiting = waiting
         self._key = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = http or new_http()
         self._shared = http is not None
+        self._heard = heard or _nothing
 
     async def __aenter__(self) -> Self:
         """Itself."""
@@ -132,18 +142,17 @@ class Service:
             await told.aclose()
 
     async def _attempt(self, request: Request, seconds: float) -> Answer:
+        url, headers = self.base_url + request.path, {**self._key, **request.headers}
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._http.request(
-                    request.method,
-                    self.base_url + request.path,
-                    headers={**self._key, **request.headers},
-                    content=request.content,
-                    timeout=None,
-                )
+                told = await self._http.request(request.method, url, headers=headers, content=request.content, timeout=None)
         except (httpx.RequestError, TimeoutError) as error:
-            raise NoAnswer(type(error).__name__) from error
-        return Answer(answer.status_code, answer.headers, answer.content)
+            none = NoAnswer(type(error).__name__)
+            self._heard(request, none)
+            raise none from error
+        answer = Answer(told.status_code, told.headers, told.content)
+        self._heard(request, answer)
+        return answer
 
     async def _get(self, shape: type[T], path: str) -> T:
         """What is there."""
@@ -177,6 +186,10 @@ class Service:
     async def _delete(self, path: str, if_match: int | None = None) -> None:
         """It is there no more."""
         await self.send(Request("DELETE", path, _match(if_match)))
+
+
+def _nothing(_request: Request, _outcome: Answer | NoAnswer) -> None:
+    """Nobody wants to hear it."""
 
 
 def _match(version: int | None) -> Mapping[str, str]:
