@@ -9,6 +9,7 @@ from email.message import EmailMessage
 import pytest
 import pytest_asyncio
 
+from client import Intake, Metrics, ProblemError, Routing, Sla
 from deploy import openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
@@ -25,7 +26,7 @@ ANSWER = "Hello, we have sent it today."
 async def agents(system: System) -> AsyncIterator[dict[str, Agent]]:
     """Dana and Omar, who accept and answer all that is offered; and a mail that is left alone, for as long as all else takes."""
     answers = {mail.subject: mail.answer for mail in MAILS}
-    people = {name: Agent(name, system.client("routing", name), answers) for name in ("dana", "omar")}
+    people = {name: Agent(name, system.api(Routing, name), answers) for name in ("dana", "omar")}
     tasks = [asyncio.create_task(agent.work()) for agent in people.values()]
     await send_mail(LEFT_ALONE, system.ports["smtp"])
     yield people
@@ -99,15 +100,14 @@ async def test_an_answer_to_an_answer_comes_to_the_same_ticket(system: System) -
 
 
 async def test_a_signed_sms_is_answered_by_sms_and_an_unsigned_one_is_refused(system: System) -> None:
-    http = system.client("intake", "")
-    twilio = Twilio(system.twilio_token, system.url("intake"), http)
+    intake = system.api(Intake, "")
+    twilio = Twilio(system.twilio_token, system.url("intake"), intake)
     await twilio.text("+40721234567", "+40312295500", "Bună ziua, coletul meu nu a ajuns. Când îl primesc?")
     await until("the SMS is answered", lambda: any(to == "+40721234567" for to, _ in system.texts.sent), 60)
-    forged = await http.post(
-        "/v1/providers/twilio/sms", data={"MessageSid": "SM1", "From": "+1", "To": "+2"}, headers={"X-Twilio-Signature": "x"}
-    )
-    assert forged.status_code == 403
-    assert forged.headers["content-type"].startswith("application/problem+json")
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": "x"}
+    with pytest.raises(ProblemError) as forged:
+        await intake.twilio_sms_received(b"MessageSid=SM1&From=%2B1&To=%2B2", headers)
+    assert (forged.value.status, forged.value.code) == (403, "bad-signature")
 
 
 async def test_the_same_request_twice_is_one_message_with_the_same_answer(system: System) -> None:
@@ -126,16 +126,15 @@ async def test_the_metrics_count_what_happened(system: System) -> None:
     openings = len([e for e in await system.log_of("tickets") if isinstance(e.data, TicketOpened)])
 
     async def counted() -> bool:
-        answer = await system.client("metrics", "operations").get("/v1/metrics/ticket_volume", params={"period": "total"})
-        return bool(answer.json()["points"][0]["value"] == openings)
+        told = await system.api(Metrics, "operations").get_metric("ticket_volume", period="total")
+        return told["points"][0]["value"] == openings
 
     await until("the volume is counted", counted)
 
 
 async def test_who_was_helped_is_asked_how_it_was_answers_by_the_link_and_sees_what_was_written(system: System) -> None:
-    admin, anybody = system.client("intake"), system.client("intake", "")
-    survey = {"position": 1, "kind": "csat", "queue_ids": ["support"], "delay_seconds": 0}
-    (await admin.put("/v1/surveys/care", json=survey)).raise_for_status()
+    admin, anybody = system.api(Intake), system.api(Intake, "")
+    made = await admin.put_survey("care", {"position": 1, "kind": "csat", "queue_ids": ["support"], "delay_seconds": 0})
     mail = Mail("he", "Noga", "noga@customers.example", "מנורה", "שלום, המנורה שהזמנתי הגיעה שבורה. מה עושים?", "")
     await send_mail(mail, system.ports["smtp"])
 
@@ -145,20 +144,20 @@ async def test_who_was_helped_is_asked_how_it_was_answers_by_the_link_and_sees_w
         return found[0] if found else None
 
     await until("the question", lambda: link("survey") is not None, 60)
-    (await admin.delete("/v1/surveys/care", headers={"If-Match": '"1"'})).raise_for_status()
-    question, status = link("survey") or "", link("status") or ""
-    page = await anybody.get(question, headers={"Accept": "text/html"})
-    assert (page.status_code, '<html lang="he" dir="rtl">' in page.text) == (200, True)
-    assert (await anybody.post(question, data={"score": "5", "answers": "0", "comment": "תודה"})).status_code == 303
+    await admin.delete_survey("care", made["version"])
+    question, status = ((link(kind) or "").rpartition("/")[2] for kind in ("survey", "status"))
+    page = await anybody.show_survey(question)
+    assert '<html lang="he" dir="rtl">' in page.content.decode()
+    assert (await anybody.answer_survey(question, {"score": 5, "answers": 0, "comment": "תודה"})).status == 303
 
     async def answered() -> bool:
         told = [event.data for event in await story_of(system, mail.address) if isinstance(event.data, SurveyAnswered)]
         return [(answer.score, answer.kind) for answer in told] == [(5, "csat")]
 
     await until("the answer is on the log", answered, 30)
-    shown = (await anybody.get(status, headers={"Accept": "application/json"})).json()
-    assert [message["ours"] for message in shown["messages"]] == [False, True]
-    assert shown["messages"][0]["text"] == mail.text
+    messages = (await anybody.ticket_status(status)).get("messages") or []
+    assert [message["ours"] for message in messages] == [False, True]
+    assert messages[0]["text"] == mail.text
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -192,5 +191,5 @@ async def test_a_promise_that_is_left_alone_is_warned_about_and_broken_at_its_de
     opened, warned, broken = [(await said(t))[0] for t in ("ticket.opened.v1", "sla.warned.v1", "sla.breached.v1")]
     assert (broken.time - opened.time).total_seconds() == 20
     assert (warned.time - opened.time).total_seconds() == 10
-    shown = (await system.client("sla", "operations").get(f"/v1/sla/tickets/{opened.key}")).json()
-    assert any(clock["target"] == "first_response" and clock["breached_at"] for clock in shown["clocks"])
+    shown = await system.api(Sla, "operations").get_ticket_sla(opened.key)
+    assert [clock["breached_at"] for clock in shown["clocks"] if clock["target"] == "first_response"] == [broken.time]
