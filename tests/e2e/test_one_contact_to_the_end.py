@@ -5,6 +5,7 @@ import re
 import smtplib
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,11 +14,12 @@ from client import Intake, Metrics, ProblemError, Routing, Sla
 from deploy import openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
+from shared import auth, db
 from shared.events.base import Event, Fact
 from shared.events.message import MessageReceived, SurveyAnswered
 from shared.events.ticket import TicketOpened
 from shared.events.topics import TOPICS
-from tests.system import SERVICES, System, until
+from tests.system import ROOT, SERVICES, System, until
 
 ANSWER = "Hello, we have sent it today."
 
@@ -158,6 +160,44 @@ async def test_who_was_helped_is_asked_how_it_was_answers_by_the_link_and_sees_w
     messages = (await anybody.ticket_status(status)).get("messages") or []
     assert [message["ours"] for message in messages] == [False, True]
     assert messages[0]["text"] == mail.text
+
+
+async def test_the_example_of_the_client_s_page_posts_a_contact_and_answers_it(system: System) -> None:
+    page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("\nasyncio.run(main())")[0]
+    example: dict[str, Any] = {}
+    exec(compile(code, "docs/client.md", "exec"), example)  # noqa: S102 - it is our own
+    key = await a_team_of_one_for_chats(system, "noa")
+    await example["post"](system.api(Intake, "channels"))
+    working = asyncio.create_task(example["work"](Routing(system.url("routing"), key, http=system.http), "noa"))
+
+    async def resolved() -> bool:
+        if working.done():
+            working.result()
+        said = [event.type for event in await story_of(system, "visitor-17")]
+        return {"reply.requested.v1", "ticket.resolved.v1"} <= set(said)
+
+    try:
+        await until("it is answered and resolved", resolved, 30)
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def a_team_of_one_for_chats(system: System, agent: str) -> str:
+    """An inbox for chats, and an agent who alone is offered what comes there. Returns the agent's key."""
+    await system.api(Intake).put_inbox("chat", {"channel": "chat", "address": "chat"})
+    routing = system.api(Routing)
+    await routing.put_team("chats", {"name": {"en": "Chats"}})
+    chats = {"is": "test", "field": "inbox", "op": "equals", "value": "chat"}
+    await routing.put_queue("chats", {"name": {"en": "Chats"}, "position": 0, "when": chats, "team_ids": ["chats"]})
+    await routing.put_agent(agent, {"display_name": agent, "team_ids": ["chats"]})
+    engine = db.make_engine(system.settings, "test")
+    try:
+        async with db.transaction(engine) as conn:
+            return await auth.create_key(conn, agent, "an agent of a test", (f"agent:{agent}",))
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.parametrize("service", SERVICES)
