@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 Json = dict[str, Any]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 IDEMPOTENCY_KEY = "Idempotency-Key"
 PASSING = frozenset({429, 503})  # statuses of a refusal that says: later
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal, Required, TypedDict
 
+from .exchange import Instant
 from .intake_types import Channel
 
 
@@ -14,7 +14,7 @@ class InboxBody(TypedDict, total=False):
     channel: Required[Channel]
     address: Required[str]
     confirm: bool
-    effective_from: datetime | None
+    effective_from: Instant | None
     guard: Literal["open", "token", "signature"]
     language: str
     origins: list[str]
@@ -36,7 +36,7 @@ class SpamRuleBody(TypedDict, total=False):
     verdict: Required[Literal["block", "allow"]]
     part: Required[Literal["address", "domain", "number", "subject", "text"]]
     values: Required[list[str]]
-    effective_from: datetime | None
+    effective_from: Instant | None
     inboxes: list[str]
 
 
@@ -59,7 +59,7 @@ class SurveyBody(TypedDict, total=False):
     position: Required[int]
     kind: Required[Literal["csat", "nps", "ces"]]
     delay_seconds: int
-    effective_from: datetime | None
+    effective_from: Instant | None
     open_seconds: int
     queue_ids: list[str]
     quiet_seconds: int
@@ -85,7 +85,7 @@ class WordListBody(TypedDict, total=False):
 
     position: Required[int]
     words: Required[dict[str, list[str]]]
-    effective_from: datetime | None
+    effective_from: Instant | None
     priority: Literal[1, 2, 3, 4] | None
     product: str | None
     tags: list[str]
@@ -155,7 +155,7 @@ class ShownFile(TypedDict):
 class ShownMessage(TypedDict):
     """A message of a ticket, as its customer is shown it; `text` is None once it was erased."""
 
-    at: datetime
+    at: Instant
     ours: bool
     text: str | None
     language: str
@@ -168,9 +168,9 @@ class TicketStatus(TypedDict, total=False):
 
     number: Required[int]
     status: Required[str]
-    opened_at: Required[datetime]
-    changed_at: Required[datetime]
-    answer_promised_by: Required[datetime | None]
+    opened_at: Required[Instant]
+    changed_at: Required[Instant]
+    answer_promised_by: Required[Instant | None]
     earlier: int
     goes_on_as: int | None
     messages: list[ShownMessage] | None
@@ -180,7 +180,7 @@ class FileLink(TypedDict):
     """Where a file can be fetched without a key, until `expires_at`."""
 
     url: str
-    expires_at: datetime
+    expires_at: Instant
 
 
 class Uploaded(TypedDict):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Literal, Required, TypedDict
 
 import msgspec
+
+from .exchange import Instant
 
 Channel = Literal[
     "phone",
@@ -59,7 +61,7 @@ class ContactBody(TypedDict, total=False):
     origin: Literal["human", "auto_reply", "out_of_office", "bulk", "bot"]
     priority: Literal[1, 2, 3, 4]
     product: str | None
-    sent_at: datetime | None
+    sent_at: Instant | None
     subject: str
     tags: list[str]
     topic: str | None
@@ -228,7 +230,7 @@ class SuggestionShown(TypedDict):
 
     customer_id: str
     evidence: str
-    suggested_at: datetime
+    suggested_at: Instant
 
 
 class SuggestionsShown(TypedDict):
@@ -244,9 +246,9 @@ class OrderBody(TypedDict, total=False):
     status: Required[str]
     amount_minor: int | None
     currency: str | None
-    due_at: datetime | None
+    due_at: Instant | None
     margin_minor: int | None
-    occurred_at: datetime | None
+    occurred_at: Instant | None
     product: str | None
 
 

@@ -6,9 +6,9 @@ Methods are named as the operations of docs/generated/openapi-metrics.json. All 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
 from typing import Literal, NotRequired, TypedDict
 
+from .exchange import Instant
 from .service import Service, at
 from .streaming import StreamEvent, follow
 
@@ -30,8 +30,8 @@ class MetricOut(TypedDict):
 class PointOut(TypedDict):
     """One figure; `value` is in the metric's unit, None where there is nothing to divide by."""
 
-    start: datetime
-    end: datetime
+    start: Instant
+    end: Instant
     group: dict[str, str | None]
     value: float | None
     count: int
@@ -44,12 +44,12 @@ FiguresOut = TypedDict(
     "FiguresOut",
     {
         "metric": MetricOut,
-        "from": datetime,
-        "to": datetime,
+        "from": Instant,
+        "to": Instant,
         "zone": str,
         "period": Period,
         "group_by": list[str],
-        "as_of": datetime | None,
+        "as_of": Instant | None,
         "names": dict[str, dict[str, str]],
         "points": list[PointOut],
     },
@@ -72,8 +72,8 @@ class Metrics(Service):
     async def get_metric(
         self,
         metric_id: str,
-        from_: datetime | None = None,
-        to: datetime | None = None,
+        from_: Instant | None = None,
+        to: Instant | None = None,
         period: Period | None = None,
         group_by: Sequence[str] | None = None,
         percentiles: Sequence[int] | None = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal, Required, TypedDict
+
+from .exchange import Instant
 
 WrittenChannel = Literal["email", "sms", "chat", "whatsapp", "telegram", "line", "messenger", "instagram", "other"]
 
@@ -109,7 +110,7 @@ class Queue(TypedDict, total=False):
     position: Required[int]
     auto_accept: bool
     calendar_id: str | None
-    effective_from: datetime | None
+    effective_from: Instant | None
     offer_timeout_seconds: int
     partner_id: str | None
     required_skills: dict[str, int]
@@ -127,7 +128,7 @@ class Team(TypedDict, total=False):
 
     name: Required[dict[str, str]]
     calendar_id: str | None
-    effective_from: datetime | None
+    effective_from: Instant | None
     partner_id: str | None
 
 
@@ -135,7 +136,7 @@ class Skill(TypedDict, total=False):
     """A skill, held at levels 1 to 10."""
 
     name: Required[dict[str, str]]
-    effective_from: datetime | None
+    effective_from: Instant | None
 
 
 class AgentBody(TypedDict, total=False):
@@ -145,7 +146,7 @@ class AgentBody(TypedDict, total=False):
     active: bool
     capacity_units: int
     channel_limits: dict[str, int]
-    effective_from: datetime | None
+    effective_from: Instant | None
     languages: list[str]
     partner_id: str | None
     signature: dict[str, str]

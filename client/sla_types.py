@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Literal, Required, TypedDict
 
 import msgspec
+
+from .exchange import Instant
 
 
 class Hours(TypedDict):
@@ -29,7 +31,7 @@ class Calendar(TypedDict, total=False):
     zone: Required[str]
     weekly: Required[list[list[Hours]]]
     dates: list[Dated]
-    effective_from: datetime | None
+    effective_from: Instant | None
     holidays_of: list[str]
 
 
@@ -65,7 +67,7 @@ class Policy(TypedDict, total=False):
     targets: Required[list[Target]]
     apply_to_open: bool
     calendar_id: str | None
-    effective_from: datetime | None
+    effective_from: Instant | None
     scope: Literal["customer", "team", "agent"]
     when: dict[str, Any]
 
@@ -78,13 +80,13 @@ class ClockOut(TypedDict):
     cycle: int
     state: str
     reason: str
-    started_at: datetime
+    started_at: Instant
     target_us: int
     elapsed_us: int
     remaining_us: int
-    deadline: datetime | None
-    ended_at: datetime | None
-    breached_at: datetime | None
+    deadline: Instant | None
+    ended_at: Instant | None
+    breached_at: Instant | None
     breach_published: bool
     warned_at_percent: list[int]
     kept: bool | None
@@ -94,7 +96,7 @@ class TicketOut(TypedDict):
     """A ticket's promise and its clocks as of an instant; no policy, no clocks."""
 
     ticket_id: str
-    as_of: datetime
+    as_of: Instant
     status: str
     policy_id: str | None
     policy_version: int | None
@@ -118,16 +120,16 @@ class ListedOut(TypedDict):
     team_id: str | None
     agent_id: str | None
     partner_id: str | None
-    started_at: datetime
+    started_at: Instant
     target_us: int
-    deadline: datetime
-    ended_at: datetime | None
-    breached_at: datetime | None
+    deadline: Instant
+    ended_at: Instant | None
+    breached_at: Instant | None
 
 
 class PageOut(msgspec.Struct, frozen=True):
     """A page of clocks."""
 
-    as_of: datetime
+    as_of: Instant
     items: list[ListedOut]
     next_cursor: str | None

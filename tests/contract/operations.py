@@ -67,7 +67,7 @@ def _python(name: str) -> str:
 def faults(operation: Operation, method: Method) -> Iterator[str]:
     """What to change in the method."""
     given = {name: one for name, one in inspect.signature(method).parameters.items() if name != "self"}
-    hints = get_type_hints(method)
+    hints = get_type_hints(method, include_extras=True)
     for name, documented in operation.parameters.items():
         if name not in given:
             yield f"add the parameter `{_parameter(name, documented, operation)}`"
@@ -80,7 +80,7 @@ def faults(operation: Operation, method: Method) -> Iterator[str]:
     for name in given.keys() - operation.parameters.keys() - {"body", "content", "headers"} - OURS:
         yield f"take out the parameter `{name}`"
     yield from _faults_of_bodies(operation, given.keys(), hints)
-    returns = get_type_hints((get_overloads(method) or [method])[0])["return"]
+    returns = get_type_hints((get_overloads(method) or [method])[0], include_extras=True)["return"]
     if operation.answer is not None and not operation.path.startswith("/v1/providers/"):
         documented_answer = shape_of(operation.answer, operation.defined)
         if documented_answer not in UNTYPED:

@@ -83,7 +83,10 @@ async def test_what_is_refused_is_not_sent_again_and_says_what_is_wrong() -> Non
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>bad gateway</html>", b"[1]", b'{"code": "x"}', b'{"code": 1, "errors": 2}', b"\xff", b""])
+NO_PROBLEMS = [b"<html>bad gateway</html>", b"[1]", b'{"code": "x"}', b'{"code": 1, "errors": 2}', b"\xff", b""]
+
+
+@pytest.mark.parametrize("body", NO_PROBLEMS)
 async def test_a_refusal_that_is_no_problem_is_one_all_the_same(body: bytes) -> None:
     async with scripted(answer("502 Bad Gateway", body)) as server, Routing(server.url) as routing:
         with pytest.raises(ProblemError) as refused:
