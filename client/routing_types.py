@@ -153,4 +153,3 @@ class AgentBody(TypedDict, total=False):
     skills: dict[str, int]
     team_ids: list[str]
     tier: int
-

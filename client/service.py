@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,7 +41,8 @@ class Waiting:
     def wait(self, failures: int, asked_seconds: float | None) -> float:
         """How long to wait after so many failed attempts in a row (1 for the first)."""
         doubled = self.first_wait_seconds * 2 ** min(failures - 1, 16)
-        return max(min(doubled, self.longest_wait_seconds) * random.uniform(0.5, 1.0), asked_seconds or 0.0)
+        own = min(doubled, self.longest_wait_seconds) * random.uniform(0.5, 1.0)
+        return float(max(own, asked_seconds or 0.0))
 
 
 PATIENT = Waiting()
@@ -167,9 +168,7 @@ class Service:
             return _read(await self.send(Request(method, path, headers)), shape)
         return _read(await self.send(Request(method, path, headers | JSON, msgspec.json.encode(body))), shape)
 
-    async def _post_file(
-        self, shape: type[T], path: str, content: bytes, content_type: str, idempotency_key: str | None
-    ) -> T:
+    async def _post_file(self, shape: type[T], path: str, content: bytes, content_type: str, idempotency_key: str | None) -> T:
         """A file, as it is, under a key as `_post` has it."""
         headers = ACCEPT | {"Content-Type": content_type, IDEMPOTENCY_KEY: idempotency_key or str(uuid4())}
         return _read(await self.send(Request("POST", path, headers, content)), shape)
@@ -192,7 +191,7 @@ def _nothing(_request: Request, _outcome: Answer | NoAnswer) -> None:
     """Nobody wants to hear it."""
 
 
-def _match(version: int | None) -> Mapping[str, str]:
+def _match(version: int | None) -> dict[str, str]:
     """The services' ETags are their versions."""
     return {"If-Match": f'"{version}"'} if version is not None else {}
 

@@ -20,7 +20,6 @@ from shared.settings import Settings
 from simulator.places import Places
 
 
-
 class NotRunning(Exception):
     """There is no Patchbay to send to; the message says what to do."""
 

@@ -100,7 +100,7 @@ def field_line(name: str, required: bool, shape: Shape) -> str:
 
 def text(shape: Shape) -> str:
     """As an annotation."""
-    values = sorted((repr(one[1]) for one in shape if isinstance(one, tuple) and one[0] == "is" and one[1] is not None))
+    values = sorted(repr(one[1]) for one in shape if isinstance(one, tuple) and one[0] == "is" and one[1] is not None)
     parts = [f"Literal[{', '.join(values)}]"] if values else []
     parts += sorted(_text(one) for one in shape if not (isinstance(one, tuple) and one[0] == "is"))
     return " | ".join([*parts, *(["None"] if ("is", None) in shape else [])])

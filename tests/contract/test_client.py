@@ -68,12 +68,13 @@ def test_a_client_has_the_operations_of_its_document_with_their_parameters_bodie
 
 
 Change = Callable[[Document], object]
+PRAISE = """    async def praise_ticket(self, ticket_id: str, body: Resolve, idempotency_key: str | None = None) -> Json:
+        return await self._post(Json, at("/v1/tickets/{}/praise", ticket_id), body, idempotency_key)"""
 RESOLVE, QUEUES = "/v1/tickets/{ticket_id}/resolve", "/v1/queues"
 CHANGES: dict[str, tuple[Change, str]] = {
     "an operation more": (
         lambda document: document["paths"].update({"/v1/tickets/{ticket_id}/praise": _as(document, RESOLVE, "praise_ticket")}),
-        "async def praise_ticket(self, ticket_id: str, body: Resolve, idempotency_key: str | None = None) -> Json:\n"
-        '        return await self._post(Json, at("/v1/tickets/{}/praise", ticket_id), body, idempotency_key)',
+        PRAISE,
     ),
     "an operation less": (
         lambda document: document["paths"].pop(RESOLVE),

@@ -73,18 +73,24 @@ async def heard(stream: AsyncIterator[StreamEvent], count: int) -> list[tuple[st
 async def test_a_stream_that_is_cut_within_an_event_or_ends_goes_on_behind_the_last_whole_one() -> None:
     cut = HEAD + chunk(READY + OFFER + ENDED[:30])
     ends = HEAD + chunk(READY.replace(b"4", b"5") + ENDED) + END
-    async with cutting(cut, LATER, ends) as server, Routing(server.url, waiting=SOON) as routing:
-        async with aclosing(routing.stream_agent("dana")) as stream:
-            told = await heard(stream, 5)
+    async with (
+        cutting(cut, LATER, ends) as server,
+        Routing(server.url, waiting=SOON) as routing,
+        aclosing(routing.stream_agent("dana")) as stream,
+    ):
+        told = await heard(stream, 5)
     assert told == [("4", "ready"), ("5", "offer.made"), ("5", "ready"), ("6", "offer.ended"), ("4", "ready")]
     assert server.last_ids == ["", "5", "5", "6"]
     assert server.requests[0].startswith("GET /v1/agents/dana/stream HTTP/1.1\r\n")
 
 
 async def test_what_was_told_keeps_the_server_s_deadline() -> None:
-    async with cutting(HEAD + chunk(READY) + chunk(OFFER)) as server, Routing(server.url) as routing:
-        async with aclosing(routing.stream_agent("dana", last_event_id="3")) as stream:
-            offer = [await anext(stream) for _ in range(2)][1]
+    async with (
+        cutting(HEAD + chunk(READY) + chunk(OFFER)) as server,
+        Routing(server.url) as routing,
+        aclosing(routing.stream_agent("dana", last_event_id="3")) as stream,
+    ):
+        offer = [await anext(stream) for _ in range(2)][1]
     assert offer.data == {"offer_id": "o-1", "expires_at": "2026-01-02T03:04:05+00:00"}
     assert server.last_ids == ["3"]
 
@@ -117,13 +123,17 @@ async def test_who_leaves_a_stream_hangs_up() -> None:
 
 
 async def test_a_stream_that_is_silent_for_too_long_is_no_answer() -> None:
+    pieces: list[bytes] = []
+
+    async def hear(service: Service) -> None:
+        async with service.opened(Request("GET", "/v1/live"), 0.1) as told:
+            async for piece in told:
+                pieces.append(piece)  # noqa: PERF401 - what came before it broke off counts
+
     async with cutting() as server, Service(server.url) as service:
-        pieces: list[bytes] = []
         with pytest.raises(NoAnswer, match="ReadTimeout"):
-            async with service.opened(Request("GET", "/v1/live"), 0.1) as told:
-                async for piece in told:
-                    pieces.append(piece)  # noqa: PERF401 - what came before it broke off counts
-        assert b"".join(pieces) == b": hello\n\n" + READY
+            await hear(service)
+    assert b"".join(pieces) == b": hello\n\n" + READY
 
 
 TOLD = (
