@@ -10,9 +10,8 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from client import Service, Waiting, new_http
+from client import Service, Waiting
 from deploy.demo.receivers import Mailbox
-from simulator import hanging_up
 from simulator.agents import Agent
 from simulator.errands import Errand, Request
 from simulator.figures import Figures
@@ -23,6 +22,7 @@ from simulator.places import Places
 from simulator.plan import Plan, Traffic
 from simulator.post import Letter, Post
 from simulator.senders import Attempt, Outcome, Senders
+from simulator.transport import new_http
 from simulator.truth import Sending, Truth
 
 REPLY_WAIT_SECONDS = 4.0  # how long a customer who wants to answer a reply waits for one, before answering the confirmation
@@ -65,7 +65,7 @@ class Simulation:
         self._mailbox = mailbox
         self._began = time.monotonic()
         seconds = self.patience.answer_seconds
-        self._http, self._hanging_up = new_http(), hanging_up.new_http()
+        self._http, self._hanging_up = new_http(), new_http(hangs_up=True)
         self._senders = Senders(
             places,
             Service(places.intake, waiting=Waiting(attempt_seconds=seconds), http=self._http),
