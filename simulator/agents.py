@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Coroutine, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from client import Answer, NoAnswer, ProblemError, Routing
+from client.routing_types import Reply, State
 from simulator.figures import AgentFigures, Figures
-from simulator.hand import Desk, Hand
-from simulator.http_client import NoAnswer, Reply
+from simulator.hand import Call, Desk, Hand
 from simulator.texts import WORDINGS
 from simulator.truth import Act, ActKind
 
-SILENCE_SECONDS = 25.0  # the stream says something at least every 15 s
 RECONNECT_SECONDS = 0.3
 LEAVE_SECONDS = 3.0
 OFFERS_KEPT = 5_000  # the newest ones that were dealt with, which may be heard of again
@@ -50,6 +49,11 @@ class Agent:
         """What the agents share."""
         return self.hand.desk
 
+    @property
+    def routing(self) -> Routing:
+        """The API, as this agent."""
+        return self.hand.routing
+
     async def __aenter__(self) -> Self:
         """Come to work."""
         self.all_figures.agents[self.id] = self.figures
@@ -62,9 +66,9 @@ class Agent:
         self._working.cancel()
         with suppress(asyncio.CancelledError):
             await self._working
-        with suppress(NoAnswer, TimeoutError):
+        with suppress(NoAnswer, ProblemError, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self.hand.post(f"/v1/agents/{self.id}/state", {"state": "offline"}, self.hand.new_key())
+                await self.routing.change_agent_state(self.id, {"state": "offline"}, self.hand.new_key())
                 self.figures.state = "offline"
 
     @property
@@ -76,7 +80,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    with suppress(NoAnswer):
+                    with suppress(NoAnswer, ProblemError):
                         if not self._resting:
                             await self._change_state("available")
                         await self._listen(group)
@@ -86,16 +90,12 @@ class Agent:
 
     async def _listen(self, group: asyncio.TaskGroup) -> None:
         """Hear the stream, from where it was left, until it ends."""
-        headers = {**self.hand.headers(), "Accept": "text/event-stream"}
-        if self._last_event:
-            headers["Last-Event-ID"] = self._last_event
-        path = f"/v1/agents/{self.id}/stream"
-        async with self.desk.http.stream(path, headers, SILENCE_SECONDS) as lines:
-            async for number, kind, data in _events(lines):
-                self._last_event = number or self._last_event
-                self._hear(group, kind, data)
-                begins = kind in ("ready", "reset")
-                if number and not begins and self._random("stream", number).random() < self.desk.conduct.hangs_up:
+        async with aclosing(self.routing.stream_agent(self.id, self._last_event, resume=False)) as events:
+            async for event in events:
+                self._last_event = event.id or self._last_event
+                self._hear(group, event.kind, event.data)
+                begins = event.kind in ("ready", "reset")
+                if event.id and not begins and self._random("stream", event.id).random() < self.desk.conduct.hangs_up:
                     return
 
     def _hear(self, group: asyncio.TaskGroup, kind: str, data: Ticket) -> None:
@@ -118,11 +118,11 @@ class Agent:
 
     async def _catch_up(self, group: asyncio.TaskGroup) -> None:
         """What came while nobody listened: offers that wait, tickets that are ours."""
-        tickets = await self.hand.get(f"/v1/agents/{self.id}/tickets")
-        offers = await self.hand.get(f"/v1/agents/{self.id}/offers")
-        for ticket in tickets["items"] if tickets else ():
+        tickets = await self.hand.read(lambda: self.routing.list_agent_tickets(self.id))
+        offers = await self.hand.read(lambda: self.routing.list_offers(self.id))
+        for ticket in tickets.items if tickets else ():
             self._take_up(group, str(ticket["ticket_id"]))
-        for offer in offers["items"] if offers else ():
+        for offer in offers.items if offers else ():
             self._begin(group, self._answer_offer(group, str(offer["offer_id"]), str(offer["ticket_id"])))
 
     async def _answer_offer(self, group: asyncio.TaskGroup, offer_id: str, ticket_id: str) -> None:
@@ -138,10 +138,12 @@ class Agent:
             self.desk.truth.acted(Act("miss", self.id, self.hand.new_key(), self.desk.clock(), ticket_id, offer_id))
             return
         if chance < conduct.miss + conduct.decline:
-            reply = await self._act("decline", f"/v1/offers/{offer_id}/decline", {"reason": "busy"}, ticket_id, offer_id)
+            reply = await self._act(
+                "decline", lambda key: self.routing.decline_offer(offer_id, {"reason": "busy"}, key), ticket_id, offer_id
+            )
             self.figures.declined += reply is not None and reply.status == 200
         else:
-            reply = await self._act("accept", f"/v1/offers/{offer_id}/accept", None, ticket_id, offer_id)
+            reply = await self._act("accept", lambda key: self.routing.accept_offer(offer_id, key), ticket_id, offer_id)
             if reply is not None and reply.status == 200:
                 self.figures.accepted += 1
                 self._take_up(group, ticket_id)
@@ -172,26 +174,29 @@ class Agent:
     async def _handle(self, ticket_id: str, random: Random, *, may_pend: bool) -> None:
         """One look at a ticket: answer what waits, then wait for the customer or resolve."""
         await asyncio.sleep(self.desk.conduct.handle(random))
-        ticket = await self.hand.get(f"/v1/tickets/{ticket_id}?limit=1")
+        ticket = await self.hand.read(lambda: self.routing.get_ticket(ticket_id, limit=1))
         if ticket is None or ticket["agent_id"] != self.id or ticket["status"] not in ("new", "open", "pending"):
             return
         if ticket["status"] != "pending" and ticket["waiting_since"] and ticket["channel"] != "phone":
             await self._reply(ticket, random)
         if ticket["status"] != "pending" and may_pend and random.random() < self.desk.conduct.pend:
-            await self._act("pend", f"/v1/tickets/{ticket_id}/pend", None, ticket_id)
+            await self._act("pend", lambda key: self.routing.pend_ticket(ticket_id, key), ticket_id)
             await asyncio.sleep(random.uniform(*self.desk.conduct.pend_seconds))
             self._news.add(ticket_id)
             return
-        resolved = await self._act("resolve", f"/v1/tickets/{ticket_id}/resolve", {"code": "answered"}, ticket_id)
+        resolved = await self._act(
+            "resolve", lambda key: self.routing.resolve_ticket(ticket_id, {"code": "answered"}, key), ticket_id
+        )
         if resolved is not None and resolved.status == 409:
             self._news.add(ticket_id)
         self.figures.resolved += resolved is not None and resolved.status == 200
 
     async def _reply(self, ticket: Ticket, random: Random) -> None:
-        language = str(ticket["language"])
-        text = random.choice(WORDINGS.get(language, WORDINGS["en"]).answers)
-        body = {"text": text} if language == "und" else {"text": text, "language": language}
-        replied = await self._act("reply", f"/v1/tickets/{ticket['ticket_id']}/reply", body, str(ticket["ticket_id"]))
+        ticket_id, language = str(ticket["ticket_id"]), str(ticket["language"])
+        body: Reply = {"text": random.choice(WORDINGS.get(language, WORDINGS["en"]).answers)}
+        if language != "und":
+            body["language"] = language
+        replied = await self._act("reply", lambda key: self.routing.reply_to_ticket(ticket_id, body, key), ticket_id)
         self.figures.replies += replied is not None and replied.status == 201
 
     async def _rest(self, reason: str | None) -> None:
@@ -205,37 +210,24 @@ class Agent:
             self._resting = False
         await self._change_state("available")
 
-    async def _change_state(self, state: str, reason: str | None = None) -> None:
-        body = {"state": state} | ({"reason": reason} if reason else {})
-        reply = await self._act("state", f"/v1/agents/{self.id}/state", body, state=state)
+    async def _change_state(self, state: Literal["available", "break"], reason: str | None = None) -> None:
+        body: State = {"state": state, "reason": reason} if reason else {"state": state}
+        reply = await self._act("state", lambda key: self.routing.change_agent_state(self.id, body, key), state=state)
         if reply is not None and reply.status == 200:
             self.figures.state = state
 
     async def _act(
         self,
         kind: ActKind,
-        path: str,
-        body: Mapping[str, str] | None,
+        call: Call,
         ticket_id: str | None = None,
         offer_id: str | None = None,
         state: str | None = None,
-    ) -> Reply | None:
+    ) -> Answer | None:
         act = Act(kind, self.id, self.hand.new_key(), self.desk.clock(), ticket_id, offer_id, state=state)
-        reply = await self.hand.act(act, path, body)
+        reply = await self.hand.act(act, call)
         self.figures.failed += reply is None
         return reply
 
     def _random(self, *names: object) -> Random:
         return Random("/".join(map(str, (self.desk.run, self.id, *names))))
-
-
-async def _events(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str, Ticket]]:
-    """(id, event, data) of what comes on an event stream, each when its blank line has come; comments are left out."""
-    fields: dict[str, str] = {}
-    async for line in lines:
-        name, _, value = line.decode().partition(": ")
-        if name:
-            fields[name] = value
-        elif "data" in fields:
-            yield fields.get("id", ""), fields.get("event", ""), json.loads(fields["data"])
-            fields = {}

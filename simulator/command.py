@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
+from client import NoAnswer, ProblemError
 from deploy.demo.receivers import Mailbox, mail_server, twilio_api
 from deploy.local.errors import LocalError
 from shared.db import DatabaseAway
@@ -120,9 +120,7 @@ def main(
     name, day_seconds = run or f"{seed}-{int(time.time()):x}", seconds if day else None
     try:
         code = asyncio.run(_run(seed, rate, number, agents, truth, name, day_seconds))
-    except httpx.HTTPStatusError as error:
-        sys.exit(f"{error.request.method} {error.request.url} answered {error.response.status_code}: {error.response.text[:500]}")
-    except (local.NotRunning, LocalError, DatabaseAway, httpx.HTTPError) as error:
+    except (local.NotRunning, LocalError, DatabaseAway, NoAnswer, ProblemError) as error:
         sys.exit(str(error) or type(error).__name__)
     except OSError as error:
         sys.exit(f"{error}. Choose another file for --truth.")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
-from typing import Any
+from typing import TypeVar
 
+import httpx
+
+import client
+from client import Json, NoAnswer, ProblemError, Routing, Waiting
 from simulator.arrivals import Draw
-from simulator.http_client import HttpClient, NoAnswer, Reply
 from simulator.patience import Patience
 from simulator.truth import Act, Truth
 
-Body = Mapping[str, Any]
+Told = TypeVar("Told")
+Call = Callable[[str], Awaitable[Json]]  # takes the Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Desk:
     """What all agents of a run share. `run` names it: Idempotency-Keys are its own."""
 
     run: str
-    http: HttpClient
+    routing_url: str
+    http: httpx.AsyncClient
     truth: Truth
     clock: Callable[[], float]
     patience: Patience
@@ -62,77 +66,79 @@ class Desk:
 
 @dataclass(slots=True)
 class Hand:
-    """The API with one agent's key."""
+    """The API with one agent's key. What is tried again, and when, is ours to say: each attempt is in the truth."""
 
     agent_id: str
     key: str
     desk: Desk
+    routing: Routing = field(init=False)
     _name: str = field(default_factory=lambda: secrets.token_hex(4))
     _numbers: count[int] = field(default_factory=count)
+    _answers: dict[str, client.Answer] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seconds = self.desk.patience.answer_seconds
+        once = Waiting(attempt_seconds=seconds, call_seconds=seconds, attempts=1)
+        self.routing = Routing(self.desk.routing_url, self.key, waiting=once, http=self.desk.http, heard=self._hear)
 
     def new_key(self) -> str:
         """An Idempotency-Key for the next act."""
         return f"{self.desk.run}-{self.agent_id}-{self._name}-{next(self._numbers)}"
 
-    def headers(self) -> dict[str, str]:
-        """What every request carries."""
-        return {"Authorization": f"Bearer {self.key}"}
-
-    async def act(self, act: Act, path: str, body: Body | None) -> Reply | None:
+    async def act(self, act: Act, call: Call) -> client.Answer | None:
         """Do it, again until it is answered, and sometimes once more after that. None when nobody answered in time."""
         truth, patience = self.desk.truth, self.desk.patience
         act = truth.acted(act)
         random, give_up = Random(act.key), self.desk.clock() + patience.give_up_seconds
         for failures in count(1):
-            reply = await self._try(path, body, act.key)
-            act = truth.tried(act, reply.status if reply else None, _message_id(reply))
-            if reply is not None and not _is_passing(reply.status):
+            answer = await self._try(call, act.key)
+            act = truth.tried(act, answer.status if answer else None, _message_id(answer))
+            if answer is not None and not _is_passing(answer.status):
                 break
-            wait = patience.wait(failures, reply.retry_after_seconds if reply else None, random)
+            wait = patience.wait(failures, answer.retry_after_seconds if answer else None, random)
             if self.desk.clock() + wait > give_up:
                 return None
             await asyncio.sleep(wait)
         if random.random() < self.desk.conduct.repeats:
-            again = await self._try(path, body, act.key)
+            again = await self._try(call, act.key)
             truth.tried(act, again.status if again else None)
-        return reply
+        return answer
 
-    async def get(self, path: str) -> Body | None:
+    async def read(self, what: Callable[[], Awaitable[Told]]) -> Told | None:
         """What is there, asked again until answered. None when it is refused, or nobody answers in time."""
-        patience, random = self.desk.patience, Random(path)
+        patience, random = self.desk.patience, Random(self.agent_id)
         give_up = self.desk.clock() + patience.give_up_seconds
         for failures in count(1):
-            with suppress(NoAnswer):
-                reply = await self.desk.http.request("GET", path, self.headers())
-                if not _is_passing(reply.status):
-                    return reply.json() if reply.status == 200 else None
+            try:
+                return await what()
+            except ProblemError as problem:
+                if not _is_passing(problem.status):
+                    return None
+            except NoAnswer:
+                pass
             wait = patience.wait(failures, None, random)
             if self.desk.clock() + wait > give_up:
                 break
             await asyncio.sleep(wait)
         return None
 
-    async def post(self, path: str, body: Body | None, key: str) -> Reply:
-        """One attempt at an act. Raises NoAnswer."""
-        headers = {**self.headers(), "Idempotency-Key": key}
-        if body is None:
-            return await self.desk.http.request("POST", path, headers)
-        headers["Content-Type"] = "application/json"
-        return await self.desk.http.request("POST", path, headers, json.dumps(body, ensure_ascii=False).encode())
+    async def _try(self, call: Call, key: str) -> client.Answer | None:
+        with suppress(NoAnswer, ProblemError):
+            await call(key)
+        return self._answers.pop(key, None)
 
-    async def _try(self, path: str, body: Body | None, key: str) -> Reply | None:
-        try:
-            return await self.post(path, body, key)
-        except NoAnswer:
-            return None
+    def _hear(self, request: client.Request, outcome: client.Answer | NoAnswer) -> None:
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and isinstance(outcome, client.Answer):
+            self._answers[key] = outcome
 
 
 def _is_passing(status: int) -> bool:
     return status == 429 or status >= 500
 
 
-def _message_id(reply: Reply | None) -> str | None:
-    if reply is None or reply.status != 201:
+def _message_id(answer: client.Answer | None) -> str | None:
+    if answer is None or answer.status != 201:
         return None
-    found = reply.json().get("message_id")
+    found = answer.json().get("message_id")
     return str(found) if found else None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from client import ProblemError, Routing
+from client.routing_types import AgentBody
 from deploy import running
 from deploy.local import settings as local_settings
 from deploy.local.ports import address, reach
@@ -16,13 +18,6 @@ from deploy.local.settings import LocalSettings
 from shared import auth, db
 from shared.settings import Settings
 from simulator.places import Places
-
-WAIT_SECONDS = 15.0
-HIRED = {
-    "team_ids": ["support"],
-    "languages": ["he", "ar", "ro", "en"],
-    "capacity_units": 10,
-}
 
 
 class NotRunning(Exception):
@@ -73,16 +68,14 @@ async def check(places: Places) -> None:
 async def hire(places: Places, number: int) -> Places:
     """The places with so many agents: those that are there, and new ones with keys of their own.
 
-    Raises NotRunning, httpx.HTTPError, DatabaseAway.
+    Raises NotRunning, ProblemError, NoAnswer, DatabaseAway.
     """
     if number <= len(places.agents):
         return replace(places, agents=places.agents[:number])
     new = [f"sim-{n}" for n in range(len(places.agents) + 1, number + 1)]
-    async with httpx.AsyncClient(trust_env=False, timeout=WAIT_SECONDS, base_url=places.routing) as http:
-        http.headers["Authorization"] = f"Bearer {places.keys['admin']}"
+    async with Routing(places.routing, places.keys["admin"]) as routing:
         for agent in new:
-            if (await http.get(f"/v1/agents/{agent}")).status_code == 404:
-                (await http.put(f"/v1/agents/{agent}", json={"display_name": agent, **HIRED})).raise_for_status()
+            await _enrol(routing, agent)
     engine = db.make_engine(Settings(), "simulator")
     try:
         async with db.transaction(engine) as conn:
@@ -90,3 +83,18 @@ async def hire(places: Places, number: int) -> Places:
     finally:
         await engine.dispose()
     return replace(places, agents=(*places.agents, *new), keys={**places.keys, **keys})
+
+
+async def _enrol(routing: Routing, agent: str) -> None:
+    body: AgentBody = {
+        "display_name": agent,
+        "team_ids": ["support"],
+        "languages": ["he", "ar", "ro", "en"],
+        "capacity_units": 10,
+    }
+    try:
+        await routing.get_agent(agent)
+    except ProblemError as refused:
+        if refused.code != "agent-not-found":
+            raise
+        await routing.put_agent(agent, body)

@@ -15,7 +15,7 @@ from email.utils import format_datetime, formataddr
 from hashlib import blake2b
 from html import escape
 
-from simulator.http_client import NoAnswer
+from client import NoAnswer
 
 # What older programs write instead of UTF-8.
 OLD_CHARSETS = {"he": "windows-1255", "ar": "windows-1256", "ro": "iso-8859-16", "en": "windows-1252"}

@@ -11,19 +11,20 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
+from client import Service, Waiting
 from deploy.demo.receivers import Mailbox
 from simulator.agents import Agent
 from simulator.arrivals import paced
 from simulator.errands import Errand, Request
 from simulator.figures import Figures
 from simulator.hand import Conduct, Desk, Hand
-from simulator.http_client import HttpClient
 from simulator.mail import MailServer
 from simulator.patience import Patience
 from simulator.places import Places
 from simulator.plan import Plan, Traffic
 from simulator.post import Letter, Post
 from simulator.senders import Attempt, Outcome, Senders
+from simulator.transport import new_http
 from simulator.truth import Sending, Truth
 
 REPLY_WAIT_SECONDS = 4.0  # how long a customer who wants to answer a reply waits for one, before answering the confirmation
@@ -68,13 +69,17 @@ class Simulation:
         self.plan = Plan(seed, run, traffic or Traffic(), mailbox is not None)
         self._mailbox = mailbox
         self._began = time.monotonic()
-        self._http = HttpClient(places.intake, self.patience.answer_seconds)
-        mail = MailServer(places.smtp_host, places.smtp_port, self.patience.answer_seconds)
-        self._senders = Senders(places, self._http, mail, self.clock)
-        routing = HttpClient(places.routing, self.patience.answer_seconds)
-        desk = Desk(self.plan.run, routing, truth, self.clock, self.patience, conduct or Conduct())
+        seconds = self.patience.answer_seconds
+        self._http, self._hanging_up = new_http(), new_http(hangs_up=True)
+        self._senders = Senders(
+            places,
+            Service(places.intake, waiting=Waiting(attempt_seconds=seconds), http=self._http),
+            Service(places.intake, waiting=Waiting(attempt_seconds=seconds), http=self._hanging_up),
+            MailServer(places.smtp_host, places.smtp_port, seconds),
+            self.clock,
+        )
+        desk = Desk(self.plan.run, places.routing, self._http, truth, self.clock, self.patience, conduct or Conduct())
         self.agents = [Agent(Hand(name, places.keys[name], desk), self.figures) for name in places.agents]
-        self._routing = routing
         self._stack = AsyncExitStack()
         self._hears_mail = False
 
@@ -94,8 +99,8 @@ class Simulation:
         try:
             await self._stack.aclose()
         finally:
-            self._routing.close()
-            self._http.close()
+            await self._http.aclose()
+            await self._hanging_up.aclose()
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

@@ -5,7 +5,6 @@ The bytes are made once: a provider that tries again sends what it sent before.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,9 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import msgspec
+
+import client
+from client import NoAnswer, Service
+from client.intake_types import ContactBody
 from simulator import twilio
 from simulator.errands import Contact, Request
-from simulator.http_client import HttpClient, NoAnswer, Reply
 from simulator.mail import Mail, MailServer, compose, deliver, quoted
 from simulator.places import Places
 from simulator.post import Letter
@@ -50,10 +53,13 @@ Attempt = Callable[[bool], Awaitable[Outcome]]
 
 @dataclass(slots=True)
 class Senders:
-    """Connectors, mail servers, browsers and Twilio. `clock` gives the seconds of the run."""
+    """Connectors, mail servers, browsers and Twilio. `clock` gives the seconds of the run; `hanging_up` is intake for those who
+    do not wait for the answer.
+    """
 
     places: Places
-    http: HttpClient
+    intake: Service
+    hanging_up: Service
     mail: MailServer
     clock: Callable[[], float]
     _by_channel: Mapping[str, Callable[[Request, Sequence[Request], Letter | None], Attempt]] = field(init=False)
@@ -75,7 +81,7 @@ class Senders:
         refs = [before.key for before in reversed(earlier)] if request.refers == "own" else []
         posted = [self._contact(contact, refs, named=len(request.contacts) == 1) for contact in request.contacts]
         is_list = request.key != request.contacts[0].key
-        body = json.dumps(posted if is_list else posted[0], ensure_ascii=False).encode()
+        body = msgspec.json.encode(posted if is_list else posted[0])
         headers = {
             "Authorization": f"Bearer {self.places.keys['channels']}",
             "Content-Type": "application/json",
@@ -99,9 +105,9 @@ class Senders:
         }
         return Outcome(answers, refused=any(_is_final(answer.status or 0) for answer in answers.values()))
 
-    def _contact(self, contact: Contact, refs: Sequence[str], *, named: bool) -> dict[str, object]:
+    def _contact(self, contact: Contact, refs: Sequence[str], *, named: bool) -> ContactBody:
         letter = "@" in contact.sender
-        body: dict[str, object] = {
+        body: ContactBody = {
             "channel": "email" if letter else "sms",
             "inbox": self.places.mail_inbox if letter else "sms",
             "handle": {"kind": "email" if letter else "phone", "value": contact.sender},
@@ -109,9 +115,9 @@ class Senders:
             "language": contact.language,
         }
         if letter:
-            body |= {"name": contact.name, "subject": contact.subject}
+            body["name"], body["subject"] = contact.name, contact.subject
         if letter and named:
-            body |= {"id": contact.key, "in_reply_to": refs}
+            body["id"], body["in_reply_to"] = contact.key, list(refs)
         return body
 
     def _mailed(self, request: Request, earlier: Sequence[Request], letter: Letter | None) -> Attempt:
@@ -178,7 +184,7 @@ class Senders:
             "X-Forwarded-For": _address_of(contact.sender),
             **({"Idempotency-Key": request.key} if by_header else {}),
         }
-        body = json.dumps(fields, ensure_ascii=False).encode() if as_json else urlencode(fields).encode()
+        body = msgspec.json.encode(fields) if as_json else urlencode(fields).encode()
         return self._posting(request, f"/v1/forms/{self.places.form}", headers, body)
 
     def _posting(self, request: Request, path: str, headers: Mapping[str, str], body: bytes) -> Attempt:
@@ -191,9 +197,12 @@ class Senders:
 
         return attempt
 
-    async def _post(self, request: Request, path: str, headers: Mapping[str, str], body: bytes, hang_up: bool) -> Reply | Outcome:
+    async def _post(
+        self, request: Request, path: str, headers: Mapping[str, str], body: bytes, hang_up: bool
+    ) -> client.Answer | Outcome:
+        service = self.hanging_up if hang_up else self.intake
         try:
-            return await self.http.request("POST", path, headers, body, hang_up=hang_up)
+            return await service.attempt(client.Request("POST", path, headers, body))
         except NoAnswer:
             return self._none(request)
 
@@ -204,7 +213,7 @@ class Senders:
         assert isinstance(number, int)
         return Answer(self.clock(), status, str(ticket), str(message), number)
 
-    def _all(self, request: Request, reply: Reply, answer: Answer) -> Outcome:
+    def _all(self, request: Request, reply: client.Answer, answer: Answer) -> Outcome:
         """The same answer for every contact of the request."""
         answers = {contact.key: answer for contact in request.contacts}
         return Outcome(answers, reply.retry_after_seconds, _is_final(reply.status))

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import httpx
@@ -20,6 +20,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from client import Service, new_http
 from deploy import demo_config, setup
 from deploy.demo.receivers import Mailbox, Texts, mail_server, twilio_api
 from deploy.local.ports import HOST
@@ -37,6 +38,7 @@ from tests.process import ROOT as ROOT
 from tests.process import Process
 from tests.waiting import until as until
 
+Api = TypeVar("Api", bound=Service)
 AGENTS = ("dana", "omar")
 READY_SECONDS = 40.0
 
@@ -60,6 +62,7 @@ class System:
     through: dict[str, dict[str, str]] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     clients: dict[tuple[str, str], httpx.AsyncClient] = field(default_factory=dict)
+    http: httpx.AsyncClient = field(default_factory=new_http)
 
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports[service]}"
@@ -72,6 +75,10 @@ class System:
                 base_url=self.url(service), headers=headers, timeout=15, trust_env=False, verify=TLS
             )
         return self.clients[service, role]
+
+    def api(self, service: type[Api], role: str = "admin") -> Api:
+        """A service as its typed client calls it, with the key of a demo role (`""` for none)."""
+        return service(self.url(service.__name__.lower()), self.keys[role] if role else "", http=self.http)
 
     def places(self) -> Places:
         """Where the outside finds it: through the proxies, where there are any."""
@@ -166,6 +173,7 @@ class System:
         return await self.client("intake", "channels").post("/v1/contacts", json=body, headers={"Idempotency-Key": key})
 
     async def close(self) -> None:
+        await self.http.aclose()
         for client in self.clients.values():
             await client.aclose()
         for process in self.processes.values():

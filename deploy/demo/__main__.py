@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
+from client import Intake, Metrics, NoAnswer, ProblemError, Routing, Sla, new_http
 from deploy.demo import checks
 from deploy.demo.agents import ANSWERS_BY_LANGUAGE, Agent
 from deploy.demo.checks import Expected, Figure
@@ -55,9 +55,9 @@ class Demo:
     story: Story
     mailbox: Mailbox
     texts: Texts
-    intake: httpx.AsyncClient
-    metrics: httpx.AsyncClient
-    sla: httpx.AsyncClient
+    intake: Intake
+    metrics: Metrics
+    sla: Sla
     agents: dict[str, Agent]
     twilio: Twilio
     mails: tuple[Mail, ...] = tuple(written_by(mail, RUN) for mail in MAILS)
@@ -90,24 +90,20 @@ class Demo:
         return next(iter(set(self.story.numbers) - known))
 
     async def _form(self) -> int:
-        answer = await self.intake.post(
-            "/v1/forms/contact",
-            json={
+        answer = await self.intake.submit_form(
+            "contact",
+            {
                 "name": "Dan Ionescu",
                 "email": WRITER,
                 "subject": FORM_SUBJECT,
                 "text": "Bună ziua, aș dori să știu cât timp este valabilă garanția produsului cumpărat luna trecută.",
             },
-            timeout=15,
         )
-        answer.raise_for_status()
-        body = answer.json()
-        status = await self.intake.get(body["status_url"], headers={"Accept": "application/json"}, timeout=15)
-        status.raise_for_status()
-        if status.json()["number"] != body["ticket_number"]:
+        status = await self.intake.ticket_status(answer["status_url"].rpartition("/")[2])
+        if status["number"] != answer["ticket_number"]:
             raise DemoFailed("The form's status link shows another ticket.")
-        self.console.print(f"  the form answered: ticket #{body['ticket_number']}, status at {body['status_url']}")
-        return int(body["ticket_number"])
+        self.console.print(f"  the form answered: ticket #{answer['ticket_number']}, status at {answer['status_url']}")
+        return answer["ticket_number"]
 
     async def _call(self) -> None:
         """A call rings, is accepted by an agent, answered, and ends."""
@@ -165,18 +161,14 @@ class Demo:
         opened, breach = story.said(ticket_id, "ticket.opened")[0], story.said(ticket_id, "sla.breached", "sla-breaches")[0]
         if round((breach.time - opened.time).total_seconds(), 3) != PROMISE_SECONDS:
             raise DemoFailed("The breach does not carry its deadline as its time.")
-        shown = await self.sla.get(f"/v1/sla/tickets/{ticket_id}", timeout=15)
-        shown.raise_for_status()
+        if not any(clock["breached_at"] for clock in (await self.sla.get_ticket_sla(ticket_id))["clocks"]):
+            raise DemoFailed("sla does not show the breach.")
 
     async def _figures(self) -> dict[str, Figure]:
         """Since the same instant each time: figures must not move because the span does."""
-        span = {"period": "total", "from": self.since.isoformat()}
-        found = {}
-        for metric in ("ticket_volume", "first_response_time", "time_to_resolution", "sla_compliance", "backlog"):
-            answer = await self.metrics.get(f"/v1/metrics/{metric}", params=span, timeout=15)
-            answer.raise_for_status()
-            found[metric] = checks.figure_of(answer.json())
-        return found
+        names = ("ticket_volume", "first_response_time", "time_to_resolution", "sla_compliance", "backlog")
+        figures = {name: await self.metrics.get_metric(name, from_=self.since, period="total") for name in names}
+        return {name: checks.figure_of(told) for name, told in figures.items()}
 
     async def _show_figures(self, before: dict[str, Figure]) -> None:
         mails = len(self.mails)
@@ -195,20 +187,14 @@ class Demo:
 
 async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) -> None:
     settings = Settings(kafka=local.kafka or f"127.0.0.1:{local.kafka_port}")
-    ports = local.service_ports()
+    urls = {service: f"http://{address(local.host, port)}" for service, port in local.service_ports().items()}
     async with AsyncExitStack() as stack:
-
-        async def client(service: str, role: str | None) -> httpx.AsyncClient:
-            headers = {"Authorization": f"Bearer {keys[role]}"} if role else {}
-            return await stack.enter_async_context(
-                httpx.AsyncClient(base_url=f"http://{address(local.host, ports[service])}", headers=headers, trust_env=False)
-            )
-
+        http = await stack.enter_async_context(new_http())
         mailbox = await stack.enter_async_context(mail_server(local.demo_mail_port))
         texts = await stack.enter_async_context(twilio_api(local.demo_twilio_port))
         answers = {mail.subject: mail.answer for mail in MAILS} | {FORM_SUBJECT: FORM_ANSWER}
-        agents = {name: Agent(name, await client("routing", name), answers) for name in ("dana", "omar")}
-        intake = await client("intake", None)
+        agents = {name: Agent(name, Routing(urls["routing"], keys[name], http=http), answers) for name in ("dana", "omar")}
+        intake = Intake(urls["intake"], http=http)
         token = local_settings.secret_file(local.twilio_token_file, "password")
         story = Story(console)
         demo = Demo(
@@ -219,10 +205,10 @@ async def _demo(local: LocalSettings, keys: dict[str, str], console: Console) ->
             mailbox=mailbox,
             texts=texts,
             intake=intake,
-            metrics=await client("metrics", "operations"),
-            sla=await client("sla", "operations"),
+            metrics=Metrics(urls["metrics"], keys["operations"], http=http),
+            sla=Sla(urls["sla"], keys["operations"], http=http),
             agents=agents,
-            twilio=Twilio(token, f"http://127.0.0.1:{ports['intake']}", intake),
+            twilio=Twilio(token, f"http://127.0.0.1:{local.service_ports()['intake']}", intake),
         )
         ready = asyncio.Event()
         listening = asyncio.create_task(story.listen(settings, ready))
@@ -251,10 +237,10 @@ def main() -> None:
         sys.exit("There are no demo keys: start Patchbay first, with `make run` in another terminal.")
     try:
         asyncio.run(_demo(local, json.loads(keys_file.read_text()), console))
-    except (httpx.ConnectError, KafkaAway):
+    except (NoAnswer, KafkaAway):
         sys.exit("Patchbay does not answer. Start it with `make run` in another terminal, then try again.")
-    except httpx.HTTPStatusError as error:
-        sys.exit(f"{error.request.method} {error.request.url} answered {error.response.status_code}: {error.response.text[:500]}")
+    except ProblemError as error:
+        sys.exit(f"Patchbay refused: {error}")
     except (DemoFailed, TimeoutError) as error:
         sys.exit(f"The demonstration failed: {error}\nLook into .patchbay/logs for what the services say.")
     except KeyboardInterrupt:

@@ -7,10 +7,10 @@ import smtplib
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from email.utils import make_msgid
+from urllib.parse import urlencode
 from uuid import uuid4
 
-import httpx
-
+from client import Answer, Intake, Request
 from deploy.local.ports import HOST
 from simulator import twilio
 from simulator.places import NO_ACCOUNT
@@ -103,15 +103,15 @@ class Twilio:
 
     token: str
     public_url: str
-    http: httpx.AsyncClient
+    intake: Intake
 
-    async def call(self, path: str, fields: dict[str, str]) -> httpx.Response:
-        """POST `fields`, signed."""
-        url = self.public_url + path
-        headers = {"X-Twilio-Signature": twilio.signature(url, fields, self.token)}
-        answer = await self.http.post(url, data=fields, headers=headers, timeout=15)
-        answer.raise_for_status()
-        return answer
+    async def call(self, path: str, fields: dict[str, str]) -> Answer:
+        """POST `fields`, signed. Raises ProblemError, NoAnswer."""
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "X-Twilio-Signature": twilio.signature(self.public_url + path, fields, self.token),
+        }
+        return await self.intake.send(Request("POST", path, headers, urlencode(fields).encode()))
 
     async def text(self, sender: str, to: str, body: str) -> None:
         """An SMS comes in."""
@@ -121,7 +121,7 @@ class Twilio:
         """A call comes in. Returns its CallSid."""
         sid = f"CA{uuid4().hex}"
         answer = await self.call("/v1/providers/twilio/voice", twilio.call(sid, NO_ACCOUNT, caller, to, "ringing"))
-        if "<Response" not in answer.text:
+        if b"<Response" not in answer.content:
             raise ValueError("the answer to an incoming call is no TwiML")
         return sid
 

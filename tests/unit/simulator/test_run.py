@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
+from client import NoAnswer
 from deploy.demo.receivers import mail_server
 from deploy.local.ports import free_ports
 from services.intake.channels import twilio as theirs
 from simulator import twilio
-from simulator.http_client import NoAnswer
 from simulator.mail import MailServer, deliver
 from simulator.patience import Patience
 from simulator.places import Places

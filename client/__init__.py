@@ -1,0 +1,31 @@
+"""Patchbay's HTTP APIs as a typed, asynchronous Python client. It needs httpx and msgspec and nothing of Patchbay, so the folder
+can be copied into another project as it is. docs/client.md shows how it is used.
+"""
+
+from .exchange import Answer, FieldError, Json, NoAnswer, ProblemError, Request
+from .intake import Intake
+from .metrics import Metrics
+from .paging import Page, every
+from .routing import Routing
+from .service import Service, Waiting, new_http
+from .sla import Sla
+from .streaming import StreamEvent
+
+__all__ = [
+    "Answer",
+    "FieldError",
+    "Intake",
+    "Json",
+    "Metrics",
+    "NoAnswer",
+    "Page",
+    "ProblemError",
+    "Request",
+    "Routing",
+    "Service",
+    "Sla",
+    "StreamEvent",
+    "Waiting",
+    "every",
+    "new_http",
+]

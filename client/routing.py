@@ -1,0 +1,188 @@
+"""Routing: agents and what they do to tickets, queues, teams and skills.
+
+Methods are named as the operations of docs/generated/openapi-routing.json. All raise ProblemError and NoAnswer. What is
+answered is JSON as it came, times as text (RFC 3339).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+from .exchange import Json
+from .paging import Page
+from .routing_types import (
+    AgentBody,
+    Decline,
+    Hold,
+    Link,
+    Merge,
+    Note,
+    Open,
+    Prioritise,
+    Queue,
+    Reopen,
+    Reply,
+    Resolve,
+    Skill,
+    Split,
+    State,
+    Team,
+)
+from .service import Service, at
+from .streaming import StreamEvent, follow
+
+
+class Routing(Service):
+    """The agents' side. `if_match` is the version that is edited; left out, where there is none yet."""
+
+    async def list_agents(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+        """Agents in order of id: state, load, presence."""
+        return await self._get(Page[Json], at("/v1/agents", cursor=cursor, limit=limit))
+
+    async def get_agent(self, agent_id: str) -> Json:
+        """An agent as configured and as now."""
+        return await self._get(Json, at("/v1/agents/{}", agent_id))
+
+    async def put_agent(self, config_id: str, body: AgentBody, if_match: int | None = None) -> Json:
+        """Make or change an agent."""
+        return await self._put(Json, at("/v1/agents/{}", config_id), body, if_match)
+
+    async def change_agent_state(self, agent_id: str, body: State, idempotency_key: str | None = None) -> Json:
+        """Come, go, pause. Coming starts the presence, which the live stream and every call then keep up."""
+        return await self._post(Json, at("/v1/agents/{}/state", agent_id), body, idempotency_key)
+
+    def stream_agent(
+        self, agent_id: str, last_event_id: str = "", cursor: int | None = None, *, resume: bool = True
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """The agent's live stream, from after that event or (without one) from now on.
+
+        `ready` begins it and each time it goes on; `reset` says that some was lost, so that the lists are to be read again.
+        """
+        return follow(self, at("/v1/agents/{}/stream", agent_id, cursor=cursor), last_event_id, resume=resume)
+
+    async def list_agent_tickets(self, agent_id: str, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+        """The tickets that the agent owns."""
+        return await self._get(Page[Json], at("/v1/agents/{}/tickets", agent_id, cursor=cursor, limit=limit))
+
+    async def list_offers(self, agent_id: str) -> Page[Json]:
+        """What the agent is offered now, oldest first. `expires_at` is the server's: whoever is later gets 409."""
+        return await self._get(Page[Json], at("/v1/agents/{}/offers", agent_id))
+
+    async def accept_offer(self, offer_id: str, idempotency_key: str | None = None) -> Json:
+        """Take the ticket."""
+        return await self._post(Json, at("/v1/offers/{}/accept", offer_id), None, idempotency_key)
+
+    async def decline_offer(self, offer_id: str, body: Decline, idempotency_key: str | None = None) -> Json:
+        """Let it go to the next agent."""
+        return await self._post(Json, at("/v1/offers/{}/decline", offer_id), body, idempotency_key)
+
+    async def list_tickets(
+        self, attention: Literal["spam", "no_queue"], cursor: str | None = None, limit: int | None = None
+    ) -> Page[Json]:
+        """Tickets that people have to look at, in order of id."""
+        return await self._get(Page[Json], at("/v1/tickets", attention=attention, cursor=cursor, limit=limit))
+
+    async def get_ticket(self, ticket_id: str, after: int | None = None, limit: int | None = None) -> Json:
+        """A ticket: status, owner, promises, and its history with the texts, from after the entry `after`."""
+        return await self._get(Json, at("/v1/tickets/{}", ticket_id, after=after, limit=limit))
+
+    async def open_ticket(self, body: Open, idempotency_key: str | None = None) -> Json:
+        """Ask intake to open a ticket for a customer."""
+        return await self._post(Json, "/v1/tickets", body, idempotency_key)
+
+    async def reply_to_ticket(self, ticket_id: str, body: Reply, idempotency_key: str | None = None) -> Json:
+        """Answer the customer."""
+        return await self._post(Json, at("/v1/tickets/{}/reply", ticket_id), body, idempotency_key)
+
+    async def note_on_ticket(self, ticket_id: str, body: Note, idempotency_key: str | None = None) -> Json:
+        """Write for other agents; the customer never sees it."""
+        return await self._post(Json, at("/v1/tickets/{}/note", ticket_id), body, idempotency_key)
+
+    async def resolve_ticket(self, ticket_id: str, body: Resolve, idempotency_key: str | None = None) -> Json:
+        """The problem is solved."""
+        return await self._post(Json, at("/v1/tickets/{}/resolve", ticket_id), body, idempotency_key)
+
+    async def pend_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Wait for the customer."""
+        return await self._post(Json, at("/v1/tickets/{}/pend", ticket_id), None, idempotency_key)
+
+    async def hold_ticket(self, ticket_id: str, body: Hold, idempotency_key: str | None = None) -> Json:
+        """Wait for a third party."""
+        return await self._post(Json, at("/v1/tickets/{}/hold", ticket_id), body, idempotency_key)
+
+    async def reopen_ticket(self, ticket_id: str, body: Reopen, idempotency_key: str | None = None) -> Json:
+        """Back to work."""
+        return await self._post(Json, at("/v1/tickets/{}/reopen", ticket_id), body, idempotency_key)
+
+    async def release_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Give it back to the queue, with the age it has."""
+        return await self._post(Json, at("/v1/tickets/{}/release", ticket_id), None, idempotency_key)
+
+    async def prioritise_ticket(self, ticket_id: str, body: Prioritise, idempotency_key: str | None = None) -> Json:
+        """Change the priority."""
+        return await self._post(Json, at("/v1/tickets/{}/priority", ticket_id), body, idempotency_key)
+
+    async def mark_ticket_as_spam(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Quarantine it."""
+        return await self._post(Json, at("/v1/tickets/{}/spam", ticket_id), None, idempotency_key)
+
+    async def unmark_ticket_as_spam(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """It is no spam after all."""
+        return await self._post(Json, at("/v1/tickets/{}/spam", ticket_id), None, idempotency_key, method="DELETE")
+
+    async def close_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Ask intake to close it."""
+        return await self._post(Json, at("/v1/tickets/{}/close", ticket_id), None, idempotency_key)
+
+    async def merge_ticket(self, ticket_id: str, body: Merge, idempotency_key: str | None = None) -> Json:
+        """Ask intake to merge it into another ticket of the same customer."""
+        return await self._post(Json, at("/v1/tickets/{}/merge", ticket_id), body, idempotency_key)
+
+    async def unmerge_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Ask intake to undo the merge of this ticket."""
+        return await self._post(Json, at("/v1/tickets/{}/unmerge", ticket_id), None, idempotency_key)
+
+    async def split_ticket(self, ticket_id: str, body: Split, idempotency_key: str | None = None) -> Json:
+        """Ask intake to put some of the customer's messages on a ticket of their own."""
+        return await self._post(Json, at("/v1/tickets/{}/split", ticket_id), body, idempotency_key)
+
+    async def link_ticket(self, ticket_id: str, body: Link, idempotency_key: str | None = None) -> Json:
+        """Ask intake to link it with another ticket, or to take that link away."""
+        return await self._post(Json, at("/v1/tickets/{}/links", ticket_id), body, idempotency_key)
+
+    async def list_queues(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+        """Queues in order of id, each with its figures now."""
+        return await self._get(Page[Json], at("/v1/queues", cursor=cursor, limit=limit))
+
+    async def get_queue(self, config_id: str) -> Json:
+        """A queue as configured."""
+        return await self._get(Json, at("/v1/queues/{}", config_id))
+
+    async def put_queue(self, config_id: str, body: Queue, if_match: int | None = None) -> Json:
+        """Make or change a queue."""
+        return await self._put(Json, at("/v1/queues/{}", config_id), body, if_match)
+
+    async def list_skills(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+        """Skills in order of id."""
+        return await self._get(Page[Json], at("/v1/skills", cursor=cursor, limit=limit))
+
+    async def get_skill(self, config_id: str) -> Json:
+        """A skill as configured."""
+        return await self._get(Json, at("/v1/skills/{}", config_id))
+
+    async def put_skill(self, config_id: str, body: Skill, if_match: int | None = None) -> Json:
+        """Make or change a skill."""
+        return await self._put(Json, at("/v1/skills/{}", config_id), body, if_match)
+
+    async def list_teams(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+        """Teams in order of id."""
+        return await self._get(Page[Json], at("/v1/teams", cursor=cursor, limit=limit))
+
+    async def get_team(self, config_id: str) -> Json:
+        """A team as configured."""
+        return await self._get(Json, at("/v1/teams/{}", config_id))
+
+    async def put_team(self, config_id: str, body: Team, if_match: int | None = None) -> Json:
+        """Make or change a team."""
+        return await self._put(Json, at("/v1/teams/{}", config_id), body, if_match)

@@ -1,0 +1,155 @@
+"""What routing takes: its OpenAPI document as types, under the document's names. Its answers the document leaves open."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Required, TypedDict
+
+from .exchange import Instant
+
+WrittenChannel = Literal["email", "sms", "chat", "whatsapp", "telegram", "line", "messenger", "instagram", "other"]
+
+
+class State(TypedDict, total=False):
+    """The state from now on."""
+
+    state: Required[Literal["available", "break", "wrap_up", "offline"]]
+    reason: str | None
+
+
+class Decline(TypedDict, total=False):
+    """Why."""
+
+    reason: str | None
+
+
+class ReplyFile(TypedDict, total=False):
+    """A file to send along, as `Intake.upload_file` answered it."""
+
+    id: Required[str]
+    media_type: Required[str]
+    size_bytes: Required[int]
+    sha256: Required[str]
+    name: str
+
+
+class Reply(TypedDict, total=False):
+    """What goes to the customer. Without a language the ticket's own is taken, without a channel the one they wrote on."""
+
+    text: Required[str]
+    attachments: list[ReplyFile]
+    cc_customer_ids: list[str]
+    channel: WrittenChannel | None
+    language: str | None
+    subject: str
+
+
+class Note(TypedDict, total=False):
+    """What stays among agents."""
+
+    text: Required[str]
+    mentions: list[str]
+
+
+class Resolve(TypedDict, total=False):
+    """How it ended."""
+
+    code: str | None
+
+
+class Hold(TypedDict, total=False):
+    """Who is waited for."""
+
+    third_party: str | None
+
+
+class Reopen(TypedDict, total=False):
+    """Why."""
+
+    reason: str | None
+
+
+class Prioritise(TypedDict):
+    """1 not urgent … 4 urgent."""
+
+    priority: Literal[1, 2, 3, 4]
+
+
+class Merge(TypedDict):
+    """The ticket that goes on."""
+
+    into_ticket_id: str
+
+
+class Split(TypedDict):
+    """Which of the customer's messages go to a ticket of their own."""
+
+    message_ids: list[str]
+
+
+class Link(TypedDict, total=False):
+    """The other ticket; with `undo` the link is taken away."""
+
+    ticket_id: Required[str]
+    undo: bool
+
+
+class Open(TypedDict, total=False):
+    """A ticket for a customer who came in person, rang, or is to be written to."""
+
+    customer_id: Required[str]
+    channel: Literal["in_person", "phone", "other"]
+    outward: bool
+    priority: Literal[1, 2, 3, 4]
+    subject: str
+
+
+class Queue(TypedDict, total=False):
+    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it."""
+
+    name: Required[dict[str, str]]
+    position: Required[int]
+    auto_accept: bool
+    calendar_id: str | None
+    effective_from: Instant | None
+    offer_timeout_seconds: int
+    partner_id: str | None
+    required_skills: dict[str, int]
+    service_level_percent: int | None
+    service_level_seconds: int | None
+    signature: dict[str, str]
+    skill_by_language: bool
+    team_ids: list[str]
+    tier: int
+    when: dict[str, Any]
+
+
+class Team(TypedDict, total=False):
+    """A team of agents."""
+
+    name: Required[dict[str, str]]
+    calendar_id: str | None
+    effective_from: Instant | None
+    partner_id: str | None
+
+
+class Skill(TypedDict, total=False):
+    """A skill, held at levels 1 to 10."""
+
+    name: Required[dict[str, str]]
+    effective_from: Instant | None
+
+
+class AgentBody(TypedDict, total=False):
+    """An agent: the name customers see, and what routing has to know."""
+
+    display_name: Required[str]
+    active: bool
+    capacity_units: int
+    channel_limits: dict[str, int]
+    effective_from: Instant | None
+    languages: list[str]
+    partner_id: str | None
+    signature: dict[str, str]
+    skills: dict[str, int]
+    team_ids: list[str]
+    tier: int
