@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from client import Intake, Metrics, ProblemError, Routing, Sla
+from client import Intake, Metrics, ProblemError, Routing
 from deploy import demo_config, openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
@@ -292,5 +292,7 @@ async def test_a_promise_that_is_left_alone_is_warned_about_and_broken_at_its_de
 
     await until("the breach", breached, 60)
     opened, warned, broken = [(await said(t))[0] for t in ("ticket.opened.v1", "sla.warned.v1", "sla.breached.v1")]
-from client import Intake, Metrics, ProblemError, Routing, Sla
-from deploy import demo_config, openapi
+    assert (broken.time - opened.time).total_seconds() == PROMISED_SECONDS
+    assert (warned.time - opened.time).total_seconds() == PROMISED_SECONDS / 2
+    shown = await system.api(Sla, "operations").get_ticket_sla(opened.key)
+    assert [clock["breached_at"] for clock in shown["clocks"] if clock["target"] == "first_response"] == [broken.time]

@@ -27,9 +27,7 @@ class Asked(NamedTuple):
     lane: str
 
 
-def asked(
-    queue: QueueConfigured, work: Work, visit: Visit, now: datetime, unspoken: Set[Spoken] = frozenset()
-) -> Asked:
+def asked(queue: QueueConfigured, work: Work, visit: Visit, now: datetime, unspoken: Set[Spoken] = frozenset()) -> Asked:
     """What the queue asks for the ticket now. A language that nobody who serves the queue speaks (`unspoken`) is asked of nobody:
     the ticket would wait for ever.
     """

@@ -79,7 +79,8 @@ def _seen(dice: random.Random, told: Teller) -> int | None:
 
 def _offer(dice: random.Random, told: Teller, clock: float, agent: str, queue: str, visits: int) -> None:
     offer = {"offer_id": f"o{clock}", "agent_id": agent, "queue_id": queue}
-    told.say("routing", TicketOffered(**offer, visit=visits, expires_at=at(clock + 30)), clock)
+    offered = TicketOffered(offer_id=f"o{clock}", agent_id=agent, queue_id=queue, visit=visits, expires_at=at(clock + 30))
+    told.say("routing", offered, clock)
     accepted = OfferAccepted(**offer, answered_us=dice.randrange(30_000_000))
     told.say("routing", dice.choice((accepted, OfferDeclined(**offer), OfferExpired(**offer))), clock + 5)
 
