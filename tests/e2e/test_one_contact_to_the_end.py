@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from client import Intake, Metrics, ProblemError, Routing
+from client import Intake, Metrics, ProblemError, Routing, Sla
 from deploy import demo_config, openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
