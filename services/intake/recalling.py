@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.answering import Answerer
 from services.intake.configuring import sealed_under
+from services.intake.domain.identity import CLAIMED
 from services.intake.recalled import HANDLERS, is_answered
 from services.intake.recalled_ticket import Context, Ended, Heard, Recalled, Written
 from services.intake.store import config, deliveries, erasure, fetches, recalled_people, recalled_surveys, requests, tickets
@@ -129,7 +130,7 @@ class CustomersRecalled:
         sealed = await opened(conn, self.keys, events)
         persons = [Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
         handles = [
-            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _unproven(said.verified_by))
+            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _unproven(said, personal))
             for event in events
             if isinstance(said := event.data, CustomerHandleAdded)
             and isinstance(personal := sealed.get(event.id), CustomerPersonal)
@@ -159,9 +160,9 @@ class CustomersRecalled:
         await recalled_people.consents(conn, [one for one in self.said if one.customer_id in whose])
 
 
-def _unproven(verified_by: str) -> str | None:
-    """What stands beside a handle from which nobody wrote, as far as is known."""
-    return verified_by if verified_by == "not" else None
+def _unproven(said: CustomerHandleAdded, personal: CustomerPersonal) -> str | None:
+    """What stands beside a handle from which nobody wrote, as far as is known. Of one that was only claimed its scope says so."""
+    return said.verified_by if said.verified_by == "not" and personal.handle_scope != CLAIMED else None
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[Consent]:

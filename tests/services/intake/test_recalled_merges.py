@@ -27,7 +27,7 @@ STATE = {
     "conversations": r"SELECT id, conversation FROM intake.ticket WHERE conversation NOT LIKE E'split\x1f%'",
     "messages": "SELECT id, ticket_id, customer_id, handle FROM intake.message",
     "customers": "SELECT id, merged_into, erased_at IS NOT NULL, vip, plan FROM intake.customer",
-    "handles": "SELECT kind, scope, value, id, customer_id FROM intake.handle",
+    "handles": "SELECT kind, scope, value, id, customer_id, coalesce(verified_by = 'not', false) FROM intake.handle",
     "orders": "SELECT customer_id, order_id FROM intake.customer_order",
     "suggestions": "SELECT customer_id, other_id, state FROM intake.suggestion",
 }
