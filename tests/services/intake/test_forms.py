@@ -28,7 +28,7 @@ HTML = {"Accept": "text/html"}
 async def guarded(database: str) -> AsyncIterator[World]:
     """A process with a form of each guard: `contact` is open to one site, `page` wants a token, `shop` a signature."""
     async with process(database, intake_webhook_secrets=f"shop={OLD},{SECRET}", intake_form_per_minute=100) as world:
-        await world.inbox("contact", channel="form", address="contact", origins=[SITE], language="he")
+        await world.inbox("contact", channel="form", address="contact", origins=[SITE], language="he", guard="open")
         await world.inbox("page", channel="form", address="page", guard="token")
         await world.inbox("shop", channel="form", address="shop", guard="signature")
         yield world
@@ -88,6 +88,18 @@ async def test_a_form_that_wants_a_token_takes_its_own_after_a_moment_and_before
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.token"), one
     assert await guarded.count("message") == 0
     assert (await post(guarded, "page", token=token(guarded))).status_code == 201
+
+
+async def test_a_new_form_asks_for_a_token_and_one_that_is_there_for_what_it_did(database: str) -> None:
+    async with process(database) as world:
+        await world.inbox("new", channel="form", address="new")
+        refused = await post(world, "new")
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.token")
+        assert (await post(world, "new", token=token(world, "new"))).status_code == 201
+        for guard, status in (("open", 201), ("signature", 401)):
+            await world.inbox(guard, channel="form", address=guard, guard=guard)
+            await world.inbox_changed(guard, channel="form", address=guard, language="he")
+            assert (await post(world, guard, text=f"Hello, {guard}")).status_code == status
 
 
 async def test_a_token_is_good_for_one_submission(guarded: World) -> None:
