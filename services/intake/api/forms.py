@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
+from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -199,7 +200,7 @@ def _wrong(name: str, reason: str, detail: str) -> Problem:
 
 async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted:
     try:
-        contact = form.parse(body, inbox, raw, media_type, submission=name, at_seconds=time.time())
+        contact = form.parse(body, inbox, raw, media_type, submission=name, unnamed=str(uuid4()))
     except form.Unusable as error:
         raise _wrong(error.field, error.reason, "The form cannot be taken; see errors.") from None
     try:

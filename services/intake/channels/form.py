@@ -20,7 +20,6 @@ PROVIDER = "form"
 TEXT_LIMIT = 100_000
 FILL_SECONDS = 2  # no person fills in a form faster
 TOKEN_SECONDS = 7200
-REPEAT_SECONDS = 600  # the same words to the same form within this time are one submission: a button pressed twice
 
 
 class FormBody(BaseModel):
@@ -64,16 +63,20 @@ def token_problem(token: FormToken | None, now_seconds: int) -> str | None:
     return f"is older than {TOKEN_SECONDS} seconds" if age > TOKEN_SECONDS else None
 
 
-def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submission: str, at_seconds: float) -> InboundMessage:
-    """A submission. `submission` is its name, where the page or an Idempotency-Key gives one. Raises Unusable."""
+def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submission: str, unnamed: str) -> InboundMessage:
+    """A submission. `submission` is its name, where the page or an Idempotency-Key gives one; `unnamed` where nothing does: it
+    is then the same again when somebody sends the same within minutes. Raises Unusable.
+    """
     handle = _handle(body, inbox)
-    text, cut = cut_text(clean_text(body.text))
-    content = hashlib.sha256("\x1f".join([inbox.id, body.email, body.phone, body.subject, text]).encode()).hexdigest()
+    whole = clean_text(body.text)
+    text, cut = cut_text(whole)
+    content = hashlib.sha256("\x1f".join([inbox.id, body.email, body.phone, body.subject, whole]).encode()).hexdigest()
     language = language_of(f"{body.subject}\n{text}")
     name = submission or body.submission_id
     return InboundMessage(
         provider=PROVIDER,
-        dedup_key=f"{inbox.id}:{clean_line(name)}" if name else f"{inbox.id}:{content}:{int(at_seconds // REPEAT_SECONDS)}",
+        dedup_key=f"{inbox.id}:{clean_line(name)}" if name else f"{inbox.id}/{unnamed}",
+        unnamed=not name,
         content_hash=content,
         channel="form",
         inbox=inbox.id,

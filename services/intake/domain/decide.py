@@ -136,7 +136,9 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
 
 
 def _copied(contact: InboundMessage, name_id: str, work: Known, plan: Plan) -> Received | None:
-    """The message that came by another way before. This name is one of its own from now on; what answers it finds its ticket."""
+    """The message that came before, by another way or without a name. This name is one of its own from now on; what answers it
+    finds its ticket.
+    """
     if contact.fingerprint is None:
         return None
     comings = work.comings.get(contact.fingerprint.shape, ())

@@ -106,7 +106,9 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 class CameAgain(msgspec.Struct, frozen=True):
-    """A copy of a message that is here, by another way and under another name (`name_id`), which is remembered."""
+    """A copy of a message that is here, by another way and under another name (`name_id`), which is remembered; or a form without
+    a name, sent again.
+    """
 
     name_id: str
     message_id: str

@@ -133,7 +133,8 @@ def _contended(contact: Contact) -> Iterable[str]:
     elif isinstance(contact, DeliveryWord):
         return  # what it speaks of is locked as a row
     elif contact.handle is None:
-        yield f"name\n{contact.namespace}\n{contact.dedup_key}"
+        said = contact.fingerprint  # of what nobody named
+        yield f"name\n{contact.namespace}\n{said.words.hex() if said is not None else contact.dedup_key}"
     if contact.handle is not None:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
