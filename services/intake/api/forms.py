@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
@@ -24,15 +23,13 @@ from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey, check_key
 
 router = APIRouter()
-URLENCODED = "application/x-www-form-urlencoded"
-FIELDS_CAP = 100
 BODY_BYTES = 2 * 2**20  # the longest text, each of its characters escaped
 FORM_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")  # as inboxes are named
 PREFLIGHT_SECONDS = "600"
 _SCHEMA = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": FormBody.model_json_schema()} for kind in ("application/json", URLENCODED)},
+        "content": {kind: {"schema": FormBody.model_json_schema()} for kind in (form.JSON, form.URLENCODED)},
     }
 }
 
@@ -215,11 +212,7 @@ async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_
 
 def _body(raw: bytes, media_type: str) -> FormBody:
     try:
-        if media_type == URLENCODED:
-            pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_CAP)
-            return FormBody.model_validate(dict(pairs))
-        if media_type == "application/json":
-            return FormBody.model_validate_json(raw)
+        return form.read(raw, media_type)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(one["type"] == "json_invalid" for one in found):
@@ -227,5 +220,6 @@ def _body(raw: bytes, media_type: str) -> FormBody:
         errors = [FieldError(".".join(["body", *map(str, one["loc"])]), str(one["msg"])) for one in found]
         raise Problem(422, "invalid-request", "The form does not fit the contract; see errors.", errors) from None
     except ValueError:
-        raise Problem(422, "invalid-request", f"The form has more than {FIELDS_CAP} fields.") from None
-    raise Problem(415, "unsupported-media-type", f"Send the form as application/json or {URLENCODED}.")
+        raise Problem(422, "invalid-request", f"The form has more than {form.FIELDS_CAP} fields.") from None
+    except LookupError:
+        raise Problem(415, "unsupported-media-type", f"Send the form as {form.JSON} or {form.URLENCODED}.") from None

@@ -108,6 +108,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     customer = people.customer_of(contact, cause, work, plan, rules)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
+    people.claims(contact, customer, cause, work, plan)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan, rules)
     proves = people.proves(contact, customer, ticket, work)
     if proves:

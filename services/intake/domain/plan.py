@@ -45,8 +45,8 @@ class NewCustomer(msgspec.Struct, frozen=True):
 
 
 class NewHandle(msgspec.Struct, frozen=True):
-    """Another way to reach a customer who is known: another form of a number of theirs. `person`: under whose key it is
-    sealed.
+    """Another way to reach a customer: another form of a number of theirs, or a number that they only claim. `person`: under
+    whose key it is sealed.
     """
 
     customer_id: str

@@ -139,6 +139,7 @@ def _contended(contact: Contact) -> Iterable[str]:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
         yield from (handle_lock(copy.handle) for copy in contact.copies)
+        yield from map(handle_lock, contact.also)
         for ref in refs_of(contact):
             yield f"ref\n{ref.inbox}\n{ref.value}"
         for ticket_id in contact.tokens:
@@ -183,6 +184,7 @@ def _handles(contact: Contact) -> Iterable[Handle]:
     """
     if isinstance(contact, InboundMessage):
         yield from (copy.handle for copy in contact.copies)
+        yield from (form for one in contact.also for form in (*numbers.forms(one), *numbers.forms(proven(one))))
     if contact.handle is None:
         return
     yield from numbers.forms(contact.handle)

@@ -68,6 +68,7 @@ async def test_a_forged_or_shortened_link_shows_nothing(world: World) -> None:
     [
         ({"email": "", "phone": ""}, "body.email"),
         ({"email": "nonsense"}, "body.email"),
+        ({"phone": "0721\x07234567"}, "body.phone"),
         ({"text": ""}, "body.text"),
         ({"website": "http://spam.example"}, "body.website"),
     ],
