@@ -82,8 +82,10 @@ def _refusal(answer: httpx.Response) -> str:
 
 
 def shown(answer: httpx.Response) -> str:
-    """Where a contact came to be, as it was answered."""
+    """Where a contact came to be, as it was answered; or that it was kept."""
     said = answer.json()
+    if answer.status_code == 202:
+        return str(said["detail"])
     return ", ".join(
         f"{name} {said[name]}" for name in ("ticket_number", "ticket_id", "message_id", "status_url") if name in said
     )

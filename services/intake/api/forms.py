@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 
 from services.intake.api import pages
-from services.intake.api.edge import Intake, NotTaken, Parts, body_of, not_taken
+from services.intake.api.edge import Intake, Kept, NotTaken, Parts, body_of
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
 from services.intake.domain.inboxes import Inbox
@@ -57,9 +57,17 @@ class Submission:
     trusted: bool = False
 
 
-@router.post("/v1/forms/{form_id}", status_code=201, openapi_extra=_SCHEMA, response_model=FormAccepted)
+@router.post(
+    "/v1/forms/{form_id}",
+    status_code=201,
+    openapi_extra=_SCHEMA,
+    response_model=FormAccepted,
+    responses={202: {"model": Kept}},
+)
 async def submit_form(form_id: str, request: Request, intake: Parts, idempotency_key: IdempotencyKey = None) -> Response:
-    """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser."""
+    """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser. What cannot
+    be stored for a defect of ours is kept as it came (202).
+    """
     inbox = _form(intake, form_id)
     speech = pages.speech_of(request, inbox)
     try:
@@ -69,6 +77,10 @@ async def submit_form(form_id: str, request: Request, intake: Parts, idempotency
         if _by_browser(request):
             return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, problem.headers)
         raise
+    if isinstance(answer, Kept):
+        if _by_browser(request):
+            return HTMLResponse(pages.kept(speech), 202, {**pages.HEADERS, **headers})
+        return Response(answer.model_dump_json(), 202, headers, "application/json")
     if _by_browser(request):
         return Response(status_code=303, headers={**headers, "Location": answer.status_url})
     return Response(answer.model_dump_json(), 201, headers, "application/json")
@@ -148,7 +160,7 @@ async def _from_allowed(request: Request, inbox: Inbox) -> AsyncIterator[dict[st
         raise
 
 
-async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted:
+async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted | Kept:
     if key is not None:
         check_key(key)
     raw = await body_of(request, BODY_BYTES)
@@ -195,15 +207,16 @@ def _wrong(name: str, reason: str, detail: str) -> Problem:
     return Problem(422, "invalid-request", detail, [FieldError(f"body.{name}", reason)])
 
 
-async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted:
+async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted | Kept:
     try:
         contact = form.parse(body, inbox, raw, media_type, submission=name, unnamed=str(uuid4()))
     except form.Unusable as error:
         raise _wrong(error.field, error.reason, "The form cannot be taken; see errors.") from None
     try:
         placement = await intake.take(contact)
-    except NotTaken:
-        raise not_taken() from None
+    except NotTaken as error:
+        await intake.keep("form", contact, error)
+        return Kept()
     if placement.conflict:
         detail = "This submission was sent before with other words. Give it a new id, or load the form again."
         raise Problem(422, "idempotency-key-reused", detail)
