@@ -97,17 +97,13 @@ def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submissi
     whole = clean_text(body.text)
     text, cut = cut_text(whole)
     own, own_cut = _own_fields(body)
-    said = [inbox.id, body.email, body.phone, body.subject, whole]
-    if body.model_extra:
-        said.append(json.dumps(body.model_extra, sort_keys=True))
-    content = hashlib.sha256("\x1f".join(said).encode()).hexdigest()
     language = language_of(f"{body.subject}\n{text}")
     name = submission or body.submission_id
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=f"{inbox.id}:{clean_line(name)}" if name else f"{inbox.id}/{unnamed}",
         unnamed=not name,
-        content_hash=content,
+        content_hash=_content_hash(body, inbox, whole),
         channel="form",
         inbox=inbox.id,
         handle=handle,
@@ -125,6 +121,13 @@ def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submissi
         raw=raw,
         media_type=media_type,
     )
+
+
+def _content_hash(body: FormBody, inbox: Inbox, whole: str) -> str:
+    said = [inbox.id, body.email, body.phone, body.subject, whole]
+    if body.model_extra:
+        said.append(json.dumps(body.model_extra, sort_keys=True))
+    return hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
 def _handle(body: FormBody, inbox: Inbox) -> Handle | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import cast
 
+from services.intake.recalling import OF_CUSTOMERS
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerHandleAdded, CustomerHandleRemoved, CustomerPersonal, MergeSuggested
 from shared.events.ticket import SpamMarked
+from shared.events.topics import TICKETS, TOPIC_OF
 from tests.services.intake.test_customer_merges import proven_claim
 from tests.services.intake.test_customers import ANA, got, posted
 from tests.services.intake.test_edge import submit
+from tests.services.intake.test_recalled_merges import lose, recall, state
 from tests.services.intake.world import World
 
 PHONE = "+40721234567"
@@ -74,6 +77,20 @@ async def test_a_blocked_number_is_blocked_beside_an_address_too(world: World) -
     await world.intake.acceptor.spam.refresh()
     await submit(world, phone=TYPED)
     assert [event.data.rule_id for event in await world.events(SpamMarked)] == ["caller"]
+
+
+async def test_after_a_restore_both_claims_are_there_again_and_what_was_suggested(world: World) -> None:
+    await posted(world, "sms", "phone", PHONE)
+    await customer(world, phone=TYPED)
+    before, log = await state(world), await world.log()
+    assert len(before["handles"]) == 3
+    await lose(world)
+    people = [event for event in log if isinstance(event.data, OF_CUSTOMERS)]
+    await recall(world, [people], [[event for event in log if TOPIC_OF[type(event.data)] is TICKETS]])
+    after = await state(world)
+    assert [after[name] for name in ("handles", "suggestions", "messages")] == [
+        before[name] for name in ("handles", "suggestions", "messages")
+    ]
 
 
 async def test_who_is_erased_leaves_neither_number_nor_fields(world: World) -> None:
