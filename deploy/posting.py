@@ -51,10 +51,19 @@ def settings() -> IntakeSettings:
     return guarded(chosen)
 
 
+def get(url: str) -> httpx.Response:
+    """Ask for it; an answer that is no success ends the command with what it says."""
+    return _answered("GET", url, None, {})
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-    """Post it; an answer that is no success ends the command with what it says."""
+    """Post it; as `get`."""
+    return _answered("POST", url, body, headers)
+
+
+def _answered(method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> httpx.Response:
     try:
-        answer = httpx.post(url, content=body, headers=headers, timeout=WAIT_SECONDS, trust_env=False)
+        answer = httpx.request(method, url, content=body, headers=headers, timeout=WAIT_SECONDS, trust_env=False)
     except httpx.HTTPError as error:
         end(f"Nobody answers at {url} ({error}). Does it run (make run)? Is PATCHBAY_INTAKE_PUBLIC_URL right?", CANNOT)
     if not answer.is_success:
@@ -73,8 +82,10 @@ def _refusal(answer: httpx.Response) -> str:
 
 
 def shown(answer: httpx.Response) -> str:
-    """Where a contact came to be, as it was answered."""
+    """Where a contact came to be, as it was answered; or that it was kept."""
     said = answer.json()
+    if answer.status_code == 202:
+        return str(said["detail"])
     return ", ".join(
         f"{name} {said[name]}" for name in ("ticket_number", "ticket_id", "message_id", "status_url") if name in said
     )

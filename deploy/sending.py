@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import smtplib
+import time
 from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlencode
@@ -27,6 +28,7 @@ from deploy.posting import (
     Subject,
     Text,
     contents,
+    get,
     mail_of,
     post,
     settings,
@@ -107,10 +109,18 @@ def send_form(
     email: Annotated[str, typer.Option(help="The e-mail address given.")] = "dana@customers.example",
     name: Annotated[str, typer.Option(help="The name given.")] = "Dana",
     text: Text = TEXT,
+    token: Annotated[
+        bool, typer.Option("--token", help="Get a token first, and wait as long as a person needs: for a form that asks for one.")
+    ] = False,
 ) -> None:
     """A web form, as a page posts it."""
-    body = json.dumps({"name": name, "email": email, "text": text}).encode()
-    answer = post(f"{settings().public_url}/v1/forms/{inbox}", body, {"Content-Type": "application/json"})
+    url = f"{settings().public_url}/v1/forms/{inbox}"
+    filled_in = {"name": name, "email": email, "text": text}
+    if token:
+        given = get(f"{url}/token").json()
+        time.sleep(given["seconds_until_usable"])
+        filled_in["token"] = given["token"]
+    answer = post(url, json.dumps(filled_in).encode(), {"Content-Type": "application/json"})
     Screen().done(f"The form was taken: {shown(answer)}")
 
 

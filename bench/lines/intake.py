@@ -131,6 +131,7 @@ async def set_up(here: World) -> Stage:
         PATCHBAY_INTAKE_PORT=str(port),
         PATCHBAY_SMTP_PORT=str(smtp_port),
         PATCHBAY_INTAKE_TWILIO_TOKENS=TOKEN,
+        PATCHBAY_INTAKE_KEY_PER_MINUTE="10000000",  # one connector brings as much as can be taken
     )
     await here.ready(here.spawn("bare", "bench.bare", str(bare_port), database=database), bare_port)
     await here.ready(intake, port)

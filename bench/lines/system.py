@@ -132,6 +132,7 @@ async def system(*, auto_accept: bool, mail_port: int | None = None) -> AsyncIte
             **{f"PATCHBAY_{name.upper()}_PORT": str(port) for name, port in ports.items()},
             **({"PATCHBAY_INTAKE_MAIL_PORT": str(mail_port)} if mail_port is not None else {}),
             "PATCHBAY_ROUTING_PRESENCE_SECONDS": PRESENCE_SECONDS,
+            "PATCHBAY_INTAKE_KEY_PER_MINUTE": "10000000",  # one connector brings as much as can be taken
         }
         children = [here.spawn(name, f"services.{name}", database=database, **environment) for name in SERVICES]
         for child in children:

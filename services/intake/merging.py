@@ -37,7 +37,10 @@ async def merge(
         ),
         Draft(key=into_id, data=CustomerAbsorbed(customer_id=one_id, evidence=evidence, by_agent_id=agent_id), cause=cause),
     ]
-    ended = [CustomerHandleRemoved(handle_id=one, reason="proven") for one in await merges.drop_claims(conn, into_id)]
+    ended = [
+        CustomerHandleRemoved(handle_id=handle_id, reason="proven" if proven else "unproven")
+        for handle_id, proven in await merges.drop_claims(conn, into_id)
+    ]
     said += [Draft(key=into_id, data=fact, cause=f"{cause}:{fact.handle_id}") for fact in ended]
     said += await retold(conn, [into_id], cause)
     moved = TicketCustomerChanged(customer_id=into_id, previous=one_id, reason="merged")

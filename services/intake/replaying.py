@@ -10,18 +10,20 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 from prometheus_client import Gauge
+from pydantic import ValidationError
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
-from services.intake.channels import email, provided, twilio, twilio_sms, twilio_voice
+from services.intake.channels import email, form, generic, provided, twilio, twilio_sms, twilio_voice
 from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
+from services.intake.channels.generic import ContactBody
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact, InboundMessage
 from services.intake.domain.inboxes import Inboxes
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.store import parked
-from services.intake.store.parked import Arrival
+from services.intake.store.parked import Arrival, Naming
 from shared import db, telemetry
 from shared.telemetry import log
 
@@ -83,6 +85,8 @@ class Replayer:
         placement = await self.acceptor.accept_one(contact)
         if placement.unknown:
             raise NotReplayable("it speaks of a message that did not go out from here")
+        if placement.conflict or placement.reused:
+            raise NotReplayable("something else was taken under its name")
         return placement.number
 
     async def _failed(self, contact_id: int, error: Exception) -> None:
@@ -125,5 +129,33 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Borde
             return word
         case "twilio_voice" | "twilio_status":
             return twilio_voice.parse(body, twilio.form(body), inboxes, incoming=arrival.way == "twilio_voice")
+        case "form" | "generic" if arrival.naming is not None:
+            return _posted(arrival, arrival.naming, inboxes)
         case _:
             raise NotReplayable("it was kept without the way it came; export it and send it again")
+
+
+def _posted(arrival: Arrival, named: Naming, inboxes: Inboxes) -> InboundMessage:
+    """A form or a contact of a connector, under the names it had."""
+    try:
+        contact = _form(arrival, inboxes) if arrival.way == "form" else _generic(arrival, inboxes)
+    except ValidationError:  # which would repeat what was written
+        raise NotReplayable("it does not fit the contract any more") from None
+    except (form.Unusable, generic.UnusableHandle) as error:
+        raise NotReplayable(str(error)) from None
+    return replace(contact, dedup_key=named.dedup_key, unnamed=named.unnamed, request=named.request)
+
+
+def _form(arrival: Arrival, inboxes: Inboxes) -> InboundMessage:
+    inbox = inboxes.named(arrival.recipients[0], "form")
+    if inbox is None:
+        raise NotReplayable("there is no such form any more")
+    body = form.read(arrival.body, arrival.media_type)
+    return form.parse(body, inbox, arrival.body, arrival.media_type, submission="", unnamed="")
+
+
+def _generic(arrival: Arrival, inboxes: Inboxes) -> InboundMessage:
+    body = ContactBody.model_validate_json(arrival.body)
+    if inboxes.named(body.inbox, body.channel) is None:
+        raise NotReplayable("there is no such inbox any more")
+    return generic.parse(body, inboxes, caller="", unnamed="", request=None, raw=arrival.body)

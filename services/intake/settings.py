@@ -129,7 +129,7 @@ class IntakeSettings(Settings):
     )
     intake_form_per_minute: int = Field(20, ge=0, description="submissions of a form from one address in a minute")
     intake_sender_per_minute: int = Field(10, ge=0, description="submissions of a form by one address or number in a minute")
-    intake_key_per_minute: int = Field(0, ge=0, description="contacts posted with one API key in a minute")
+    intake_key_per_minute: int = Field(60_000, ge=0, description="contacts posted with one API key in a minute")
     intake_signing_secrets: SecretStr = Field(
         SecretStr(""),
         description="what signs links to tickets, questions and files, reply addresses, Message-IDs and the tokens of forms:"

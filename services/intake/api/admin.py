@@ -33,8 +33,9 @@ class InboxBody(BaseModel):
     """One of our own addresses, numbers or forms. `address` of a form is its id; numbers are written with `+`.
 
     Of forms: `origins` are the web sites that may post it from a browser, such as `https://www.example.com` (none: any);
-    `guard` is what a submission must bring: nothing (`open`), a token of `GET /v1/forms/{form}/token`, or the `signature` of a
-    server (Standard Webhooks, with a secret of PATCHBAY_INTAKE_WEBHOOK_SECRETS).
+    `guard` is what a submission must bring: a `token` of `GET /v1/forms/{form}/token`, the `signature` of a server (Standard
+    Webhooks, with a secret of PATCHBAY_INTAKE_WEBHOOK_SECRETS), or nothing (`open`). Where it is not said, a new form asks for a
+    token, and one that is changed for what it asked for before.
 
     `webhook`: replies to customers of this inbox are posted there, signed in the same way, for a connector to carry on.
     """
@@ -49,7 +50,7 @@ class InboxBody(BaseModel):
     partner_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     effective_from: AwareDatetime | None = None
     origins: Annotated[tuple[Origin, ...], Field(max_length=50)] = ()
-    guard: FormGuard = "open"
+    guard: FormGuard | None = None
     webhook: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$", max_length=2000)] | None = None
 
 
@@ -58,6 +59,7 @@ class InboxShown(InboxBody):
 
     id: str
     version: int
+    guard: FormGuard
 
 
 class Erased(BaseModel):
@@ -98,7 +100,7 @@ async def _put(conn: AsyncConnection, intake: Intake, inbox_id: str, body: Inbox
     before = await config.locked_inbox(conn, inbox_id)
     check_match(if_match, before.version if before else None)
     now = await clock(conn)
-    after = _configured(inbox_id, body, version_after(before), body.effective_from or now)
+    after = _configured(inbox_id, body, version_after(before), body.effective_from or now, _guard(body, before))
     other = await config.other_at(conn, after)
     if other is not None:
         errors = [FieldError("body.address", f"belongs to the inbox '{other}'")]
@@ -119,7 +121,18 @@ async def get_inbox(inbox_id: InboxId, response: Response, intake: Parts, _calle
     return _shown(found)
 
 
-def _configured(inbox_id: str, body: InboxBody, version: int, effective_from: datetime) -> InboxConfigured:
+def _guard(body: InboxBody, before: InboxConfigured | None) -> FormGuard:
+    """Pages that post to a form are not shut out by a change that says nothing of its guard."""
+    if body.guard is not None:
+        return body.guard
+    if before is not None and before.channel == body.channel:
+        return before.guard
+    return "token" if body.channel == "form" else "open"
+
+
+def _configured(
+    inbox_id: str, body: InboxBody, version: int, effective_from: datetime, guard: FormGuard
+) -> InboxConfigured:
     return InboxConfigured(
         id=inbox_id,
         version=version,
@@ -131,7 +144,7 @@ def _configured(inbox_id: str, body: InboxBody, version: int, effective_from: da
         confirm=body.confirm,
         partner_id=body.partner_id,
         origins=body.origins,
-        guard=body.guard,
+        guard=guard,
         webhook=body.webhook,
     )
 

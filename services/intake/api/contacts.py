@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.intake.acceptor import Overloaded
-from services.intake.api.edge import Accepted, Intake, NotTaken, accepted, apart, not_taken, overloaded, parts_of
+from services.intake.api.edge import Accepted, Intake, Kept, NotTaken, accepted, apart, overloaded, parts_of
 from services.intake.channels import generic
 from services.intake.channels.generic import ContactBody, UnusableHandle
 from services.intake.domain.contacts import InboundMessage, RequestName
@@ -53,9 +53,11 @@ _SCHEMA = {
 }
 
 
-@router.post("/v1/contacts", status_code=201, openapi_extra=_SCHEMA, response_model=Accepted)
+@router.post("/v1/contacts", status_code=201, openapi_extra=_SCHEMA, response_model=Accepted, responses={202: {"model": Kept}})
 async def post_contacts(request: Request) -> Response:
-    """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first."""
+    """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first. What cannot be stored
+    for a defect of ours is kept as it came (202).
+    """
     intake, caller = parts_of(request), await _connector(request)
     idempotency_key = request.headers.get("idempotency-key")
     body = await request.body()
@@ -67,8 +69,9 @@ async def post_contacts(request: Request) -> Response:
     await _check_rate(intake, caller, [contact])
     try:
         placement = await intake.take(contact)
-    except NotTaken:
-        raise not_taken() from None
+    except NotTaken as error:
+        await intake.keep("generic", contact, error)
+        return Response(Kept().model_dump_json(), 202, None, "application/json")
     return _answer(placement, idempotency_key)
 
 
@@ -97,7 +100,7 @@ async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes)
         raise overloaded() from None
     except TimeoutError:
         raise away() from None
-    results = [one if isinstance(one, Problem) else _fate(next(placed), key) for one in taken]
+    results = [one if isinstance(one, Problem) else await _fate(intake, one, next(placed), key) for one in taken]
     if results and all(isinstance(result, Problem) and result.status == 503 for result in results):
         raise away()
     return Response(
@@ -117,16 +120,26 @@ def _listed(intake: Intake, caller: Caller, key: str | None, body: bytes) -> lis
     return taken
 
 
-def _fate(placed: Placement | BaseException, key: str | None) -> Placement | Problem:
+async def _fate(
+    intake: Intake, contact: InboundMessage, placed: Placement | BaseException, key: str | None
+) -> Placement | Problem | Kept:
     if isinstance(placed, Placement):
         reused = placed.reused or (placed.conflict and key is not None)
         return _reused() if reused else placed
-    return away() if isinstance(placed, DatabaseAway) else not_taken()
+    try:
+        if not isinstance(placed, DatabaseAway):
+            await intake.keep("generic", contact, placed if isinstance(placed, NotTaken) else NotTaken(type(placed).__name__))
+            return Kept()
+    except DatabaseAway:
+        pass
+    return away()
 
 
-def _as_json(result: Placement | Problem) -> dict[str, object]:
+def _as_json(result: Placement | Problem | Kept) -> dict[str, object]:
     if isinstance(result, Placement):
         return {"status": 201, **accepted(result)}
+    if isinstance(result, Kept):
+        return {"status": 202, **result.model_dump()}
     errors = [{"field": error.field, "reason": error.reason} for error in result.errors]
     return {"status": result.status, "code": result.code, "detail": result.detail, **({"errors": errors} if errors else {})}
 

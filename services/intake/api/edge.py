@@ -7,8 +7,9 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
+import msgspec
 from fastapi import Depends, Request
 from msgspec.structs import replace
 from pydantic import BaseModel
@@ -17,7 +18,8 @@ from services.intake.acceptor import Acceptor, NotTaken, Overloaded
 from services.intake.api.large_bodies import LargeBodies
 from services.intake.channels.provided import ProviderSecrets
 from services.intake.channels.sns import REACH, Sns
-from services.intake.domain.contacts import Contact
+from services.intake.domain.contacts import Contact, InboundMessage
+from services.intake.domain.identity import proven
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
 from services.intake.guarded_http import guarded_client
@@ -26,7 +28,7 @@ from services.intake.limiting import LIMITED, Limiter, What
 from services.intake.mail import PARSERS
 from services.intake.settings import IntakeSettings
 from services.intake.store import parked
-from services.intake.store.parked import Arrival, Way
+from services.intake.store.parked import Arrival, Naming, Way
 from shared import db, telemetry
 from shared.events.base import Channel
 from shared.http import Problem, away
@@ -89,10 +91,24 @@ class Intake:
 
         Raises DatabaseAway.
         """
-        log().error("contact parked", way=way, reason=reason)
         digest = await apart(len(body), lambda: _digest(way, body))
+        await self._keep(Arrival(way, body, media_type=media_type), reason, digest)
+
+    async def keep(self, way: Way, contact: InboundMessage, error: NotTaken) -> None:
+        """Keep a contact that passed every check and still could not be stored, with the names by which it is known when it comes
+        again; once, as `park`. Raises DatabaseAway.
+        """
+        naming = Naming(contact.dedup_key, contact.unnamed, contact.request)
+        whose = tuple(proven(handle).key for handle in (contact.handle, *contact.also) if handle is not None)
+        arrival = Arrival(way, contact.raw, "", (contact.inbox,), contact.media_type, naming, whose)
+        named = "" if contact.unnamed else msgspec.json.encode(naming).decode()
+        said = "\n".join((way, contact.inbox, named, contact.content_hash))
+        await self._keep(arrival, str(error), hashlib.sha256(said.encode()).digest())
+
+    async def _keep(self, arrival: Arrival, reason: str, digest: bytes) -> None:
+        log().error("contact parked", way=arrival.way, reason=reason)
         async with db.transaction(self.parts.engine) as conn:
-            await parked.park(conn, Arrival(way, body), reason, media_type, digest)
+            await parked.park(conn, arrival, reason, arrival.media_type, digest)
 
 
 def _digest(way: Way, body: bytes) -> bytes:
@@ -123,9 +139,11 @@ def overloaded() -> Problem:
     )
 
 
-def not_taken() -> Problem:
-    """Said for a contact that passed every check and still could not be stored: a defect of ours, which is logged."""
-    return Problem(500, "not-taken", "This contact could not be stored; it has been logged. The others were not harmed.")
+class Kept(BaseModel):
+    """Said with status 202 of a contact that could not be put on a ticket, by a defect of ours: it is kept as it came."""
+
+    code: Literal["kept"] = "kept"
+    detail: str = "It is kept as it came, and is put on a ticket when people have looked at it. Do not send it again."
 
 
 class Accepted(BaseModel):
@@ -163,4 +181,4 @@ async def _parts(request: Request) -> Intake:
 
 Parts = Annotated[Intake, Depends(_parts)]
 
-__all__ = ["Accepted", "Intake", "NotTaken", "Parts", "accepted", "apart", "body_of", "not_taken", "overloaded", "parts_of"]
+__all__ = ["Accepted", "Intake", "Kept", "NotTaken", "Parts", "accepted", "apart", "body_of", "overloaded", "parts_of"]

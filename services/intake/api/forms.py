@@ -8,14 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 
 from services.intake.api import pages
-from services.intake.api.edge import Intake, NotTaken, Parts, body_of, not_taken
+from services.intake.api.edge import Intake, Kept, NotTaken, Parts, body_of
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
 from services.intake.domain.inboxes import Inbox
@@ -23,15 +23,13 @@ from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey, check_key
 
 router = APIRouter()
-URLENCODED = "application/x-www-form-urlencoded"
-FIELDS_CAP = 100
 BODY_BYTES = 2 * 2**20  # the longest text, each of its characters escaped
 FORM_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")  # as inboxes are named
 PREFLIGHT_SECONDS = "600"
 _SCHEMA = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": FormBody.model_json_schema()} for kind in ("application/json", URLENCODED)},
+        "content": {kind: {"schema": FormBody.model_json_schema()} for kind in (form.JSON, form.URLENCODED)},
     }
 }
 
@@ -59,9 +57,17 @@ class Submission:
     trusted: bool = False
 
 
-@router.post("/v1/forms/{form_id}", status_code=201, openapi_extra=_SCHEMA, response_model=FormAccepted)
+@router.post(
+    "/v1/forms/{form_id}",
+    status_code=201,
+    openapi_extra=_SCHEMA,
+    response_model=FormAccepted,
+    responses={202: {"model": Kept}},
+)
 async def submit_form(form_id: str, request: Request, intake: Parts, idempotency_key: IdempotencyKey = None) -> Response:
-    """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser."""
+    """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser. What cannot
+    be stored for a defect of ours is kept as it came (202).
+    """
     inbox = _form(intake, form_id)
     speech = pages.speech_of(request, inbox)
     try:
@@ -71,6 +77,10 @@ async def submit_form(form_id: str, request: Request, intake: Parts, idempotency
         if _by_browser(request):
             return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, problem.headers)
         raise
+    if isinstance(answer, Kept):
+        if _by_browser(request):
+            return HTMLResponse(pages.kept(speech), 202, {**pages.HEADERS, **headers})
+        return Response(answer.model_dump_json(), 202, headers, "application/json")
     if _by_browser(request):
         return Response(status_code=303, headers={**headers, "Location": answer.status_url})
     return Response(answer.model_dump_json(), 201, headers, "application/json")
@@ -150,7 +160,7 @@ async def _from_allowed(request: Request, inbox: Inbox) -> AsyncIterator[dict[st
         raise
 
 
-async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted:
+async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted | Kept:
     if key is not None:
         check_key(key)
     raw = await body_of(request, BODY_BYTES)
@@ -197,15 +207,16 @@ def _wrong(name: str, reason: str, detail: str) -> Problem:
     return Problem(422, "invalid-request", detail, [FieldError(f"body.{name}", reason)])
 
 
-async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted:
+async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted | Kept:
     try:
-        contact = form.parse(body, inbox, raw, media_type, submission=name, at_seconds=time.time())
+        contact = form.parse(body, inbox, raw, media_type, submission=name, unnamed=str(uuid4()))
     except form.Unusable as error:
         raise _wrong(error.field, error.reason, "The form cannot be taken; see errors.") from None
     try:
         placement = await intake.take(contact)
-    except NotTaken:
-        raise not_taken() from None
+    except NotTaken as error:
+        await intake.keep("form", contact, error)
+        return Kept()
     if placement.conflict:
         detail = "This submission was sent before with other words. Give it a new id, or load the form again."
         raise Problem(422, "idempotency-key-reused", detail)
@@ -214,11 +225,7 @@ async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_
 
 def _body(raw: bytes, media_type: str) -> FormBody:
     try:
-        if media_type == URLENCODED:
-            pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_CAP)
-            return FormBody.model_validate(dict(pairs))
-        if media_type == "application/json":
-            return FormBody.model_validate_json(raw)
+        return form.read(raw, media_type)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         if any(one["type"] == "json_invalid" for one in found):
@@ -226,5 +233,6 @@ def _body(raw: bytes, media_type: str) -> FormBody:
         errors = [FieldError(".".join(["body", *map(str, one["loc"])]), str(one["msg"])) for one in found]
         raise Problem(422, "invalid-request", "The form does not fit the contract; see errors.", errors) from None
     except ValueError:
-        raise Problem(422, "invalid-request", f"The form has more than {FIELDS_CAP} fields.") from None
-    raise Problem(415, "unsupported-media-type", f"Send the form as application/json or {URLENCODED}.")
+        raise Problem(422, "invalid-request", f"The form has more than {form.FIELDS_CAP} fields.") from None
+    except LookupError:
+        raise Problem(415, "unsupported-media-type", f"Send the form as {form.JSON} or {form.URLENCODED}.") from None

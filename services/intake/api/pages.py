@@ -83,6 +83,12 @@ def refusal(problem: Problem, speech: Speech, form_id: str) -> str:
     return page(speech.say("The form was not sent"), "".join(f"<p>{escape(one)}</p>" for one in said) + link, speech)
 
 
+def kept(speech: Speech) -> str:
+    """Said to a visitor whose request has no number yet."""
+    said = escape(speech.say("We will answer as soon as we can. There is no need to send it again."))
+    return page(speech.say("Your request was received"), f"<p>{said}</p>", speech)
+
+
 def page(title: str, body: str, speech: Speech) -> str:
     """A whole page; `body` is HTML, `title` is text."""
     return (

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Annotated
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,16 +19,22 @@ from services.intake.domain.tokens import FormToken
 from shared.events.base import cut_text
 
 PROVIDER = "form"
+JSON, URLENCODED = "application/json", "application/x-www-form-urlencoded"
+FIELDS_CAP = 100  # of a urlencoded form
+OWN_FIELDS_CAP = 30  # of a site beside ours; they travel with the message, with their names in so many bytes of UTF-8
+OWN_FIELDS_BYTES = 8192
+FIELD_NAME_LIMIT = 100
 TEXT_LIMIT = 100_000
 FILL_SECONDS = 2  # no person fills in a form faster
 TOKEN_SECONDS = 7200
-REPEAT_SECONDS = 600  # the same words to the same form within this time are one submission: a button pressed twice
 
 
 class FormBody(BaseModel):
-    """What a form sends. `website` is a trap: people do not see the field, and what fills it in is no person."""
+    """What a form sends. `website` is a trap: people do not see the field, and what fills it in is no person. Fields of other
+    names, such as the number of an order, come with the message.
+    """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
 
     text: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
     name: Annotated[str, Field(max_length=1000)] = ""
@@ -49,6 +57,22 @@ class Unusable(ValueError):
         self.reason = reason
 
 
+def read(raw: bytes, media_type: str) -> FormBody:
+    """A form as it came. Of fields of one name the last counts; of a site's own, which may be boxes to tick, all.
+
+    Raises LookupError where it is of neither type, ValidationError, and ValueError where a urlencoded one has too many fields.
+    """
+    if media_type == JSON:
+        return FormBody.model_validate_json(raw)
+    if media_type != URLENCODED:
+        raise LookupError(f"a form is {JSON} or {URLENCODED}")
+    said: dict[str, list[str]] = {}
+    for name, value in parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_CAP):
+        said.setdefault(name, []).append(value)
+    ours = FormBody.model_fields
+    return FormBody.model_validate({name: all_[-1] if name in ours else ", ".join(all_) for name, all_ in said.items()})
+
+
 def is_trapped(body: FormBody) -> bool:
     """Whether a machine filled it in."""
     return body.website.strip() != ""
@@ -64,24 +88,31 @@ def token_problem(token: FormToken | None, now_seconds: int) -> str | None:
     return f"is older than {TOKEN_SECONDS} seconds" if age > TOKEN_SECONDS else None
 
 
-def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submission: str, at_seconds: float) -> InboundMessage:
-    """A submission. `submission` is its name, where the page or an Idempotency-Key gives one. Raises Unusable."""
+def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submission: str, unnamed: str) -> InboundMessage:
+    """A submission. `submission` is its name, where the page or an Idempotency-Key gives one; `unnamed` where nothing does: it
+    is then the same again when somebody sends the same within minutes. Raises Unusable.
+    """
     handle = _handle(body, inbox)
-    text, cut = cut_text(clean_text(body.text))
-    content = hashlib.sha256("\x1f".join([inbox.id, body.email, body.phone, body.subject, text]).encode()).hexdigest()
+    also = _also(body, inbox) if handle is not None and handle.kind == "email" else ()
+    whole = clean_text(body.text)
+    text, cut = cut_text(whole)
+    own, own_cut = _own_fields(body)
     language = language_of(f"{body.subject}\n{text}")
     name = submission or body.submission_id
     return InboundMessage(
         provider=PROVIDER,
-        dedup_key=f"{inbox.id}:{clean_line(name)}" if name else f"{inbox.id}:{content}:{int(at_seconds // REPEAT_SECONDS)}",
-        content_hash=content,
+        dedup_key=f"{inbox.id}:{clean_line(name)}" if name else f"{inbox.id}/{unnamed}",
+        unnamed=not name,
+        content_hash=_content_hash(body, inbox, whole),
         channel="form",
         inbox=inbox.id,
         handle=handle,
+        also=also,
+        fields=(("phone", clean_line(body.phone)), *own) if body.email.strip() and body.phone.strip() else own,
         name=clean_line(body.name),
         subject=clean_line(body.subject, SUBJECT_LIMIT),
         text=text,
-        text_cut=cut,
+        text_cut=cut or own_cut,
         language=language,
         direction=direction_of(text, language),
         confirm=inbox.confirm and handle is not None and handle.kind == "email",
@@ -90,6 +121,13 @@ def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submissi
         raw=raw,
         media_type=media_type,
     )
+
+
+def _content_hash(body: FormBody, inbox: Inbox, whole: str) -> str:
+    said = [inbox.id, body.email, body.phone, body.subject, whole]
+    if body.model_extra:
+        said.append(json.dumps(body.model_extra, sort_keys=True))
+    return hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
 def _handle(body: FormBody, inbox: Inbox) -> Handle | None:
@@ -105,3 +143,39 @@ def _handle(body: FormBody, inbox: Inbox) -> Handle | None:
     except handles.WrongHandle as error:
         raise Unusable("phone", str(error)) from None
     raise Unusable("email", "is missing, and so is phone: give one of them, so that we can answer")
+
+
+def _also(body: FormBody, inbox: Inbox) -> tuple[Handle, ...]:
+    """The number that was given beside an address, where it can be one. Raises Unusable."""
+    try:
+        phone = handles.phone(body.phone, inbox.region)
+    except handles.WrongHandle as error:
+        raise Unusable("phone", str(error)) from None
+    return (claimed(phone),) if phone is not None and phone.kind == "phone" else ()
+
+
+def _own_fields(body: FormBody) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """What a site asks for besides, as text; and whether some of it is left out, because it is too much."""
+    shown: dict[str, str] = {}
+    left = OWN_FIELDS_BYTES
+    for given, value in (body.model_extra or {}).items():
+        name, said = clean_line(given, FIELD_NAME_LIMIT), clean_text(_as_text(value)).strip()
+        if not said:
+            continue
+        text, cut = cut_text(said, max(0, left - len(name.encode())))
+        if len(shown) == OWN_FIELDS_CAP or not text:
+            return tuple(shown.items()), True
+        shown[name] = text
+        left -= len(name.encode()) + len(text.encode())
+        if cut:
+            return tuple(shown.items()), True
+    return tuple(shown.items()), False
+
+
+def _as_text(value: object) -> str:
+    """A value of JSON, as somebody reads it."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, list):
+        return ", ".join(_as_text(one) for one in value)
+    return json.dumps(value, ensure_ascii=False)

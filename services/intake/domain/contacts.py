@@ -71,7 +71,7 @@ VIRUS = "virus"
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
-    """What a mail says and who wrote it, as keyed hashes, by one of the ways by which it may come.
+    """What a mail, or a form without a name, says and who wrote it, as keyed hashes, by one of the ways by which it may come.
 
     `words` is the same for the same words, whatever accents a converter gave their letters; `shape` also where letters of them
     were lost, of which `kept` counts those beyond ASCII that were not. `sent_at` is the mail's own time, where it tells one.
@@ -107,7 +107,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
     `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation. `copies` are
     the people besides us to whom it went. `way`: how it came, where its provider does not say it. `fingerprint`: by what it is
-    known when it comes by another way too.
+    known when it comes by another way too. `unnamed`: nobody gave it a name, and what says the same within minutes is it again.
+    `also`: further addresses and numbers that its writer only claims. `fields`: what else they filled in, by its name in the form.
     """
 
     provider: str
@@ -148,6 +149,9 @@ class InboundMessage(msgspec.Struct, frozen=True):
     copies: tuple[Copy, ...] = ()
     way: str = ""
     fingerprint: Fingerprint | None = None
+    unnamed: bool = False
+    also: tuple[Handle, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def namespace(self) -> str:

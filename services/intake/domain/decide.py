@@ -108,6 +108,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     customer = people.customer_of(contact, cause, work, plan, rules)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
+    people.claims(contact, customer, cause, work, plan)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan, rules)
     proves = people.proves(contact, customer, ticket, work)
     if proves:
@@ -136,7 +137,9 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
 
 
 def _copied(contact: InboundMessage, name_id: str, work: Known, plan: Plan) -> Received | None:
-    """The message that came by another way before. This name is one of its own from now on; what answers it finds its ticket."""
+    """The message that came before, by another way or without a name. This name is one of its own from now on; what answers it
+    finds its ticket.
+    """
     if contact.fingerprint is None:
         return None
     comings = work.comings.get(contact.fingerprint.shape, ())

@@ -1,8 +1,10 @@
-"""Mail that comes by two ways, such as by SMTP and a provider's webhook, where no name tells that it is one. Pure.
+"""Mail that comes by two ways, such as by SMTP and a provider's webhook, and forms whose button was pressed twice, where no name
+tells that it is one. Pure.
 
 The same words of the same person, by another way within WINDOW, are the same message. Only mail has ways: of other channels each
 message is named by its provider, and who writes "ok" twice says it twice. So do two mails of one way, and two whose Message-IDs,
-or times, tell them apart (docs/decisions/0017).
+or times, tell them apart. A form to which nothing gives a name is the same as long as the same person sends the same to it again
+within WINDOW of the last time (docs/decisions/0017).
 """
 
 from __future__ import annotations
@@ -29,8 +31,15 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]")
 
 
 def marked(contact: Contact, key: bytes) -> Contact:
-    """The contact with its fingerprint, where the same may come by another way. `key` makes it a secret who wrote what."""
-    if not isinstance(contact, InboundMessage) or not _has_ways(contact):
+    """The contact with its fingerprint, where the same may come again without a name that tells it. `key` makes it a secret who
+    wrote what.
+    """
+    if not isinstance(contact, InboundMessage):
+        return contact
+    if contact.unnamed:
+        said = _hash(key, "content", contact.namespace, contact.content_hash)
+        return replace(contact, fingerprint=Fingerprint(said, said, 0, contact.provider))
+    if not _has_ways(contact):
         return contact
     return replace(contact, fingerprint=_fingerprint(contact, key))
 
@@ -67,12 +76,14 @@ def _hash(key: bytes, *parts: str) -> bytes:
 
 
 def original(contact: InboundMessage, comings: Sequence[Coming]) -> Received | None:
-    """The message of which this one is a copy: among `comings`, in their order, the first that says the same and did not come by
-    this way itself. None where there is none, or what is there says less.
+    """The message of which this one is a copy: among `comings`, in their order, the first that says the same and, where it has
+    ways, did not come by this one itself. None where there is none, or what is there says less.
     """
     mark = contact.fingerprint
     if mark is None:
         return None
+    if contact.unnamed:
+        return next((coming.message for coming in comings if coming.words == mark.words), None)
     came_so = {coming.message.message_id for coming in comings if coming.way == mark.way}
     others = (coming for coming in comings if coming.message.message_id not in came_so)
     return next((coming.message for coming in others if _is_same(contact, mark, coming)), None)

@@ -32,6 +32,25 @@ def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules:
     return customer
 
 
+def claims(contact: InboundMessage, customer: KnownCustomer, cause: str, work: Known, plan: Plan) -> None:
+    """What a person claims beside the handle they are known by is theirs too where nobody claims it yet. Whoever does, and whoever
+    wrote from it, may be the same person.
+    """
+    for n, handle in enumerate(contact.also):
+        handle_id = derived_id("handle", cause, "also", str(n))
+        claimer = next((work.customers[form] for form in numbers.forms(handle) if form in work.customers), None)
+        if claimer is not None and claimer.customer_id == customer.customer_id:
+            continue
+        of_handle = f"{cause}:{handle_id}"  # each fact of one kind and key has a cause of its own
+        if claimer is None:
+            plan.steps.append(NewHandle(customer.customer_id, handle, contact, of_handle, handle_id, customer.sealed_under))
+            work.customers[handle] = customer
+        for other in (claimer, _owner(handle, work)):
+            if other is not None and other.customer_id != customer.customer_id:
+                about = f"{of_handle}:{other.customer_id}"
+                plan.steps.append(Suggestion(customer.customer_id, other.customer_id, CLAIM, contact, about))
+
+
 def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> tuple[str, ...]:
     """Who has a copy of a message, by their ids; those seen for the first time are added to the plan. Of spam nobody is told."""
     found: dict[str, None] = {}

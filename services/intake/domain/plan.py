@@ -45,8 +45,8 @@ class NewCustomer(msgspec.Struct, frozen=True):
 
 
 class NewHandle(msgspec.Struct, frozen=True):
-    """Another way to reach a customer who is known: another form of a number of theirs. `person`: under whose key it is
-    sealed.
+    """Another way to reach a customer: another form of a number of theirs, or a number that they only claim. `person`: under
+    whose key it is sealed.
     """
 
     customer_id: str
@@ -106,7 +106,9 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 class CameAgain(msgspec.Struct, frozen=True):
-    """A copy of a message that is here, by another way and under another name (`name_id`), which is remembered."""
+    """A copy of a message that is here, by another way and under another name (`name_id`), which is remembered; or a form without
+    a name, sent again.
+    """
 
     name_id: str
     message_id: str

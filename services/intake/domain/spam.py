@@ -15,7 +15,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from services.intake.domain import handles, numbers
-from services.intake.domain.contacts import VIRUS, Contact, InboundMessage, SpamVerdict
+from services.intake.domain.contacts import VIRUS, Contact, Handle, InboundMessage, SpamVerdict
 from services.intake.domain.identity import CLAIMED, TYPED
 from services.intake.domain.word_lists import LOOK_AT, words_of
 
@@ -109,9 +109,13 @@ class SpamRules:
         return replace(contact, spam=SpamVerdict("rule", rule_id=blocks)) if blocks is not None else contact
 
     def _about_sender(self, contact: InboundMessage) -> Iterator[SpamRule]:
-        handle = contact.handle
-        if handle is None or not self.senders:
+        if not self.senders:
             return
+        for handle in (contact.handle, *contact.also):
+            if handle is not None:
+                yield from self._about(handle)
+
+    def _about(self, handle: Handle) -> Iterator[SpamRule]:
         if handle.kind == "email":
             yield from self.senders.get(("address", handle.value), ())
             labels = handle.value.rpartition("@")[2].split(".")

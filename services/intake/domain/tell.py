@@ -233,6 +233,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             request_digest=contact.request.digest.hex() if contact.request else "",
             quoted=contact.quoted,
             attachment_urls=contact.media,
+            fields=dict(contact.fields),
         ),
     )
 

@@ -40,7 +40,11 @@ SCRUBS = tuple(
         # What could not be read, and what was uploaded and not sent yet, has no customer; it is theirs if it names them.
         f"""
         DELETE FROM intake.parked_contact p WHERE EXISTS ({_NAMED_IN.format(bytes="p.body")})
-            OR EXISTS (SELECT FROM intake.handle h WHERE h.customer_id = ANY(:customers) AND h.value = lower(p.sender))
+            OR EXISTS (
+                SELECT FROM intake.handle h WHERE h.customer_id = ANY(:customers) AND (
+                    h.value = lower(p.sender)
+                    OR concat_ws(E'\\x1f', h.kind, CASE h.scope WHEN 'claimed' THEN '' ELSE h.scope END, h.value)
+                        = ANY(p.handles)))
         """,
         f"DELETE FROM intake.file f WHERE f.message_id IS NULL AND EXISTS ({_NAMED_IN.format(bytes='f.content')})",
         # Theirs are the messages under their ids, on tickets of theirs, on those of others, and on those of whoever claimed their

@@ -1,4 +1,6 @@
-"""What tells that a mail came by another way before: fingerprints of the last minutes, and other names of messages."""
+"""What tells that a mail came by another way before, or a form was sent before: fingerprints of the last minutes, and other names
+of messages.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,11 @@ FORGET = "DELETE FROM intake.fingerprint WHERE came_at < clock_timestamp() - $1:
 
 
 async def find(conn: AsyncConnection, contacts: Sequence[Contact], known: Known) -> None:
-    """What is known of mails that may have come by another way."""
+    """What is known of mails that may have come by another way, and of forms without a name."""
     marks = [(one, one.fingerprint) for one in contacts if isinstance(one, InboundMessage) and one.fingerprint is not None]
     if not marks:
         return
-    names = {name for one, _ in marks for name in names_of(one)}
+    names = {name for one, _ in marks if not one.unnamed for name in names_of(one)}
     rows = await db.fetch(conn, FOUND, list(names), list({mark.shape for _, mark in marks}), WINDOW, ALIKE_AT_MOST)
     for name, message_id, ticket_id, number, customer_id, content_hash, opened, shape, *came, _ in rows:
         message = Received(message_id, ticket_id, number, customer_id, content_hash, opened)
@@ -57,12 +59,13 @@ async def find(conn: AsyncConnection, contacts: Sequence[Contact], known: Known)
 
 
 async def note(conn: AsyncConnection, plan: Plan, now: datetime) -> None:
-    """The fingerprints of mails that came, and the names of those that were here before."""
+    """The fingerprints of mails and forms that came, and the names of those that were here before, where they have any."""
     came = [(step.contact.fingerprint, step) for step in plan.steps if isinstance(step, NewMessage | CameAgain)]
     prints = [(m.shape, m.words, m.kept, m.way, m.sent_at, step.message_id) for m, step in came if m is not None]
     if not prints:
         return
-    again = [(s.name_id, s.message_id, s.contact.content_hash) for s in plan.steps if isinstance(s, CameAgain)]
+    copies = [step for step in plan.steps if isinstance(step, CameAgain) and not step.contact.unnamed]
+    again = [(step.name_id, step.message_id, step.contact.content_hash) for step in copies]
     columns = list(zip(*again, strict=True)) if again else [()] * 3
     await db.fetch(conn, NOTE, *columns, now, *zip(*prints, strict=True))
 

@@ -133,11 +133,13 @@ def _contended(contact: Contact) -> Iterable[str]:
     elif isinstance(contact, DeliveryWord):
         return  # what it speaks of is locked as a row
     elif contact.handle is None:
-        yield f"name\n{contact.namespace}\n{contact.dedup_key}"
+        said = contact.fingerprint  # of what nobody named
+        yield f"name\n{contact.namespace}\n{said.words.hex() if said is not None else contact.dedup_key}"
     if contact.handle is not None:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
         yield from (handle_lock(copy.handle) for copy in contact.copies)
+        yield from map(handle_lock, contact.also)
         for ref in refs_of(contact):
             yield f"ref\n{ref.inbox}\n{ref.value}"
         for ticket_id in contact.tokens:
@@ -182,6 +184,7 @@ def _handles(contact: Contact) -> Iterable[Handle]:
     """
     if isinstance(contact, InboundMessage):
         yield from (copy.handle for copy in contact.copies)
+        yield from (form for one in contact.also for form in (*numbers.forms(one), *numbers.forms(proven(one))))
     if contact.handle is None:
         return
     yield from numbers.forms(contact.handle)

@@ -20,11 +20,18 @@ _stories = msgspec.json.Decoder(Ticket)
 
 MERGE = "UPDATE intake.customer SET merged_into = $2, merged_at = $3::timestamptz WHERE id = $1"
 MOVE_HANDLES = "UPDATE intake.handle SET origin = coalesce(origin, customer_id), customer_id = $2 WHERE customer_id = $1"
-# A claim that came to the owner is none any more; the next one who types the address in is not taken for them.
+# A claim that came to the owner is none any more; the next one who types the address in is not taken for them. Nor is one of a
+# number that was only given beside an address, when its claimer turns out to be somebody who is known by what is theirs.
 DROP_CLAIMS = """
-    DELETE FROM intake.handle h USING intake.handle o
-    WHERE h.customer_id = $1 AND h.scope = 'claimed' AND o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)
-    RETURNING h.id
+    DELETE FROM intake.handle h
+    WHERE h.customer_id = $1 AND h.scope = 'claimed' AND (
+        EXISTS (SELECT FROM intake.handle o
+                WHERE o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value))
+        OR EXISTS (SELECT FROM intake.handle o WHERE o.customer_id = $1 AND o.scope <> 'claimed')
+        AND NOT EXISTS (SELECT FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
+                        WHERE t.customer_id = $1 AND (m.handle_kind, m.handle) = (h.kind, h.value)))
+    RETURNING h.id, EXISTS (SELECT FROM intake.handle o
+                            WHERE o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)) AS proven
     """
 RETURN_HANDLES = """
     UPDATE intake.handle SET customer_id = $2, origin = CASE WHEN origin = $2 THEN NULL ELSE origin END
@@ -130,9 +137,11 @@ async def merge(conn: AsyncConnection, one_id: str, into_id: str, now: datetime,
     return stories
 
 
-async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[str]:
-    """Take from a customer the claims on what is theirs anyway. Returns the ids of those handles."""
-    return [row["id"] for row in await db.fetch(conn, DROP_CLAIMS, customer_id)]
+async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[tuple[str, bool]]:
+    """Take from a customer the claims on what is theirs anyway, and on what was only said beside it. Returns the ids of those
+    handles, and whether each is theirs.
+    """
+    return [(row["id"], row["proven"]) for row in await db.fetch(conn, DROP_CLAIMS, customer_id)]
 
 
 async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str, Ticket]:

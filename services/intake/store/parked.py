@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain.contacts import RequestName
 from shared import db
 from shared.events.base import Channel
 
 Way = Literal[
-    "smtp", "imap", "twilio_sms", "twilio_voice", "twilio_status", "twilio_sms_status", "mailgun", "sendgrid", "postmark", "ses"
+    "smtp",
+    "imap",
+    "twilio_sms",
+    "twilio_voice",
+    "twilio_status",
+    "twilio_sms_status",
+    "mailgun",
+    "sendgrid",
+    "postmark",
+    "ses",
+    "form",
+    "generic",
 ]
 CHANNELS: dict[str, Channel] = {
     "smtp": "email",
@@ -26,17 +39,19 @@ CHANNELS: dict[str, Channel] = {
     "sendgrid": "email",
     "postmark": "email",
     "ses": "email",
+    "form": "form",
+    "generic": "other",
 }
 
 PARK = """
-    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
-    VALUES ($1, $2, $3::text[], $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING
+    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, naming, handles)
+    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8, $9::text[]) ON CONFLICT (digest) DO NOTHING
     """
 LISTED = """
     SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
-KEPT = "SELECT way, sender, recipients, body, media_type FROM intake.parked_contact WHERE id = $1"
+KEPT = "SELECT way, sender, recipients, body, media_type, naming FROM intake.parked_contact WHERE id = $1"
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
 ASK_ALL = """
     UPDATE intake.parked_contact SET replay = true
@@ -49,15 +64,30 @@ DROP = "DELETE FROM intake.parked_contact WHERE id = $1 RETURNING id"
 COUNT = "SELECT count(*) FROM intake.parked_contact"
 
 
+class Naming(msgspec.Struct, frozen=True, omit_defaults=True):
+    """By what a form or a posted contact is known when it comes again, which its body alone does not tell; as `InboundMessage`."""
+
+    dedup_key: str
+    unnamed: bool = False
+    request: RequestName | None = None
+
+
+_naming = msgspec.json.Decoder(Naming)
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail."""
+    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient.
+    `handles`: whose it is, by the keys of their handles, as they are when they are proven.
+    """
 
     way: str
     body: bytes
     sender: str = ""
     recipients: tuple[str, ...] = ()
     media_type: str = ""
+    naming: Naming | None = None
+    handles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +111,9 @@ class ParkedContact:
 
 async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
     """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
-    await db.fetch(conn, PARK, arrival.way, arrival.sender, list(arrival.recipients), reason, media_type, arrival.body, digest)
+    around = arrival.way, arrival.sender, list(arrival.recipients)
+    naming = msgspec.json.encode(arrival.naming) if arrival.naming is not None else None
+    await db.fetch(conn, PARK, *around, reason, media_type, arrival.body, digest, naming, list(arrival.handles))
 
 
 async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = None) -> list[ParkedContact]:
@@ -92,11 +124,10 @@ async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = N
 async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
     """A parked contact as it came."""
     rows = await db.fetch(conn, KEPT, contact_id)
-    return (
-        Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"]), rows[0]["media_type"])
-        if rows
-        else None
-    )
+    if not rows:
+        return None
+    way, sender, recipients, body, media_type, naming = rows[0]
+    return Arrival(way, body, sender, tuple(recipients), media_type, _naming.decode(naming) if naming is not None else None)
 
 
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:

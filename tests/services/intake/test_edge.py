@@ -68,6 +68,7 @@ async def test_a_forged_or_shortened_link_shows_nothing(world: World) -> None:
     [
         ({"email": "", "phone": ""}, "body.email"),
         ({"email": "nonsense"}, "body.email"),
+        ({"phone": "0721\x07234567"}, "body.phone"),
         ({"text": ""}, "body.text"),
         ({"website": "http://spam.example"}, "body.website"),
     ],
@@ -89,7 +90,7 @@ async def test_a_form_without_a_mail_address_is_not_confirmed_and_says_why(world
 
 
 async def test_an_unknown_form_is_told_from_a_known_one_once_there_are_some(world: World) -> None:
-    await world.inbox("contact", channel="form", address="contact")
+    await world.inbox("contact", channel="form", address="contact", guard="open")
     assert (await submit(world)).status_code == 201
     assert (await world.http.post("/v1/forms/other", json=FORM)).status_code == 404
 

@@ -16,7 +16,9 @@ import pytest_asyncio
 from standardwebhooks import Webhook
 
 from services.intake.settings import IntakeSettings
+from shared.events.message import MessageReceived
 from tests.services.intake.test_edge import FORM
+from tests.services.intake.test_fingerprints import later
 from tests.services.intake.world import World, mail_server, process
 
 SECRET, OLD, OTHER = ("whsec_" + letter * 32 for letter in "abc")
@@ -28,7 +30,7 @@ HTML = {"Accept": "text/html"}
 async def guarded(database: str) -> AsyncIterator[World]:
     """A process with a form of each guard: `contact` is open to one site, `page` wants a token, `shop` a signature."""
     async with process(database, intake_webhook_secrets=f"shop={OLD},{SECRET}", intake_form_per_minute=100) as world:
-        await world.inbox("contact", channel="form", address="contact", origins=[SITE], language="he")
+        await world.inbox("contact", channel="form", address="contact", origins=[SITE], language="he", guard="open")
         await world.inbox("page", channel="form", address="page", guard="token")
         await world.inbox("shop", channel="form", address="shop", guard="signature")
         yield world
@@ -90,6 +92,18 @@ async def test_a_form_that_wants_a_token_takes_its_own_after_a_moment_and_before
     assert (await post(guarded, "page", token=token(guarded))).status_code == 201
 
 
+async def test_a_new_form_asks_for_a_token_and_one_that_is_there_for_what_it_did(database: str) -> None:
+    async with process(database) as world:
+        await world.inbox("new", channel="form", address="new")
+        refused = await post(world, "new")
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "body.token")
+        assert (await post(world, "new", token=token(world, "new"))).status_code == 201
+        for guard, status in (("open", 201), ("signature", 401)):
+            await world.inbox(guard, channel="form", address=guard, guard=guard)
+            await world.inbox_changed(guard, channel="form", address=guard, language="he")
+            assert (await post(world, guard, text=f"Hello, {guard}")).status_code == status
+
+
 async def test_a_token_is_good_for_one_submission(guarded: World) -> None:
     given = token(guarded)
     first, again = await post(guarded, "page", token=given), await post(guarded, "page", token=given)
@@ -97,6 +111,41 @@ async def test_a_token_is_good_for_one_submission(guarded: World) -> None:
     assert first.json() == again.json()
     assert other.status_code == 422
     assert await guarded.count("message") == 1
+
+
+async def test_a_form_without_a_name_is_the_same_until_ten_minutes_after_it_was_last_sent(database: str) -> None:
+    async with process(database) as world:
+        first = (await post(world, "contact")).json()
+        for _ in range(2):
+            await later(world, 9)
+            assert (await post(world, "contact")).json() == first
+        await later(world, 11)
+        assert (await post(world, "contact")).json() != first
+        assert await world.count("message") == await world.count("ticket") == await world.count("delivery") == 2
+        [customer_id] = {event.data.customer_id for event in await world.events(MessageReceived)}
+        await world.http.post(f"/v1/customers/{customer_id}/erase", headers=await world.key("admin"))
+        assert await world.count("fingerprint") == await world.count("other_name") == 0
+
+
+@pytest.mark.parametrize("who", [{}, {"email": "", "phone": "anonymous"}])
+async def test_so_it_is_when_it_comes_to_two_processes_in_one_instant(database: str, who: dict[str, str]) -> None:
+    async with process(database) as one, process(database) as other:
+        answers = await asyncio.gather(*(post((one, other)[n % 2], "contact", **who) for n in range(6)))
+        assert len({answer.text for answer in answers}) == await one.count("message") == 1
+
+
+async def test_what_says_something_else_or_has_a_name_is_another_submission(database: str) -> None:
+    async with process(database) as world:
+        answers = [
+            await post(world, "contact"),
+            await post(world, "contact", text="Something else"),
+            await post(world, "contact", email="eva@customers.example"),
+            await post(world, "other"),
+            await post(world, "contact", submission_id="a"),
+            await post(world, "contact", {"Idempotency-Key": "b"}),
+        ]
+        assert len({answer.json()["ticket_number"] for answer in answers}) == len(answers)
+        assert await world.count("fingerprint") == 4, "those with a name cost no look-up"
 
 
 async def test_the_form_is_a_page_that_works_without_a_script_in_the_visitors_language(guarded: World) -> None:

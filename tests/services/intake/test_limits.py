@@ -226,6 +226,16 @@ async def test_a_list_of_contacts_counts_by_its_length_and_is_taken_whole_or_not
         assert (await post(one, CONTACT)).status_code == 201
 
 
+async def test_a_key_has_a_limit_where_nobody_set_one_far_above_what_connectors_bring(database: str) -> None:
+    async with process(database) as world:
+        key = await world.key("intake:write")
+        first = await world.http.post("/v1/contacts", json=CONTACT, headers=key)
+        key_id, per_minute = key["Authorization"].split("_")[1], world.settings.intake_key_per_minute
+        assert [await world.intake.limiter.wait("key", key_id, per_minute, count) for count in (50_000, 9_999)] == [0.0, 0.0]
+        refused = await world.http.post("/v1/contacts", json=CONTACT, headers=key)
+        assert (first.status_code, refused.status_code) == (201, 429)
+
+
 async def test_what_is_wrong_in_itself_does_not_count(database: str) -> None:
     async with process(database, intake_key_per_minute=1) as world:
         key = await world.key("intake:write")

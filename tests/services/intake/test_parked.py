@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import REGISTRY
 
 from services.intake.replaying import Replayer
@@ -9,7 +10,9 @@ from services.intake.store import parked
 from services.intake.store.parked import ParkedContact
 from shared import db
 from shared.events.call import CallReceived
-from shared.events.message import MessageReceived
+from shared.events.message import MessagePersonal, MessageReceived
+from shared.events.ticket import TicketOpened
+from tests.services.intake.test_edge import FORM, submit
 from tests.services.intake.test_mail import deliver, mail
 from tests.services.intake.test_twilio import CALL, post, sms
 from tests.services.intake.world import World, mail_port
@@ -67,6 +70,98 @@ async def test_twilios_requests_are_replayed_as_what_they_were(world: World) -> 
     await replay(world)
     assert await listed(world) == []
     assert len(await world.events(MessageReceived)) == len(await world.events(CallReceived)) == 1
+
+
+HTML = {"Accept": "text/html"}
+POSTED = {"channel": "chat", "inbox": "web", "text": "Where is my parcel?", "handle": {"kind": "visitor", "value": "v-1"}}
+
+
+@pytest.mark.parametrize("named", [{"submission_id": "s-1"}, {}])
+async def test_a_form_that_could_not_be_stored_is_kept_once_and_taken_when_it_can_be(world: World, named: dict[str, str]) -> None:
+    await world.execute(POISON)
+    answers = [await submit(world, **named), await submit(world, **named)]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(202, "kept")] * 2
+    [kept] = await listed(world)
+    assert (kept.way, kept.channel, kept.media_type) == ("form", "form", "application/json")
+    assert kept.reason == "CheckViolationError"
+    await world.execute(CURE)
+    again = await submit(world, **named)  # the person, too, sent it again
+    await replay(world)
+    assert (again.status_code, await listed(world)) == (201, [])
+    [opened] = await world.events(TicketOpened)
+    assert opened.data.number == again.json()["ticket_number"]
+    assert (await submit(world, **named)).json() == again.json()
+    assert await world.count("message") == await world.count("delivery") == 1
+
+
+async def test_a_visitor_whose_form_is_kept_is_told_so_in_their_language(world: World) -> None:
+    await world.execute(POISON)
+    answer = await world.http.post("/v1/forms/contact?lang=he", data={**FORM, "phone": "+40 721 234 567", "order": "7"}, headers=HTML)
+    assert (answer.status_code, '<html lang="he" dir="rtl">' in answer.text, "התקבלה" in answer.text) == (202, True, True)
+    await world.execute(CURE)
+    await replay(world)
+    [received] = await world.events(MessageReceived)
+    told = await world.opened(received, MessagePersonal)
+    assert isinstance(told, MessagePersonal)
+    assert told.fields == {"phone": "+40 721 234 567", "order": "7"}
+    assert await world.count("handle") == 2
+
+
+async def test_a_form_that_is_gone_since_stays_and_says_so(world: World) -> None:
+    await world.execute(POISON)
+    await submit(world)
+    await world.execute(CURE)
+    await world.inbox("other", channel="form", address="other")
+    await replay(world)
+    assert [kept.reason for kept in await listed(world)] == ["there is no such form any more"]
+
+
+async def test_posted_contacts_that_could_not_be_stored_are_taken_as_they_came_once_each(world: World) -> None:
+    key = await world.key("intake:write")
+    file = {"name": "a.txt", "media_type": "text/plain", "content": "aGVsbG8="}
+    keyed = {**key, "Idempotency-Key": "k-1"}
+    await world.execute(POISON)
+    for _ in range(2):
+        answers = [
+            await world.http.post("/v1/contacts", json={**POSTED, "id": "m-1", "attachments": [file]}, headers=key),
+            await world.http.post("/v1/contacts", json={**POSTED, "text": "And when?"}, headers=keyed),
+        ]
+        assert [answer.status_code for answer in answers] == [202, 202]
+    assert [(kept.way, kept.attempts) for kept in await listed(world)] == [("generic", 1)] * 2
+    await world.execute(CURE)
+    await replay(world)
+    assert (await listed(world), await world.count("message"), await world.count("ticket")) == ([], 2, 1)
+    assert [len(event.data.attachments) for event in await world.events(MessageReceived)] == [1, 0]
+    repeated = await world.http.post("/v1/contacts", json={**POSTED, "text": "And when?"}, headers=keyed)
+    assert (repeated.status_code, repeated.headers["idempotency-replayed"]) == (201, "true")
+    other = await world.http.post("/v1/contacts", json=POSTED, headers=keyed)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+    assert await world.count("message") == 2
+
+
+@pytest.mark.parametrize("by", ["id", "key"])
+async def test_what_came_to_stand_under_the_name_of_a_kept_contact_does_not_make_it_vanish(world: World, by: str) -> None:
+    headers = {**await world.key("intake:write"), **({"Idempotency-Key": "k-1"} if by == "key" else {})}
+    named = {**POSTED, "id": "m-1"} if by == "id" else POSTED
+    await world.execute(POISON)
+    assert (await world.http.post("/v1/contacts", json=named, headers=headers)).status_code == 202
+    await world.execute(CURE)
+    assert (await world.http.post("/v1/contacts", json={**named, "text": "Other words"}, headers=headers)).status_code == 201
+    await replay(world)
+    assert [kept.reason for kept in await listed(world)] == ["something else was taken under its name"]
+
+
+async def test_who_is_erased_takes_the_forms_along_that_name_them_in_another_way(world: World) -> None:
+    await sms(world)  # from +40721234567
+    customer_id = (await world.events(MessageReceived))[-1].data.customer_id
+    await world.inbox("contact", channel="form", address="contact", region="RO", guard="open")
+    await world.execute(POISON)
+    await submit(world, email="", phone="0721 234 567")
+    await submit(world, phone="0721-234-567")
+    await submit(world, phone="0721-234-568")
+    assert len(await listed(world)) == 3
+    answer = await world.http.post(f"/v1/customers/{customer_id}/erase", headers=await world.key("admin"))
+    assert (answer.status_code, len(await listed(world))) == (200, 1)
 
 
 async def test_what_still_cannot_be_read_stays_and_says_why(world: World) -> None:

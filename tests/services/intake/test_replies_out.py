@@ -110,7 +110,7 @@ async def test_a_message_that_cannot_be_read_again_holds_no_answer_back(database
 
 async def test_a_form_and_a_posted_contact_are_quoted_too(database: str) -> None:
     async with mail_server() as (sink, port), process(database, intake_mail_port=port) as world:
-        await world.inbox("contact", channel="form", address="contact", confirm=False)
+        await world.inbox("contact", channel="form", address="contact", confirm=False, guard="open")
         assert (await world.http.post("/v1/forms/contact", json=FORM)).status_code == 201
         await answer(world, channel="form")
         assert f"> {FORM['text'].splitlines()[0]}" in parts(sink.mails[0])[0]

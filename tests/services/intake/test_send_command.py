@@ -108,6 +108,15 @@ async def test_each_provider_of_mail_can_be_tried_with_the_keys_that_make_run_ma
         assert [(result.exit_code, "bad-signature" in result.output) for result in refused] == [(1, True)] * 2
 
 
+@pytest.mark.proof
+async def test_a_form_that_asks_for_a_token_can_be_tried_as_a_person_fills_it_in(listening: tuple[World, Command]) -> None:
+    world, run = listening
+    await world.inbox("page", channel="form", address="page")
+    refused, taken = await run("form", "--inbox", "page"), await run("form", "--inbox", "page", "--token")
+    assert (refused.exit_code, "body.token" in refused.output, taken.exit_code) == (1, True, 0), (refused.output, taken.output)
+    assert await world.count("message") == 1
+
+
 async def test_the_help_says_how_sendgrid_posts_a_mail(listening: tuple[World, Command]) -> None:
     _, run = listening
     result = await run("sendgrid", "--help")

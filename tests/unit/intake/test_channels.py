@@ -16,9 +16,14 @@ from services.intake.channels.html_text import html_to_text
 from services.intake.channels.language import direction_of
 from services.intake.domain import confirmation, delivery
 from services.intake.domain.confirmation import Promise
-from services.intake.domain.contacts import Handle
+from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.decide import decide
 from services.intake.domain.delivery import Accepted, Delivery, NotNow, Refused, Unknown
+from services.intake.domain.fingerprints import marked
+from services.intake.domain.identity import claimed
 from services.intake.domain.inboxes import Inbox, Inboxes
+from services.intake.domain.known import Known
+from services.intake.domain.plan import NewMessage
 from services.intake.domain.speech import LANGUAGES, Language, language_for
 from services.intake.speaking import SPEECHES
 from shared.events.message import ConfirmationSent, ConfirmationSkipped, DeliveryUncertain, MessageDelivered, MessageFailed
@@ -120,16 +125,64 @@ def test_mail_through_a_connector_is_confirmed_only_where_the_inbox_was_set_up()
     assert confirms == [True, False]
 
 
-def test_the_same_words_sent_again_within_minutes_are_one_submission() -> None:
-    body = FormBody(text="hello", email="dan@customers.example")
-    inbox = Inbox("contact", "form", "contact")
+def filled_in(submission: str = "", unnamed: str = "u1", **more: object) -> InboundMessage:
+    body = FormBody.model_validate({"text": "hello", "email": "dan@customers.example", **more})
+    inbox = Inbox("contact", "form", "contact", region="RO")
+    return form.parse(body, inbox, b"", "x", submission=submission, unnamed=unnamed)
 
-    def name(at: float, submission: str = "", **more: str) -> str:
-        return form.parse(body.model_copy(update=more), inbox, b"", "x", submission=submission, at_seconds=at).dedup_key
 
-    assert name(1200) == name(1300) != name(1900)
-    assert name(1200) != name(1200, text="other")
-    assert name(1200, "id-1") == name(9999, "id-1")
+def test_a_form_is_named_by_its_submission_and_without_one_known_by_all_that_it_says() -> None:
+    assert filled_in("id-1").dedup_key == filled_in("id-1", "u2").dedup_key == filled_in(submission_id="id-1").dedup_key
+    assert filled_in("id-1").dedup_key != filled_in("id-2").dedup_key
+    first, again = filled_in(), filled_in(unnamed="u2")
+    assert (first.unnamed, again.unnamed, filled_in("id-1").unnamed) == (True, True, False)
+    assert first.dedup_key != again.dedup_key
+    assert first.content_hash == again.content_hash
+    long = "x" * form.TEXT_LIMIT
+    others: list[dict[str, object]] = [{"text": long}, {"text": long[:-1] + "y"}, {"subject": "x"}, {"email": "eva@customers.example"}, {"phone": "1"}]
+    assert len({filled_in(**other).content_hash for other in others} | {first.content_hash}) == 6
+
+
+def test_a_number_beside_the_address_is_claimed_too_and_shown_as_it_was_typed() -> None:
+    both = filled_in(phone="0721 234 567")
+    assert both.also == (claimed(Handle("phone", "+40721234567")),)
+    assert both.fields == (("phone", "0721 234 567"),)
+    later = filled_in(phone="after six, please")
+    assert (later.also, later.fields) == ((), (("phone", "after six, please"),))
+    assert filled_in(phone="anonymous").also == filled_in(email="", phone="0721234567").also == ()
+    with pytest.raises(form.Unusable, match="phone"):
+        filled_in(phone="0721\x07234567")
+
+
+def test_what_a_site_asks_for_besides_comes_with_the_message_and_what_is_too_much_is_marked() -> None:
+    some = filled_in(order_number="A-17", boxes=["a", "b"], weight=2.5, gift=True, nothing=None, empty=" ", **{"a\nb": "x\x00"})
+    shown = {"order_number": "A-17", "boxes": "a, b", "weight": "2.5", "gift": "true", "a b": "x"}
+    assert (dict(some.fields), some.text_cut) == (shown, False)
+    assert some.content_hash != filled_in(order_number="A-18").content_hash != filled_in().content_hash
+    many = filled_in(**{f"field {n}": "x" for n in range(31)})
+    assert (len(many.fields), many.text_cut) == (30, True)
+    long = filled_in(details="ș" * 5000, order_number="A-17")
+    [(name, details)] = long.fields
+    assert (name, len(details.encode()), long.text_cut) == ("details", 8184, True)
+
+
+def test_boxes_of_one_name_are_all_read_and_of_our_own_fields_the_last() -> None:
+    body = form.read(b"text=a&text=b&box=1&box=2&email=x%40y.example", form.URLENCODED)
+    assert (body.text, body.email, body.model_extra) == ("b", "x@y.example", {"box": "1, 2"})
+    with pytest.raises(LookupError):
+        form.read(b"{}", "text/plain")
+
+
+def test_a_form_without_a_name_is_one_as_often_as_it_comes_and_one_with_a_name_is_by_that() -> None:
+    def messages(*contacts: InboundMessage) -> int:
+        steps = decide([marked(contact, b"k" * 32) for contact in contacts], Known()).steps
+        return sum(isinstance(step, NewMessage) for step in steps)
+
+    assert messages(filled_in(), filled_in(unnamed="u2"), filled_in(unnamed="u3")) == 1
+    assert messages(filled_in(), filled_in(unnamed="u2", text="other")) == 2
+    assert messages(filled_in("id-1"), filled_in("id-2"), filled_in()) == 3
+    nobody = [filled_in(unnamed=name, email="", phone="anonymous") for name in ("u1", "u2")]
+    assert (nobody[0].handle, messages(*nobody)) == (None, 1)
 
 
 def test_a_direction_is_the_languages_or_the_first_strong_letters() -> None:
