@@ -12,7 +12,7 @@ from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
 from services.intake.inboxes import InboxBook
 from services.intake.limiting import TooMuch
-from services.intake.mail import LATER, MailTaker
+from services.intake.mail import LATER, MailTaker, NoRoom
 from services.intake.settings import IntakeSettings
 from services.intake.store.parked import Arrival
 from shared import telemetry
@@ -25,6 +25,7 @@ LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between co
 NO_SENDER = "<>"  # as aiosmtpd calls it: who sends so wants nothing back
 NOT_NOW = "451 4.3.0 Cannot store mail just now, try again later"
 TOO_MUCH = "451 4.7.1 Too much mail from this sender just now, try again later"
+NO_ROOM = "451 4.3.1 No room just now to keep such a mail for a person, try again later"
 KEPT = "250 2.0.0 OK, kept for a person to look at"
 FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
@@ -62,6 +63,8 @@ class MailHandler:
                 placement = await self.taker.take(arrival, inbox)
             except TooMuch:
                 return TOO_MUCH
+            except NoRoom:
+                return NO_ROOM
             except LATER:
                 return NOT_NOW
         return KEPT if placement is None else f"250 2.0.0 OK, ticket #{placement.number}"

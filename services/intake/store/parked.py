@@ -32,8 +32,19 @@ PARK = """
     INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
     VALUES ($1, $2, $3::text[], $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING
     """
+# How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's.
+PARK_WITHIN = """
+    WITH held AS (SELECT coalesce(sum(size_bytes), 0) AS bytes FROM intake.parked_contact WHERE way = $1::text),
+    parked AS (
+        INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
+        SELECT $1::text, $2::text, $3::text[], $4::text, $5::text, $6::bytea, $7::bytea FROM held
+        WHERE bytes = 0 OR bytes + octet_length($6::bytea) <= $8::bigint
+        ON CONFLICT (digest) DO NOTHING RETURNING id
+    )
+    SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM intake.parked_contact WHERE digest = $7::bytea) AS kept
+    """
 LISTED = """
-    SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
+    SELECT id, way, reason, media_type, size_bytes, attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
 KEPT = "SELECT way, sender, recipients, body, media_type FROM intake.parked_contact WHERE id = $1"
@@ -82,6 +93,17 @@ class ParkedContact:
 async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
     """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
     await db.fetch(conn, PARK, arrival.way, arrival.sender, list(arrival.recipients), reason, media_type, arrival.body, digest)
+
+
+async def park_within(
+    conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes, most_bytes: int
+) -> bool:
+    """Like `park`, where no more than `most_bytes` are kept of all that came this way; one alone is always kept. False where there
+    is no room for it.
+    """
+    around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
+    [row] = await db.fetch(conn, PARK_WITHIN, *around, arrival.body, digest, most_bytes)
+    return bool(row["kept"])
 
 
 async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = None) -> list[ParkedContact]:

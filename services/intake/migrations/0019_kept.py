@@ -1,0 +1,23 @@
+"""How large what is parked is, so that it is known how much of it there is without reading it."""
+
+from alembic import op
+
+from shared.db import run_script
+
+revision = "intake_0019"
+down_revision = "intake_0018"
+
+
+def upgrade() -> None:
+    run_script(
+        op,
+        """
+        ALTER TABLE intake.parked_contact
+            ADD COLUMN size_bytes integer NOT NULL GENERATED ALWAYS AS (octet_length(body)) STORED;
+        CREATE INDEX parked_contact_size ON intake.parked_contact (way, size_bytes);
+        """,
+    )
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE intake.parked_contact DROP COLUMN size_bytes")
