@@ -22,6 +22,7 @@ from services.intake.domain.reach import Reach
 from services.intake.domain.threads import Rules
 from services.intake.domain.tokens import Signer, secrets_to_sign
 from services.intake.imap_settings import Mailbox, mailboxes_of
+from services.intake.smtp_peers import Network, networks_of
 from shared.settings import Settings
 
 
@@ -31,6 +32,17 @@ class IntakeSettings(Settings):
     intake_port: int = Field(8101, ge=1, le=65535, description="HTTP port of intake")
     smtp_port: int = Field(8125, ge=1, le=65535, description="port on which mail comes in")
     smtp_max_bytes: int = Field(25_000_000, ge=10_000, description="largest mail taken, whichever way it comes")
+    smtp_per_peer: int = Field(
+        20,
+        ge=0,
+        description="conversations that one address (of IPv6: all of a /64) may hold with the mail port at a time; more are told to"
+        " come later (421); 0: as many as there is room for",
+    )
+    smtp_relays: str = Field(
+        "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        description="addresses and networks of your own mail servers, comma-separated, which may hold as many as there is room for:"
+        " all mail may come through one of them; by default all that are private",
+    )
     smtp_cert_file: Path | None = Field(None, description="PEM certificate; with the key, incoming mail may use STARTTLS")
     smtp_key_file: Path | None = Field(None, description="PEM private key of the certificate")
     intake_public_url: str = Field(
@@ -151,6 +163,12 @@ class IntakeSettings(Settings):
         " until somebody has seen to it (451)",
     )
 
+    @field_validator("smtp_relays")
+    @classmethod
+    def _are_networks(cls, relays: str) -> str:
+        networks_of(relays)
+        return relays
+
     @field_validator("intake_languages")
     @classmethod
     def _can_be_told(cls, languages: str) -> str:
@@ -172,6 +190,11 @@ class IntakeSettings(Settings):
     def rules(self) -> Rules:
         """What is set about who is who, and which ticket a contact belongs to."""
         return Rules(timedelta(days=self.intake_another_matter_days), timedelta(days=self.intake_recycled_days))
+
+    @property
+    def relays(self) -> tuple[Network, ...]:
+        """From where all mail may come."""
+        return networks_of(self.smtp_relays)
 
     @property
     def languages(self) -> tuple[str, ...]:
