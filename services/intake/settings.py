@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.intake.channels.authentication import Border
-from services.intake.channels.outgoing_mail import MailServer
+from services.intake.channels.mail_server import MailServer
 from services.intake.channels.provided import ProviderSecrets
 from services.intake.channels.sendgrid import check_key
 from services.intake.channels.signed import secrets_of
@@ -70,7 +70,9 @@ class IntakeSettings(Settings):
     intake_mail_host: str = Field("127.0.0.1", description="mail server that takes our mail on")
     intake_mail_port: int = Field(8126, ge=1, le=65535, description="its port")
     intake_mail_username: str | None = Field(None, description="login at the mail server")
-    intake_mail_password: SecretStr | None = Field(None, description="password at the mail server")
+    intake_mail_password: SecretStr | None = Field(
+        None, description="password at the mail server; said over TLS only (STARTTLS, or from the first byte), but on this machine"
+    )
     intake_mail_tls: bool = Field(False, description="TLS from the first byte (port 465)")
     intake_mail_from: str = Field("support@patchbay.invalid", description="sender where no e-mail inbox is configured")
     intake_sender_name: str = Field("", description="name shown as the sender of mail to customers")
