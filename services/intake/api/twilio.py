@@ -97,12 +97,13 @@ async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:
 
 
 async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[str, str]]]:
-    """The raw body and its pairs, when Twilio signed them. Raises Problem 403."""
+    """The raw body and its pairs, when Twilio signed them. Raises Problem 403; 503 when we cannot tell."""
     raw = await body_of(request, BODY_BYTES)
     tokens = intake.twilio_tokens
     if not tokens:
         detail = "No Twilio auth token is configured, so no request of Twilio can be told from others. Set one."
-        raise Problem(403, "twilio-not-configured", detail)
+        # Later, not never: the next request, or the fallback URL, may find us set up.
+        raise Problem(503, "twilio-not-configured", detail, headers={"Retry-After": "60"})
     query = request.scope["query_string"].decode("latin-1")
     url = f"{intake.settings.public_url}{request.scope['path']}{'?' if query else ''}{query}"
     try:
