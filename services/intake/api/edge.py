@@ -84,19 +84,19 @@ class Intake:
         except TimeoutError:
             raise away() from None
 
-    async def park(self, way: Way, reason: str, media_type: str, body: bytes) -> None:
+    async def park(self, way: Way, reason: str, media_type: str, body: bytes, query: str = "") -> None:
         """Keep what is authentic but cannot be taken, for people to look at; once, however often it comes.
 
         Raises DatabaseAway.
         """
         log().error("contact parked", way=way, reason=reason)
-        digest = await apart(len(body), lambda: _digest(way, body))
+        digest = await apart(len(body), lambda: _digest(way, body, query))
         async with db.transaction(self.parts.engine) as conn:
-            await parked.park(conn, Arrival(way, body), reason, media_type, digest)
+            await parked.park(conn, Arrival(way, body, query=query), reason, media_type, digest)
 
 
-def _digest(way: Way, body: bytes) -> bytes:
-    digest = hashlib.sha256(f"{way}\n".encode())
+def _digest(way: Way, body: bytes, query: str) -> bytes:
+    digest = hashlib.sha256(f"{way}{'?' if query else ''}{query}\n".encode())
     digest.update(body)
     return digest.digest()
 

@@ -29,8 +29,8 @@ CHANNELS: dict[str, Channel] = {
 }
 
 PARK = """
-    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
-    VALUES ($1, $2, $3::text[], $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING
+    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query)
+    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING
     """
 # How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's.
 PARK_WITHIN = """
@@ -47,7 +47,7 @@ LISTED = """
     SELECT id, way, reason, media_type, size_bytes, attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
-KEPT = "SELECT way, sender, recipients, body, media_type FROM intake.parked_contact WHERE id = $1"
+KEPT = "SELECT way, sender, recipients, body, media_type, query FROM intake.parked_contact WHERE id = $1"
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
 ASK_ALL = """
     UPDATE intake.parked_contact SET replay = true
@@ -62,13 +62,16 @@ COUNT = "SELECT count(*) FROM intake.parked_contact"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail."""
+    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail, `query` what stood in the URL of a request
+    behind the `?`.
+    """
 
     way: str
     body: bytes
     sender: str = ""
     recipients: tuple[str, ...] = ()
     media_type: str = ""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ class ParkedContact:
 
 async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
     """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
-    await db.fetch(conn, PARK, arrival.way, arrival.sender, list(arrival.recipients), reason, media_type, arrival.body, digest)
+    around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
+    await db.fetch(conn, PARK, *around, arrival.body, digest, arrival.query)
 
 
 async def park_within(
@@ -114,11 +118,10 @@ async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = N
 async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
     """A parked contact as it came."""
     rows = await db.fetch(conn, KEPT, contact_id)
-    return (
-        Arrival(rows[0]["way"], rows[0]["body"], rows[0]["sender"], tuple(rows[0]["recipients"]), rows[0]["media_type"])
-        if rows
-        else None
-    )
+    if not rows:
+        return None
+    way, sender, recipients, body, media_type, query = rows[0]
+    return Arrival(way, body, sender, tuple(recipients), media_type, query)
 
 
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:
