@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.intake.domain.contacts import InboundMessage, SpamVerdict
+from services.intake.domain.contacts import DeliveryWord, InboundMessage, SpamVerdict
 from services.intake.domain.identity import as_shown
 from services.intake.domain.limits import MINUTE, free_of, give
 from services.intake.domain.tokens import Signer
@@ -29,7 +29,7 @@ from shared.telemetry import log
 LIMITED = Counter("patchbay_intake_limited", "Contacts over a limit, refused until later or quarantined", ["channel", "fate"])
 FLOOD = SpamVerdict("rule", rule_id="flood")
 MINUTE_SECONDS = MINUTE.total_seconds()
-What = Literal["mail", "sms", "key", "form", "form_sender", "form_token", "history"]
+What = Literal["mail", "report", "kept", "sms", "key", "form", "form_sender", "form_token", "history"]
 
 
 class TooMuch(Exception):
@@ -69,6 +69,18 @@ class Limiter:
         if message.channel == "email":
             return await self.wait("mail", whose, self.settings.intake_mail_per_minute)
         return await self.wait("sms", whose, self.settings.intake_sms_per_minute)
+
+    async def of_report(self, word: DeliveryWord) -> float:
+        """`wait` for what mail says about one mail of ours: as much as of one sender. One that names none of ours is kept for a
+        person, which has a limit of its own.
+        """
+        if word.message_id is None:
+            return 0.0
+        return await self.wait("report", word.message_id, self.settings.intake_mail_per_minute)
+
+    async def of_kept(self, reason: str) -> float:
+        """`wait` for mail that is to be kept for a person for this reason, whoever says to have sent it: nothing in it is proven."""
+        return await self.wait("kept", reason, self.settings.intake_mail_per_minute)
 
     async def wait(self, what: What, whose: str, per_minute: int, count: int = 1) -> float:
         """0.0 where so many more may come now, which are counted; else after how many seconds. `per_minute` 0 is no limit.

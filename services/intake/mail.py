@@ -25,8 +25,15 @@ from shared.telemetry import log
 
 PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
 PARSERS = 2  # mails parsed at the same time, off the event loop
+MAIL = "message/rfc822"
 NONE_OF_OURS = "it reports on a mail that did not go out from here"
-LATER = (db.DatabaseAway, Overloaded, TimeoutError, TooMuch)  # nothing was kept; the same mail may be taken later
+
+
+class NoRoom(Exception):
+    """As much mail is kept for people to look at as there is room for. Nothing was taken; the same may be taken later."""
+
+
+LATER = (db.DatabaseAway, Overloaded, TimeoutError, TooMuch, NoRoom)  # nothing was kept; the same mail may be taken later
 
 
 @dataclass(slots=True)
@@ -47,8 +54,8 @@ class MailTaker:
             async with self.parsers:
                 contact = await self._read(arrival, inbox)
             if contact is None:
+                await self._keep(arrival, NotTaken(email.OWN_LOOP))
                 CONTACTS.labels("email", "own_loop").inc()
-                await self.park(arrival, NotTaken(email.OWN_LOOP))
                 return None
             if arrival.way == "smtp":
                 await self._check_rate(contact)
@@ -58,19 +65,20 @@ class MailTaker:
             placement = await self.acceptor.accept_one(contact)
             if not placement.unknown:
                 return placement
-            await self.park(arrival, NotTaken(NONE_OF_OURS))
+            await self._keep(arrival, NotTaken(NONE_OF_OURS))
         except LATER:
             raise
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
-            await self.park(arrival, error)
+            await self._keep(arrival, error)
         return None
 
     async def _check_rate(self, contact: InboundMessage | DeliveryWord) -> None:
         """Whoever sent it keeps it and sends it again. What lies in a mailbox nobody sends again, and we read it as fast as we
         can take it. Raises TooMuch, DatabaseAway.
         """
-        if isinstance(contact, InboundMessage) and await self.limiter.of_sender(contact):
-            LIMITED.labels(contact.channel, "refused").inc()
+        limiter = self.limiter
+        if await (limiter.of_sender(contact) if isinstance(contact, InboundMessage) else limiter.of_report(contact)):
+            LIMITED.labels("email", "refused").inc()
             raise TooMuch
 
     async def _read(self, arrival: Arrival, inbox: Inbox) -> InboundMessage | DeliveryWord | None:
@@ -83,10 +91,43 @@ class MailTaker:
         except TimeoutError:
             raise NotTaken("it took too long to read") from None
 
-    async def park(self, arrival: Arrival, error: BaseException) -> None:
-        """Keep a mail that cannot be read or stored as it is; once, where the way may bring it again. Raises DatabaseAway."""
-        reason = str(error) if isinstance(error, NotTaken) else type(error).__name__
-        log().error("mail parked", reason=reason, exc_info=error if not isinstance(error, NotTaken) else None)
-        digest = hashlib.sha256(reason.encode() + arrival.body).digest() if arrival.way == "imap" else None
+    async def _keep(self, arrival: Arrival, error: Exception) -> None:
+        """Park it; of what comes by SMTP, where anybody sends anything, so much in a minute and so much in all. Raises TooMuch,
+        NoRoom, DatabaseAway: what is not kept, its sender keeps and sends again.
+        """
+        if arrival.way != "smtp":
+            await self.park(arrival, error)
+            return
+        reason = _reason(error)
+        if await self.limiter.of_kept(reason):
+            LIMITED.labels("email", "refused").inc()
+            raise TooMuch
+        most, digest = self.limiter.settings.intake_parked_bytes, await _digest(reason, arrival)
         async with db.transaction(self.acceptor.engine) as conn:
-            await parked.park(conn, arrival, reason, "message/rfc822", digest)
+            kept = await parked.park_within(conn, arrival, reason, MAIL, digest, most)
+        if not kept:
+            LIMITED.labels("email", "refused").inc()
+            log().error("mail put off", reason="no room to keep it", most_bytes=most)
+            raise NoRoom
+        _tell(reason, error)
+
+    async def park(self, arrival: Arrival, error: Exception) -> None:
+        """Keep a mail that cannot be read or stored as it is; once, where the way may bring it again. Raises DatabaseAway."""
+        reason = _reason(error)
+        _tell(reason, error)
+        digest = await _digest(reason, arrival)
+        async with db.transaction(self.acceptor.engine) as conn:
+            await parked.park(conn, arrival, reason, MAIL, digest)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, NotTaken) else type(error).__name__
+
+
+def _tell(reason: str, error: Exception) -> None:
+    log().error("mail parked", reason=reason, exc_info=error if not isinstance(error, NotTaken) else None)
+
+
+async def _digest(reason: str, arrival: Arrival) -> bytes:
+    """What the same mail has when it is sent, or read, again."""
+    return await asyncio.to_thread(lambda: hashlib.sha256(reason.encode() + arrival.body).digest())

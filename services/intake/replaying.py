@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from prometheus_client import Gauge
 from pydantic import ValidationError
 
+from services.intake import consents
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
 from services.intake.channels import email, form, generic, provided, twilio, twilio_sms, twilio_voice
 from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
 from services.intake.channels.generic import ContactBody
 from services.intake.channels.taken_apart import read
-from services.intake.domain.contacts import Contact, InboundMessage
+from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage
 from services.intake.domain.inboxes import Inboxes
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
@@ -87,7 +88,15 @@ class Replayer:
             raise NotReplayable("it speaks of a message that did not go out from here")
         if placement.conflict or placement.reused:
             raise NotReplayable("something else was taken under its name")
+        if isinstance(contact, DeliveryWord) and contact.provider == twilio.PROVIDER:
+            await self._heed(contact)
         return placement.number
+
+    async def _heed(self, word: DeliveryWord) -> None:
+        """What Twilio says of a message may say that nothing more may go to its number."""
+        number = twilio_sms.refusing(word, twilio.form(word.raw))
+        if number is not None:
+            await consents.withdraw(self.acceptor.engine, self.acceptor.outbox, number, word.channel, word.cause)
 
     async def _failed(self, contact_id: int, error: Exception) -> None:
         told = isinstance(error, NotReplayable | NotTaken | twilio_sms.Unreadable | twilio_voice.Unreadable | provided.Unreadable)
@@ -123,7 +132,7 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Borde
         case "twilio_sms":
             return twilio_sms.parse(body, twilio.form(body), inboxes)
         case "twilio_sms_status":
-            word = twilio_sms.parse_status(body, twilio.form(body), None)
+            word = twilio_sms.parse_status(body, twilio.form(body), twilio_sms.message_named(arrival.query))
             if word is None:
                 raise NotReplayable("it says nothing that was not known")
             return word

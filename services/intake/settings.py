@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.intake.channels.authentication import Border
-from services.intake.channels.outgoing_mail import MailServer
+from services.intake.channels.mail_server import MailServer
 from services.intake.channels.provided import ProviderSecrets
 from services.intake.channels.sendgrid import check_key
 from services.intake.channels.signed import secrets_of
@@ -22,6 +22,7 @@ from services.intake.domain.reach import Reach
 from services.intake.domain.threads import Rules
 from services.intake.domain.tokens import Signer, secrets_to_sign
 from services.intake.imap_settings import Mailbox, mailboxes_of
+from services.intake.smtp_peers import Network, networks_of
 from shared.settings import Settings
 
 
@@ -31,6 +32,17 @@ class IntakeSettings(Settings):
     intake_port: int = Field(8101, ge=1, le=65535, description="HTTP port of intake")
     smtp_port: int = Field(8125, ge=1, le=65535, description="port on which mail comes in")
     smtp_max_bytes: int = Field(25_000_000, ge=10_000, description="largest mail taken, whichever way it comes")
+    smtp_per_peer: int = Field(
+        20,
+        ge=0,
+        description="conversations that one address (of IPv6: all of a /64) may hold with the mail port at a time; more are told to"
+        " come later (421); 0: as many as there is room for",
+    )
+    smtp_relays: str = Field(
+        "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        description="addresses and networks of your own mail servers, comma-separated, which may hold as many as there is room for:"
+        " all mail may come through one of them; by default all that are private",
+    )
     smtp_cert_file: Path | None = Field(None, description="PEM certificate; with the key, incoming mail may use STARTTLS")
     smtp_key_file: Path | None = Field(None, description="PEM private key of the certificate")
     intake_public_url: str = Field(
@@ -58,7 +70,9 @@ class IntakeSettings(Settings):
     intake_mail_host: str = Field("127.0.0.1", description="mail server that takes our mail on")
     intake_mail_port: int = Field(8126, ge=1, le=65535, description="its port")
     intake_mail_username: str | None = Field(None, description="login at the mail server")
-    intake_mail_password: SecretStr | None = Field(None, description="password at the mail server")
+    intake_mail_password: SecretStr | None = Field(
+        None, description="password at the mail server; said over TLS only (STARTTLS, or from the first byte), but on this machine"
+    )
     intake_mail_tls: bool = Field(False, description="TLS from the first byte (port 465)")
     intake_mail_from: str = Field("support@patchbay.invalid", description="sender where no e-mail inbox is configured")
     intake_sender_name: str = Field("", description="name shown as the sender of mail to customers")
@@ -144,6 +158,18 @@ class IntakeSettings(Settings):
     )
     intake_webhook_secrets_file: Path | None = Field(None, description="file with them, an inbox a line, instead of the variable")
     intake_parked_days: int = Field(30, ge=1, description="how long what could not be read is kept")
+    intake_parked_bytes: int = Field(
+        1_000_000_000,
+        ge=1,
+        description="how much is kept at most of mail that came by SMTP and could not be read, in bytes; what comes then is put off"
+        " until somebody has seen to it (451)",
+    )
+
+    @field_validator("smtp_relays")
+    @classmethod
+    def _are_networks(cls, relays: str) -> str:
+        networks_of(relays)
+        return relays
 
     @field_validator("intake_languages")
     @classmethod
@@ -166,6 +192,11 @@ class IntakeSettings(Settings):
     def rules(self) -> Rules:
         """What is set about who is who, and which ticket a contact belongs to."""
         return Rules(timedelta(days=self.intake_another_matter_days), timedelta(days=self.intake_recycled_days))
+
+    @property
+    def relays(self) -> tuple[Network, ...]:
+        """From where all mail may come."""
+        return networks_of(self.smtp_relays)
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
 
 from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
+from services.intake.held_bytes import AT_ONCE, Room
 from services.intake.inboxes import InboxBook
 from services.intake.limiting import TooMuch
-from services.intake.mail import LATER, MailTaker
+from services.intake.mail import LATER, MailTaker, NoRoom
 from services.intake.settings import IntakeSettings
+from services.intake.smtp_conversation import Conversation, Door, Full
+from services.intake.smtp_peers import CONVERSATIONS, Peers
 from services.intake.store.parked import Arrival
 from shared import telemetry
 from shared.accepting import Doorman
 from shared.telemetry import log
 
 RECIPIENTS_CAP = 100
-CONVERSATIONS = 100  # at the same time; each may hold a mail of the largest size
 LINE_SECONDS = 300.0  # RFC 5321, 4.5.3.2: how long a client may take between commands
 NO_SENDER = "<>"  # as aiosmtpd calls it: who sends so wants nothing back
 NOT_NOW = "451 4.3.0 Cannot store mail just now, try again later"
 TOO_MUCH = "451 4.7.1 Too much mail from this sender just now, try again later"
+NO_ROOM = "451 4.3.1 No room just now to keep such a mail for a person, try again later"
 KEPT = "250 2.0.0 OK, kept for a person to look at"
-FULL = b"421 4.3.2 Too many connections, try again later\r\n"
 
 
 @dataclass
@@ -62,49 +64,30 @@ class MailHandler:
                 placement = await self.taker.take(arrival, inbox)
             except TooMuch:
                 return TOO_MUCH
+            except NoRoom:
+                return NO_ROOM
             except LATER:
                 return NOT_NOW
         return KEPT if placement is None else f"250 2.0.0 OK, ticket #{placement.number}"
 
 
-class Conversation(SMTP):
-    """aiosmtpd's, which is among `going_on` as long as its connection lasts."""
-
-    def __init__(self, going_on: set[SMTP], handler: MailHandler, **options: Any) -> None:
-        super().__init__(handler, **options)
-        self._going_on = going_on
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of asyncio.Protocol; comes again with STARTTLS."""
-        self._going_on.add(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Part of asyncio.Protocol."""
-        self._going_on.discard(self)
-        super().connection_lost(error)
-
-
-class Full(asyncio.Protocol):
-    """Sends a client away who comes while too many are there (RFC 5321, 3.8: 421 at any time, and close)."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of asyncio.Protocol."""
-        writing = cast(asyncio.WriteTransport, transport)  # uvloop's own is no subclass
-        writing.write(FULL)
-        writing.close()
-
-
 @dataclass(slots=True)
 class MailListener:
-    """The SMTP port. At most `most` clients at a time; others are told to come later."""
+    """The SMTP port. At most `most` clients at a time, and so many of one address as the settings say; others are told to come
+    later. `room`: for the mails of all of them that are larger than most.
+    """
 
     settings: IntakeSettings
     handler: MailHandler
     most: int = CONVERSATIONS
-    going_on: set[SMTP] = field(default_factory=set)
+    room: Room = field(init=False)
+    peers: Peers = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+
+    def __post_init__(self) -> None:
+        self.room = Room(AT_ONCE * self.settings.smtp_max_bytes)
+        self.peers = Peers(self.most, self.settings.smtp_per_peer, self.settings.relays)
 
     async def run(self) -> None:
         """Until `stopping` is set or it is cancelled. Raises OSError when the port is taken."""
@@ -120,17 +103,21 @@ class MailListener:
             server.close()
 
     def _protocol(self) -> asyncio.Protocol:
-        if len(self.going_on) >= self.most:
-            log().warning("too many mail connections", connections=len(self.going_on))
+        if self.peers.full:
+            log().warning("too many mail connections", connections=len(self.peers.talking))
             return Full()
+        return Door(self.peers, partial(self._conversation, self._tls()))
+
+    def _conversation(self, tls: ssl.SSLContext | None) -> Conversation:
         return Conversation(
-            self.going_on,
+            self.peers,
+            self.room,
             self.handler,
             hostname="patchbay",
             ident="Patchbay",
             data_size_limit=self.settings.smtp_max_bytes,
             enable_SMTPUTF8=True,
-            tls_context=self._tls(),
+            tls_context=tls,
             timeout=LINE_SECONDS,
             loop=asyncio.get_running_loop(),
         )

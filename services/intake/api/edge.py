@@ -86,13 +86,13 @@ class Intake:
         except TimeoutError:
             raise away() from None
 
-    async def park(self, way: Way, reason: str, media_type: str, body: bytes) -> None:
+    async def park(self, way: Way, reason: str, media_type: str, body: bytes, query: str = "") -> None:
         """Keep what is authentic but cannot be taken, for people to look at; once, however often it comes.
 
         Raises DatabaseAway.
         """
-        digest = await apart(len(body), lambda: _digest(way, body))
-        await self._keep(Arrival(way, body, media_type=media_type), reason, digest)
+        digest = await apart(len(body), lambda: _digest(way, body, query))
+        await self._keep(Arrival(way, body, media_type=media_type, query=query), reason, digest)
 
     async def keep(self, way: Way, contact: InboundMessage, error: NotTaken) -> None:
         """Keep a contact that passed every check and still could not be stored, with the names by which it is known when it comes
@@ -100,7 +100,7 @@ class Intake:
         """
         naming = Naming(contact.dedup_key, contact.unnamed, contact.request)
         whose = tuple(proven(handle).key for handle in (contact.handle, *contact.also) if handle is not None)
-        arrival = Arrival(way, contact.raw, "", (contact.inbox,), contact.media_type, naming, whose)
+        arrival = Arrival(way, contact.raw, "", (contact.inbox,), contact.media_type, naming=naming, handles=whose)
         named = "" if contact.unnamed else msgspec.json.encode(naming).decode()
         said = "\n".join((way, contact.inbox, named, contact.content_hash))
         await self._keep(arrival, str(error), hashlib.sha256(said.encode()).digest())
@@ -111,8 +111,8 @@ class Intake:
             await parked.park(conn, arrival, reason, arrival.media_type, digest)
 
 
-def _digest(way: Way, body: bytes) -> bytes:
-    digest = hashlib.sha256(f"{way}\n".encode())
+def _digest(way: Way, body: bytes, query: str) -> bytes:
+    digest = hashlib.sha256(f"{way}{'?' if query else ''}{query}\n".encode())
     digest.update(body)
     return digest.digest()
 

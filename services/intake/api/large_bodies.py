@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from services.intake.held_bytes import AT_ONCE, Room, Share
 from shared.http import Problem
 from shared.telemetry import log
 
@@ -16,70 +17,54 @@ from shared.telemetry import log
 # a mail, and what JSON and forms make of a character here and there, is in the half, and in BESIDE_BYTES where a mail is small.
 TIMES_THE_MAIL = 2.5
 BESIDE_BYTES = 2 * 2**20
-AT_ONCE = 4  # of the largest: two are being read, two come in
-SMALL_BYTES = 2**20  # up to here a body is not counted: ordinary mail is taken whatever large ones are on their way
 READ_SECONDS = 90.0  # Postmark itself gives up after two minutes
 
 
 @dataclass(slots=True)
 class LargeBodies:
-    """Those that this process holds. `most_bytes`: of one. `at_once_bytes`: of all, but one alone is always taken."""
+    """Those that this process holds. `most_bytes`: of one."""
 
     most_bytes: int
-    at_once_bytes: int
+    room: Room
     read_seconds: float = READ_SECONDS
-    held: int = 0
 
     @classmethod
     def of_mails(cls, mail_bytes: int) -> LargeBodies:
         """As mail providers post mails of up to so many bytes."""
         most = BESIDE_BYTES + int(TIMES_THE_MAIL * mail_bytes)
-        return cls(most, AT_ONCE * most)
+        return cls(most, Room(AT_ONCE * most))
 
     @asynccontextmanager
     async def of(self, request: Request, *, too_large: int) -> AsyncIterator[bytes]:
         """The body of a request, held until the end of the block. Raises Problem: with the status `too_large`, before all of it
         is read; 503 when no more can be held just now, or it does not come.
         """
-        share = _Share(self)
+        share = Share(self.room)
         try:
             yield await self._read(request, share, too_large)
         finally:
-            self.held -= share.held
+            share.give_back()
 
-    async def _read(self, request: Request, share: _Share, too_large: int) -> bytes:
+    async def _read(self, request: Request, share: Share, too_large: int) -> bytes:
         body, length = bytearray(), request.headers.get("content-length", "")
         try:
             async with asyncio.timeout(self.read_seconds):
-                share.grow(int(length) if length.isdecimal() else 0, too_large)
+                self._grow(share, int(length) if length.isdecimal() else 0, too_large)
                 async for chunk in request.stream():
                     body += chunk
-                    share.grow(len(body), too_large)
+                    self._grow(share, len(body), too_large)
         except TimeoutError:
             raise _later("too-slow", "The body did not come in time. Send it again.") from None
         return bytes(body)
 
-
-@dataclass(slots=True)
-class _Share:
-    """How much of what is held is one request's."""
-
-    among: LargeBodies
-    held: int = 0
-
-    def grow(self, size: int, too_large: int) -> None:
+    def _grow(self, share: Share, size: int, too_large: int) -> None:
         """The body has come to this size, or is going to."""
-        most = self.among.most_bytes
-        if size > most:
-            log().error("body refused", reason="too large", most_bytes=most)
-            detail = f"The body is larger than {most} bytes. PATCHBAY_SMTP_MAX_BYTES says how large a mail may be."
+        if size > self.most_bytes:
+            log().error("body refused", reason="too large", most_bytes=self.most_bytes)
+            detail = f"The body is larger than {self.most_bytes} bytes. PATCHBAY_SMTP_MAX_BYTES says how large a mail may be."
             raise Problem(too_large, "too-large", detail)
-        if size <= max(SMALL_BYTES, self.held):
-            return
-        others = self.among.held - self.held
-        if others and others + size > self.among.at_once_bytes:
+        if not share.grow(size):
             raise _later("overloaded", "Other large mails are coming in. Send it again.")
-        self.among.held, self.held = others + size, size
 
 
 def _later(code: str, detail: str) -> Problem:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.intake import consents
 from services.intake.api.edge import Intake, NotTaken, body_of, parts_of
+from services.intake.api.mail_providers import NOT_OURS
 from services.intake.channels import twilio, twilio_sms, twilio_voice
 from services.intake.domain.contacts import InboundMessage
 from services.intake.limiting import quarantined
@@ -38,16 +39,16 @@ async def twilio_sms_status(request: Request) -> Response:
     intake = parts_of(request)
     raw, pairs = await _signed(request, intake)
     try:
-        word = twilio_sms.parse_status(raw, pairs, request.query_params.get("message"))
+        word = twilio_sms.parse_status(raw, pairs, twilio_sms.message_named(_query(request)))
         unknown = word is not None and (await intake.take(word)).unknown
         number = twilio_sms.refusing(word, pairs) if word is not None and not unknown else None
         if word is not None and number is not None:
             await consents.withdraw(intake.parts.engine, intake.parts.outbox, number, word.channel, word.cause)
     except (twilio_sms.Unreadable, NotTaken) as error:
-        await intake.park("twilio_sms_status", str(error), FORM, raw)
+        await intake.park("twilio_sms_status", str(error), FORM, raw, _query(request))
     else:
         if unknown:
-            await intake.park("twilio_sms_status", "it speaks of a message that did not go out from here", FORM, raw)
+            await intake.park("twilio_sms_status", NOT_OURS, FORM, raw, _query(request))
     return Response(status_code=204)
 
 
@@ -97,13 +98,14 @@ async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:
 
 
 async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[str, str]]]:
-    """The raw body and its pairs, when Twilio signed them. Raises Problem 403."""
+    """The raw body and its pairs, when Twilio signed them. Raises Problem 403; 503 when we cannot tell."""
     raw = await body_of(request, BODY_BYTES)
     tokens = intake.twilio_tokens
     if not tokens:
         detail = "No Twilio auth token is configured, so no request of Twilio can be told from others. Set one."
-        raise Problem(403, "twilio-not-configured", detail)
-    query = request.scope["query_string"].decode("latin-1")
+        # Later, not never: the next request, or the fallback URL, may find us set up.
+        raise Problem(503, "twilio-not-configured", detail, headers={"Retry-After": "60"})
+    query = _query(request)
     url = f"{intake.settings.public_url}{request.scope['path']}{'?' if query else ''}{query}"
     try:
         pairs = twilio.form(raw)
@@ -113,3 +115,8 @@ async def _signed(request: Request, intake: Intake) -> tuple[bytes, list[tuple[s
         detail = "The signature does not fit. Check the auth token, and that the public URL is the one Twilio calls."
         raise Problem(403, "bad-signature", detail)
     return raw, pairs
+
+
+def _query(request: Request) -> str:
+    text: str = request.scope["query_string"].decode("latin-1")
+    return text

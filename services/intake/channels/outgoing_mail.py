@@ -22,11 +22,11 @@ import aiosmtplib
 from services.intake.channels.automatic import LOOP_HEADER
 from services.intake.channels.clean import NAME_LIMIT, SUBJECT_LIMIT, clean_line
 from services.intake.channels.email import MESSAGE_REF_LIMIT
+from services.intake.channels.mail_server import MailServer, let_in
 from services.intake.domain import handles
 from services.intake.domain.delivery import Accepted, NotNow, Outcome, Refused, Unknown
 from shared.events.base import Direction
 
-SEND_SECONDS = 15.0
 _CLOSING = 421  # the connection ends with it
 NO_SENDER = ""  # `<>` in MAIL FROM
 _NOT_LET_IN = frozenset({530, 534, 535, 538})  # RFC 4954, 6: who we are is not believed, as when a password was just changed
@@ -180,18 +180,6 @@ def _paragraphs(text: str) -> str:
     return "".join(f"<p>{'<br>'.join(escape(line) for line in paragraph.splitlines())}</p>" for paragraph in text.split("\n\n"))
 
 
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """The server that takes our mail on."""
-
-    host: str
-    port: int
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-    start_tls: bool | None = None
-
-
 async def send(server: MailServer, mail: Outgoing, content: bytes, only: Sequence[str] | None = None) -> Outcome:
     """Hand a mail to the server, which has it for all it takes it for, or for nobody. Never raises: what happened is the outcome.
 
@@ -200,19 +188,9 @@ async def send(server: MailServer, mail: Outgoing, content: bytes, only: Sequenc
     address. With `only` it goes to these in copy, and not to the customer, who has it.
     A confirmation has no sender (RFC 3834, 3.3), so that nothing comes back of it.
     """
-    client = aiosmtplib.SMTP(
-        hostname=server.host,
-        port=server.port,
-        username=server.username,
-        password=server.password,
-        use_tls=server.tls,
-        start_tls=server.start_tls,
-        timeout=SEND_SECONDS,
-    )
-    try:
-        await client.connect()
-    except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError):
-        return NotNow("mail-server-away")
+    client = await let_in(server)
+    if isinstance(client, NotNow):
+        return client
     try:
         taken = await _address(client, mail, len(content), only)
         if not isinstance(taken, Accepted) or len(taken.without) + len(taken.later) == len(only or mail.recipients):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl
 
 import httpx
 
@@ -80,6 +81,11 @@ def parse(raw: bytes, pairs: twilio.Pairs, inboxes: Inboxes) -> InboundMessage:
         media=media,
         score=score_in(text) if not media else None,  # a picture is no answer to a question, whatever stands below it
     )
+
+
+def message_named(query: str) -> str | None:
+    """The id of our message in the URL of a status callback; its part behind the `?`."""
+    return dict(parse_qsl(query, keep_blank_values=True)).get("message")
 
 
 def parse_status(raw: bytes, pairs: twilio.Pairs, message_id: str | None) -> DeliveryWord | None:

@@ -44,14 +44,34 @@ CHANNELS: dict[str, Channel] = {
 }
 
 PARK = """
+<<<<<<< HEAD
     INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, naming, handles)
     VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8, $9::text[]) ON CONFLICT (digest) DO NOTHING
+=======
+    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query)
+    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING
+    """
+# How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's.
+PARK_WITHIN = """
+    WITH held AS (SELECT coalesce(sum(size_bytes), 0) AS bytes FROM intake.parked_contact WHERE way = $1::text),
+    parked AS (
+        INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
+        SELECT $1::text, $2::text, $3::text[], $4::text, $5::text, $6::bytea, $7::bytea FROM held
+        WHERE bytes = 0 OR bytes + octet_length($6::bytea) <= $8::bigint
+        ON CONFLICT (digest) DO NOTHING RETURNING id
+    )
+    SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM intake.parked_contact WHERE digest = $7::bytea) AS kept
+>>>>>>> bounds
     """
 LISTED = """
-    SELECT id, way, reason, media_type, octet_length(body), attempts, replay, parked_at FROM intake.parked_contact
+    SELECT id, way, reason, media_type, size_bytes, attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
+<<<<<<< HEAD
 KEPT = "SELECT way, sender, recipients, body, media_type, naming FROM intake.parked_contact WHERE id = $1"
+=======
+KEPT = "SELECT way, sender, recipients, body, media_type, query FROM intake.parked_contact WHERE id = $1"
+>>>>>>> bounds
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
 ASK_ALL = """
     UPDATE intake.parked_contact SET replay = true
@@ -77,8 +97,13 @@ _naming = msgspec.json.Decoder(Naming)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
+<<<<<<< HEAD
     """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient.
     `handles`: whose it is, by the keys of their handles, as they are when they are proven.
+=======
+    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail, `query` what stood in the URL of a request
+    behind the `?`.
+>>>>>>> bounds
     """
 
     way: str
@@ -86,8 +111,12 @@ class Arrival:
     sender: str = ""
     recipients: tuple[str, ...] = ()
     media_type: str = ""
+<<<<<<< HEAD
     naming: Naming | None = None
     handles: tuple[str, ...] = ()
+=======
+    query: str = ""
+>>>>>>> bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +140,25 @@ class ParkedContact:
 
 async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
     """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
+<<<<<<< HEAD
     around = arrival.way, arrival.sender, list(arrival.recipients)
     naming = msgspec.json.encode(arrival.naming) if arrival.naming is not None else None
     await db.fetch(conn, PARK, *around, reason, media_type, arrival.body, digest, naming, list(arrival.handles))
+=======
+    around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
+    await db.fetch(conn, PARK, *around, arrival.body, digest, arrival.query)
+
+
+async def park_within(
+    conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes, most_bytes: int
+) -> bool:
+    """Like `park`, where no more than `most_bytes` are kept of all that came this way; one alone is always kept. False where there
+    is no room for it.
+    """
+    around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
+    [row] = await db.fetch(conn, PARK_WITHIN, *around, arrival.body, digest, most_bytes)
+    return bool(row["kept"])
+>>>>>>> bounds
 
 
 async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = None) -> list[ParkedContact]:
@@ -126,8 +171,13 @@ async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
     rows = await db.fetch(conn, KEPT, contact_id)
     if not rows:
         return None
+<<<<<<< HEAD
     way, sender, recipients, body, media_type, naming = rows[0]
     return Arrival(way, body, sender, tuple(recipients), media_type, _naming.decode(naming) if naming is not None else None)
+=======
+    way, sender, recipients, body, media_type, query = rows[0]
+    return Arrival(way, body, sender, tuple(recipients), media_type, query)
+>>>>>>> bounds
 
 
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:

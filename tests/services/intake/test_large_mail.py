@@ -139,7 +139,7 @@ async def test_postmark_brings_it_whole_and_taken_apart_in_one_body_of_twice_its
         assert turns.went_on, turns
         [received] = await world.events(MessageReceived)
         assert (received.data.provider, len(received.data.attachments)) == ("postmark", FILES)
-        assert world.intake.bodies.held == 0
+        assert world.intake.bodies.room.held == 0
 
 
 # Of each provider, of a body that proves nothing: the answer to one of the largest size, and to one byte more.

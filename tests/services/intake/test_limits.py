@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiosmtplib
@@ -18,7 +18,7 @@ from services.intake.channels.sns import Sns
 from services.intake.domain.inboxes import Inbox
 from services.intake.limiting import TooMuch
 from services.intake.mail import MailTaker
-from services.intake.smtp import TOO_MUCH
+from services.intake.smtp import NO_ROOM, TOO_MUCH
 from services.intake.store.parked import Arrival
 from shared.events.message import ConfirmationSkipped
 from shared.events.ticket import SpamMarked, TicketOpened
@@ -26,8 +26,9 @@ from tests.services.intake import provider_requests as ask
 from tests.services.intake.provider_requests import Posted
 from tests.services.intake.test_edge import FORM, submit
 from tests.services.intake.test_mail import SUPPORT, deliver, mail
+from tests.services.intake.test_returned_mail import answered, report
 from tests.services.intake.test_twilio import sms
-from tests.services.intake.world import World, mail_port, process
+from tests.services.intake.world import World, mail_port, mail_server, process
 
 OK = "2.0.0 OK"
 CONTACT = {"channel": "chat", "inbox": "web", "text": "hello"}
@@ -77,6 +78,75 @@ async def test_mail_over_the_limit_is_put_off_by_every_process_and_taken_once_wh
         again = [await sent((first, second)[n % 2], n) for n in (3, 4, 5, 6)]
         assert [answer.startswith(OK) for answer in again] == [True] * 3 + [False]
         assert await one.count("message") == await one.count("ticket") == 7
+
+
+async def refused(sending: Awaitable[str]) -> str:
+    """What a mail that is put off is answered."""
+    with pytest.raises(aiosmtplib.SMTPResponseException) as answer:
+        await sending
+    return f"{answer.value.code} {answer.value.message}"
+
+
+async def test_mail_in_our_own_name_is_kept_up_to_the_limit_and_what_is_over_it_is_put_off_and_kept_later(database: str) -> None:
+    """Whoever says to have sent it, and from wherever: nothing in it is proven."""
+    before = limited("email", "refused")
+    async with two(database, intake_mail_per_minute=3) as (one, other), mail_port(one) as first, mail_port(other) as second:
+        await one.inbox("support", channel="email", address=SUPPORT)
+        await other.intake.inboxes.refresh()
+        ours = [mail(Message_ID=f"<{n}@c>", From=SUPPORT) for n in range(6)]
+        for n in range(3):
+            assert "kept for a person" in await deliver((first, second)[n % 2], ours[n], sender=f"{n}@evil.example")
+        for n in (3, 4, 5):
+            assert await refused(deliver((first, second)[n % 2], ours[n], sender=f"{n}@evil.example")) == TOO_MUCH
+        assert (await one.count("parked_contact"), limited("email", "refused") - before) == (3, 3)
+        assert (await sent(first, 7)).startswith(OK), "a customer's mail is another matter"
+        await a_minute_later(one, other)
+        for n in (3, 4, 5):
+            assert "kept for a person" in await deliver((first, second)[n % 2], ours[n])
+        assert (await one.count("parked_contact"), await one.count("message")) == (6, 1)
+
+
+async def test_reports_are_kept_and_told_up_to_the_limit_of_what_they_report_on(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port, intake_mail_per_minute=3) as world:
+        await world.inbox("support", channel="email", address=SUPPORT, confirm=False)
+        async with mail_port(world) as smtp:
+            _, _, ref = await answered(world, server, smtp)
+            for about, answer, table in ((ref, "ticket #", "word"), ("<none@of.ours>", "kept for a person", "parked_contact")):
+                for n in range(3):
+                    assert answer in await report(smtp, about, name=f"<{n}@mx>")
+                assert await refused(report(smtp, about, name="<3@mx>")) == TOO_MUCH
+                assert await world.count(table) == 3
+            await a_minute_later(world)
+            for about, table in ((ref, "word"), ("<none@of.ours>", "parked_contact")):
+                await report(smtp, about, name="<3@mx>")
+                assert await world.count(table) == 4
+
+
+async def test_mail_that_cannot_be_read_is_kept_as_far_as_there_is_room_and_put_off_until_there_is(database: str) -> None:
+    async with process(database, intake_parked_bytes=3000) as world, mail_port(world) as port:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        large, second, third = (
+            mail(Message_ID=f"<{n}@c>", From=SUPPORT, text="x" * size) for n, size in enumerate((4000, 900, 800))
+        )
+        assert "kept for a person" in await deliver(port, large), "one alone is kept whatever room there is"
+        assert await refused(deliver(port, second)) == NO_ROOM
+        assert "kept for a person" in await deliver(port, large), "what is kept is kept"
+        assert await world.count("parked_contact") == 1
+        await world.execute("DELETE FROM intake.parked_contact")
+        for one in (second, third):
+            assert "kept for a person" in await deliver(port, one)
+        assert await refused(deliver(port, large)) == NO_ROOM
+        assert (await sent(port, 7)).startswith(OK), "what is understood needs no such room"
+        assert (await world.count("parked_contact"), await world.count("message")) == (2, 1)
+
+
+async def test_other_ways_than_smtp_do_not_use_up_its_room(database: str) -> None:
+    async with process(database, intake_parked_bytes=2000) as world, mail_port(world) as port:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        await world.intake.park("mailgun", "not understood", "text/plain", b"x" * 3000)
+        for n in range(2):
+            assert "kept for a person" in await deliver(port, mail(Message_ID=f"<{n}@c>", From=SUPPORT))
+        assert await world.count("parked_contact") == 3
 
 
 async def test_without_a_limit_all_of_it_is_taken(database: str) -> None:

@@ -21,6 +21,7 @@ from shared.events.message import (
 )
 from shared.events.people import CustomerCreated, CustomerPersonal, CustomerProfileChanged
 from shared.events.ticket import TicketOpened
+from tests.services.intake.test_parked import replay
 from tests.services.intake.test_twilio import _answered_sms, post, rest_api, sms
 from tests.services.intake.world import PUBLIC, TOKEN, World, process
 
@@ -249,3 +250,22 @@ async def test_who_wrote_stop_to_twilio_is_known_also_by_a_status_once(database:
             assert await told(world, message_id, "undelivered", ErrorCode="21610") == 204
         assert [event.data.consents for event in await world.events(CustomerProfileChanged)] == [{"sms": False}]
         assert await world.count("handle", "refuses = '{sms}'") == 1
+
+
+async def test_a_status_that_was_kept_is_heard_when_it_is_tried_again_of_the_message_that_its_url_names(database: str) -> None:
+    async with rest_api() as (_, url), process(database, intake_twilio_url=url) as world:
+        await _answered_sms(world)
+        await world.sender.send_due()
+        [message_id] = await world.reply_ids()
+        await world.execute("ALTER TABLE intake.word ADD CONSTRAINT poison CHECK (false) NOT VALID")
+        for _ in range(2):
+            assert await told(world, message_id, "undelivered", ErrorCode="21610") == 204
+        assert await told(world, "of-nobody", "undelivered", ErrorCode="21610") == 204
+        assert (await world.count("parked_contact"), await world.events(MessageFailed)) == (2, [])
+        await world.execute("ALTER TABLE intake.word DROP CONSTRAINT poison")
+        for _ in range(2):
+            await replay(world)
+        assert [event.data.code for event in await world.events(MessageFailed)] == ["opted-out"]
+        assert [event.data.consents for event in await world.events(CustomerProfileChanged)] == [{"sms": False}]
+        assert await world.count("parked_contact", f"query = 'message={message_id}'") == 0
+        assert await world.count("parked_contact", "query = 'message=of-nobody'") == 1

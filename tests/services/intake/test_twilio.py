@@ -94,10 +94,13 @@ async def test_messages_that_come_five_times_each_in_any_order_are_there_once(wo
     assert await world.count("parked_contact") == 0
 
 
-async def test_without_a_token_no_request_is_believed(database: str) -> None:
+async def test_without_a_token_no_request_is_believed_and_twilio_is_to_come_again(database: str) -> None:
     async with process(database, intake_twilio_tokens="") as world:
-        answer = await sms(world)
-        assert (answer.status_code, answer.json()["code"]) == (403, "twilio-not-configured")
+        for path in ("sms", "sms/status", "voice", "voice/status"):
+            answer = await post(world, f"/v1/providers/twilio/{path}", SMS)
+            assert (answer.status_code, answer.json()["code"]) == (503, "twilio-not-configured")
+            assert int(answer.headers["retry-after"]) > 0
+        assert await world.log() == []
 
 
 async def test_what_is_signed_but_unreadable_is_kept_and_answered_well(world: World) -> None:

@@ -26,11 +26,13 @@ from services.intake.channels.sns import REACH, Sns
 from services.intake.closing import Ticker
 from services.intake.domain.tokens import Signer
 from services.intake.guarded_http import guarded_client
+from services.intake.held_bytes import Room
 from services.intake.inboxes import InboxBook
 from services.intake.mail import MailTaker
 from services.intake.sending import Sender
 from services.intake.settings import IntakeSettings
-from services.intake.smtp import CONVERSATIONS, MailHandler, MailListener
+from services.intake.smtp import MailHandler, MailListener
+from services.intake.smtp_peers import CONVERSATIONS
 from services.intake.store.projections import PromiseProjection, TicketProjection
 from services.intake.word_lists import WordBook
 from shared import auth, db
@@ -261,11 +263,12 @@ async def process(database: str, **more: object) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def mail_port(world: World, most: int = CONVERSATIONS) -> AsyncIterator[int]:
+async def mail_port(world: World, most: int = CONVERSATIONS, room: Room | None = None) -> AsyncIterator[int]:
     """The process listens for mail on a free port, at most so many clients at a time."""
     settings = world.settings.model_copy(update={"smtp_port": 0})
     taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter, world.settings.border)
     listener = MailListener(settings, MailHandler(taker, world.intake.inboxes), most)
+    listener.room = room or listener.room
     listening = asyncio.create_task(listener.run())
     async with asyncio.timeout(5):
         while listener.port == 0:

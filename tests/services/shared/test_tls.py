@@ -27,15 +27,15 @@ from tests.infra import at_port, port_of
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # https://www.postgresql.org/docs/current/protocol-message-formats.html
 
 
-def certify(certificate: Path, key: Path) -> None:
-    """A certificate of 127.0.0.1, signed by itself, and its key, as PEM."""
+def certify(certificate: Path, key: Path, address: str = "127.0.0.1") -> None:
+    """A certificate of this address, signed by itself, and its key, as PEM."""
     private, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
     now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=True)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(private, hashes.SHA256())
     )

@@ -9,14 +9,15 @@ import pytest
 from fastapi import Request
 from starlette.types import Message, Scope
 
-from services.intake.api.large_bodies import SMALL_BYTES, LargeBodies
+from services.intake.api.large_bodies import LargeBodies
+from services.intake.held_bytes import SMALL_BYTES, Room
 from shared.http import Problem
 
 LARGE = 2 * SMALL_BYTES
 
 
 def bodies(*, of_the_largest: int = 2, read_seconds: float = 5.0) -> LargeBodies:
-    return LargeBodies(most_bytes=LARGE, at_once_bytes=of_the_largest * LARGE, read_seconds=read_seconds)
+    return LargeBodies(most_bytes=LARGE, room=Room(of_the_largest * LARGE), read_seconds=read_seconds)
 
 
 def request(*chunks: int, declared: int | None = None, comes: bool = True) -> Request:
@@ -49,8 +50,8 @@ async def refused(held: LargeBodies, one: Request, too_large: int = 413) -> tupl
 async def test_a_body_is_taken_up_to_the_limit_and_held_until_it_was_dealt_with() -> None:
     held = bodies()
     async with held.of(request(SMALL_BYTES, LARGE - SMALL_BYTES), too_large=413) as body:
-        assert (len(body), held.held) == (LARGE, LARGE)
-    assert held.held == 0
+        assert (len(body), held.room.held) == (LARGE, LARGE)
+    assert held.room.held == 0
 
 
 @pytest.mark.parametrize("status", [413, 503])
@@ -58,7 +59,7 @@ async def test_one_that_is_larger_is_refused_as_its_provider_wants_it_with_a_dec
     held = bodies()
     assert await refused(held, request(declared=LARGE + 1, comes=False), status) == (status, "too-large")
     assert await refused(held, request(LARGE, 1, LARGE), status) == (status, "too-large")
-    assert held.held == 0
+    assert held.room.held == 0
 
 
 async def test_no_more_is_held_at_a_time_than_there_is_room_for_and_small_ones_need_none() -> None:
@@ -68,20 +69,20 @@ async def test_no_more_is_held_at_a_time_than_there_is_room_for_and_small_ones_n
             await going_on.enter_async_context(held.of(request(LARGE, declared=LARGE), too_large=413))
         assert await refused(held, request(declared=LARGE, comes=False)) == (503, "overloaded")
         assert await refused(held, request(SMALL_BYTES, SMALL_BYTES)) == (503, "overloaded"), "it is counted as it comes"
-        assert held.held == 2 * LARGE, "what was refused is not counted"
+        assert held.room.held == 2 * LARGE, "what was refused is not counted"
         assert await taken(held, request(SMALL_BYTES)) == SMALL_BYTES
     assert await taken(held, request(LARGE)) == LARGE
 
 
 async def test_one_alone_is_taken_whatever_room_there_is() -> None:
-    held = LargeBodies(most_bytes=LARGE, at_once_bytes=SMALL_BYTES)
+    held = LargeBodies(most_bytes=LARGE, room=Room(SMALL_BYTES))
     assert await taken(held, request(LARGE)) == LARGE
 
 
 async def test_a_body_that_does_not_come_is_waited_for_for_so_long_and_takes_no_room_then() -> None:
     held = bodies(read_seconds=0.02)
     assert await refused(held, request(declared=LARGE, comes=False)) == (503, "too-slow")
-    assert held.held == 0
+    assert held.room.held == 0
 
 
 def test_a_mail_of_the_largest_size_fits_as_postmark_posts_it_and_four_of_them_are_held() -> None:
@@ -89,4 +90,4 @@ def test_a_mail_of_the_largest_size_fits_as_postmark_posts_it_and_four_of_them_a
     in_lines_of_json, files_again = mail * 80 // 78, mail * 76 // 78  # CRLF is four characters; Base64 without line ends
     held = LargeBodies.of_mails(mail)
     assert in_lines_of_json + files_again < held.most_bytes < 3 * mail
-    assert held.at_once_bytes == 4 * held.most_bytes
+    assert held.room.most_bytes == 4 * held.most_bytes

@@ -1,0 +1,67 @@
+"""How many talk to the mail port at a time, in all and from one address."""
+
+import pytest
+
+from services.intake.settings import IntakeSettings
+from services.intake.smtp_peers import Peers, networks_of
+from shared import settings as shared_settings
+
+
+def comes(peers: Peers, address: str, conversation: object) -> bool:
+    """Whether one more was let in."""
+    let_in = peers.may_come(address)
+    if let_in:
+        peers.came(conversation, address)
+    return let_in
+
+
+def test_one_address_holds_so_many_and_others_come_in() -> None:
+    peers = Peers(most=5, most_of_one=2)
+    assert [comes(peers, "192.0.2.1", n) for n in range(3)] == [True, True, False]
+    assert [comes(peers, f"192.0.2.{n}", n) for n in (3, 4, 5)] == [True, True, True]
+    assert not comes(peers, "192.0.2.6", 6), "there is room for five"
+    peers.gone(0)
+    peers.gone(0)
+    assert [comes(peers, "192.0.2.1", n) for n in (7, 8)] == [True, False], "who is gone twice is gone once"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("", "", True),
+    ],
+)
+def test_addresses_that_belong_to_one_are_one(one: str, other: str, *, same: bool) -> None:
+    peers = Peers(most_of_one=1)
+    assert (comes(peers, one, 1), comes(peers, other, 2)) == (True, not same)
+
+
+def test_relays_hold_as_many_as_there_is_room_for() -> None:
+    peers = Peers(most=4, most_of_one=1, relays=networks_of("10.0.0.0/8, ::1"))
+    assert [comes(peers, "10.1.2.3", n) for n in range(2)] == [True, True]
+    assert comes(peers, "::ffff:10.1.2.3", 2), "as a socket of both kinds calls it"
+    assert [comes(peers, "192.0.2.1", n) for n in (3, 4)] == [True, False]
+    assert not comes(peers, "10.1.2.3", 5)
+
+
+def test_without_a_limit_of_one_there_is_only_that_of_all() -> None:
+    peers = Peers(most=3, most_of_one=0)
+    assert [comes(peers, "192.0.2.1", n) for n in range(4)] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("private", ["127.0.0.1", "::1", "10.9.8.7", "172.31.0.1", "192.168.1.1", "fd00::1"])
+def test_by_default_who_is_on_a_private_network_is_a_relay_of_ours(private: str) -> None:
+    settings = IntakeSettings.model_validate({})
+    peers = Peers(100, settings.smtp_per_peer, settings.relays)
+    assert all(comes(peers, private, n) for n in range(30))
+    assert [comes(peers, "192.0.2.1", f"a{n}") for n in range(21)] == [True] * 20 + [False]
+
+
+def test_what_is_no_network_is_said_when_it_is_set() -> None:
+    with pytest.raises(shared_settings.SettingsError, match=r"300\.0\.0\.1"):
+        shared_settings.read(lambda: IntakeSettings.model_validate({"smtp_relays": "10.0.0.0/8,300.0.0.1"}))
