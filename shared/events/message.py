@@ -21,8 +21,8 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     From `handle_kind` on: what intake knows its own messages by, to read them back after a backup was restored. `message_ref`
     and `reply_refs` are Message-IDs: its own, and those it answers. `content_hash` tells a repeat from another message under
     the same name. `request` is the Idempotency-Key with its caller, `request_digest` what it was used for, in hex.
-    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB. `attachment_urls` are where
-    the files of `attachments_awaited` are, in their order.
+    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB, as `quoted_cut` of the
+    message says. `attachment_urls` are where the files of `attachments_awaited` are, in their order.
     """
 
     text: str = ""
@@ -45,7 +45,8 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
-    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too.
+    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `text_cut`, `quoted_cut`: there is more
+    of its text, and of what stood around it, than travels here.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -66,6 +67,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     participant: bool = True
     attachments_awaited: tuple[str, ...] = ()
     cc_customer_ids: tuple[str, ...] = ()
+    quoted_cut: bool = False
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):
