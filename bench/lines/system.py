@@ -150,7 +150,9 @@ async def system(*, auto_accept: bool, mail_port: int | None = None) -> AsyncIte
 
 async def _configure(running: System, *, auto_accept: bool) -> None:
     queue = {"name": {"en": "Support"}, "position": 1, "team_ids": ["support"], "offer_timeout_seconds": 3600}
-    await running.call("PUT", "intake", "/v1/inboxes/bench", {"channel": "chat", "address": "bench", "confirm": False})
+    # With a webhook of which no secret is set: agents may answer, and nothing is carried anywhere.
+    chat = {"channel": "chat", "address": "bench", "confirm": False, "webhook": "http://127.0.0.1:9/"}
+    await running.call("PUT", "intake", "/v1/inboxes/bench", chat)
     letters = {"channel": "email", "address": "letters@bench.invalid", "confirm": False}
     await running.call("PUT", "intake", "/v1/inboxes/letters", letters)
     await running.call("PUT", "sla", "/v1/policies/standard", POLICY)

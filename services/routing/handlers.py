@@ -15,7 +15,7 @@ from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work
 from shared.events import call, message, people, sla
 from shared.events import ticket as t
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import QueueConfigured
+from shared.events.config import InboxConfigured, QueueConfigured
 from shared.folding import Handler
 from shared.ticket import awaits_answer
 
@@ -190,6 +190,13 @@ def _erased(
     return replace(case, scrub=(*case.scrub, *event.data.customer_ids)), ()
 
 
+def _inbox(
+    _context: None, _before: InboxConfigured | None, event: Event[InboxConfigured], _now: datetime
+) -> tuple[InboxConfigured, Sequence[Draft[Fact]]]:
+    """The newest version is what counts."""
+    return event.data, ()
+
+
 Promises = Mapping[str, Promise]
 
 
@@ -264,6 +271,7 @@ CUSTOMER_HANDLERS: dict[type[Fact], Handler[None, CustomerCase]] = {
     people.CustomerProfileChanged: _profile,
     people.CustomerErased: _erased,
 }
+INBOX_HANDLERS: dict[type[Fact], Handler[None, InboxConfigured | None]] = {InboxConfigured: _inbox}
 CLOCK_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {
     sla.ClockStarted: _promise(heard_clock),
     sla.ClockPaused: _promise(heard_clock),
@@ -280,6 +288,7 @@ BREACH_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {
 HANDLERS: dict[type[Fact], object] = {
     **TICKET_HANDLERS,
     **CUSTOMER_HANDLERS,
+    **INBOX_HANDLERS,
     **CLOCK_HANDLERS,
     **WARNING_HANDLERS,
     **BREACH_HANDLERS,

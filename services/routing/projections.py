@@ -14,7 +14,7 @@ from services.routing.handlers import Case, Context, CustomerCase, Promises
 from services.routing.store import config, desk, promises, saving
 from shared.events import topics
 from shared.events.base import Event, Fact
-from shared.events.config import QueueConfigured
+from shared.events.config import InboxConfigured, QueueConfigured
 from shared.events.ticket import TicketOpened
 from shared.folding import Handler, Loaded
 
@@ -96,6 +96,23 @@ class CustomerProjection:
         await desk.forget_openings(conn, erased)
 
 
+class InboxProjection:
+    """From where answers can go out."""
+
+    topic = topics.CONFIG
+    handlers: Mapping[type[Fact], Handler[None, InboxConfigured | None]] = handlers.INBOX_HANDLERS
+
+    async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, InboxConfigured | None]:
+        """Nothing has to be known."""
+        return Loaded({event.key: None for event in events}, None)
+
+    async def save(self, conn: AsyncConnection, states: Mapping[str, InboxConfigured | None], now: datetime) -> None:
+        """Each as told last; they seldom change."""
+        for _, inbox in sorted(states.items()):
+            if inbox is not None:
+                await config.put(conn, "inbox", inbox, now)
+
+
 class PromiseProjection:
     """What sla says on one of its topics."""
 
@@ -116,11 +133,12 @@ class PromiseProjection:
 
 def all_projections(
     incarnation: int, note: Callable[[], None] | None = None
-) -> tuple[CustomerProjection | TicketProjection | PromiseProjection, ...]:
+) -> tuple[InboxProjection | CustomerProjection | TicketProjection | PromiseProjection, ...]:
     """In the order in which the topics of one batch are applied. `note` is told, in the transaction, that there may be
     something to match.
     """
     return (
+        InboxProjection(),
         CustomerProjection(),
         TicketProjection(incarnation, note),
         PromiseProjection(topics.SLA_CLOCKS, handlers.CLOCK_HANDLERS),

@@ -21,9 +21,10 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     From `handle_kind` on: what intake knows its own messages by, to read them back after a backup was restored. `message_ref`
     and `reply_refs` are Message-IDs: its own, and those it answers. `content_hash` tells a repeat from another message under
     the same name. `request` is the Idempotency-Key with its caller, `request_digest` what it was used for, in hex.
-    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB. `attachment_urls` are where
-    the files of `attachments_awaited` are, in their order. `fields` is what else was filled in in a form, by the form's own names: a
-    telephone number beside the address, the number of an order; at most 31 of them, and a little more than 8 KiB.
+    `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB, as `quoted_cut` of the
+    message says. `attachment_urls` are where the files of `attachments_awaited` are, in their order. `fields` is what else was
+    filled in in a form, by the form's own names: a telephone number beside the address, the number of an order; at most 31 of
+    them, and a little more than 8 KiB.
     """
 
     text: str = ""
@@ -44,11 +45,11 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer. `text_cut`: more was written, or filled in,
-    than is said here.
+    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
-    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too.
+    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `text_cut`, `quoted_cut`: there is more
+    of its text or of what was filled in, and of what stood around it, than travels here.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -69,6 +70,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     participant: bool = True
     attachments_awaited: tuple[str, ...] = ()
     cc_customer_ids: tuple[str, ...] = ()
+    quoted_cut: bool = False
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):

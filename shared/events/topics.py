@@ -83,7 +83,7 @@ CONFIG = Topic(
     partitions=1,
     retention_ms=FOREVER,
     writers=("intake", "routing", "sla", "metrics"),
-    readers=("metrics",),
+    readers=("routing", "metrics"),
     facts=_members(ConfigFacts),
     about="Configuration, versioned, from the owner of each kind.",
 )

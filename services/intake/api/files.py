@@ -1,4 +1,6 @@
-"""What came with messages: files, and the HTML of mails made safe. Nothing here sets or asks for a cookie."""
+"""What came with messages: files, the HTML of mails made safe, and text that is longer than it may travel. Nothing here sets or
+asks for a cookie.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import AwareDatetime, BaseModel
 
 from services.intake.api.edge import Intake, Parts
-from services.intake.channels import content, generic
+from services.intake.channels import content, generic, written
 from services.intake.channels.safe_html import safe_html
 from services.intake.channels.taken_apart import mail_in
 from services.intake.store import payloads
@@ -35,6 +37,17 @@ class FileLink(BaseModel):
 
     url: str
     expires_at: AwareDatetime
+
+
+class MessageText(BaseModel):
+    """What somebody wrote, as long as it is: `message.received` cuts it. `quoted` is what stood around the text of a mail:
+    quotations, signatures, footers. `from_log`: how it came is gone, for a backup was restored; the text is that of the log, no
+    longer than it travels, and what stood around it is in `message.received` only.
+    """
+
+    text: str
+    quoted: str
+    from_log: bool
 
 
 @router.get("/v1/attachments/{attachment_id}", response_class=Response)
@@ -86,6 +99,26 @@ async def get_message_html(message_id: str, intake: Parts, caller: Reader) -> Re
     policy = f"default-src 'none'; img-src {intake.settings.public_url}; style-src 'unsafe-inline'; sandbox allow-popups"
     headers = {**PLAIN, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
     return Response(html, headers=headers, media_type="text/html; charset=utf-8")
+
+
+@router.get("/v1/messages/{message_id}/text", response_model=MessageText)
+async def get_message_text(message_id: str, intake: Parts, caller: Reader) -> Response:
+    """The whole text of a message, and of a mail the whole quotation. For the agent who has the ticket, or a supervisor."""
+    async with db.transaction(intake.parts.engine) as conn:
+        found = await payloads.message(conn, message_id)
+    _check(found, caller)
+    body = await asyncio.to_thread(_text, found) if found is not None and found.body is not None else None
+    if body is None:
+        raise _nothing()
+    return Response(body, headers=PLAIN, media_type="application/json")
+
+
+def _text(found: Payload) -> str | None:
+    said = written.whole(found.media_type, found.body or b"")
+    if said is None:
+        return None
+    from_log = found.media_type == written.PLAIN
+    return MessageText(text=said.reply, quoted=said.around, from_log=from_log).model_dump_json()
 
 
 def _safe(intake: Intake, message_id: str, raw: bytes, until: int) -> str:

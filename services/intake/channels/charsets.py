@@ -42,6 +42,16 @@ CHARSETS = {
 _CODECS = (
     frozenset(aliases) | frozenset(aliases.values()) | {"cp720", "cp737", "cp856", "cp874", "cp875", "cp1006", "koi8_t", "koi8_u"}
 )
+# Windows' numbers of character sets, where Python's name is not made of them.
+_PAGES = {
+    1361: "johab",
+    10000: "mac-roman",
+    20127: "ascii",
+    20866: "koi8-r",
+    28591: "latin-1",
+    28598: "iso8859-8",
+    65001: "utf-8",
+}
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bqBQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bqBQ]\?)")
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
@@ -53,6 +63,7 @@ class Spent:
 
     parts: int = 0
     guesses: int = 0
+    rtf_bytes: int = 0
 
     def may_guess(self) -> bool:
         """Whether one more charset may be guessed; counts it."""
@@ -80,6 +91,16 @@ def text_from(data: bytes, charset: str, spent: Spent | None = None) -> str:
 @lru_cache(maxsize=256)
 def _is_charset(name: str) -> bool:
     return normalize_encoding(name) in _CODECS
+
+
+def codec_of_page(number: int) -> str:
+    """The codec of a code page, by its number; the western one where Python has none of it."""
+    codec = _PAGES.get(number, f"cp{number}")
+    try:
+        "".encode(codec)
+    except LookupError:
+        return "cp1252"
+    return codec
 
 
 def decoded(value: str) -> str:

@@ -6,11 +6,10 @@ A file is found again by its number: that of its part, and within a part that ho
 from __future__ import annotations
 
 import hashlib
-import mimetypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from services.intake.channels import mime, tnef
+from services.intake.channels import mime, tnef, winmail
 from services.intake.channels.charsets import text_from
 from services.intake.channels.clean import NAME_LIMIT, clean_line
 from services.intake.channels.dangerous import is_dangerous
@@ -19,7 +18,6 @@ from services.intake.channels.uuencoded import taken_out
 from services.intake.domain.contacts import InboundFile
 
 STEP = 1000  # more than parts are read
-_UNKNOWN = "application/octet-stream"
 _TNEF = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 _MAIL = frozenset({"message/rfc822", "message/global"})
 
@@ -92,9 +90,10 @@ def _found(mail: Part, only: int | None = None) -> _Found:
     for index, part in enumerate(mime.leaves(mail)):
         if only is None or index == only:
             _read(found, index, part)
-    if found.wrapped is not None and not any(found.plain) and not any(found.html):
-        found.plain.append(found.wrapped.text)
-        found.html.append(text_from(found.wrapped.html, "", mail.spent))
+    if only is None and found.wrapped is not None and not any(text.strip() for text in (*found.plain, *found.html)):
+        plain, html = winmail.texts(found.wrapped, mail.spent)
+        found.plain.append(plain)
+        found.html.append(html)
     return found
 
 
@@ -106,7 +105,7 @@ def _read(found: _Found, index: int, part: Part) -> None:
         text, files = taken_out(mime.content_of(part))
         found.plain.append(text_from(text, part.get_content_charset() or "", part.spent))
         numbered = enumerate(files, start=1)
-        found.files += [_File(index + n * STEP, uu.name, _kind_of(uu.name), uu.content) for n, uu in numbered]
+        found.files += [_File(index + n * STEP, uu.name, winmail.kind_of(uu.name), uu.content) for n, uu in numbered]
     elif kind == "text/html" and not attached:
         found.html.append(mime.text_of(part))
     else:
@@ -121,10 +120,8 @@ def _files(found: _Found, index: int, part: Part, kind: str, name: str, *, inlin
         yield _File(index, name or _named_as_mail(part, kind), kind, content, content_id, inline and kind.startswith("image/"))
         return
     found.wrapped = found.wrapped or wrapped
-    for n, file in enumerate(wrapped.files, start=1):
-        known = file.media_type if "/" in file.media_type and file.media_type.isascii() else _UNKNOWN
-        media_type = _kind_of(file.name) if known == _UNKNOWN else clean_line(known, 100)
-        yield _File(index + n * STEP, clean_line(file.name, NAME_LIMIT), media_type, file.content, file.content_id)
+    for n, file in enumerate(winmail.files(wrapped, part.spent), start=1):
+        yield _File(index + n * STEP, file.name, file.media_type, file.content, file.content_id)
 
 
 def _named_as_mail(part: Part, kind: str) -> str:
@@ -133,10 +130,6 @@ def _named_as_mail(part: Part, kind: str) -> str:
     first = inner[0] if isinstance(inner, list) and inner else None
     subject = clean_line(mime.header(first, "Subject"), NAME_LIMIT - 4).replace("/", "_") if isinstance(first, Part) else ""
     return f"{subject}.eml" if subject else ""
-
-
-def _kind_of(name: str) -> str:
-    return mimetypes.guess_type(name, strict=True)[0] or _UNKNOWN
 
 
 def _inbound(file: _File, html: str) -> InboundFile:

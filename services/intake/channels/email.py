@@ -68,6 +68,7 @@ def parse(
     if not written.wrote or (message_ref and signer.own_message(message_ref) and not is_report(mail)):
         return None
     text, cut = cut_text(reply.visible)
+    quoted, quoted_cut = cut_text(reply.folded, QUOTED_LIMIT_BYTES)
     subject = clean_line(mime.header(mail, "Subject"), SUBJECT_LIMIT)
     language = language_of(f"{subjects.plain(subject)}\n{text}")
     # Of the whole text, so that a repeat is one also when another version tells the reply from it in another way.
@@ -91,7 +92,8 @@ def parse(
         subject=subject,
         text=text,
         text_cut=cut,
-        quoted=cut_text(reply.folded, QUOTED_LIMIT_BYTES)[0],
+        quoted=quoted,
+        quoted_cut=quoted_cut,
         language=language,
         direction=direction_of(text or subject, language),
         origin=origin,

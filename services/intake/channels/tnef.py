@@ -1,8 +1,8 @@
 """winmail.dat: what Outlook and Exchange put a whole message into, text and files (MS-OXTNEF).
 
 https://learn.microsoft.com/en-us/openspecs/exchange_server_protocols/ms-oxtnef. Attributes follow each other: level, id, length,
-data, checksum. Of a message we want its text, of an attachment its name and content, also where they stand among the MAPI
-properties only. Reads what is whole and leaves the rest; never raises.
+data, checksum. Of a message we want its text, in whichever form, and who says what it is about; of an attachment its name and
+content, also where they stand among the MAPI properties only. Reads what is whole and leaves the rest; never raises.
 """
 
 from __future__ import annotations
@@ -10,14 +10,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from services.intake.channels.charsets import codec_of_page
 
 SIGNATURE = b"\x78\x9f\x3e\x22"  # 0x223E9F78, little-endian
 FILES_CAP = 100
 PROPERTIES_CAP = 2_000
 
-_BODY, _MESSAGE_PROPERTIES, _CODE_PAGE = 0x0002800C, 0x00069003, 0x00069007
+_BODY, _MESSAGE_PROPERTIES, _CODE_PAGE, _SUBJECT = 0x0002800C, 0x00069003, 0x00069007, 0x00018004
 _RENDERING, _DATA, _TITLE, _FILE_PROPERTIES = 0x00069002, 0x0006800F, 0x00018010, 0x00069005
-_TEXT, _HTML, _LONG_NAME, _CONTENT, _MEDIA_TYPE, _CONTENT_ID = 0x1000, 0x1013, 0x3707, 0x3701, 0x370E, 0x3712
+_TEXT, _HTML, _RTF, _SENT, _ABOUT = 0x1000, 0x1013, 0x1009, 0x0039, 0x0037
+_SENDER_NAME, _SENDER_ADDRESS, _SENDER_SMTP = 0x0C1A, 0x0C1F, 0x5D01
+_LONG_NAME, _CONTENT, _MEDIA_TYPE, _CONTENT_ID = 0x3707, 0x3701, 0x370E, 0x3712
+_TIME = 0x0040
+_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)  # of FILETIME, which counts tenths of microseconds
 _SIZES = {
     0x0002: 4,
     0x0003: 4,
@@ -47,10 +54,15 @@ class TnefFile:
 
 @dataclass(slots=True)
 class Tnef:
-    """What was in it."""
+    """What was in it. `rtf` is packed (`compressed_rtf.py`)."""
 
     text: str = ""
     html: bytes = b""
+    rtf: bytes = b""
+    subject: str = ""
+    sender_name: str = ""
+    sender_address: str = ""
+    sent_at: datetime | None = None
     files: list[TnefFile] = field(default_factory=list)
 
 
@@ -65,14 +77,17 @@ def read(data: bytes) -> Tnef | None:
                 break
             found.files.append(TnefFile())
         elif attribute == _CODE_PAGE and len(value) >= 4:
-            code_page = _codec(_LENGTH.unpack_from(value)[0])
+            code_page = codec_of_page(_LENGTH.unpack_from(value)[0])
         elif attribute == _BODY:
             found.text = _decoded(value, code_page)
+        elif attribute == _SUBJECT:
+            found.subject = found.subject or _decoded(value, code_page)
         elif attribute == _MESSAGE_PROPERTIES:
             _note_message(found, value, code_page)
         elif found.files:
             _note_file(found.files[-1], attribute, value, code_page)
-    found.files = [file for file in found.files if file.content]
+    found.files.sort(key=lambda file: not file.content)  # they are known by their place, and those without content came later
+    found.files = [file for file in found.files if file.content or file.name]
     return found
 
 
@@ -91,6 +106,24 @@ def _note_message(found: Tnef, value: bytes, code_page: str) -> None:
             found.text = _string(kind, content, code_page) or found.text
         elif name == _HTML and kind in (_BINARY, _STRING, _UNICODE):
             found.html = content if kind != _UNICODE else _string(kind, content, code_page).encode("utf-8", "replace")
+        elif name == _RTF and kind == _BINARY:
+            found.rtf = content
+        elif name == _SENT and kind == _TIME:
+            found.sent_at = _time(content)
+        elif name == _ABOUT and kind in (_STRING, _UNICODE):
+            found.subject = _string(kind, content, code_page) or found.subject
+        elif name == _SENDER_NAME and kind in (_STRING, _UNICODE):
+            found.sender_name = _string(kind, content, code_page)
+        elif name in (_SENDER_ADDRESS, _SENDER_SMTP) and kind in (_STRING, _UNICODE):
+            address = _string(kind, content, code_page)
+            found.sender_address = address if "@" in address else found.sender_address  # Exchange's own are none
+
+
+def _time(content: bytes) -> datetime | None:
+    try:
+        return _EPOCH + timedelta(microseconds=int.from_bytes(content, "little") // 10)
+    except OverflowError:
+        return None
 
 
 def _note_file(file: TnefFile, attribute: int, value: bytes, code_page: str) -> None:
@@ -165,12 +198,3 @@ def _string(kind: int, content: bytes, code_page: str) -> str:
 
 def _decoded(content: bytes, code_page: str) -> str:
     return content.partition(b"\0")[0].decode(code_page, "replace")
-
-
-def _codec(number: int) -> str:
-    codec = {65001: "utf-8", 20127: "ascii", 28591: "latin-1", 28598: "iso8859-8", 20866: "koi8-r"}.get(number, f"cp{number}")
-    try:
-        "".encode(codec)
-    except LookupError:
-        return "cp1252"
-    return codec

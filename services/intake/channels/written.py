@@ -17,20 +17,28 @@ PLAIN = "text/plain"  # what was read back from the log after a restore
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What somebody wrote, and the name they gave. `reply`: of a mail what is not quoted or signature, else the text."""
+    """What somebody wrote, and the name they gave. Of a mail `reply` is what its writer added and `around` what stood around it:
+    quotations, signatures, footers; of everything else `reply` is the text.
+    """
 
     text: str
     name: str = ""
     reply: str = ""
+    around: str = ""
 
 
 def read(media_type: str, raw: bytes) -> Said | None:
     """The message; None where nothing can be read from it. Never raises."""
+    said = whole(media_type, raw)
+    return said if said is not None and said.text.strip() else None
+
+
+def whole(media_type: str, raw: bytes) -> Said | None:
+    """The message, also one without a word; None where it cannot be read. Never raises."""
     try:
-        said = _said(media_type, raw)
+        return _said(media_type, raw)
     except Exception:  # noqa: BLE001 - it was read once; what is wrong with it now must not hold up who wants to see it
         return None
-    return said if said is not None and said.text.strip() else None
 
 
 def _said(media_type: str, raw: bytes) -> Said | None:
@@ -59,4 +67,5 @@ def _mailed(raw: bytes) -> Said:
     body = content.body(mail)
     senders = mime.addresses(mail, "From")
     _, reply = reading.read(body.plain, body.html)
-    return Said(body.plain.strip() or html_to_text(body.html), senders[0][0] if senders else "", reply.visible)
+    name = senders[0][0] if senders else ""
+    return Said(body.plain.strip() or html_to_text(body.html), name, reply.visible, reply.folded)

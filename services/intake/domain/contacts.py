@@ -103,12 +103,13 @@ class InboundMessage(msgspec.Struct, frozen=True):
     a confirmation goes to the handle when it opens a ticket that is no spam. `consent`: the person says that no more messages
     shall come to the handle on this channel (False), or that they may again (True). `text_hash` is the same for the same words,
     where machines may write them again and again. `spam`: a ticket that it opens is quarantined. `quoted` is what stood around
-    the text without being part of it: quotations, signatures, footers. `media` are URLs of files that are still to be fetched.
-    `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
-    `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation. `copies` are
-    the people besides us to whom it went. `way`: how it came, where its provider does not say it. `fingerprint`: by what it is
-    known when it comes by another way too. `unnamed`: nobody gave it a name, and what says the same within minutes is it again.
-    `also`: further addresses and numbers that its writer only claims. `fields`: what else they filled in, by its name in the form.
+    the text without being part of it: quotations, signatures, footers; `quoted_cut`: there was more of it. `media` are URLs of
+    files that are still to be fetched. `authentication` is what our mail server found out about the sender. `numbers` are tickets
+    that its subject names. `score`: it is nothing but this number, and so the answer to a question that waits for one in this
+    conversation. `copies` are the people besides us to whom it went. `way`: how it came, where its provider does not say it.
+    `fingerprint`: by what it is known when it comes by another way too. `unnamed`: nobody gave it a name, and what says the same
+    within minutes is it again. `also`: further addresses and numbers that its writer only claims. `fields`: what else they filled
+    in, by its name in the form.
     """
 
     provider: str
@@ -142,6 +143,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     text_hash: bytes | None = None
     spam: SpamVerdict | None = None
     quoted: str = ""
+    quoted_cut: bool = False
     media: tuple[str, ...] = ()
     authentication: Authentication = NOT_TOLD
     numbers: tuple[int, ...] = ()

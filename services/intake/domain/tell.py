@@ -210,6 +210,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             direction=contact.direction,
             provider_time=contact.provider_time,
             text_cut=contact.text_cut,
+            quoted_cut=contact.quoted_cut,
             attachments=attachments_of(step.message_id, contact) if contact.files else (),
             participant=step.participant,
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),

@@ -44,12 +44,8 @@ CHANNELS: dict[str, Channel] = {
 }
 
 PARK = """
-<<<<<<< HEAD
-    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, naming, handles)
-    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8, $9::text[]) ON CONFLICT (digest) DO NOTHING
-=======
-    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query)
-    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING
+    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query, naming, handles)
+    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8, $9, $10::text[]) ON CONFLICT (digest) DO NOTHING
     """
 # How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's.
 PARK_WITHIN = """
@@ -61,17 +57,12 @@ PARK_WITHIN = """
         ON CONFLICT (digest) DO NOTHING RETURNING id
     )
     SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM intake.parked_contact WHERE digest = $7::bytea) AS kept
->>>>>>> bounds
     """
 LISTED = """
     SELECT id, way, reason, media_type, size_bytes, attempts, replay, parked_at FROM intake.parked_contact
     WHERE $1::bigint IS NULL OR id = $1 ORDER BY id LIMIT $2
     """
-<<<<<<< HEAD
-KEPT = "SELECT way, sender, recipients, body, media_type, naming FROM intake.parked_contact WHERE id = $1"
-=======
-KEPT = "SELECT way, sender, recipients, body, media_type, query FROM intake.parked_contact WHERE id = $1"
->>>>>>> bounds
+KEPT = "SELECT way, sender, recipients, body, media_type, query, naming FROM intake.parked_contact WHERE id = $1"
 ASK = "UPDATE intake.parked_contact SET replay = true WHERE id = $1 RETURNING id"
 ASK_ALL = """
     UPDATE intake.parked_contact SET replay = true
@@ -97,13 +88,9 @@ _naming = msgspec.json.Decoder(Naming)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-<<<<<<< HEAD
-    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient.
-    `handles`: whose it is, by the keys of their handles, as they are when they are proven.
-=======
-    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail, `query` what stood in the URL of a request
-    behind the `?`.
->>>>>>> bounds
+    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient. `query`
+    is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they are when they
+    are proven.
     """
 
     way: str
@@ -111,12 +98,9 @@ class Arrival:
     sender: str = ""
     recipients: tuple[str, ...] = ()
     media_type: str = ""
-<<<<<<< HEAD
+    query: str = ""
     naming: Naming | None = None
     handles: tuple[str, ...] = ()
-=======
-    query: str = ""
->>>>>>> bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +124,9 @@ class ParkedContact:
 
 async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
     """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
-<<<<<<< HEAD
-    around = arrival.way, arrival.sender, list(arrival.recipients)
-    naming = msgspec.json.encode(arrival.naming) if arrival.naming is not None else None
-    await db.fetch(conn, PARK, *around, reason, media_type, arrival.body, digest, naming, list(arrival.handles))
-=======
     around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
-    await db.fetch(conn, PARK, *around, arrival.body, digest, arrival.query)
+    naming = msgspec.json.encode(arrival.naming) if arrival.naming is not None else None
+    await db.fetch(conn, PARK, *around, arrival.body, digest, arrival.query, naming, list(arrival.handles))
 
 
 async def park_within(
@@ -158,7 +138,6 @@ async def park_within(
     around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
     [row] = await db.fetch(conn, PARK_WITHIN, *around, arrival.body, digest, most_bytes)
     return bool(row["kept"])
->>>>>>> bounds
 
 
 async def listed(conn: AsyncConnection, at_most: int, contact_id: int | None = None) -> list[ParkedContact]:
@@ -171,13 +150,9 @@ async def kept(conn: AsyncConnection, contact_id: int) -> Arrival | None:
     rows = await db.fetch(conn, KEPT, contact_id)
     if not rows:
         return None
-<<<<<<< HEAD
-    way, sender, recipients, body, media_type, naming = rows[0]
-    return Arrival(way, body, sender, tuple(recipients), media_type, _naming.decode(naming) if naming is not None else None)
-=======
-    way, sender, recipients, body, media_type, query = rows[0]
-    return Arrival(way, body, sender, tuple(recipients), media_type, query)
->>>>>>> bounds
+    way, sender, recipients, body, media_type, query, naming = rows[0]
+    named = _naming.decode(naming) if naming is not None else None
+    return Arrival(way, body, sender, tuple(recipients), media_type, query, named)
 
 
 async def ask(conn: AsyncConnection, contact_id: int) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.commanding import Command, Commander, Decide, NoSuchOffer, NoSuchTicket, Queues, Target
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
+from services.routing.domain.sendable import FIELDS, CannotGoOut
 from services.routing.domain.work import Turn
 from services.routing.hub import Hub
 from services.routing.settings import RoutingSettings
@@ -179,6 +180,10 @@ def refusals() -> Iterator[None]:
         raise Problem(409, "not-merged", "The ticket was not merged; there is nothing to undo.") from None
     except OfferGone as gone:
         raise Problem(409, "offer-expired", f"The offer cannot be answered any more: {gone}.") from None
+    except CannotGoOut as refused:
+        field = FIELDS.get(refused.code)
+        errors = [FieldError(field, str(refused))] if field is not None else []
+        raise Problem(422 if field is not None else 409, refused.code, f"This cannot go out: {refused}.", errors) from None
     except TextTooLong as long:
         errors = [FieldError("body.text", str(long))]
         raise Problem(422, "text-too-long", "The text is longer than can be sent; shorten or split it.", errors) from None

@@ -45,7 +45,7 @@ class Reply(Body):
     """What goes to the customer. Without a language the ticket's own is taken, without a channel the one they wrote on.
 
     To another channel of the same customer, and with copies (by e-mail only), it goes where intake knows an address; where it
-    knows none, or the customer wants nothing there, `message.failed` says so with its code.
+    knows none, mail to it came back, or the customer wants nothing there, `message.failed` says so with its code.
     """
 
     text: Text
@@ -104,13 +104,17 @@ def _since(turn: Turn) -> datetime:
 async def reply_to_ticket(
     ticket_id: TicketId, body: Reply, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Answer the customer, on the channel on which they wrote or on another of theirs."""
+    """Answer the customer, on the channel on which they wrote or on another of theirs.
+
+    Refused with 409 `erased`, `channel-cannot-send`, `no-number`, or 422 `attachments-not-possible`, `text-too-long`, as far as
+    routing knows; what only intake can know it says by `message.failed` with its code.
+    """
     answer = body.answer()
     async with db.transaction(room.parts.engine) as conn:
-        signatures = await config.signatures(conn, caller.agent_id or "")
+        signatures, senders = await config.for_answers(conn, caller.agent_id or "")
 
     def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
-        return {"message_id": commands.reply(turn, actor(caller), answer, signatures)}
+        return {"message_id": commands.reply(turn, actor(caller), answer, signatures, senders)}
 
     return await ticket_command(room, caller, "reply_to_ticket", ticket_id, idempotency_key, body, decide, 201)
 

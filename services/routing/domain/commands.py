@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.routing.domain.lifecycle import came_back, leave, pick_up, place, put_down, release, take_out
+from services.routing.domain.sendable import NO_SENDERS, Senders
 from services.routing.domain.work import Turn, Work
 from shared.events.base import TEXT_LIMIT_BYTES, Attachment, Channel, Direction, Priority, derived_id
 from shared.events.config import QueueConfigured
@@ -94,11 +95,15 @@ class Signatures:
 NO_SIGNATURES = Signatures()
 
 
-def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_SIGNATURES) -> str:
-    """Answer the customer; returns the message's id. Raises CommandRefused, NotYours, TextTooLong."""
+def reply(
+    turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_SIGNATURES, senders: Senders = NO_SENDERS
+) -> str:
+    """Answer the customer; returns the message's id. Raises CommandRefused, NotYours, TextTooLong, CannotGoOut."""
     _permit(turn, actor, "reply")
     _fits(answer.text)
     intake, routing = turn.work.ticket.intake, turn.work.ticket.routing
+    channel = answer.channel or intake.channel
+    senders.check(turn.work, channel, answer.text, turn.now, has_files=bool(answer.files))
     spoken = answer.language or intake.language
     message_id = derived_id("reply", turn.work.id, turn.cause)
     turn.say(
@@ -106,7 +111,7 @@ def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_
             message_id=message_id,
             agent_id=actor.agent_id,
             customer_id=intake.customer_id,
-            channel=answer.channel or intake.channel,
+            channel=channel,
             language=spoken,
             direction=_direction(spoken) if answer.language else turn.work.direction,
             cc_customer_ids=answer.cc_customer_ids,

@@ -122,7 +122,9 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load."""
+    """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
+    customer was forgotten.
+    """
 
     id: str
     ticket: Ticket = Ticket()
@@ -139,6 +141,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     units: int = 0
     last_agent_id: str | None = None
     attention: str | None = None
+    erased: bool = False
 
     @property
     def owner(self) -> str | None:

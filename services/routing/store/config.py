@@ -1,4 +1,4 @@
-"""Configuration that routing owns: queues, teams, skills, agents' names. The newest version of each."""
+"""Configuration: queues, teams, skills, agents' names, which routing owns, and intake's inboxes. The newest version of each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.commands import Signatures
 from services.routing.domain.queues import in_order
+from services.routing.domain.sendable import Senders
 from shared import db
-from shared.events.config import Configured, QueueConfigured
+from shared.events.config import Configured, InboxConfigured, QueueConfigured
 
-# Rises with every change: versions count up, and a queue is never taken away.
-SIGNATURES = """
-    SELECT kind, id, CAST(data->'signature' AS text) FROM routing.config
-    WHERE (kind = 'queue' OR kind = 'agent' AND id = $1) AND data->'signature' IS NOT NULL
+# Signatures and inboxes, in one statement: an answer needs both.
+FOR_ANSWERS = """
+    SELECT kind, id, CAST(CASE kind WHEN 'inbox' THEN data ELSE data->'signature' END AS text) FROM routing.config
+    WHERE kind = 'inbox' OR (kind = 'queue' OR kind = 'agent' AND id = $1) AND data->'signature' IS NOT NULL
     """
+# Rises with every change: versions count up, and a queue is never taken away.
 QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config WHERE kind = 'queue')"
 
 
@@ -52,12 +54,13 @@ async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
     return in_order([msgspec.json.decode(data, type=QueueConfigured) for (data,) in rows])
 
 
-async def signatures(conn: AsyncConnection, agent_id: str) -> Signatures:
-    """What stands below the answers of this agent, and of every queue that has such a text."""
-    rows = await db.fetch(conn, SIGNATURES, agent_id)
-    found = {(kind, config_id): msgspec.json.decode(texts, type=dict[str, str]) for kind, config_id, texts in rows}
-    queues = {config_id: texts for (kind, config_id), texts in found.items() if kind == "queue"}
-    return Signatures(found.get(("agent", agent_id), {}), queues)
+async def for_answers(conn: AsyncConnection, agent_id: str) -> tuple[Signatures, Senders]:
+    """What stands below the answers of this agent, and of every queue that has such a text; and from where they can go out."""
+    rows = await db.fetch(conn, FOR_ANSWERS, agent_id)
+    inboxes = {one: msgspec.json.decode(data, type=InboxConfigured) for kind, one, data in rows if kind == "inbox"}
+    found = {(kind, one): msgspec.json.decode(texts, type=dict[str, str]) for kind, one, texts in rows if kind != "inbox"}
+    queues = {one: texts for (kind, one), texts in found.items() if kind == "queue"}
+    return Signatures(found.get(("agent", agent_id), {}), queues), Senders(inboxes)
 
 
 async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool = False) -> Stored | None:

@@ -115,14 +115,14 @@ def _profile(raw: str) -> Profile:
 
 
 async def forget_openings(conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
-    """Take the sealed subjects and names of these people out of their tickets."""
+    """Take the sealed subjects and names of these people out of their tickets, and note that they are forgotten."""
     if not customer_ids:
         return
     rows = await conn.execute(
         sa.text("SELECT ticket_id, state FROM routing.ticket WHERE customer_id = ANY(:ids) ORDER BY ticket_id FOR UPDATE"),
         {"ids": sorted(set(customer_ids))},
     )
-    scrubbed = [msgspec.structs.replace(_works.decode(row.state), opening=None) for row in rows]
+    scrubbed = [msgspec.structs.replace(_works.decode(row.state), opening=None, erased=True) for row in rows]
     await conn.execute(
         sa.text(
             "UPDATE routing.ticket t SET state = s.state"

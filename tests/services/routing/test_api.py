@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
+from shared.events.config import InboxConfigured
 from shared.events.message import ReplyRequested
-from tests.services.routing.conftest import House
+from shared.events.people import CustomerErased
+from tests.services.routing.conftest import CUSTOMER, House
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -163,12 +166,12 @@ async def test_an_answer_names_its_channel_copies_and_files_and_bears_the_signat
     await house.agent()
     ticket_id = await house.owned()
     path, body = f"/v1/tickets/{ticket_id}/reply", {"text": "Here.", "attachments": [FILE], "cc_customer_ids": ["c-2"]}
-    await house.done("dana", "POST", path, {**body, "channel": "sms", "language": "en-GB"})
+    await house.done("dana", "POST", path, {**body, "channel": "chat", "language": "en-GB"})
     await house.signs(en="Dana")
     await house.done("dana", "POST", path, {**body, "language": "en"})
     await house.done("dana", "POST", path, {**body, "language": "fr"})
     first = next(event.data for event in await house.said(ticket_id) if isinstance(event.data, ReplyRequested))
-    assert (first.channel, first.cc_customer_ids, [file.id for file in first.attachments]) == ("sms", ("c-2",), ["f-1"])
+    assert (first.channel, first.cc_customer_ids, [file.id for file in first.attachments]) == ("chat", ("c-2",), ["f-1"])
     assert await house.signatures(ticket_id) == ["The orders team", "Dana", ""]
 
 
@@ -191,3 +194,44 @@ async def test_an_answer_that_could_not_go_out_is_refused_at_once(house: House, 
     ticket_id = await house.owned()
     refused = await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/reply", {"text": "Here.", **more})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, field)
+
+
+async def configured(house: House, **inbox: object) -> None:
+    """Intake says how the inbox of the tickets is set up."""
+    told = {"id": "help", "version": 1, "effective_from": "2026-01-01T00:00:00Z", "address": "help", **inbox}
+    await house.hear("inbox:help", msgspec.convert(told, InboxConfigured))
+
+
+@pytest.mark.parametrize(
+    ("inbox", "more", "status", "code", "field"),
+    [
+        ({"channel": "sms"}, {"channel": "sms", "attachments": [FILE]}, 422, "attachments-not-possible", "body.attachments"),
+        ({"channel": "sms"}, {"channel": "sms", "text": "x" * 1601}, 422, "text-too-long", "body.text"),
+        ({"channel": "email"}, {"channel": "sms"}, 409, "no-number", None),
+        ({"channel": "chat"}, {"channel": "chat"}, 409, "channel-cannot-send", None),
+    ],
+)
+async def test_an_answer_that_its_channel_cannot_carry_is_refused_and_leaves_no_trace(
+    house: House, inbox: dict[str, object], more: dict[str, object], status: int, code: str, field: str | None
+) -> None:
+    await configured(house, **inbox)
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.owned()
+    path = f"/v1/tickets/{ticket_id}/reply"
+    refused = await house.ask("dana", "POST", path, {"text": "Here.", **more}, {"Idempotency-Key": "k"})
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert [error["field"] for error in refused.json().get("errors", [])] == ([field] if field else [])
+    assert "reply.requested" not in await house.types(ticket_id)
+    await configured(house, **{**inbox, "version": 2, "channel": more["channel"], "webhook": "https://connector.example/in"})
+    await house.done("dana", "POST", path, {"text": "Here.", **more})
+
+
+async def test_an_answer_to_somebody_who_was_erased_is_refused(house: House) -> None:
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.owned()
+    await house.hear(CUSTOMER, CustomerErased(customer_ids=(CUSTOMER,), requested_by="admin"))
+    refused = await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/reply", {"text": "Here."})
+    assert (refused.status_code, refused.json()["code"]) == (409, "erased")
+    await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/resolve", {})

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.intake.channels import tnef
+from services.intake.channels import rtf, tnef
+from services.intake.channels.compressed_rtf import unpacked
 from services.intake.channels.safe_html import safe_html
 from services.intake.channels.uuencoded import FILES_CAP, taken_out
 from services.intake.channels.weighed_html import DEPTH_CAP, SAME_CAP, WORK_CAP, weighed
@@ -98,6 +99,42 @@ attributes = st.builds(
 @settings(max_examples=examples(200), deadline=None)
 def test_no_winmail_makes_more_work_than_some_lines_for_each_byte(data: bytes) -> None:
     assert steps(lambda: tnef.read(data)) <= 40 * len(data) + 500
+
+
+HOSTILE_RTF: dict[str, Callable[[int], bytes]] = {
+    "groups in groups": lambda n: b"{\\rtf1" + b"{" * n,
+    "empty groups": lambda n: b"{\\rtf1" + b"{}" * n,
+    "bytes by number": lambda n: b"{\\rtf1" + b"\\'e9" * n,
+    "letters by number": lambda n: b"{\\rtf1" + b"\\u1513?" * n,
+    "fonts": lambda n: b"{\\rtf1{\\fonttbl" + b"".join(b"\\f%d\\fcharset177" % i for i in range(n)) + b"}" + b"\\f1x\\f2y" * n,
+    "tags": lambda n: b"{\\rtf1\\fromhtml1" + b"{\\*\\htmltag64 <p>}" * n,
+    "bytes that are skipped": lambda n: b"{\\rtf1" + b"\\bin9 \\bin9" * n,
+    "backslashes": lambda n: b"{\\rtf1" + b"\\" * n,
+    "a word without end": lambda n: b"{\\rtf1\\" + b"a" * n,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_RTF)
+def test_the_work_for_rtf_grows_as_its_length(name: str) -> None:
+    make = HOSTILE_RTF[name]
+    grows_as_its_length(lambda n: partial(rtf.read, make(n)))
+
+
+RTF_PIECES = [b"{", b"}", b"\\*", b"\\u1 ", b"\\'e9", b"\\htmltag", b"\\fromhtml1", b"\\bin3 ", b"x", b"\xff"]
+
+
+@given(st.lists(st.sampled_from(RTF_PIECES)))
+@settings(max_examples=examples(200), deadline=None)
+def test_no_rtf_makes_more_work_than_some_lines_for_each_byte(pieces: list[bytes]) -> None:
+    data = b"{\\rtf1" + b"".join(pieces)
+    assert steps(lambda: rtf.read(data)) <= 60 * len(data) + 500
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=examples(200), deadline=None)
+def test_no_packed_rtf_makes_more_work_than_some_lines_for_each_byte(body: bytes) -> None:
+    made = struct.pack("<IIII", len(body) + 12, ENDLESS, 0x75465A4C, 0) + body
+    assert steps(lambda: unpacked(made)) <= 30 * len(made) + 500
 
 
 LINE = b"M" + b"&" * 60 + b"\n"
