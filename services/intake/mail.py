@@ -51,7 +51,7 @@ class MailTaker:
                 await self.park(arrival, NotTaken(email.OWN_LOOP))
                 return None
             if arrival.way == "smtp":
-                await self._check_rate(contact)
+                await self._check_rate(contact, arrival.peer)
             contact = email.traced(contact, telemetry.current_traceparent())
             if isinstance(contact, InboundMessage):
                 contact = replace(contact, way=arrival.way)
@@ -65,11 +65,11 @@ class MailTaker:
             await self.park(arrival, error)
         return None
 
-    async def _check_rate(self, contact: InboundMessage | DeliveryWord) -> None:
+    async def _check_rate(self, contact: InboundMessage | DeliveryWord, peer: str) -> None:
         """Whoever sent it keeps it and sends it again. What lies in a mailbox nobody sends again, and we read it as fast as we
         can take it. Raises TooMuch, DatabaseAway.
         """
-        if isinstance(contact, InboundMessage) and await self.limiter.of_sender(contact):
+        if isinstance(contact, InboundMessage) and await self.limiter.of_sender(contact, peer):
             LIMITED.labels(contact.channel, "refused").inc()
             raise TooMuch
 

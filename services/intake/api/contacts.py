@@ -57,6 +57,7 @@ _SCHEMA = {
 async def post_contacts(request: Request) -> Response:
     """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first."""
     intake, caller = parts_of(request), await _connector(request)
+    intake.refuse_full("key", caller.key_id)
     idempotency_key = request.headers.get("idempotency-key")
     body = await request.body()
     if idempotency_key is not None:

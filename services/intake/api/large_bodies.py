@@ -51,13 +51,20 @@ class LargeBodies:
         body, length = bytearray(), request.headers.get("content-length", "")
         try:
             async with asyncio.timeout(self.read_seconds):
-                share.grow(int(length) if length.isdecimal() else 0, too_large)
+                self._check(int(length) if length.isdecimal() else 0, too_large)
                 async for chunk in request.stream():
                     body += chunk
-                    share.grow(len(body), too_large)
+                    self._check(len(body), too_large)
+                    share.grow(len(body))  # by what came: whoever only says how much will come holds nothing
         except TimeoutError:
             raise _later("too-slow", "The body did not come in time. Send it again.") from None
         return bytes(body)
+
+    def _check(self, size: int, too_large: int) -> None:
+        if size > self.most_bytes:
+            log().error("body refused", reason="too large", most_bytes=self.most_bytes)
+            detail = f"The body is larger than {self.most_bytes} bytes. PATCHBAY_SMTP_MAX_BYTES says how large a mail may be."
+            raise Problem(too_large, "too-large", detail)
 
 
 @dataclass(slots=True)
@@ -67,13 +74,8 @@ class _Share:
     among: LargeBodies
     held: int = 0
 
-    def grow(self, size: int, too_large: int) -> None:
-        """The body has come to this size, or is going to."""
-        most = self.among.most_bytes
-        if size > most:
-            log().error("body refused", reason="too large", most_bytes=most)
-            detail = f"The body is larger than {most} bytes. PATCHBAY_SMTP_MAX_BYTES says how large a mail may be."
-            raise Problem(too_large, "too-large", detail)
+    def grow(self, size: int) -> None:
+        """The body has come to this size. Raises Problem 503."""
         if size <= max(SMALL_BYTES, self.held):
             return
         others = self.among.held - self.held

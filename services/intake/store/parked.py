@@ -51,13 +51,16 @@ COUNT = "SELECT count(*) FROM intake.parked_contact"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail."""
+    """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; `peer` is the address from which it came,
+    which is not kept.
+    """
 
     way: str
     body: bytes
     sender: str = ""
     recipients: tuple[str, ...] = ()
     media_type: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
