@@ -255,8 +255,10 @@ def migrations_of(schema: str) -> Path:
     return ROOT / "services" / schema / "migrations"
 
 
-def migrate(url: str, schema: str, revision: str = "head") -> None:
-    """Bring one schema to `revision` (blocking; each schema has its own history and version table)."""
+def migrate(url: str, schema: str, revision: str = "head", *, down: bool = False) -> None:
+    """Bring one schema up, or back down, to `revision`; `base` is before the first (blocking; each schema has its own history and
+    version table).
+    """
     from alembic import command  # here, because no running service needs it and it takes a tenth of a second
     from alembic.config import Config
 
@@ -265,7 +267,7 @@ def migrate(url: str, schema: str, revision: str = "head") -> None:
     config.set_main_option("version_locations", str(migrations_of(schema)))
     config.set_main_option("path_separator", "os")
     config.attributes.update(url=url, schema=schema)
-    command.upgrade(config, revision) if revision != "base" else command.downgrade(config, "base")
+    command.downgrade(config, revision) if down else command.upgrade(config, revision)
 
 
 async def execute_many(

@@ -24,13 +24,16 @@ _INIT_SECONDS = 120.0
 
 
 def render_config(port: int, *, fsync: bool) -> str:
-    """`postgresql.conf` for 2 cores shared with a broker and the services. Every acknowledged commit is on disk."""
+    """`postgresql.conf` for 2 cores shared with a broker and the services. Every acknowledged commit is on disk. Of locks there are
+    as many as intake may hold (docs/operations.md).
+    """
     return f"""\
 listen_addresses = '{HOST}'
 port = {port}
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
 max_connections = 200
+max_locks_per_transaction = 256
 shared_buffers = '256MB'
 effective_cache_size = '1GB'
 work_mem = '8MB'

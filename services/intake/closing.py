@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake import merging
 from services.intake.domain import closing, identity
@@ -51,13 +52,20 @@ class Ticker:
             continue
 
     async def keep_house(self) -> None:
-        """Forget what need not be kept any longer. Raises DatabaseAway."""
-        async with db.transaction(self.engine) as conn:
-            await forget_old(conn, self.outbox.schema)
-            await files.forget_unused(conn)
-            await fingerprints.forget_old(conn)
-            await payloads.forget_parked(conn, self.settings.intake_parked_days)
-            await limits.forget_over(conn)
+        """Forget what need not be kept any longer. A transaction for each kind: an erasure holds several in another order.
+
+        Raises DatabaseAway.
+        """
+        kinds: tuple[Callable[[AsyncConnection], Awaitable[object]], ...] = (
+            lambda conn: forget_old(conn, self.outbox.schema),
+            files.forget_unused,
+            fingerprints.forget_old,
+            lambda conn: payloads.forget_parked(conn, self.settings.intake_parked_days),
+            limits.forget_over,
+        )
+        for forget in kinds:
+            async with db.transaction(self.engine) as conn:
+                await forget(conn)
 
     async def merge_proven(self) -> int:
         """Merge customers who only claimed an address into those who answered from it. Returns how many were merged."""

@@ -60,15 +60,23 @@ class Limiter:
     _hands: dict[str, _Hand] = field(default_factory=dict)
     _tidy_at: float = 0.0
 
-    async def of_sender(self, message: InboundMessage) -> float:
-        """`wait` for whoever wrote this message, by mail or by text message. Who only claims an address does not use up what its
-        owner may send; mails without a sender have one limit together.
+    async def of_sender(self, message: InboundMessage, brought_by: str = "") -> float:
+        """`wait` for whoever wrote this message, by mail or by text message. `brought_by`: the server or provider that brought it,
+        as far as that is known. Mail that proves nothing is counted with what the same server brought as from the same address, so
+        that who writes in somebody else's name does not use up what that one may send.
         """
         handle = as_shown(message).handle
         whose = handle.key if handle is not None else ""
-        if message.channel == "email":
-            return await self.wait("mail", whose, self.settings.intake_mail_per_minute)
-        return await self.wait("sms", whose, self.settings.intake_sms_per_minute)
+        if message.channel != "email":
+            return await self.wait("sms", whose, self.settings.intake_sms_per_minute)
+        if not message.authentication.proven:
+            whose = f"{whose}\n{brought_by}"
+        return await self.wait("mail", whose, self.settings.intake_mail_per_minute)
+
+    def full(self, what: What, whose: str) -> float:
+        """After how many seconds anything may come under this name, as far as this process knows without asking; 0.0: now."""
+        hand = self._hands.get(f"{what}\n{whose}")
+        return max(0.0, hand.until - self.clock()) if hand is not None and hand.full and not hand.left else 0.0
 
     async def of_report(self, word: DeliveryWord) -> float:
         """`wait` for what mail says about one mail of ours: as much as of one sender. One that names none of ours is kept for a

@@ -58,7 +58,7 @@ class MailTaker:
                 CONTACTS.labels("email", "own_loop").inc()
                 return None
             if arrival.way == "smtp":
-                await self._check_rate(contact)
+                await self._check_rate(contact, arrival.peer)
             contact = email.traced(contact, telemetry.current_traceparent())
             if isinstance(contact, InboundMessage):
                 contact = replace(contact, way=arrival.way)
@@ -72,12 +72,12 @@ class MailTaker:
             await self._keep(arrival, error)
         return None
 
-    async def _check_rate(self, contact: InboundMessage | DeliveryWord) -> None:
+    async def _check_rate(self, contact: InboundMessage | DeliveryWord, peer: str) -> None:
         """Whoever sent it keeps it and sends it again. What lies in a mailbox nobody sends again, and we read it as fast as we
         can take it. Raises TooMuch, DatabaseAway.
         """
         limiter = self.limiter
-        if await (limiter.of_sender(contact) if isinstance(contact, InboundMessage) else limiter.of_report(contact)):
+        if await (limiter.of_sender(contact, peer) if isinstance(contact, InboundMessage) else limiter.of_report(contact)):
             LIMITED.labels("email", "refused").inc()
             raise TooMuch
 

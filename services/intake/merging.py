@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain import identity
 from services.intake.domain.identity import MergeRefused, Person, Profile
 from services.intake.domain.records import Written, profile_draft, together
-from services.intake.store import customers, known, merges, tickets
+from services.intake.store import customers, locks, merges, tickets
 from shared.clock import clock
 from shared.events.base import Draft, Fact
 from shared.events.people import CustomerAbsorbed, CustomerHandleRemoved, CustomerMergedInto, CustomerUnmerged
@@ -88,7 +88,7 @@ async def _check_tickets(conn: AsyncConnection, customer_ids: list[str]) -> None
 
 async def hold(conn: AsyncConnection, customer_ids: list[str]) -> None:
     """Let no contact of these people be placed until the transaction ends."""
-    await known.lock(conn, [known.handle_lock(owned.handle) for owned in await customers.handles_of(conn, customer_ids)])
+    await locks.lock(conn, [locks.handle_lock(owned.handle) for owned in await customers.handles_of(conn, customer_ids)])
 
 
 async def retold(conn: AsyncConnection, customer_ids: list[str], cause: str) -> list[Draft[Fact]]:

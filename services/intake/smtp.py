@@ -51,14 +51,14 @@ class MailHandler:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: SmtpEnvelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: SmtpEnvelope) -> str:  # noqa: N802
         """Parse, accept, and only then say so."""
         content = envelope.content
         inbox = self.inboxes.current.at("email", envelope.rcpt_tos[0])
         if not isinstance(content, bytes) or inbox is None:
             return NOT_NOW
         sender = "" if envelope.mail_from == NO_SENDER else envelope.mail_from or ""
-        arrival = Arrival("smtp", content, sender, tuple(envelope.rcpt_tos))
+        arrival = Arrival("smtp", content, sender, tuple(envelope.rcpt_tos), peer=_address(session.peer))
         with telemetry.span("smtp intake"):
             try:
                 placement = await self.taker.take(arrival, inbox)
@@ -69,6 +69,11 @@ class MailHandler:
             except LATER:
                 return NOT_NOW
         return KEPT if placement is None else f"250 2.0.0 OK, ticket #{placement.number}"
+
+
+def _address(peer: object) -> str:
+    """Of a peer, as asyncio tells it: address, port and more; empty where nobody tells."""
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
 
 @dataclass(slots=True)

@@ -59,6 +59,7 @@ async def post_contacts(request: Request) -> Response:
     for a defect of ours is kept as it came (202).
     """
     intake, caller = parts_of(request), await _connector(request)
+    intake.refuse_full("key", caller.key_id)
     idempotency_key = request.headers.get("idempotency-key")
     body = await request.body()
     if idempotency_key is not None:

@@ -29,8 +29,7 @@ from services.intake.domain import handles as reading
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import Profile
 from services.intake.domain.records import Known, Put, PutRefused, Record, put_all, together
-from services.intake.store import customers
-from services.intake.store import known as facts
+from services.intake.store import customers, locks
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
@@ -222,7 +221,7 @@ async def delete_handle(ref: Ref, handle_id: str, intake: Parts, _caller: Writer
         async with db.transaction(intake.parts.engine) as conn:
             customer = await found(conn, ref)
             owned = [one for one in await customers.handles_of(conn, [customer.customer_id]) if one.handle_id == handle_id]
-            await facts.lock(conn, [facts.handle_lock(one.handle) for one in owned])
+            await locks.lock(conn, [locks.handle_lock(one.handle) for one in owned])
             if not await customers.remove_handle(conn, customer.customer_id, handle_id):
                 raise Problem(404, "unknown-handle", "The customer has no such handle.")
             fact = CustomerHandleRemoved(handle_id=handle_id, reason="removed_by_hand")

@@ -73,9 +73,16 @@ class Intake:
         if seconds:
             for channel in channels:
                 LIMITED.labels(channel, "refused").inc()
-            wait = math.ceil(max(1.0, seconds))
-            detail = f"Too much was sent at once. Wait {wait} seconds, then send it again."
-            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(wait)})
+            raise _too_much(seconds)
+
+    def refuse_full(self, what: What, whose: str) -> None:
+        """Refuse a request before it is read, where this process knows that nothing under this name may come.
+
+        Raises Problem 429.
+        """
+        if seconds := self.limiter.full(what, whose):
+            LIMITED.labels("unread", "refused").inc()
+            raise _too_much(seconds)
 
     async def take(self, contact: Contact) -> Placement:
         """Accept one contact. Raises Problem 503 when nothing can be stored now, NotTaken when this one cannot."""
@@ -109,6 +116,12 @@ class Intake:
         log().error("contact parked", way=arrival.way, reason=reason)
         async with db.transaction(self.parts.engine) as conn:
             await parked.park(conn, arrival, reason, arrival.media_type, digest)
+
+
+def _too_much(seconds: float) -> Problem:
+    wait = math.ceil(max(1.0, seconds))
+    detail = f"Too much was sent at once. Wait {wait} seconds, then send it again."
+    return Problem(429, "too-many-requests", detail, headers={"Retry-After": str(wait)})
 
 
 def _digest(way: Way, body: bytes, query: str) -> bytes:

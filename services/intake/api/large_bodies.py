@@ -49,22 +49,21 @@ class LargeBodies:
         body, length = bytearray(), request.headers.get("content-length", "")
         try:
             async with asyncio.timeout(self.read_seconds):
-                self._grow(share, int(length) if length.isdecimal() else 0, too_large)
+                self._check(int(length) if length.isdecimal() else 0, too_large)
                 async for chunk in request.stream():
                     body += chunk
-                    self._grow(share, len(body), too_large)
+                    self._check(len(body), too_large)
+                    if not share.grow(len(body)):  # by what came: whoever only says how much will come holds nothing
+                        raise _later("overloaded", "Other large mails are coming in. Send it again.")
         except TimeoutError:
             raise _later("too-slow", "The body did not come in time. Send it again.") from None
         return bytes(body)
 
-    def _grow(self, share: Share, size: int, too_large: int) -> None:
-        """The body has come to this size, or is going to."""
+    def _check(self, size: int, too_large: int) -> None:
         if size > self.most_bytes:
             log().error("body refused", reason="too large", most_bytes=self.most_bytes)
             detail = f"The body is larger than {self.most_bytes} bytes. PATCHBAY_SMTP_MAX_BYTES says how large a mail may be."
             raise Problem(too_large, "too-large", detail)
-        if not share.grow(size):
-            raise _later("overloaded", "Other large mails are coming in. Send it again.")
 
 
 def _later(code: str, detail: str) -> Problem:

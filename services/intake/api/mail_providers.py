@@ -13,8 +13,8 @@ from fastapi import APIRouter, Request
 from msgspec.structs import replace
 
 from services.intake.acceptor import CONTACTS, NotTaken, Overloaded
-from services.intake.api.edge import Intake, apart, overloaded, parts_of
-from services.intake.channels import mailgun, provided, sendgrid, sns
+from services.intake.api.edge import Intake, apart, body_of, overloaded, parts_of
+from services.intake.channels import form_data, mailgun, provided, sendgrid, sns
 from services.intake.channels.provided import JSON, Provider, Sorted, Unreadable
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage
@@ -28,8 +28,11 @@ from shared.telemetry import log
 
 router = APIRouter()
 NOT_OURS = "it speaks of a message that did not go out from here"
-# Said of a body that is too large. SendGrid drops mail on any 4xx, and for SNS it is final; the others try again.
-TOO_LARGE: Mapping[Provider, int] = {"mailgun": 413, "sendgrid": 503, "postmark": 413, "ses": 503}
+# Said of a body that is too large. SendGrid drops mail on any 4xx; the others try again.
+TOO_LARGE: Mapping[Provider, int] = {"mailgun": 413, "sendgrid": 503, "postmark": 413}
+# JSON is read whole to find who signed it, so no more of it than such requests have: SNS brings 256 KiB at most, an event of
+# Mailgun less.
+SIGNED_INSIDE_BYTES = 2 * 2**20
 Done = dict[str, str]
 DONE: Done = {"status": "taken"}
 
@@ -88,10 +91,16 @@ async def _of_mailgun(request: Request) -> Done:
     if not keys:
         raise _not_configured("Mailgun", "PATCHBAY_INTAKE_MAILGUN_KEYS")
     _check_credentials(request, intake, refused=406)
+    if form_data.media_type_of(kind) == JSON:
+        return await _take_of_mailgun(intake, await body_of(request, SIGNED_INSIDE_BYTES), kind, keys)
     async with intake.bodies.of(request, too_large=TOO_LARGE["mailgun"]) as raw:
-        if not await apart(len(raw), lambda: _signed_by_mailgun(raw, kind, keys)):
-            raise _forged(406)
-        await _take(intake, "mailgun", raw, kind)
+        return await _take_of_mailgun(intake, raw, kind, keys)
+
+
+async def _take_of_mailgun(intake: Intake, raw: bytes, kind: str, keys: Sequence[str]) -> Done:
+    if not await apart(len(raw), lambda: _signed_by_mailgun(raw, kind, keys)):
+        raise _forged(406)
+    await _take(intake, "mailgun", raw, kind)
     return DONE
 
 
@@ -132,9 +141,9 @@ async def _of_ses(request: Request) -> Done:
     if not topics:
         raise _not_configured("Amazon SES", "PATCHBAY_INTAKE_SES_TOPICS")
     _check_credentials(request, intake, refused=403)
-    async with intake.bodies.of(request, too_large=TOO_LARGE["ses"]) as raw:
-        await _check_sns(intake, raw, topics)
-        await _take(intake, "ses", raw, JSON)
+    raw = await body_of(request, SIGNED_INSIDE_BYTES)
+    await _check_sns(intake, raw, topics)
+    await _take(intake, "ses", raw, JSON)
     return DONE
 
 
@@ -181,7 +190,7 @@ async def _within_limit(intake: Intake, provider: Provider, contact: Contact) ->
     """The contact; in quarantine where its sender sends too much and SNS, which tries three times within a minute, would drop it.
     The others try again for hours. Raises Problem 503, DatabaseAway.
     """
-    if not isinstance(contact, InboundMessage) or not (seconds := await intake.limiter.of_sender(contact)):
+    if not isinstance(contact, InboundMessage) or not (seconds := await intake.limiter.of_sender(contact, provider)):
         return contact
     if provider == "ses":
         return quarantined(contact)

@@ -61,9 +61,10 @@ def _urlencoded(raw: bytes) -> list[Field]:
 
 
 def _multipart(raw: bytes, boundary: bytes) -> list[Field]:
-    pieces = (b"\r\n" + raw).split(b"\r\n--" + boundary)[1:]
-    if not pieces or len(pieces) > FIELDS_CAP:
+    body, between = b"\r\n" + raw, b"\r\n--" + boundary
+    if not 0 < body.count(between) <= FIELDS_CAP:  # before there are pieces: nobody knows yet whose form it is
         raise ValueError("the form has no or too many fields")
+    pieces = body.split(between)[1:]
     if not pieces[-1].startswith(b"--"):
         raise ValueError("the form was cut off")
     return [_field(piece) for piece in pieces if not piece.startswith(b"--")]

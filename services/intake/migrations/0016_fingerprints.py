@@ -16,6 +16,7 @@ def upgrade() -> None:
             shape bytea NOT NULL, words bytea NOT NULL, kept integer NOT NULL, way text NOT NULL, sent_at timestamptz,
             message_id text NOT NULL, came_at timestamptz NOT NULL);
         CREATE INDEX fingerprint_shape ON intake.fingerprint (shape, came_at);
+        CREATE INDEX fingerprint_message ON intake.fingerprint (message_id);
         CREATE TABLE intake.other_name (id text PRIMARY KEY, message_id text NOT NULL, content_hash text NOT NULL);
         CREATE INDEX other_name_message ON intake.other_name (message_id);
         """,
@@ -23,4 +24,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    run_script(op, "DROP TABLE intake.other_name; DROP TABLE intake.fingerprint;")
+    run_script(op, "DROP TABLE intake.other_name;\nDROP TABLE intake.fingerprint;")

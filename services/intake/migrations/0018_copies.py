@@ -20,9 +20,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # The version before would send a reply of which only copies are left to the customer once more.
     run_script(
         op,
         """
+        UPDATE intake.delivery SET state = 'delivered', due_at = NULL, leased_until = NULL, ended_at = clock_timestamp()
+            WHERE copies_left IS NOT NULL;
         DROP INDEX intake.message_cc;
         ALTER TABLE intake.message DROP COLUMN cc;
         ALTER TABLE intake.delivery DROP COLUMN copies_left;

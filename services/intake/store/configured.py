@@ -14,7 +14,8 @@ from shared.events.config import ConfigRemoved, SpamRuleConfigured, SurveyConfig
 Said = TypeVar("Said", SurveyConfigured, WordListConfigured, SpamRuleConfigured)
 _removals = msgspec.json.Decoder(ConfigRemoved)
 
-LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1::text || ' ' || $2::text, 0))"
+# With a space in place of `_`, as the version before says it: while one takes the place of the other both run.
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(replace($1::text, '_', ' ') || ' ' || $2::text, 0))"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain.contacts import Contact, Handle, InboundMessage
 from services.intake.domain.plan import NewCustomer, NewMessage
 from shared import db
 
+SEEN = """
+    SELECT h.kind, h.value, h.scope FROM unnest($1::text[], $2::text[], $3::text[]) AS w(kind, value, scope)
+    JOIN intake.handle h USING (kind, scope, value)
+    """
 NOTE = """
     WITH unproven AS (
         UPDATE intake.handle h SET verified_by = 'not' FROM unnest($1::text[]) AS w(value)
@@ -16,6 +21,15 @@ NOTE = """
     )
     UPDATE intake.message m SET cc = string_to_array(w.cc, ' ') FROM unnest($2::text[], $3::text[]) AS w(id, cc) WHERE m.id = w.id
     """
+
+
+async def seen(conn: AsyncConnection, contacts: Sequence[Contact]) -> Set[Handle]:
+    """Of those who have copies of what came, who is known already, as far as can be told before they are locked."""
+    copied = {copy.handle for one in contacts if isinstance(one, InboundMessage) for copy in one.copies}
+    if not copied:
+        return copied
+    columns = zip(*((handle.kind, handle.value, handle.scope) for handle in copied), strict=True)
+    return {Handle(*row) for row in await db.fetch(conn, SEEN, *map(list, columns))}
 
 
 async def note(conn: AsyncConnection, messages: Sequence[NewMessage], customers: Sequence[NewCustomer]) -> None:

@@ -13,7 +13,7 @@ from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import Profile
 from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
-from services.intake.store.known import handle_lock, lock
+from services.intake.store.locks import handle_lock, lock
 from shared import db
 from shared.events.people import HandleKind
 

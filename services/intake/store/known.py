@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import asyncpg
@@ -18,7 +17,8 @@ from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
 from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
-from services.intake.store import fingerprints, known_numbers, surveys
+from services.intake.store import copies, fingerprints, known_numbers, surveys
+from services.intake.store.locks import handle_lock, lock
 from services.intake.store.ways import BEGUN_BY
 from shared import db
 from shared.events.base import derived_id
@@ -28,7 +28,6 @@ _calls = msgspec.json.Decoder(Call)
 _stories = msgspec.json.Decoder(Ticket)
 _told = msgspec.json.Decoder(Told)
 
-LOCK = "SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) k"
 # A row of each kind: what it is, up to six texts, a number, a truth, bytes. A statement more for each kind would cost a group of
 # one contact more than the reading.
 FACTS = """
@@ -92,22 +91,13 @@ class Situation:
     stories: dict[str, Ticket]
 
 
-async def lock(conn: AsyncConnection, names: Iterable[str]) -> None:
-    """Hold these names until the transaction ends. All in one order, so that no two wait for each other crosswise."""
-    await db.fetch(conn, LOCK, sorted({_lock(name) for name in names}))
-
-
-def handle_lock(handle: Handle) -> str:
-    """The name under which a person is held: the same for all forms of their number."""
-    return f"handle\n{numbers.line(handle).key}"
-
-
 async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     """Lock whatever two groups could decide differently at the same time, then load."""
-    await lock(conn, [name for contact in contacts for name in _contended(contact)])
+    await hold(conn, contacts)
     known = await _facts(conn, contacts)
     words = [contact for contact in contacts if isinstance(contact, DeliveryWord)]
     if words:
+        # Before their tickets; an unmerge holds tickets first. Who meets it crosswise begins again (`db.retrying`).
         await _sent(conn, words, known)
     asking = [contact for contact in contacts if isinstance(contact, InboundMessage) and contact.consent is not None]
     if asking:
@@ -126,7 +116,16 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     return Situation(known, await _tickets(conn, wanted, known) if wanted else {})
 
 
-def _contended(contact: Contact) -> Iterable[str]:
+async def hold(conn: AsyncConnection, contacts: Sequence[Contact]) -> None:
+    """Lock what a group contends for. Who has a copy and is known already is only to be there still when the group is written:
+    a popular address keeps no groups waiting for each other, and who erases or merges its owner waits for all of them.
+    """
+    seen = await copies.seen(conn, contacts)
+    alone = [name for contact in contacts for name in _contended(contact, seen)]
+    await lock(conn, alone, [handle_lock(handle) for handle in seen])
+
+
+def _contended(contact: Contact, seen: Set[Handle]) -> Iterable[str]:
     """The names under which another group could meet this contact: its person, what it answers; its own name where nobody is."""
     if isinstance(contact, InboundCall):
         yield f"call\n{contact.provider}\n{contact.call_ref}"
@@ -138,7 +137,7 @@ def _contended(contact: Contact) -> Iterable[str]:
     if contact.handle is not None:
         yield handle_lock(contact.handle)
     if isinstance(contact, InboundMessage):
-        yield from (handle_lock(copy.handle) for copy in contact.copies)
+        yield from (handle_lock(copy.handle) for copy in contact.copies if copy.handle not in seen)
         yield from map(handle_lock, contact.also)
         for ref in refs_of(contact):
             yield f"ref\n{ref.inbox}\n{ref.value}"
@@ -146,10 +145,6 @@ def _contended(contact: Contact) -> Iterable[str]:
             yield f"ticket\n{ticket_id}"
         if contact.request is not None:
             yield f"request\n{contact.request.name}"
-
-
-def _lock(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
 
 
 async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:

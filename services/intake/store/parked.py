@@ -90,7 +90,7 @@ _naming = msgspec.json.Decoder(Naming)
 class Arrival:
     """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient. `query`
     is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they are when they
-    are proven.
+    are proven. `peer` is the address from which it came, which is not kept.
     """
 
     way: str
@@ -101,6 +101,7 @@ class Arrival:
     query: str = ""
     naming: Naming | None = None
     handles: tuple[str, ...] = ()
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

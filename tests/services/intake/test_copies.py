@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.intake.domain.contacts import DeliveryWord
+from services.intake.domain.contacts import Copy, DeliveryWord, Handle, InboundMessage
 from services.intake.recalling import OF_CUSTOMERS
+from services.intake.store import known
+from shared import db
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerCreated, CustomerPersonal
 from shared.events.ticket import SpamMarked, TicketOpened
@@ -18,6 +20,7 @@ from tests.services.intake.test_mail import SUPPORT, deliver, mail
 from tests.services.intake.test_recalled_merges import lose, recall, state
 from tests.services.intake.test_replies_out import answer
 from tests.services.intake.world import MailServer, World, mail_port, mail_server, process
+from tests.waiting import until
 
 DAN, ANA = "dan@customers.example", "ana@customers.example"
 COPIED = "Ana Popescu <Ana@Customers.example>, Help <support+x@patchbay.example>"
@@ -134,3 +137,18 @@ async def test_after_a_restore_who_had_copies_is_known_again(database: str) -> N
         assert await world.count("handle", "verified_by = 'not'") == 1
         await deliver(port, mail("AW: [#100001]", From=f"Ana <{ANA}>", Message_ID="<2@c>"), sender=ANA)
         assert [one.customer_id for one in await received(world)] == [first.customer_id, first.cc_customer_ids[0]]
+
+
+async def test_a_copy_for_somebody_who_is_known_holds_up_no_other_mail_and_their_erasure_waits_for_it(database: str) -> None:
+    async with written(database) as (world, _, port):
+        [first] = await received(world)
+        [ana] = first.cc_customer_ids
+        to_ana = (Copy(Handle("email", ANA)),)
+        on_its_way = InboundMessage("smtp", "9", "", "email", "support", Handle("email", "p@c.example"), "hi", copies=to_ana)
+        async with db.transaction(world.parts.engine) as conn:
+            await known.hold(conn, [on_its_way])
+            async with asyncio.timeout(5):
+                await deliver(port, mail(From="q@c.example", Message_ID="<2@c>", Cc=COPIED))
+            erasing = asyncio.create_task(erase(world, ana))
+            await until("the erasure waits", world.somebody_waits)
+        assert await erasing == [ana]

@@ -8,11 +8,13 @@ from email.message import EmailMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.mail import MailTaker
 from services.intake.store.parked import Arrival, Way
+from shared import db
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.ticket import TicketOpened
 from tests.services.intake.test_mail import SUPPORT
 from tests.services.intake.test_twilio import sms
 from tests.services.intake.world import World, process
+from tests.waiting import until
 
 INBOX = Inbox("support", "email", SUPPORT)
 TEXT = "Așteptăm de o săptămână coletul. Unde este?"
@@ -100,6 +102,21 @@ async def test_a_copy_whose_sender_tries_again_an_hour_later_is_known_by_its_nam
     assert await came(world, "imap", written("Altceva cu totul, care nu trebuie pierdut.", Message_ID="<1@c>")) != ""
     assert await world.count("message") == 2
     assert await came(world, "imap", written("Mulțumesc!", Message_ID="<2@c>", In_Reply_To="<1@c>")) == first
+
+
+async def test_what_is_forgotten_and_what_is_erased_do_not_wait_for_each_other_crosswise(world: World) -> None:
+    await came(world, "smtp", written())
+    await later(world, 60)
+    await world.execute(
+        "INSERT INTO intake.parked_contact (way, reason, media_type, body, parked_at) VALUES ('smtp', '', '', '', '2020-01-01')"
+    )
+    async with db.transaction(world.parts.engine) as conn:
+        await db.fetch(conn, "DELETE FROM intake.parked_contact")  # in the order of an erasure
+        keeping = asyncio.create_task(world.ticker().keep_house())
+        await until("what is parked is waited for", world.somebody_waits)
+        await db.fetch(conn, "DELETE FROM intake.fingerprint")
+    await keeping
+    assert await world.count("fingerprint") == await world.count("parked_contact") == 0
 
 
 async def test_a_mail_whose_letters_a_provider_lost_is_the_one_that_came_whole_by_another_way(world: World) -> None:

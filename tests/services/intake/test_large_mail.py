@@ -6,7 +6,7 @@ import asyncio
 import base64
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +14,7 @@ from functools import cache
 from fastapi.routing import APIRoute
 
 from services.intake.__main__ import PARTS, PROVIDERS
+from services.intake.api.mail_providers import SIGNED_INSIDE_BYTES
 from services.intake.mail import MailTaker
 from services.intake.store.parked import Arrival
 from shared.events.message import MessageReceived
@@ -142,19 +143,31 @@ async def test_postmark_brings_it_whole_and_taken_apart_in_one_body_of_twice_its
         assert world.intake.bodies.room.held == 0
 
 
-# Of each provider, of a body that proves nothing: the answer to one of the largest size, and to one byte more.
-LIMITS = {"mailgun": (406, 413), "sendgrid": (403, 503), "postmark": (200, 413), "ses": (403, 503)}
+# Of each provider, of a body that proves nothing: its type, and the answer to one of the largest size and to one byte more.
+LIMITS = {"mailgun": (ask.FORM, 406, 413), "sendgrid": (ask.JSON, 403, 503), "postmark": (ask.JSON, 200, 413)}
 
 
 async def test_a_byte_more_than_the_largest_is_refused_with_the_code_on_which_the_provider_tries_again(database: str) -> None:
-    headers = {"Authorization": ask.basic(ask.CREDENTIAL), **ask.JSON}
     async with process(database, smtp_max_bytes=10_000, **ask.settings()) as world:
         most = world.intake.bodies.most_bytes
-        for provider, statuses in LIMITS.items():
-            url = f"/v1/providers/{provider}/inbound"
-            answers = [await world.http.post(url, content=b"{}".ljust(most + n), headers=headers) for n in (0, 1)]
-            assert tuple(answer.status_code for answer in answers) == statuses, provider
-            assert answers[1].json()["code"] == "too-large"
+        for provider, (kind, *statuses) in LIMITS.items():
+            assert await _at_the_limit(world, provider, kind, most) == statuses, provider
+
+
+async def test_of_json_that_has_to_be_read_to_find_who_signed_it_no_more_is_read_than_such_requests_have(database: str) -> None:
+    async with process(database, **ask.settings()) as world:
+        assert SIGNED_INSIDE_BYTES < world.intake.bodies.most_bytes / 20
+        assert await _at_the_limit(world, "mailgun", ask.JSON, SIGNED_INSIDE_BYTES) == [406, 413]
+        assert await _at_the_limit(world, "ses", ask.JSON, SIGNED_INSIDE_BYTES) == [403, 413]
+
+
+async def _at_the_limit(world: World, provider: str, kind: Mapping[str, str], most: int) -> list[int]:
+    """What is said to a body that is as large as may be, and to one that is a byte larger."""
+    headers = {"Authorization": ask.basic(ask.CREDENTIAL), **kind}
+    url = f"/v1/providers/{provider}/inbound"
+    answers = [await world.http.post(url, content=b"{}".ljust(most + n), headers=headers) for n in (0, 1)]
+    assert answers[1].json()["code"] == "too-large"
+    return [answer.status_code for answer in answers]
 
 
 async def test_each_route_of_providers_reads_no_more_than_such_requests_have(database: str) -> None:

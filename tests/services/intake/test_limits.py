@@ -12,13 +12,16 @@ from contextlib import asynccontextmanager
 import aiosmtplib
 import httpx
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client import REGISTRY
 
 from services.intake.channels.sns import Sns
+from services.intake.domain.authentication import Authentication
+from services.intake.domain.contacts import Handle, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.limiting import TooMuch
 from services.intake.mail import MailTaker
-from services.intake.smtp import NO_ROOM, TOO_MUCH
+from services.intake.smtp import NO_ROOM, TOO_MUCH, MailHandler
 from services.intake.store.parked import Arrival
 from shared.events.message import ConfirmationSkipped
 from shared.events.ticket import SpamMarked, TicketOpened
@@ -176,6 +179,42 @@ async def test_who_only_claims_an_address_does_not_use_up_what_its_owner_may_sen
         assert await world.count("handle", "scope = 'claimed'") == 1
 
 
+async def test_mail_in_an_owners_name_does_not_use_up_what_they_may_send_from_another_server(database: str) -> None:
+    async with process(database, intake_mail_per_minute=1) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter)
+        loop, handler = asyncio.get_running_loop(), MailHandler(taker, world.intake.inboxes)
+        server = SMTP(handler, hostname="mx.test", loop=loop)
+
+        async def brought(n: int, by: str) -> str:
+            session, envelope = Session(loop), Envelope()
+            session.peer = (by, 4321)  # type: ignore[assignment]  # as asyncio tells it
+            envelope.mail_from, envelope.rcpt_tos = "dan@customers.example", [SUPPORT]
+            envelope.content = bytes(mail(Message_ID=f"<{n}@c>"))
+            return await handler.handle_DATA(server, session, envelope)
+
+        answers = [await brought(n, by) for n, by in enumerate(["192.0.2.66", "192.0.2.66", "192.0.2.1", "192.0.2.1"])]
+        assert [answer == TOO_MUCH for answer in answers] == [False, True, False, True]
+        assert await world.count("message") == 2
+
+
+async def test_mail_that_is_proven_counts_for_its_owner_and_all_else_with_what_the_same_server_brought(database: str) -> None:
+    async with process(database, intake_mail_per_minute=1) as world:
+        limiter, dan = world.intake.limiter, Handle("email", "dan@customers.example")
+
+        def letter(handle: Handle | None, *, proven: bool = False) -> InboundMessage:
+            found = Authentication("mx", spf="pass", proven=proven)
+            return InboundMessage("smtp", "1", "", "email", "support", handle, "hi", authentication=found)
+
+        assert await limiter.of_sender(letter(dan), "192.0.2.66") == 0.0
+        assert await limiter.of_sender(letter(dan), "192.0.2.66") > 0.0
+        assert await limiter.of_sender(letter(dan, proven=True), "192.0.2.66") == 0.0
+        assert await limiter.of_sender(letter(dan, proven=True), "192.0.2.1") > 0.0, "wherever it comes from"
+        assert await limiter.of_sender(letter(None), "192.0.2.66") == 0.0
+        assert await limiter.of_sender(letter(None), "192.0.2.66") > 0.0
+        assert await limiter.of_sender(letter(None), "192.0.2.1") == 0.0, "nobody's mail is nobody's in particular"
+
+
 async def test_most_senders_cost_the_database_nothing(database: str) -> None:
     async with process(database) as world:
         wait = world.intake.limiter.wait
@@ -304,6 +343,23 @@ async def test_a_key_has_a_limit_where_nobody_set_one_far_above_what_connectors_
         assert [await world.intake.limiter.wait("key", key_id, per_minute, count) for count in (50_000, 9_999)] == [0.0, 0.0]
         refused = await world.http.post("/v1/contacts", json=CONTACT, headers=key)
         assert (first.status_code, refused.status_code) == (201, 429)
+
+
+async def test_a_key_of_which_a_process_knows_that_nothing_more_may_come_is_refused_before_a_body_is_read(database: str) -> None:
+    read: list[str] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append("a body")
+        yield json.dumps(CONTACT).encode()
+
+    async with process(database, intake_key_per_minute=1) as world:
+        headers = {**await world.key("intake:write"), "Content-Type": "application/json"}
+        answers = [await world.http.post("/v1/contacts", content=body(), headers=headers) for _ in range(3)]
+        assert ([answer.status_code for answer in answers], len(read)) == ([201, 429, 429], 2)
+        assert answers[2].json()["code"] == "too-many-requests"
+        assert 1 <= int(answers[2].headers["retry-after"]) <= 60
+        await a_minute_later(world)
+        assert (await world.http.post("/v1/contacts", content=body(), headers=headers)).status_code == 201
 
 
 async def test_what_is_wrong_in_itself_does_not_count(database: str) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from services.intake.recalling import ConfigRecalled
+from services.intake.store.configured import SPAM_RULES, SURVEYS, WORD_LISTS, Table
 from shared import db
 from shared.events.config import ConfigRemoved, WordListConfigured
 from shared.events.ticket import TicketOpened
@@ -72,3 +77,13 @@ async def test_lists_are_read_back_from_the_log(world: World) -> None:
     assert (await opened(world, "Please refund me for this thing")).topic == "refund"
     again = await world.http.put("/v1/word-lists/removed", json=REFUNDS, headers=admin)
     assert again.json()["version"] == 3
+
+
+@pytest.mark.parametrize(("table", "name"), [(SURVEYS, "survey x"), (WORD_LISTS, "word list x"), (SPAM_RULES, "spam rule x")])
+async def test_what_is_configured_is_held_by_the_name_by_which_the_version_before_holds_it(
+    world: World, table: Table[Any], name: str
+) -> None:
+    async with db.transaction(world.parts.engine) as conn, db.transaction(world.parts.engine) as other:
+        await table.locked(conn, "x")
+        [(free,)] = await db.fetch(other, "SELECT pg_try_advisory_xact_lock(hashtextextended($1::text, 0))", name)
+        assert not free

@@ -120,6 +120,12 @@ class World:
         async with db.transaction(self.parts.engine) as conn:
             return (await conn.execute(sa.text(f"SELECT count(*) FROM intake.{table} WHERE {where}"))).scalar_one()  # type: ignore[no-any-return]
 
+    async def somebody_waits(self) -> bool:
+        """Whether a transaction waits for what another holds."""
+        waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        async with db.transaction(self.parts.engine) as conn:
+            return bool(await db.fetch(conn, waiting))
+
     async def execute(self, statement: str, **values: object) -> None:
         """Reach into the tables."""
         async with db.transaction(self.parts.engine) as conn:

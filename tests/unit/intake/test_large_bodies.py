@@ -67,7 +67,7 @@ async def test_no_more_is_held_at_a_time_than_there_is_room_for_and_small_ones_n
     async with AsyncExitStack() as going_on:
         for _ in range(2):
             await going_on.enter_async_context(held.of(request(LARGE, declared=LARGE), too_large=413))
-        assert await refused(held, request(declared=LARGE, comes=False)) == (503, "overloaded")
+        assert await refused(held, request(LARGE, declared=LARGE)) == (503, "overloaded")
         assert await refused(held, request(SMALL_BYTES, SMALL_BYTES)) == (503, "overloaded"), "it is counted as it comes"
         assert held.room.held == 2 * LARGE, "what was refused is not counted"
         assert await taken(held, request(SMALL_BYTES)) == SMALL_BYTES
@@ -83,6 +83,14 @@ async def test_a_body_that_does_not_come_is_waited_for_for_so_long_and_takes_no_
     held = bodies(read_seconds=0.02)
     assert await refused(held, request(declared=LARGE, comes=False)) == (503, "too-slow")
     assert held.room.held == 0
+
+
+async def test_what_is_announced_and_does_not_come_takes_no_room_from_what_comes() -> None:
+    held = bodies(read_seconds=0.1)
+    announced = [asyncio.create_task(refused(held, request(declared=LARGE, comes=False))) for _ in range(4)]
+    await asyncio.sleep(0)  # each of them is waited for
+    assert await taken(held, request(LARGE, declared=LARGE)) == LARGE
+    assert [await one for one in announced] == [(503, "too-slow")] * 4
 
 
 def test_a_mail_of_the_largest_size_fits_as_postmark_posts_it_and_four_of_them_are_held() -> None:

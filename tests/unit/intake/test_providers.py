@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,18 @@ def test_no_header_is_smuggled_into_a_mail_put_together() -> None:
 def test_a_form_that_was_cut_off_is_none() -> None:
     with pytest.raises(ValueError, match="cut off"):
         form_data.fields(form(b"data")[:-6], "multipart/form-data; boundary=b")
+
+
+def test_a_form_of_too_many_pieces_is_refused_before_they_are_taken_apart() -> None:
+    body = b"\r\n--b" * 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="too many"):
+            form_data.fields(body, "multipart/form-data; boundary=b")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * len(body)
 
 
 @given(st.sampled_from(["mailgun", "sendgrid", "postmark", "ses"]), st.binary(max_size=100), st.booleans())

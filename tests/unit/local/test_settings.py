@@ -16,6 +16,8 @@ from deploy.local.errors import LocalError
 from deploy.local.instance import Instance
 from deploy.local.ports import address, is_ready
 from deploy.local.preflight import check, check_distinct, ports
+from services.intake.acceptor import GROUP
+from services.intake.domain.contacts import COPIES_CAP, REFS_CAP
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -222,6 +224,12 @@ def test_postgres_listens_on_loopback_only_and_keeps_what_it_acknowledged() -> N
     assert config["unix_socket_directories"] == "''"
     assert (config["fsync"], config["full_page_writes"], config["synchronous_commit"]) == ("on", "on", "on")
     assert _properties(postgres.render_config(1111, fsync=False))["synchronous_commit"] == "on"
+
+
+def test_postgres_has_room_for_the_names_that_a_group_of_mails_with_copies_holds() -> None:
+    config = _properties(postgres.render_config(1111, fsync=True))
+    of_a_mail = 1 + COPIES_CAP + REFS_CAP + 1  # its writer, who has copies, what it answers, itself
+    assert int(config["max_locks_per_transaction"]) * int(config["max_connections"]) > 4 * GROUP * of_a_mail
 
 
 def test_every_pinned_jar_has_a_version_and_a_sha256_and_kafka_is_4_4_0() -> None:
