@@ -130,7 +130,7 @@ async def test_who_had_a_copy_of_very_much_is_forgotten_whatever_its_lines_and_w
         [ana] = first.cc_customer_ids
         columns = "ticket_id, customer_id, content_hash, human, opened, participant, media_type, received_at, cc"
         await world.execute(
-            f"INSERT INTO intake.message (id, body, {columns}) SELECT 'm' || n, convert_to(repeat('a b', n * 300) || :said, 'UTF8'),"
+            f"INSERT INTO intake.message (id, body, {columns}) SELECT 'm' || n, convert_to(repeat('a b', n * 100) || CAST(:said AS text), 'UTF8'),"
             f" {columns} FROM intake.message, generate_series(1, 250) n",
             said=f"Ana <{ANA}>",
         )
