@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.contacts import Handle
+from services.intake.domain.redacting import without
+from shared import db
 
+AT_ONCE, BYTES_AT_ONCE = 100, 16 * 2**20  # messages of others that are read together; one alone whatever its size
 MERGE_SET = """
     WITH RECURSIVE way(id, depth) AS (
         SELECT id, 0 FROM intake.customer WHERE id = :id
@@ -18,6 +24,22 @@ MERGE_SET = """
     SELECT c.id FROM intake.customer c WHERE c.id IN (SELECT id FROM family) ORDER BY c.id
     """
 HANDLES = sa.text("SELECT kind, scope, value FROM intake.handle WHERE customer_id = ANY(:ids)")
+ADDRESSES = "SELECT value FROM intake.handle WHERE customer_id = ANY($1::text[]) AND kind = 'email' AND scope = ''"
+# What others wrote, of which they had a copy.
+COPIED = """
+    WITH next AS (
+        SELECT id, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS bytes_before
+        FROM (SELECT id, body FROM intake.message WHERE cc && $1::text[] ORDER BY id LIMIT $2::integer) m
+    )
+    SELECT id, media_type, body FROM intake.message
+    WHERE cc && $1::text[] AND id IN (SELECT id FROM next WHERE coalesce(bytes_before, 0) < $3::bigint) ORDER BY id FOR UPDATE
+    """
+# A body that stays is not written anew.
+REDACT = """
+    UPDATE intake.message m SET body = coalesce(w.body, m.body),
+        cc = nullif(ARRAY(SELECT c FROM unnest(m.cc) AS c WHERE c <> ALL($1::text[])), '{}')
+    FROM unnest($2::text[], $3::bytea[]) AS w(id, body) WHERE m.id = w.id
+    """
 DONE = sa.text("SELECT bool_and(erased_at IS NOT NULL) FROM intake.customer WHERE id = ANY(:ids)")
 TICKETS = sa.text("SELECT id FROM intake.ticket WHERE customer_id = ANY(:ids) ORDER BY id FOR UPDATE")
 # Whether an address or number of theirs stands in some bytes, in any letters, plain or as forms write it. Of other handles, such
@@ -26,13 +48,6 @@ _NAMED_IN = """
     SELECT FROM intake.handle h CROSS JOIN LATERAL (VALUES (ltrim(h.value, '+')), (replace(h.value, '@', '%40'))) AS v(said)
     WHERE h.customer_id = ANY(:customers) AND (h.kind IN ('email', 'phone') OR length(h.value) >= 8)
         AND position(lower(encode(convert_to(v.said, 'UTF8'), 'escape')) IN lower(encode({bytes}, 'escape'))) > 0
-    """
-ERASED = "erased@patchbay.invalid"
-# The addresses of these people as a pattern for bytes in the escape format: in `<>` behind a name, or alone.
-_WRITTEN = """
-    SELECT '(?:"[^"\\\\]*"|[^<>,:;"\\r\\n]*)\\s*<(?:' || w.them || ')>|(?<![\\w.+-])(?:' || w.them || ')(?![\\w-]|[.]\\w)'
-    FROM (SELECT string_agg(regexp_replace(encode(convert_to(value, 'UTF8'), 'escape'), '(\\W)', '\\\\\\1', 'g'), '|') AS them
-          FROM intake.handle WHERE customer_id = ANY(:customers) AND kind = 'email') w
     """
 SCRUBS = tuple(
     sa.text(statement)
@@ -75,13 +90,6 @@ SCRUBS = tuple(
             WHERE id IN (SELECT id FROM theirs) RETURNING id
         )
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
-        """,
-        # What others wrote stays, without the address of who had a copy and the name beside it.
-        f"""
-        UPDATE intake.message m
-        SET body = decode(regexp_replace(encode(m.body, 'escape'), a.written, '{ERASED}', 'gi'), 'escape')
-        FROM ({_WRITTEN}) AS a(written)
-        WHERE m.cc && CAST(:customers AS text[]) AND m.body IS NOT NULL AND a.written IS NOT NULL
         """,
         "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
@@ -127,8 +135,30 @@ async def is_done(conn: AsyncConnection, customer_ids: list[str]) -> bool:
     return bool((await conn.execute(DONE, {"ids": customer_ids})).scalar_one())
 
 
+async def redact(conn: AsyncConnection, customer_ids: Sequence[str]) -> bool:
+    """Take their addresses out of what others wrote with a copy to them, so much at a time as a transaction can. False when
+    nothing is left to do.
+    """
+    ids = list(customer_ids)
+    addresses = [row["value"] for row in await db.fetch(conn, ADDRESSES, ids)]
+    rows = await db.fetch(conn, COPIED, ids, AT_ONCE, BYTES_AT_ONCE) if addresses else []
+    if not rows:
+        return False
+    bodies = await asyncio.to_thread(lambda: [_redacted(row["body"], row["media_type"], addresses) for row in rows])
+    await db.fetch(conn, REDACT, ids, [row["id"] for row in rows], bodies)
+    return True
+
+
+def _redacted(body: bytes | None, media_type: str, addresses: Sequence[str]) -> bytes | None:
+    """What the body becomes; None where it stays."""
+    kept = without(body, media_type, addresses) if body is not None else None
+    return None if kept == body else kept
+
+
 async def scrub(conn: AsyncConnection, customer_ids: list[str]) -> None:
     """Take everything personal out of the rows; what stays is ids, times and counts."""
     tickets = list((await conn.execute(TICKETS, {"ids": customer_ids})).scalars())
+    while await redact(conn, customer_ids):
+        pass
     for statement in SCRUBS:
         await conn.execute(statement, {"customers": customer_ids, "tickets": tickets})

@@ -72,6 +72,17 @@ RETURN_DELIVERIES = """
     UPDATE intake.delivery d SET customer_id = $1 FROM intake.ticket t
     WHERE t.customer_id = $1 AND d.ticket_id = t.id AND d.customer_id = ANY($2::text[])
     """
+# Files go with the message to which they belong, one that came or one that was written to them.
+RETURN_FILES = """
+    UPDATE intake.file f SET customer_id = $1
+    WHERE f.customer_id = ANY($2::text[]) AND (
+        EXISTS (SELECT FROM intake.message m WHERE m.id = f.message_id AND m.customer_id = $1)
+        OR EXISTS (SELECT FROM intake.delivery d WHERE d.message_id = f.message_id AND d.customer_id = $1))
+    """
+RETURN_FETCHES = """
+    UPDATE intake.fetch f SET customer_id = $1 FROM intake.message m
+    WHERE f.customer_id = ANY($2::text[]) AND m.id = f.message_id AND m.customer_id = $1
+    """
 PART_MESSAGES = """
     UPDATE intake.message m SET participant = false FROM intake.ticket t
     WHERE t.customer_id = $1 AND m.ticket_id = t.id AND m.participant AND m.customer_id <> ALL($2::text[])
@@ -160,7 +171,8 @@ async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str,
     await db.fetch(conn, GIVE, one_id, list(stories))
     others = [from_id, *(member for member in families.get(from_id, {}) if member not in members)]
     await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned))
-    await db.fetch(conn, RETURN_DELIVERIES, one_id, others)
+    for statement in (RETURN_DELIVERIES, RETURN_FILES, RETURN_FETCHES):
+        await db.fetch(conn, statement, one_id, others)
     for customer_id, own in ((one_id, members), (from_id, others)):
         await db.fetch(conn, PART_MESSAGES, customer_id, own)
     return stories

@@ -125,6 +125,24 @@ async def test_who_had_a_copy_is_forgotten_and_what_the_writer_wrote_stays(datab
             assert "intake.message.body" in {trace.column for trace in await traces(world, word)}, word
 
 
+async def test_who_had_a_copy_of_very_much_is_forgotten_whatever_its_lines_and_while_nobody_waits(database: str) -> None:
+    async with process(database, transaction_seconds=1) as world:
+        async with mail_port(world) as listening:
+            await deliver(listening, mail(Cc=COPIED))
+        [first] = await received(world)
+        [ana] = first.cc_customer_ids
+        columns = "ticket_id, customer_id, content_hash, human, opened, participant, media_type, received_at, cc"
+        await world.execute(
+            f"INSERT INTO intake.message (id, body, {columns}) SELECT 'm' || n, convert_to(repeat('a b', n * 100) || CAST(:said AS text), 'UTF8'),"
+            f" {columns} FROM intake.message, generate_series(1, 250) n",
+            said=f"Ana <{ANA}>",
+        )
+        assert await erase(world, ana) == [ana]
+        assert await traces(world, ANA) == []
+        assert await world.count("message", "cc IS NOT NULL") == 0
+        assert await world.count("message", "body IS NOT NULL") == 251
+
+
 async def test_after_a_restore_who_had_copies_is_known_again(database: str) -> None:
     async with written(database) as (world, _, port):
         [first] = await received(world)

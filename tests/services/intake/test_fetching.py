@@ -19,7 +19,8 @@ from shared.events.base import Attachment, Event, Fact, Position
 from shared.events.message import AttachmentFailed, AttachmentFetched, MessagePersonal, MessageReceived
 from shared.events.people import CustomerErased
 from shared.events.ticket import TicketAssigned, TicketMergeRequested
-from tests.services.intake.test_customers import posted
+from tests.services.intake.test_customers import call, posted
+from tests.services.intake.test_replies_out import uploaded
 from tests.services.intake.test_twilio import sms
 from tests.services.intake.world import World, process
 from tests.unit.intake.test_media import PICTURE, Provider, picture, provider, response
@@ -145,11 +146,13 @@ async def test_two_processes_fetch_a_file_once_and_one_that_died_in_it_is_follow
         assert len(await world.events(AttachmentFetched)) == 2
 
 
-async def erase(world: World) -> None:
-    [received] = await world.events(MessageReceived)
-    path = f"/v1/customers/{received.data.customer_id}/erase"
+async def erase(world: World, customer_id: str | None = None) -> None:
+    if customer_id is None:
+        [received] = await world.events(MessageReceived)
+        customer_id = received.data.customer_id
+    path = f"/v1/customers/{customer_id}/erase"
     assert (await world.http.post(path, headers=await world.key("admin"))).status_code in (200, 202, 204)
-    assert len(await world.events(CustomerErased)) == 1
+    assert [event for event in await world.events(CustomerErased) if event.key == customer_id] != []
 
 
 async def test_a_file_is_forgotten_with_its_customer_before_and_after_it_came(database: str) -> None:
@@ -199,6 +202,24 @@ async def test_a_file_on_anothers_ticket_is_forgotten_with_who_sent_it_once_they
         assert erased.json() == {"customer_ids": ["guest"]}
         assert (await world.count("fetch"), await world.count("file", "content IS NOT NULL")) == (0, 0)
         assert await world.count("customer", f"id = '{message.customer_id}' AND erased_at IS NULL") == 1
+
+
+async def test_once_two_are_two_again_the_erasure_of_one_leaves_the_files_of_the_other(database: str) -> None:
+    async with provider(a=picture(), b=picture()) as played, house(database, played) as (world, fetcher):
+        texted = (await mms(world, played, "a")).customer_id
+        mailed = (await posted(world, "email", "email", "ana@customers.example"))["customer_id"]
+        await call(world, f"{texted}/merge", into_customer_id=mailed)
+        assert (await mms(world, played, "a", "b", sid="MM2")).customer_id == mailed
+        await world.execute("UPDATE intake.fetch SET due_at = 'infinity' WHERE url LIKE '%/b'")
+        assert await fetcher.fetch_due() == 2
+        file = await uploaded(world)
+        ticket_id = (await world.events(MessageReceived))[0].key
+        await world.reply(ticket_id, mailed, "Here it is.", "sms", files=((file, "r.pdf"),))
+        await call(world, f"{texted}/unmerge")
+        await erase(world, mailed)
+        assert (await world.count("fetch"), await world.count("file", "content IS NOT NULL")) == (1, 3)
+        await erase(world, texted)
+        assert (await world.count("fetch"), await world.count("file", "content IS NOT NULL")) == (0, 0)
 
 
 async def test_a_file_of_a_merged_ticket_is_told_where_it_goes_on_too(database: str) -> None:
