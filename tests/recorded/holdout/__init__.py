@@ -3,8 +3,8 @@
 They were written by client and language by somebody who had not looked at the rules (`mixed.txt`: who had), and none of them is
 like those that the rules were made with (tests/unit/intake/replies, whose README says how to read them). One half was then used
 to mend the rules; the other (`later`) was only counted, and counted first: FIRST_SIGHT. Its misses were mended afterwards, where
-a rule was wrong for more than the mail at hand. So nothing here is unseen any more, and what unseen mail comes to, only the counts
-at first sight tell: 109 of 116, and 53 of 59 (HTML). Who wants to know again how unseen mail fares writes new ones.
+a rule was wrong for more than the mail at hand. So nothing here is unseen any more, and what unseen mail comes to, only the
+counts at first sight tell: 109 of 116, and 53 of 59 (HTML). Who wants to know again how unseen mail fares writes new ones.
 
 `html` was written so later, by program, in other languages than English, with the markup of mails that these programs sent, by
 somebody who knew the rules; it was counted first, too: HTML_FIRST_SIGHT.
