@@ -247,7 +247,7 @@ async def by_contact(world: World, rng: random.Random, number: int) -> Answered:
 
 
 class Share(NamedTuple):
-    """How many of a thousand come this way, and of how many of a hundred something is understood at least: a message, or a word."""
+    """How many of a thousand come this way, and of how many of a hundred at least something is understood: a message, a word."""
 
     place: Place
     of_a_thousand: int
