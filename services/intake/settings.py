@@ -71,7 +71,8 @@ class IntakeSettings(Settings):
     intake_mail_port: int = Field(8126, ge=1, le=65535, description="its port")
     intake_mail_username: str | None = Field(None, description="login at the mail server")
     intake_mail_password: SecretStr | None = Field(
-        None, description="password at the mail server; said over TLS only (STARTTLS, or from the first byte), but on this machine"
+        None,
+        description="password at the mail server; said over TLS only (STARTTLS, or from the first byte), but on this machine",
     )
     intake_mail_tls: bool = Field(False, description="TLS from the first byte (port 465)")
     intake_mail_from: str = Field("support@patchbay.invalid", description="sender where no e-mail inbox is configured")
