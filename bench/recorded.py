@@ -13,7 +13,8 @@ PAGE = Path(__file__).resolve().parent / "RESULTS.md"
 TITLE = "## Recorded sets"
 HOW = (
     "What other systems recorded, run through the real code by `make fixtures`, which names each miss. The recordings lie beside "
-    "the repository and are no part of it; the hold-out is our own."
+    "the repository and are no part of it. By the mails of our own the rules were mended since they were first counted: what "
+    "unseen mail comes to, only their counts at first sight tell."
 )
 
 

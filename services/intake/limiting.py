@@ -87,7 +87,7 @@ class Limiter:
         return await self.wait("report", word.message_id, self.settings.intake_mail_per_minute)
 
     async def of_kept(self, reason: str) -> float:
-        """`wait` for mail that is to be kept for a person for this reason, whoever says to have sent it: nothing in it is proven."""
+        """`wait` for mail that is to be kept for a person for this reason, whoever is said to have sent it."""
         return await self.wait("kept", reason, self.settings.intake_mail_per_minute)
 
     async def wait(self, what: What, whose: str, per_minute: int, count: int = 1) -> float:

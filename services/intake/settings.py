@@ -35,13 +35,13 @@ class IntakeSettings(Settings):
     smtp_per_peer: int = Field(
         20,
         ge=0,
-        description="conversations that one address (of IPv6: all of a /64) may hold with the mail port at a time; more are told to"
-        " come later (421); 0: as many as there is room for",
+        description="conversations that one address (of IPv6: all of a /64) may hold with the mail port at a time; more are told"
+        " to come later (421); 0: as many as there is room for",
     )
     smtp_relays: str = Field(
         "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
-        description="addresses and networks of your own mail servers, comma-separated, which may hold as many as there is room for:"
-        " all mail may come through one of them; by default all that are private",
+        description="addresses and networks of your own mail servers, comma-separated, which may hold as many as there is room"
+        " for: all mail may come through one of them; by default all that are private",
     )
     smtp_cert_file: Path | None = Field(None, description="PEM certificate; with the key, incoming mail may use STARTTLS")
     smtp_key_file: Path | None = Field(None, description="PEM private key of the certificate")
@@ -71,7 +71,8 @@ class IntakeSettings(Settings):
     intake_mail_port: int = Field(8126, ge=1, le=65535, description="its port")
     intake_mail_username: str | None = Field(None, description="login at the mail server")
     intake_mail_password: SecretStr | None = Field(
-        None, description="password at the mail server; said over TLS only (STARTTLS, or from the first byte), but on this machine"
+        None,
+        description="password at the mail server; said over TLS only (STARTTLS, or from the first byte), but on this machine",
     )
     intake_mail_tls: bool = Field(False, description="TLS from the first byte (port 465)")
     intake_mail_from: str = Field("support@patchbay.invalid", description="sender where no e-mail inbox is configured")
@@ -161,8 +162,8 @@ class IntakeSettings(Settings):
     intake_parked_bytes: int = Field(
         1_000_000_000,
         ge=1,
-        description="how much is kept at most of mail that came by SMTP and could not be read, in bytes; what comes then is put off"
-        " until somebody has seen to it (451)",
+        description="how much is kept at most of mail that came by SMTP and could not be read, in bytes; what comes then is put"
+        " off until somebody has seen to it (451)",
     )
 
     @field_validator("smtp_relays")

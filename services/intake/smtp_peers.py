@@ -20,8 +20,8 @@ def networks_of(text: str) -> tuple[Network, ...]:
 
 @dataclass(slots=True)
 class Peers:
-    """Those who talk to us, each conversation with whose it is. `most_of_one`: of one address, 0 for as many as there is room for;
-    `relays`, through which all mail may come, have no such limit.
+    """Those who talk to us, each conversation with whose it is. `most_of_one`: of one address, 0 for as many as there is room
+    for; `relays`, through which all mail may come, have no such limit.
     """
 
     most: int = CONVERSATIONS

@@ -22,12 +22,11 @@ from shared.events.people import CustomerCreated
 from shared.events.ticket import TicketOpened
 from simulator import twilio
 from simulator.places import NO_ACCOUNT
-from tests.counts import examples
 from tests.infra import server_ports
 from tests.system import System, running_system, until
 
 PROCESSES = 4
-AT_ONCE = examples(100)
+AT_ONCE = 100
 PUBLIC = "https://intake.example"
 INBOXES: dict[str, dict[str, str]] = {
     "support": {"channel": "email", "address": "support@patchbay.example"},

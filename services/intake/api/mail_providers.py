@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from services.intake.acceptor import CONTACTS, NotTaken, Overloaded
 from services.intake.api.edge import Intake, apart, body_of, overloaded, parts_of
-from services.intake.channels import form_data, mailgun, provided, sendgrid, sns
+from services.intake.channels import email, form_data, mailgun, provided, sendgrid, sns
 from services.intake.channels.provided import JSON, Provider, Sorted, Unreadable
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage
 from services.intake.domain.plan import Placement
 from services.intake.limiting import LIMITED, quarantined
-from services.intake.mail import PARSE_SECONDS
+from services.intake.mail import NONE_OF_OURS, PARSE_SECONDS
 from shared import telemetry
 from shared.db import DatabaseAway
 from shared.http import Problem, away
@@ -177,7 +177,7 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
         reason = str(error) if isinstance(error, Unreadable) else type(error).__name__
         await intake.park(provider, reason, media_type, raw)
         return
-    contacts = [await _within_limit(intake, provider, contact) for contact in found.contacts]
+    contacts = await _within_limits(intake, provider, found)
     CONTACTS.labels("email", "not_ours").inc(found.others)
     CONTACTS.labels("email", "own_loop").inc(found.own)
     for contact, placed in zip(contacts, await _accept(intake, contacts), strict=True):
@@ -186,17 +186,35 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
         await intake.park(provider, one.reason, media_type if one.raw is None else JSON, raw if one.raw is None else one.raw)
 
 
-async def _within_limit(intake: Intake, provider: Provider, contact: Contact) -> Contact:
-    """The contact; in quarantine where its sender sends too much and SNS, which tries three times within a minute, would drop it.
-    The others try again for hours. Raises Problem 503, DatabaseAway.
+async def _within_limits(intake: Intake, provider: Provider, found: Sorted) -> list[Contact]:
+    """The contacts; in quarantine where their sender sends too much and SNS, which tries three times within a minute, would drop
+    them. The others try again for hours. Raises Problem 503, DatabaseAway.
     """
-    if not isinstance(contact, InboundMessage) or not (seconds := await intake.limiter.of_sender(contact, provider)):
-        return contact
-    if provider == "ses":
-        return quarantined(contact)
-    LIMITED.labels(contact.channel, "refused").inc()
+    contacts: list[Contact] = []
+    for contact in found.contacts:
+        seconds = await _over(intake, contact, provider)
+        if seconds and provider != "ses":
+            raise _too_much(seconds)
+        contacts.append(quarantined(contact) if seconds and isinstance(contact, InboundMessage) else contact)
+    if found.own and provider != "ses" and (seconds := await intake.limiter.of_kept(email.OWN_LOOP)):
+        raise _too_much(seconds)
+    return contacts
+
+
+async def _over(intake: Intake, contact: Contact, provider: Provider) -> float:
+    """For how many seconds there is more than may come of what came by mail; 0.0 for all that the provider itself says."""
+    if isinstance(contact, InboundMessage):
+        return await intake.limiter.of_sender(contact, provider)
+    if not isinstance(contact, DeliveryWord) or contact.provider != email.PROVIDER:
+        return 0.0
+    known = contact.message_id is not None
+    return await (intake.limiter.of_report(contact) if known else intake.limiter.of_kept(NONE_OF_OURS))
+
+
+def _too_much(seconds: float) -> Problem:
+    LIMITED.labels("email", "refused").inc()
     detail = "More mail came from this sender than is taken in a minute. Send it again later."
-    raise Problem(503, "too-much-from-sender", detail, headers={"Retry-After": str(math.ceil(seconds))})
+    return Problem(503, "too-much-from-sender", detail, headers={"Retry-After": str(math.ceil(seconds))})
 
 
 def _read(intake: Intake, provider: Provider, raw: bytes, media_type: str) -> Sorted:

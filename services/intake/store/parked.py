@@ -89,8 +89,8 @@ _naming = msgspec.json.Decoder(Naming)
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient. `query`
-    is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they are when they
-    are proven. `peer` is the address from which it came, which is not kept.
+    is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they are when
+    they are proven. `peer` is the address from which it came, which is not kept.
     """
 
     way: str
@@ -133,8 +133,8 @@ async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type:
 async def park_within(
     conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes, most_bytes: int
 ) -> bool:
-    """Like `park`, where no more than `most_bytes` are kept of all that came this way; one alone is always kept. False where there
-    is no room for it.
+    """Like `park`, where no more than `most_bytes` are kept of all that came this way; one alone is always kept. False where
+    there is no room for it.
     """
     around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
     [row] = await db.fetch(conn, PARK_WITHIN, *around, arrival.body, digest, most_bytes)

@@ -1,9 +1,10 @@
-"""Replies that measure the visible reply on what it was not written for.
+"""Replies of our own that measured the visible reply on what it was not written for, until it was mended by them.
 
 They were written by client and language by somebody who had not looked at the rules (`mixed.txt`: who had), and none of them is
 like those that the rules were made with (tests/unit/intake/replies, whose README says how to read them). One half was then used
-to mend the rules; the other was only counted, and counted first: FIRST_SIGHT. Its misses were mended afterwards, where a rule was
-wrong for more than the mail at hand; who wants to know again how unseen mail fares writes new ones.
+to mend the rules; the other (`later`) was only counted, and counted first: FIRST_SIGHT. Its misses were mended afterwards, where
+a rule was wrong for more than the mail at hand. So nothing here is unseen any more, and what unseen mail comes to, only the
+counts at first sight tell: 109 of 116, and 53 of 59 (HTML). Who wants to know again how unseen mail fares writes new ones.
 
 `html` was written so later, by program, in other languages than English, with the markup of mails that these programs sent, by
 somebody who knew the rules; it was counted first, too: HTML_FIRST_SIGHT.
@@ -38,10 +39,10 @@ def _seen(case: Case) -> str:
 
 HERE = Path(__file__).parent
 SETS = (
-    RecordedSet("Replies: our own hold-out, the half for mending", "tried", run, root=HERE),
+    RecordedSet("Replies: our own mails, the half for mending", "tried", run, root=HERE),
     RecordedSet(
-        "Replies: our own hold-out, the unseen half",
-        "unseen",
+        "Replies: our own mails, the half mended later",
+        "later",
         run,
         {
             "mixed: Microsoft's hint for new senders": Known(
@@ -49,13 +50,13 @@ SETS = (
             )
         },
         root=HERE,
-        note=f"{FIRST_SIGHT} at first sight, before anything was mended",
+        note=f"{FIRST_SIGHT} at first sight; mended afterwards, so seen by now",
     ),
     RecordedSet(
-        "Replies: our own hold-out, HTML of ten programs in fourteen languages",
+        "Replies: our own mails, HTML of ten programs in fourteen languages",
         "html",
         run,
         root=HERE,
-        note=f"{HTML_FIRST_SIGHT} at first sight, before anything was mended",
+        note=f"{HTML_FIRST_SIGHT} at first sight; mended afterwards, so seen by now",
     ),
 )

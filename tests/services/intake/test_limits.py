@@ -245,16 +245,27 @@ async def test_a_minute_that_is_over_is_forgotten_and_one_that_runs_is_not(datab
         assert await world.intake.limiter.wait("sms", "now", 1) > 0.0
 
 
-def _whole(n: int) -> str:
-    return mail(Message_ID=f"<{n}@c>").as_string()
+def _whole(n: int, **headers: str) -> str:
+    return mail(Message_ID=f"<{n}@c>", **headers).as_string()
 
 
 ENVELOPE = json.dumps({"to": [SUPPORT], "from": "dan@customers.example"}).encode()
-BY: dict[str, Callable[[int], Posted]] = {
-    "mailgun": lambda n: ask.mailgun([("recipient", SUPPORT.encode()), ("body-mime", _whole(n).encode())], token=f"{n}" * 50),
-    "sendgrid": lambda n: ask.sendgrid(ask.multipart([("email", _whole(n).encode()), ("envelope", ENVELOPE)]), ask.FORM),
-    "postmark": lambda n: ask.postmark({"OriginalRecipient": SUPPORT, "MessageID": f"{n}", "Subject": "", "RawEmail": _whole(n)}),
-}
+
+
+def _by_mailgun(n: int, **headers: str) -> Posted:
+    return ask.mailgun([("recipient", SUPPORT.encode()), ("body-mime", _whole(n, **headers).encode())], token=f"{n}" * 50)
+
+
+def _by_sendgrid(n: int, **headers: str) -> Posted:
+    return ask.sendgrid(ask.multipart([("email", _whole(n, **headers).encode()), ("envelope", ENVELOPE)]), ask.FORM)
+
+
+def _by_postmark(n: int, **headers: str) -> Posted:
+    whole = _whole(n, **headers)
+    return ask.postmark({"OriginalRecipient": SUPPORT, "MessageID": f"{n}", "Subject": "", "RawEmail": whole})
+
+
+BY: dict[str, Callable[..., Posted]] = {"mailgun": _by_mailgun, "sendgrid": _by_sendgrid, "postmark": _by_postmark}
 
 
 def by_ses(n: int) -> Posted:
@@ -277,6 +288,20 @@ async def test_a_provider_is_asked_to_bring_mail_over_the_limit_again_and_then_i
         await a_minute_later(world)
         assert (await BY[provider](2).to(world.http)).status_code == 200
         assert (await world.count("message"), await world.count("parked_contact")) == (2, 0)
+
+
+@pytest.mark.parametrize("provider", BY)
+async def test_mail_in_our_own_name_is_put_off_by_providers_too(database: str, provider: str) -> None:
+    async with process(database, intake_mail_per_minute=1, **ask.settings()) as world:
+        await world.inbox("support", channel="email", address=SUPPORT)
+        ours = [BY[provider](n, From=SUPPORT) for n in (1, 2)]
+        assert (await ours[0].to(world.http)).status_code == 200
+        refused = await ours[1].to(world.http)
+        assert (refused.status_code, refused.json()["code"]) == (503, "too-much-from-sender")
+        assert await world.count("parked_contact") == 1
+        await a_minute_later(world)
+        assert (await ours[1].to(world.http)).status_code == 200
+        assert (await world.count("parked_contact"), await world.count("message")) == (2, 0)
 
 
 async def test_mail_over_the_limit_that_sns_would_drop_is_taken_into_quarantine(database: str) -> None:
