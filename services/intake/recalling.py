@@ -129,7 +129,7 @@ class CustomersRecalled:
         sealed = await opened(conn, self.keys, events)
         persons = [Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
         handles = [
-            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _unproven(said.verified_by))
+            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _said_apart(said.verified_by))
             for event in events
             if isinstance(said := event.data, CustomerHandleAdded)
             and isinstance(personal := sealed.get(event.id), CustomerPersonal)
@@ -159,9 +159,9 @@ class CustomersRecalled:
         await recalled_people.consents(conn, [one for one in self.said if one.customer_id in whose])
 
 
-def _unproven(verified_by: str) -> str | None:
-    """What stands beside a handle from which nobody wrote, as far as is known."""
-    return verified_by if verified_by == "not" else None
+def _said_apart(verified_by: str) -> str | None:
+    """What stands beside a handle itself: that nobody wrote from it, as far as is known, or that a connector vouched for it."""
+    return verified_by if verified_by in ("not", "signed_identity") else None
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[Consent]:

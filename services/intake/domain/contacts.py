@@ -107,7 +107,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     files that are still to be fetched. `authentication` is what our mail server found out about the sender. `numbers` are tickets
     that its subject names. `score`: it is nothing but this number, and so the answer to a question that waits for one in this
     conversation. `copies` are the people besides us to whom it went. `way`: how it came, where its provider does not say it.
-    `fingerprint`: by what it is known when it comes by another way too.
+    `fingerprint`: by what it is known when it comes by another way too. `also` are further handles of the person, for which a
+    connector vouches.
     """
 
     provider: str
@@ -149,6 +150,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     copies: tuple[Copy, ...] = ()
     way: str = ""
     fingerprint: Fingerprint | None = None
+    also: tuple[Handle, ...] = ()
 
     @property
     def namespace(self) -> str:

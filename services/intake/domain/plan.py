@@ -45,8 +45,8 @@ class NewCustomer(msgspec.Struct, frozen=True):
 
 
 class NewHandle(msgspec.Struct, frozen=True):
-    """Another way to reach a customer who is known: another form of a number of theirs. `person`: under whose key it is
-    sealed.
+    """Another way to reach a customer who is known: another form of a number of theirs, or one for which a connector vouches
+    (`vouched`) or beside which it does. `person`: under whose key it is sealed.
     """
 
     customer_id: str
@@ -55,6 +55,7 @@ class NewHandle(msgspec.Struct, frozen=True):
     cause: str
     handle_id: str
     person: str
+    vouched: bool = False
 
 
 class HandleLeft(msgspec.Struct, frozen=True):
