@@ -38,7 +38,7 @@ def identified(contact: InboundMessage, customer: KnownCustomer, cause: str, wor
     """What a connector vouches for is theirs, where your records do not say otherwise; who had it before is the same person, and
     is merged with them.
     """
-    last = customer.customer_id
+    one = [customer.customer_id]  # who they turn out to be, each merged into the next
     for n, handle in enumerate(contact.also):
         named = f"{cause}:also:{n}"
         owner = _known_as(handle, work)
@@ -52,9 +52,9 @@ def identified(contact: InboundMessage, customer: KnownCustomer, cause: str, wor
             work.customers[handle] = replace(customer, origin=None)
             if handle.kind == "external_id":
                 work.external[customer.customer_id] = work.external.get(customer.customer_id, frozenset()) | {handle.value}
-        elif owner.customer_id not in (customer.customer_id, last) and not _are_two(last, owner.customer_id, work):
-            plan.steps.append(Suggestion(last, owner.customer_id, SIGNED, contact, named))
-            last = owner.customer_id
+        elif owner.customer_id not in one and not _are_two(one[-1], owner.customer_id, work):
+            plan.steps.append(Suggestion(one[-1], owner.customer_id, SIGNED, contact, named))
+            one.append(owner.customer_id)
 
 
 def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> tuple[str, ...]:
