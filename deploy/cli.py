@@ -22,6 +22,7 @@ from shared.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Run a Patchbay.")
 parked_app = typer.Typer(no_args_is_help=True, help="Records that a service could not take, and the keys that wait behind them.")
+SCOPES = "intake:write, intake:identify, agent:<id>, supervisor, ops:read or admin"
 keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 customers_app = typer.Typer(no_args_is_help=True, help="Customers.")
@@ -104,7 +105,7 @@ def _request(service: Service, topic: str, key: str, what: Request) -> None:
 @keys_app.command("create")
 def keys_create(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="Small letters, digits, dashes.")],
-    scope: Annotated[list[str], typer.Option(help="intake:write, agent:<id>, supervisor, ops:read or admin; repeat for more.")],
+    scope: Annotated[list[str], typer.Option(help=f"{SCOPES}; repeat for more.")],
     name: Annotated[str, typer.Option(help="Who or what uses it.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Make an existing key anew; the old one ends.")] = False,
 ) -> None:
@@ -113,7 +114,7 @@ def keys_create(
         end(f"'{key_id}' is no id of a key: use 1 to 63 small letters, digits and dashes.", WRONG_USAGE)
     for one in scope:
         if not auth.SCOPE.fullmatch(one):
-            end(f"'{one}' is no scope: use intake:write, agent:<id>, supervisor, ops:read or admin.", WRONG_USAGE)
+            end(f"'{one}' is no scope: use {SCOPES}.", WRONG_USAGE)
 
     async def create(engine: AsyncEngine, _: Settings) -> str | None:
         async with db.transaction(engine) as conn:

@@ -1,6 +1,6 @@
 """API keys: `pb_<id>_<secret>`, stored as SHA-256 (the secret has 256 random bits, so no slow hash is needed), with scopes.
 
-Scopes: `intake:write`, `agent:<id>`, `supervisor`, `ops:read`, `admin`. `admin` may do everything.
+Scopes: `intake:write`, `intake:identify`, `agent:<id>`, `supervisor`, `ops:read`, `admin`. `admin` may do everything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import db
 from shared.http import Problem
 
-SCOPE = re.compile(r"intake:write|agent:[A-Za-z0-9._-]{1,64}|supervisor|ops:read|admin")
+SCOPE = re.compile(r"intake:write|intake:identify|agent:[A-Za-z0-9._-]{1,64}|supervisor|ops:read|admin")
 KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 CACHE_SECONDS = 5.0
 CACHE_SIZE = 10_000

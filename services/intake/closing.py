@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake import merging
-from services.intake.domain import closing, identity
+from services.intake.domain import closing
 from services.intake.domain.closing import Resting
 from services.intake.domain.identity import MergeRefused
 from services.intake.settings import IntakeSettings
@@ -68,7 +68,10 @@ class Ticker:
                 await forget(conn)
 
     async def merge_proven(self) -> int:
-        """Merge customers who only claimed an address into those who answered from it. Returns how many were merged."""
+        """Merge customers who only claimed an address into those who answered from it, and those for whom a connector vouches.
+
+        Returns how many were merged.
+        """
         async with db.transaction(self.engine) as conn:
             pairs = await merges.proven(conn)
         merged = [await db.retrying(lambda pair=pair: self._merge(*pair)) for pair in pairs]  # type: ignore[misc]
@@ -76,7 +79,7 @@ class Ticker:
             self.outbox.wake.set()
         return sum(merged)
 
-    async def _merge(self, one_id: str, other_id: str) -> bool:
+    async def _merge(self, one_id: str, other_id: str, evidence: str) -> bool:
         """Merge a pair, under the ids they go on with now; what may not be merged is left to people."""
         async with db.transaction(self.engine) as conn:
             one, other = await customers.onward(conn, one_id), await customers.onward(conn, other_id)
@@ -84,7 +87,7 @@ class Ticker:
                 await merges.settle(conn, [one_id], other_id, "accepted")
                 return False
             try:
-                await merging.merge(conn, self.outbox, one, other, identity.ANSWERED)
+                await merging.merge(conn, self.outbox, one, other, evidence)
             except MergeRefused as refused:
                 log().info("customers were not merged", one=one, other=other, reason=refused.code)
                 await merges.doubt(conn, one_id, other_id)

@@ -130,7 +130,7 @@ class CustomersRecalled:
         sealed = await opened(conn, self.keys, events)
         persons = [Person(e.key, e.data.language, e.time) for e in events if isinstance(e.data, CustomerCreated)]
         handles = [
-            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _unproven(said, personal))
+            Reached(said.kind, personal.handle_scope, value, said.handle_id, event.key, None, _said_apart(said, personal))
             for event in events
             if isinstance(said := event.data, CustomerHandleAdded)
             and isinstance(personal := sealed.get(event.id), CustomerPersonal)
@@ -160,9 +160,13 @@ class CustomersRecalled:
         await recalled_people.consents(conn, [one for one in self.said if one.customer_id in whose])
 
 
-def _unproven(said: CustomerHandleAdded, personal: CustomerPersonal) -> str | None:
-    """What stands beside a handle from which nobody wrote, as far as is known. Of one that was only claimed its scope says so."""
-    return said.verified_by if said.verified_by == "not" and personal.handle_scope != CLAIMED else None
+def _said_apart(said: CustomerHandleAdded, personal: CustomerPersonal) -> str | None:
+    """What stands beside a handle itself: that nobody wrote from it, as far as is known (of one that was only claimed its scope says
+    so), or that a connector vouched for it.
+    """
+    if said.verified_by == "not" and personal.handle_scope == CLAIMED:
+        return None
+    return said.verified_by if said.verified_by in ("not", "signed_identity") else None
 
 
 def _consents(events: Sequence[Event[Fact]], sealed: Mapping[str, msgspec.Struct]) -> list[Consent]:

@@ -68,7 +68,9 @@ class CustomerCreated(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class CustomerHandleAdded(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """A way to reach the customer, and how it was verified."""
+    """A way to reach the customer, and how it was verified. `signed_identity`: a connector vouched for it; `one_time_code` is
+    reserved, and nobody says it so far.
+    """
 
     TYPE: ClassVar[str] = "customer.handle_added.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = CustomerPersonal

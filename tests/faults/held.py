@@ -22,7 +22,7 @@ from tests.faults.tables import AgentRow, ClockRow, DeliveryRow, OfferRow, Stand
 
 READS: Mapping[str, tuple[str, ...]] = {
     "intake": ("tickets", "sla-clocks"),
-    "routing": ("tickets", "customers", "sla-clocks", "sla-warnings", "sla-breaches"),
+    "routing": ("tickets", "customers", "config", "sla-clocks", "sla-warnings", "sla-breaches"),
     "sla": ("tickets",),
     "metrics": ("tickets", "agents", "config", "sla-clocks", "sla-warnings", "sla-breaches"),
 }

@@ -25,6 +25,7 @@ from shared.idempotency import MAX_KEY, check_key, request_hash
 
 router = APIRouter()
 LIST_CAP = 500
+IDENTIFY = "intake:identify"
 _BODY = TypeAdapter(ContactBody)
 _connector = requires("intake:write")
 _SCHEMA = {
@@ -162,12 +163,15 @@ def _contact(intake: Intake, caller: Caller, key: str | None, raw: bytes, digest
     if intake.inboxes.current.named(body.inbox, body.channel) is None:
         error = FieldError(f"body{place}.inbox", f"no inbox of this id and channel '{body.channel}' is configured")
         raise Problem(422, "unknown-inbox", "The inbox is not known. Configure it with PUT /v1/inboxes/{id}.", [error])
+    if body.also and not caller.may(IDENTIFY):
+        error = FieldError(f"body{place}.also", f"needs a key with the scope {IDENTIFY}")
+        raise Problem(403, "forbidden", "This key may not vouch for who somebody is. Leave `also` out.", [error])
     unnamed = f"{key}{place}" if key is not None else str(uuid4())
     request = RequestName(f"{caller.key_id}/{key}", digest) if key is not None else None
     try:
         return generic.parse(body, intake.inboxes.current, caller=caller.key_id, unnamed=unnamed, request=request, raw=raw)
     except UnusableHandle as error:
-        errors = [FieldError(f"body{place}.handle.value", str(error))]
+        errors = [FieldError(f"body{place}.{error.field}", str(error))]
         raise Problem(422, "invalid-request", "The handle cannot be used; see errors.", errors) from None
 
 

@@ -106,7 +106,7 @@ class Intake:
         again; once, as `park`. Raises DatabaseAway.
         """
         naming = Naming(contact.dedup_key, contact.unnamed, contact.request)
-        whose = tuple(proven(handle).key for handle in (contact.handle, *contact.also) if handle is not None)
+        whose = tuple(proven(handle).key for handle in (contact.handle, *contact.also, *contact.vouched) if handle is not None)
         arrival = Arrival(way, contact.raw, "", (contact.inbox,), contact.media_type, naming=naming, handles=whose)
         named = "" if contact.unnamed else msgspec.json.encode(naming).decode()
         said = "\n".join((way, contact.inbox, named, contact.content_hash))

@@ -28,6 +28,7 @@ FILES_CAP = 20
 FILE_BYTES = 10 * 2**20
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
+ALSO_CAP = 10
 
 
 class HandleBody(BaseModel):
@@ -73,7 +74,11 @@ class AttachmentBody(BaseModel):
 
 
 class ContactBody(BaseModel):
-    """One message of a person. `id` is its name at the connector: the same id is the same message, however often it is sent."""
+    """One message of a person. `id` is its name at the connector: the same id is the same message, however often it is sent.
+
+    `also` are further handles of the person for which the connector vouches, as who they are logged in: a key that has the scope
+    `intake:identify` besides may say them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -82,6 +87,7 @@ class ContactBody(BaseModel):
     text: Annotated[str, Field(max_length=1_000_000)]
     id: Name | None = None
     handle: HandleBody | None = None
+    also: Annotated[tuple[HandleBody, ...], Field(max_length=ALSO_CAP)] = ()
     name: Annotated[str, Field(max_length=1000)] = ""
     subject: Annotated[str, Field(max_length=5000)] = ""
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
@@ -104,7 +110,11 @@ def file_content(raw: bytes, index: int) -> bytes:
 
 
 class UnusableHandle(ValueError):
-    """The handle cannot be one of its kind; the message says why."""
+    """A handle cannot be one of its kind, or cannot be said here; `field` is which, the message says why."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
 
 
 def parse(
@@ -114,13 +124,16 @@ def parse(
     inbox = inboxes.named(body.inbox, body.channel)
     text, cut = cut_text(clean_text(body.text))
     language = body.language or language_of(text)
-    handle = _handle(body.handle, inbox.region if inbox else None)
+    region = inbox.region if inbox else None
+    handle = _handle(body.handle, region, "handle")
+    also = _also(body, handle, region) if body.also else ()
     if handle is not None and body.channel in TYPED:
         handle = claimed(handle)
     priority: Priority = body.priority
     plain = priority == 2 and body.topic is None and body.product is None and not body.tags
     files = _files(body) if body.attachments else ()
     content = [body.channel, body.inbox, handle.key if handle else "", body.subject, body.text, *(f.sha256 for f in files)]
+    content += [one.key for one in also]
     return InboundMessage(
         provider=PROVIDER,
         dedup_key=f"{body.inbox}:{clean_line(body.id)}" if body.id is not None else f"{caller}/{unnamed}",
@@ -128,6 +141,7 @@ def parse(
         channel=body.channel,
         inbox=body.inbox,
         handle=handle,
+        vouched=also,
         name=clean_line(body.name),
         subject=clean_line(body.subject, SUBJECT_LIMIT),
         text=text,
@@ -168,7 +182,17 @@ def _confirms(body: ContactBody, handle: Handle | None) -> bool:
     return body.channel in ("email", "form") and body.origin == "human" and handle is not None and handle.kind == "email"
 
 
-def _handle(body: HandleBody | None, region: str | None) -> Handle | None:
+def _also(body: ContactBody, handle: Handle | None, region: str | None) -> tuple[Handle, ...]:
+    """Each once. Where the handle itself is only typed in nobody knows who they are: nothing can be vouched for beside it."""
+    if handle is None:
+        raise UnusableHandle("also", "needs a handle beside it: the one that they wrote from")
+    if body.channel in TYPED:
+        raise UnusableHandle("also", f"is not possible on channel '{body.channel}', where handles are typed in")
+    found = (_handle(one, region, f"also[{n}]") for n, one in enumerate(body.also))
+    return tuple(one for one in dict.fromkeys(found) if one is not None and one != handle)
+
+
+def _handle(body: HandleBody | None, region: str | None, field: str) -> Handle | None:
     if body is None:
         return None
     try:
@@ -177,5 +201,5 @@ def _handle(body: HandleBody | None, region: str | None) -> Handle | None:
         if body.kind == "phone":
             return handles.phone(body.value, region)
     except handles.WrongHandle as error:
-        raise UnusableHandle(str(error)) from None
+        raise UnusableHandle(f"{field}.value", str(error)) from None
     return Handle(body.kind, clean_line(body.value, handles.HANDLE_LIMIT), clean_line(body.scope))

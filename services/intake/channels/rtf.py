@@ -96,7 +96,6 @@ class _Reader:
     parts: list[str] = field(default_factory=list)
     waiting: bytearray = field(default_factory=bytearray)
     waiting_codec: str = ""
-    waiting_in: Reads = "text"
     to_skip: int = 0
     starred: bool = False
 

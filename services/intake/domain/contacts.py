@@ -108,8 +108,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     that its subject names. `score`: it is nothing but this number, and so the answer to a question that waits for one in this
     conversation. `copies` are the people besides us to whom it went. `way`: how it came, where its provider does not say it.
     `fingerprint`: by what it is known when it comes by another way too. `unnamed`: nobody gave it a name, and what says the same
-    within minutes is it again. `also`: further addresses and numbers that its writer only claims. `fields`: what else they filled
-    in, by its name in the form.
+    within minutes is it again. `also`: further addresses and numbers that its writer only claims. `vouched`: further handles of
+    the person, for which a connector vouches. `fields`: what else they filled in, by its name in the form.
     """
 
     provider: str
@@ -153,6 +153,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     fingerprint: Fingerprint | None = None
     unnamed: bool = False
     also: tuple[Handle, ...] = ()
+    vouched: tuple[Handle, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
 
     @property

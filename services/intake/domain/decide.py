@@ -106,6 +106,8 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     if contact.score is not None and (heard := answers.answer(contact, contact.score, cause, work, plan)) is not None:
         return heard
     customer = people.customer_of(contact, cause, work, plan, rules)
+    if contact.vouched:
+        people.identified(contact, customer, cause, work, plan)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
     people.claims(contact, customer, cause, work, plan)

@@ -22,9 +22,10 @@ TYPED: frozenset[Channel] = frozenset({"form", "other", "review"})
 
 
 # Evidence: somebody typed an address of another customer, or mail came as from it that was not its own; an answer came from the
-# address to what was sent only there; a number that had been silent writes under another name.
+# address to what was sent only there; a connector vouches for both; a number that had been silent writes under another name.
 CLAIM = "claimed_address"
 ANSWERED = "answered_from_it"
+SIGNED: VerifiedBy = "signed_identity"
 RECYCLED = "recycled_number"
 
 

@@ -134,6 +134,7 @@ class Known:
     seen: dict[Handle, Seen] = field(default_factory=dict)  # where somebody of another name writes from it
     questions: dict[tuple[Handle, Channel, str], Question] = field(default_factory=dict)
     comings: dict[bytes, list[Coming]] = field(default_factory=dict)  # by shape, in the order in which they came
+    external: dict[str, frozenset[str]] = field(default_factory=dict)  # ids in your records of whom a connector vouches for
 
     def copy(self) -> Known:
         """A copy that may be written to; what is inside is immutable."""
@@ -153,6 +154,7 @@ class Known:
             dict(self.seen),
             dict(self.questions),
             {shape: list(comings) for shape, comings in self.comings.items()},
+            dict(self.external),
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:

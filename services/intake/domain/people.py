@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from services.intake.domain import numbers
 from services.intake.domain.contacts import FromPerson, Handle, InboundMessage
-from services.intake.domain.identity import CLAIM, CLAIMED, RECYCLED, claimed, is_refuted, name_hash, proven
+from services.intake.domain.identity import CLAIM, CLAIMED, RECYCLED, SIGNED, claimed, is_refuted, name_hash, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket
 from services.intake.domain.plan import HandleLeft, NameSeen, NewCustomer, NewHandle, Plan, Suggestion
 from services.intake.domain.threads import Rules
@@ -18,7 +20,7 @@ def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules:
         return _new(contact, None, cause, work, plan)
     under = next((form for form in numbers.forms(handle) if form in work.customers), None)
     if under is None:
-        return _new(contact, handle, cause, work, plan)
+        return _vouched_for(contact, handle, cause, work, plan) or _new(contact, handle, cause, work, plan)
     if _is_recycled(contact, under, work, rules):
         return _somebody_else(contact, handle, cause, work, plan)
     customer = work.customers[under]
@@ -49,6 +51,29 @@ def claims(contact: InboundMessage, customer: KnownCustomer, cause: str, work: K
             if other is not None and other.customer_id != customer.customer_id:
                 about = f"{of_handle}:{other.customer_id}"
                 plan.steps.append(Suggestion(customer.customer_id, other.customer_id, CLAIM, contact, about))
+
+
+def identified(contact: InboundMessage, customer: KnownCustomer, cause: str, work: Known, plan: Plan) -> None:
+    """What a connector vouches for is theirs, where your records do not say otherwise; who had it before is the same person, and
+    is merged with them.
+    """
+    one = [customer.customer_id]  # who they turn out to be, each merged into the next
+    for n, handle in enumerate(contact.vouched):
+        named = f"{cause}:also:{n}"
+        owner = _known_as(handle, work)
+        if owner is None:
+            if _is_another(handle, customer.customer_id, work):
+                continue
+            handle_id = derived_id("handle", named)
+            plan.steps.append(
+                NewHandle(customer.customer_id, handle, contact, named, handle_id, customer.customer_id, vouched=True)
+            )
+            work.customers[handle] = replace(customer, origin=None)
+            if handle.kind == "external_id":
+                work.external[customer.customer_id] = work.external.get(customer.customer_id, frozenset()) | {handle.value}
+        elif owner.customer_id not in one and not _are_two(one[-1], owner.customer_id, work):
+            plan.steps.append(Suggestion(one[-1], owner.customer_id, SIGNED, contact, named))
+            one.append(owner.customer_id)
 
 
 def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> tuple[str, ...]:
@@ -129,3 +154,31 @@ def _new(contact: FromPerson, handle: Handle | None, cause: str, work: Known, pl
 def _owner(handle: Handle, work: Known) -> KnownCustomer | None:
     """Whose a handle is that somebody claims."""
     return next((work.customers[form] for form in numbers.forms(proven(handle)) if form in work.customers), None)
+
+
+def _known_as(handle: Handle, work: Known) -> KnownCustomer | None:
+    return next((work.customers[form] for form in numbers.forms(handle) if form in work.customers), None)
+
+
+def _vouched_for(contact: FromPerson, handle: Handle, cause: str, work: Known, plan: Plan) -> KnownCustomer | None:
+    """Who they are by what a connector vouches for, where they never came by this handle. It is theirs from now on."""
+    also = contact.vouched if isinstance(contact, InboundMessage) else ()
+    known = next((owner for one in also if (owner := _known_as(one, work)) is not None), None)
+    if known is None or _is_another(handle, known.customer_id, work):
+        return None
+    customer = replace(known, origin=None)
+    plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, derived_id("handle", cause), customer.customer_id))
+    work.customers[handle] = customer
+    return customer
+
+
+def _is_another(handle: Handle, customer_id: str, work: Known) -> bool:
+    """Whether your records know this customer under another id than this."""
+    known = work.external.get(customer_id)
+    return handle.kind == "external_id" and bool(known) and handle.value not in (known or ())
+
+
+def _are_two(one_id: str, other_id: str, work: Known) -> bool:
+    """Whether your records say so (`identity.check_merge`)."""
+    one, other = work.external.get(one_id), work.external.get(other_id)
+    return bool(one) and bool(other) and one != other

@@ -45,8 +45,8 @@ class NewCustomer(msgspec.Struct, frozen=True):
 
 
 class NewHandle(msgspec.Struct, frozen=True):
-    """Another way to reach a customer: another form of a number of theirs, or a number that they only claim. `person`: under
-    whose key it is sealed.
+    """Another way to reach a customer: another form of a number of theirs, a number that they only claim, or one for which a
+    connector vouches (`vouched`) or beside which it does. `person`: under whose key it is sealed.
     """
 
     customer_id: str
@@ -55,6 +55,7 @@ class NewHandle(msgspec.Struct, frozen=True):
     cause: str
     handle_id: str
     person: str
+    vouched: bool = False
 
 
 class HandleLeft(msgspec.Struct, frozen=True):

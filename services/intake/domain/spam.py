@@ -111,7 +111,7 @@ class SpamRules:
     def _about_sender(self, contact: InboundMessage) -> Iterator[SpamRule]:
         if not self.senders:
             return
-        for handle in (contact.handle, *contact.also):
+        for handle in (contact.handle, *contact.also, *contact.vouched):
             if handle is not None:
                 yield from self._about(handle)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from services.intake.domain.contacts import NO_LABELS, Contact, FromPerson, Handle, InboundCall, InboundMessage, SpamVerdict
-from services.intake.domain.identity import VerifiedBy, evidence_of
+from services.intake.domain.identity import SIGNED, VerifiedBy, evidence_of
 from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
     CallWord,
@@ -75,7 +75,7 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
         case NewCustomer():
             return _customer(step)
         case NewHandle():
-            verified_by = evidence_of(channel_of(step.contact), step.handle)
+            verified_by = SIGNED if step.vouched else evidence_of(channel_of(step.contact), step.handle)
             return [_handle(step.customer_id, step.handle, step.handle_id, step.contact, step.cause, verified_by, step.person)]
         case HandleLeft():
             left = CustomerHandleRemoved(handle_id=step.handle_id, reason="recycled")

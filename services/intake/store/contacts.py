@@ -35,7 +35,7 @@ from services.intake.domain.speech import spoken_to
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
 from services.intake.domain.words import HARD
-from services.intake.store import copies, fetches, fingerprints, merges, surveys
+from services.intake.store import copies, fetches, fingerprints, identities, merges, surveys
 from services.intake.store.ways import WAY
 from shared import db
 from shared.events.base import derived_id
@@ -167,6 +167,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
     await fingerprints.note(conn, plan, now)
     await _follow(conn, opened)
     await copies.note(conn, messages, customers)
+    await identities.note(conn, plan)
     await _save_attachments(conn, messages)
     await fetches.insert(conn, [row for step in messages if step.contact.media for row in _fetches(step)], now)
 

@@ -17,7 +17,7 @@ from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
 from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
-from services.intake.store import copies, fingerprints, known_numbers, surveys
+from services.intake.store import copies, fingerprints, identities, known_numbers, surveys
 from services.intake.store.locks import handle_lock, lock
 from services.intake.store.ways import BEGUN_BY
 from shared import db
@@ -105,6 +105,7 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     scored = [contact for contact in contacts if isinstance(contact, InboundMessage) and contact.score is not None]
     if scored:
         await _questions(conn, scored, known)
+    await identities.find(conn, contacts, known)
     await known_numbers.renamed(conn, contacts, known)
     await known_numbers.named(conn, contacts, known)
     await fingerprints.find(conn, contacts, known)
@@ -139,6 +140,7 @@ def _contended(contact: Contact, seen: Set[Handle]) -> Iterable[str]:
     if isinstance(contact, InboundMessage):
         yield from (handle_lock(copy.handle) for copy in contact.copies if copy.handle not in seen)
         yield from map(handle_lock, contact.also)
+        yield from map(handle_lock, contact.vouched)
         for ref in refs_of(contact):
             yield f"ref\n{ref.inbox}\n{ref.value}"
         for ticket_id in contact.tokens:
@@ -175,11 +177,12 @@ async def _facts(conn: AsyncConnection, contacts: Sequence[Contact]) -> Known:
 
 def _handles(contact: Contact) -> Iterable[Handle]:
     """Under which handles somebody of interest may be known: a claim has its owner beside it, an answer its claimer, a mail those
-    in copy.
+    in copy, a contact others of its person.
     """
     if isinstance(contact, InboundMessage):
         yield from (copy.handle for copy in contact.copies)
         yield from (form for one in contact.also for form in (*numbers.forms(one), *numbers.forms(proven(one))))
+        yield from (form for handle in contact.vouched for form in numbers.forms(handle))
     if contact.handle is None:
         return
     yield from numbers.forms(contact.handle)

@@ -96,7 +96,8 @@ SUGGEST = """
     INSERT INTO intake.suggestion AS s (customer_id, other_id, evidence, suggested_at)
     SELECT DISTINCT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])
     ON CONFLICT (customer_id, other_id) DO UPDATE SET evidence = excluded.evidence, state = 'open'
-    WHERE excluded.evidence = 'answered_from_it' AND s.evidence <> excluded.evidence AND s.state <> 'accepted'
+    WHERE excluded.evidence IN ('answered_from_it', 'signed_identity')
+      AND s.evidence NOT IN ('answered_from_it', 'signed_identity') AND s.state <> 'accepted'
     """
 SUGGESTED = """
     SELECT customer_id, other_id, evidence, state, suggested_at FROM intake.suggestion
@@ -108,7 +109,8 @@ SETTLE = """
     RETURNING 1
     """
 PROVEN = """
-    SELECT customer_id, other_id FROM intake.suggestion WHERE state = 'open' AND evidence = 'answered_from_it'
+    SELECT customer_id, other_id, evidence FROM intake.suggestion
+    WHERE state = 'open' AND evidence IN ('answered_from_it', 'signed_identity')
     ORDER BY suggested_at LIMIT 20
     """
 DOUBT = "UPDATE intake.suggestion SET evidence = 'claimed_address' WHERE customer_id = $1 AND other_id = $2"
@@ -202,9 +204,9 @@ async def settle(conn: AsyncConnection, ids: Sequence[str], other_id: str, state
     return bool(await db.fetch(conn, SETTLE, list(ids), other_id, state))
 
 
-async def proven(conn: AsyncConnection) -> list[tuple[str, str]]:
-    """Pairs that are one person for certain and were not merged yet."""
-    return [(one, other) for one, other in await db.fetch(conn, PROVEN)]
+async def proven(conn: AsyncConnection) -> list[tuple[str, str, str]]:
+    """Pairs that are one person for certain and were not merged yet, and by what."""
+    return [(one, other, evidence) for one, other, evidence in await db.fetch(conn, PROVEN)]
 
 
 async def doubt(conn: AsyncConnection, one_id: str, other_id: str) -> None:

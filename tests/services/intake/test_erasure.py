@@ -122,6 +122,16 @@ async def a_record_from_elsewhere(world: World) -> Kept:
     return Kept(str(made["id"]), ("green figs", DAN), frozenset({"intake.customer.profile", "intake.handle.value"}))
 
 
+async def an_address_for_which_a_connector_vouched(world: World) -> Kept:
+    also = [{"kind": "email", "value": "green-figs@customers.example"}]
+    handle = {"kind": "visitor", "value": "v-1"}
+    body = {"channel": "chat", "inbox": "in", "text": "Hello", "handle": handle, "also": also}
+    answer = await world.http.post("/v1/contacts", json=body, headers=await world.key("intake:write", "intake:identify"))
+    assert answer.status_code == 201, answer.text
+    columns = frozenset({"intake.message.body", "intake.handle.value"})
+    return Kept(answer.json()["customer_id"], ("green-figs",), columns)
+
+
 PLACES: tuple[Callable[[World], Awaitable[Kept]], ...] = (
     an_upload_that_is_not_sent_yet,
     an_upload_that_was_sent,
@@ -132,6 +142,7 @@ PLACES: tuple[Callable[[World], Awaitable[Kept]], ...] = (
     a_file_of_a_mail,
     a_mail_on_the_ticket_of_another,
     a_record_from_elsewhere,
+    an_address_for_which_a_connector_vouched,
 )
 
 
