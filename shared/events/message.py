@@ -45,7 +45,8 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
-    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too.
+    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `cc_handle_ids` are those of their
+    addresses to which it went.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -66,6 +67,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     participant: bool = True
     attachments_awaited: tuple[str, ...] = ()
     cc_customer_ids: tuple[str, ...] = ()
+    cc_handle_ids: tuple[str, ...] = ()
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):

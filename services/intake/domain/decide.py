@@ -106,6 +106,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     if contact.score is not None and (heard := answers.answer(contact, contact.score, cause, work, plan)) is not None:
         return heard
     customer = people.customer_of(contact, cause, work, plan, rules)
+    people.first_heard(contact, customer, cause, work, plan)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
     ticket, opened = _ticket(contact, customer, cause, message_id, work, plan, rules)
@@ -114,7 +115,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
         plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
         work.refs.setdefault(ref, ticket.ticket_id)
-    cc = people.copied(contact, customer, cause, work, plan) if contact.copies else ()
+    cc = people.copied(contact, customer, cause, work, plan) if contact.copies else {}
     plan.steps.append(
         NewMessage(
             message_id=message_id,
@@ -124,7 +125,8 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
             cause=cause,
             opened=opened,
             participant=proves or ticket.customer_id == customer.customer_id,
-            cc=cc,
+            cc=tuple(cc),
+            cc_handles=tuple(handle_id for handle_id in cc.values() if handle_id),
             person=customer.sealed_under,
         )
     )
