@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import sqlalchemy as sa
 
 from services.intake.domain.contacts import DeliveryWord
-from services.intake.mail import Arrival, MailTaker
+from services.intake.mail import MailTaker
 from services.intake.recalling import OF_CUSTOMERS
+from services.intake.store.parked import Arrival
 from shared import db
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerCreated, CustomerPersonal, CustomerProfileChanged
