@@ -151,11 +151,11 @@ class Carrier:
             return Refused("address-returned", "mail to this address came back for good, and nobody wrote from it since")
         async with db.transaction(self.engine) as conn:
             enclosed = await _enclosed(conn, claimed, reply)
-            copies = await deliveries.addresses(conn, claimed.cc) if claimed.cc else {}
+            copies = await deliveries.addresses(conn, claimed) if claimed.cc else {}
             written = await deliveries.last_written(conn, claimed)
         if isinstance(enclosed, Refused):
             return enclosed
-        if len(copies) < len(set(claimed.cc)):
+        if not left and len(copies) < len(set(claimed.cc)):
             return Refused("cc-no-address", "no e-mail address of somebody in copy is known")
         inbox = self._mail_inbox(claimed)
         subject = subjects.answering(reply.subject or claimed.subject, claimed.number)
@@ -166,11 +166,12 @@ class Carrier:
             quote=await self._quoted(claimed, inbox, written),
             files=enclosed,
         )
-        only = tuple(sorted({copies[one] for one in left} - {claimed.handle})) if left else None
+        only = tuple(sorted({copies[one] for one in left if one in copies} - {claimed.handle})) if left else None
         outcome = await self._hand_over(mail, only) if only != () else Accepted()
         if not isinstance(outcome, Accepted):
             return outcome
-        return replace(outcome, without=_whose(copies, outcome.without), later=_whose(copies, outcome.later))
+        unreached = tuple(one for one in left if one not in copies)  # erased since
+        return replace(outcome, without=(*_whose(copies, outcome.without), *unreached), later=_whose(copies, outcome.later))
 
     async def _quoted(self, claimed: Claimed, inbox: Inbox, written: LastWritten | None) -> Quote | None:
         """What is answered, read off the event loop: a mail may be large."""

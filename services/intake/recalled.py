@@ -119,9 +119,16 @@ def rang(context: Context, state: Recalled, event: Event[CallReceived], now: dat
         customer_id=fact.customer_id,
         rang_at=fact.provider_time,
         agent_before=state.story.routing.agent_id if state.story is not None else None,
+        person=_rang_first(state),
     )
     state, drafts = fold(context, state, event, now)
     return replace(state, calls={**state.calls, call.call_id: call}), drafts
+
+
+def _rang_first(state: Recalled) -> str:
+    """Under whose key the opening is sealed, where the ticket was opened just before: by this call."""
+    sealed = state.opening.fact.personal if state.opening is not None else None
+    return sealed.customer_id if sealed is not None else ""
 
 
 def talked(context: Context, state: Recalled, event: Event[CallAnswered | CallEnded], now: datetime) -> tuple[Recalled, Drafts]:

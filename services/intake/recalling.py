@@ -212,7 +212,8 @@ class TicketsRecalled:
         parted = await records.since_parted(conn, [*(one.fact for _, one in written), *(reply.data for reply in replies)])
         messages = [(key, replace(one, fact=records.theirs(one.fact, parted))) for key, one in written]
         persons = [Person(one.fact.customer_id, one.fact.language, one.at) for _, one in messages]
-        confirmations = [(s.confirmation[0], key, s.confirmation[1]) for key, s in ordered if s.confirmation is not None]
+        confirmed = [(key, *s.confirmation) for key, s in ordered if s.confirmation is not None]
+        confirmations = [(name, key, replace(one, fact=records.theirs(one.fact, parted))) for key, name, one in confirmed]
         ended: list[tuple[str, Ended]] = [(key, one) for key, s in ordered for one in s.ended]
         # Of those that came back from a merge another may have the conversation by now, as when it was undone.
         going_on = [key for key, story in known.items() if not story.intake.closed and story.intake.merged_into is None]

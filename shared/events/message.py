@@ -48,8 +48,9 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
-    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `text_cut`, `quoted_cut`: there is more
-    of its text or of what was filled in, and of what stood around it, than travels here.
+    `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `cc_handle_ids` are those of their
+    addresses to which it went. `text_cut`, `quoted_cut`: there is more of its text or of what was filled in, and of what stood
+    around it, than travels here.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -71,6 +72,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     attachments_awaited: tuple[str, ...] = ()
     cc_customer_ids: tuple[str, ...] = ()
     quoted_cut: bool = False
+    cc_handle_ids: tuple[str, ...] = ()
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):

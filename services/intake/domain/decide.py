@@ -108,6 +108,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     customer = people.customer_of(contact, cause, work, plan, rules)
     if contact.vouched:
         people.identified(contact, customer, cause, work, plan)
+    people.first_heard(contact, customer, cause, work, plan)
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
     people.claims(contact, customer, cause, work, plan)
@@ -117,7 +118,7 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
         plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
         work.refs.setdefault(ref, ticket.ticket_id)
-    cc = people.copied(contact, customer, cause, work, plan) if contact.copies else ()
+    cc = people.copied(contact, customer, cause, work, plan) if contact.copies else {}
     plan.steps.append(
         NewMessage(
             message_id=message_id,
@@ -127,7 +128,8 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
             cause=cause,
             opened=opened,
             participant=proves or ticket.customer_id == customer.customer_id,
-            cc=cc,
+            cc=tuple(cc),
+            cc_handles=tuple(handle_id for handle_id in cc.values() if handle_id),
             person=customer.sealed_under,
         )
     )

@@ -179,7 +179,7 @@ def judge(delivery: Delivery, outcome: Outcome, now: datetime) -> Verdict:
         case NotNow(code) | Unknown(code):
             due_at = _due_again(delivery, now, outcome.after_seconds if isinstance(outcome, NotNow) else 0.0)
             if due_at is not None:
-                facts = (_uncertain(delivery, delivery.attempts),) if isinstance(outcome, Unknown) else ()
+                facts = (_uncertain(delivery, delivery.attempts),) if isinstance(outcome, Unknown) and not left else ()
                 return Verdict("waiting", due_at, facts, left)
             if left:
                 return _accepted(delivery, Accepted(without=left), now)
@@ -221,8 +221,10 @@ def _attempt(delivery: Delivery, fact: Fact) -> int:
 
 
 def interrupted(delivery: Delivery) -> tuple[Fact, ...]:
-    """What is said when an attempt is found that was begun and never ended: a process died in it."""
-    return (_uncertain(delivery, delivery.attempts - 1),)
+    """What is said when an attempt is found that was begun and never ended: a process died in it. Of one at copies only nothing:
+    the customer has the message for certain.
+    """
+    return (_uncertain(delivery, delivery.attempts - 1),) if not delivery.copies_left else ()
 
 
 def _delivered(delivery: Delivery, accepted: Accepted) -> Fact:

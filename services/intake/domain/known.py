@@ -80,7 +80,7 @@ class Coming(NamedTuple):
 
 class KnownCustomer(msgspec.Struct, frozen=True):
     """A customer as far as a new ticket wants to know. `origin`: whose the handle was, by which they were found, before that one
-    was merged into this one.
+    was merged into this one. `handle_id`: that handle's, where it was looked for.
     """
 
     customer_id: str
@@ -89,6 +89,7 @@ class KnownCustomer(msgspec.Struct, frozen=True):
     tier: str | None = None
     language: str = "und"
     origin: str | None = None
+    handle_id: str = ""
 
     @property
     def sealed_under(self) -> str:

@@ -8,7 +8,7 @@ from services.intake.domain import numbers
 from services.intake.domain.contacts import FromPerson, Handle, InboundMessage
 from services.intake.domain.identity import CLAIM, CLAIMED, RECYCLED, SIGNED, claimed, is_refuted, name_hash, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket
-from services.intake.domain.plan import HandleLeft, NameSeen, NewCustomer, NewHandle, Plan, Suggestion
+from services.intake.domain.plan import FirstHeard, HandleLeft, NameSeen, NewCustomer, NewHandle, Plan, Suggestion
 from services.intake.domain.threads import Rules
 from shared.events.base import derived_id
 
@@ -76,18 +76,35 @@ def identified(contact: InboundMessage, customer: KnownCustomer, cause: str, wor
             one.append(owner.customer_id)
 
 
-def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> tuple[str, ...]:
-    """Who has a copy of a message, by their ids; those seen for the first time are added to the plan. Of spam nobody is told."""
-    found: dict[str, None] = {}
-    for n, copy in enumerate(contact.copies if contact.spam is None else ()):
+def copied(contact: InboundMessage, writer: KnownCustomer, cause: str, work: Known, plan: Plan) -> dict[str, str]:
+    """Who has a copy of a message: the ids of the customers, each with that of the address; those seen for the first time are
+    added to the plan. Of spam nobody is told, nor of a mail that is not its sender's: whom that names, anybody may have named.
+    """
+    found: dict[str, str] = {}
+    if contact.spam is not None or is_refuted(contact.authentication):
+        return found
+    for n, copy in enumerate(contact.copies):
         customer = work.customers.get(copy.handle)
         if customer is None:
-            customer = KnownCustomer(derived_id("customer", cause, "copy", str(n)))
-            plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause, "copy", str(n)), copy))
+            handle_id = derived_id("handle", cause, "copy", str(n))
+            customer = KnownCustomer(derived_id("customer", cause, "copy", str(n)), handle_id=handle_id)
+            plan.steps.append(NewCustomer(customer, contact, cause, handle_id, copy))
             work.customers[copy.handle] = customer
-        found[customer.customer_id] = None
+        found.setdefault(customer.customer_id, customer.handle_id)
     found.pop(writer.customer_id, None)
-    return tuple(found)
+    return found
+
+
+def first_heard(contact: InboundMessage, customer: KnownCustomer, cause: str, work: Known, plan: Plan) -> None:
+    """Whoever was known in no language, as who had a copy only, writes in one: it is theirs from now on. So is what they call
+    themselves, whatever others called them.
+    """
+    if customer.language != "und" or contact.language == "und" or contact.handle is None:
+        return
+    if contact.origin != "human" or contact.spam is not None:
+        return
+    plan.steps.append(FirstHeard(customer.customer_id, contact, contact.handle, cause, customer.sealed_under))
+    work.customers[contact.handle] = replace(customer, language=contact.language)
 
 
 def proves(contact: InboundMessage, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> bool:
@@ -139,7 +156,7 @@ def _somebody_else(contact: FromPerson, handle: Handle, cause: str, work: Known,
 
 def _new(contact: FromPerson, handle: Handle | None, cause: str, work: Known, plan: Plan) -> KnownCustomer:
     # Ids are made from the contact, never from the handle: a hash of a telephone number is soon guessed.
-    customer = KnownCustomer(derived_id("customer", cause))
+    customer = KnownCustomer(derived_id("customer", cause), language=contact.language, handle_id=derived_id("handle", cause))
     plan.steps.append(NewCustomer(customer, contact, cause, derived_id("handle", cause)))
     if handle is None:
         return customer

@@ -75,6 +75,16 @@ class NameSeen(msgspec.Struct, frozen=True):
     name_hash: int
 
 
+class FirstHeard(msgspec.Struct, frozen=True):
+    """The first that a customer says in a language that is told, from this handle. `person`: under whose key it is sealed."""
+
+    customer_id: str
+    contact: InboundMessage
+    handle: Handle
+    cause: str
+    person: str
+
+
 class NewTicket(msgspec.Struct, frozen=True):
     """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from, `related_to` one
     whose mail was answered with another matter.
@@ -91,8 +101,8 @@ class NewTicket(msgspec.Struct, frozen=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy.
-    `person`: under whose key it is sealed (`KnownCustomer.sealed_under`).
+    """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy,
+    `cc_handles` the ids of their addresses. `person`: under whose key it is sealed (`KnownCustomer.sealed_under`).
     """
 
     message_id: str
@@ -104,6 +114,7 @@ class NewMessage(msgspec.Struct, frozen=True):
     participant: bool
     person: str
     cc: tuple[str, ...] = ()
+    cc_handles: tuple[str, ...] = ()
 
 
 class CameAgain(msgspec.Struct, frozen=True):
@@ -178,6 +189,7 @@ Step = (
     | NewHandle
     | HandleLeft
     | NameSeen
+    | FirstHeard
     | NewTicket
     | NewMessage
     | CameAgain

@@ -18,7 +18,7 @@ MAIL = "message/rfc822"
 
 _CODE = rb"(?:0[0-9a-fA-F]|2[0-9acfACF]|3[a-fA-F])"  # of a character that is no part of an address, as `%20` or `\u003c` has it
 _ESCAPE = re.compile(rb"(?:(?:\\|%5[cC])(?:[nrt]|u00" + _CODE + rb")|%" + _CODE + rb")\Z")
-_PART, _GOES_ON = re.compile(rb"[\w.+-]\Z"), re.compile(rb"[\w-]|\.\w")
+_PART, _GOES_ON = re.compile(rb"[\w.-]\+?\Z"), re.compile(rb"[\w-]|\.\w")
 _HEAD = re.compile(rb"\r?\n\r?\n")
 # Beside an address in JSON, as Postmark has it.
 _CALLED = re.compile(rb'"\s*,\s*"Name"\s*:\s*"((?:[^"\\]|\\.){0,%d})' % NAME_BYTES)

@@ -13,6 +13,7 @@ from services.intake.domain.plan import (
     CallWord,
     CameAgain,
     ConsentSaid,
+    FirstHeard,
     HandleLeft,
     NameSeen,
     NewCustomer,
@@ -82,6 +83,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return [Draft(key=step.customer_id, data=left, cause=step.cause, traceparent=step.contact.traceparent)]
         case NameSeen() | CameAgain():
             return []
+        case FirstHeard():
+            return [_first_heard(step)]
         case NewTicket():
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
@@ -117,6 +120,17 @@ def _customer(step: NewCustomer) -> list[Draft[Fact]]:
         verified_by: VerifiedBy = "not" if step.copy is not None else evidence_of(channel_of(contact), step.handle)
         drafts.append(_handle(customer_id, step.handle, step.handle_id, contact, step.cause, verified_by, customer_id))
     return drafts
+
+
+def _first_heard(step: FirstHeard) -> Draft[Fact]:
+    return Draft(
+        key=step.customer_id,
+        data=CustomerProfileChanged(language=step.contact.language),
+        cause=f"{step.cause}:language",
+        traceparent=step.contact.traceparent,
+        person=step.person,
+        personal=CustomerPersonal(name=step.contact.name, handles=(step.handle.value,), handle_scope=step.handle.scope),
+    )
 
 
 def _handle(
@@ -215,6 +229,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             participant=step.participant,
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
             cc_customer_ids=step.cc,
+            cc_handle_ids=step.cc_handles,
         ),
         cause=step.cause,
         traceparent=contact.traceparent,

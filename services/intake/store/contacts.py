@@ -20,6 +20,7 @@ from services.intake.domain.plan import (
     CallWord,
     CameAgain,
     ConsentSaid,
+    FirstHeard,
     HandleLeft,
     NameSeen,
     NewCustomer,
@@ -143,6 +144,7 @@ async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket],
     await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
     await _note_names(conn, [step for step in plan.steps if isinstance(step, NameSeen)])
+    await copies.first_heard(conn, [step for step in plan.steps if isinstance(step, FirstHeard)])
     await _save_scores(conn, [step for step in plan.steps if isinstance(step, Scored)], now)
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
     await merges.suggest(conn, pairs, now)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
-from services.intake.domain.identity import Profile
+from services.intake.domain.identity import TYPED, Profile
 from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
 from services.intake.store.locks import handle_lock, lock
 from shared import db
@@ -29,16 +29,18 @@ OWNERS = """
     SELECT h.kind, h.scope, h.value, h.customer_id FROM unnest($1::text[], $2::text[], $3::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value)
     """
-# Who had a copy had shown nothing by it; since then they may have written.
-HANDLES = """
+# Who had a copy had shown nothing by it; since then they may have written. Who typed the address in, and was merged with them
+# since, showed nothing either; what follows a form is mail.
+_SHOWN = "m.handle = h.value AND (t.channel <> ALL($2::text[]) OR t.channel = 'form' AND NOT m.opened)"
+HANDLES = f"""
     SELECT h.id, h.kind, h.scope, h.value, CASE
             WHEN h.scope = 'claimed' THEN 'not'
             WHEN h.verified_by = 'not' AND NOT EXISTS (
-                SELECT FROM intake.message m
-                WHERE m.customer_id IN (h.customer_id, h.origin) AND NOT m.participant AND m.handle = h.value)
+                SELECT FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id
+                WHERE m.customer_id IN (h.customer_id, h.origin) AND NOT m.participant AND {_SHOWN})
                 AND NOT EXISTS (
                 SELECT FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
-                WHERE t.customer_id = h.customer_id AND m.handle = h.value) THEN 'not'
+                WHERE t.customer_id = h.customer_id AND {_SHOWN}) THEN 'not'
             ELSE coalesce(nullif(h.verified_by, 'not'), 'wrote_from_it') END,
         h.customer_id
     FROM intake.handle h WHERE h.customer_id = ANY($1::text[]) ORDER BY h.customer_id, h.kind, h.scope, h.value
@@ -151,7 +153,7 @@ async def owners(conn: AsyncConnection, handles: Sequence[Handle]) -> dict[Handl
 
 async def handles_of(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[OwnedHandle]:
     """How these customers are reached."""
-    rows = await db.fetch(conn, HANDLES, list(customer_ids))
+    rows = await db.fetch(conn, HANDLES, list(customer_ids), sorted(TYPED))
     return [OwnedHandle(handle_id, Handle(kind, value, scope), by, owner) for handle_id, kind, scope, value, by, owner in rows]
 
 

@@ -117,9 +117,8 @@ RECORD = """
         ended_at = CASE WHEN $4::timestamptz IS NULL THEN clock_timestamp() END
     WHERE message_id = $1 AND attempts = $2::integer AND state = 'sending' RETURNING told
     """
-
-
-# Of those who were merged since, the handles are under the id that goes on.
+# Of those who were merged since, the handles are under the id that goes on. Of several addresses the one counts that took part in
+# the ticket last, at each attempt the same; none that mail came back from, while there is another.
 ADDRESSES = """
     WITH RECURSIVE way(asked, id, depth) AS (
         SELECT id, id, 0 FROM unnest($1::text[]) AS w(id)
@@ -128,7 +127,11 @@ ADDRESSES = """
         WHERE c.merged_into IS NOT NULL AND depth < 10
     )
     SELECT DISTINCT ON (w.asked) w.asked AS customer_id, h.value FROM way w JOIN intake.handle h ON h.customer_id = w.id
-    WHERE h.kind = 'email' AND h.scope = '' ORDER BY w.asked, h.returned_at IS NOT NULL, h.id
+    LEFT JOIN LATERAL (SELECT max(m.received_at) AS at FROM intake.message m
+                       WHERE m.ticket_id = $2 AND m.received_at <= $3::timestamptz
+                         AND ((m.handle_kind, m.handle) = ('email', h.value) OR m.cc_handles @> ARRAY[h.id])) seen ON true
+    WHERE h.kind = 'email' AND h.scope = ''
+    ORDER BY w.asked, h.returned_at IS NOT NULL, seen.at DESC NULLS LAST, h.id
     """
 LAST_WRITTEN = f"""
     SELECT m.media_type, m.body, m.received_at FROM intake.delivery d JOIN intake.ticket t ON t.id = d.ticket_id
@@ -284,9 +287,9 @@ async def record(conn: AsyncConnection, claimed: Claimed, verdict: Verdict, ref:
     return _told.decode(told) if told is not None else Told()
 
 
-async def addresses(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, str]:
-    """An e-mail address of each of these customers, those without one left out."""
-    rows = await db.fetch(conn, ADDRESSES, list(customer_ids))
+async def addresses(conn: AsyncConnection, claimed: Claimed) -> dict[str, str]:
+    """An e-mail address of each of those who are to have a copy, those without one left out."""
+    rows = await db.fetch(conn, ADDRESSES, list(claimed.cc), claimed.delivery.ticket_id, claimed.created_at)
     return {row["customer_id"]: row["value"] for row in rows}
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import identity
 from services.intake.domain.records import Written
-from services.intake.store import customers, merges, orders
+from services.intake.store import copies, customers, merges, orders
 from shared.events.base import Event, Fact
 from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.people import (
@@ -39,6 +39,8 @@ async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], seale
                 personal = sealed.get(event.id)
                 if isinstance(personal, CustomerPersonal) and not personal.handles:
                     await _profile(conn, event.key, fact, personal)
+                elif isinstance(personal, CustomerPersonal) and fact.language is not None:  # by what they wrote
+                    await copies.speak(conn, {event.key: fact.language})
             case CustomerMergedInto():
                 # That one may have been merged onward since, and this be read before or after.
                 holder = await customers.onward(conn, fact.into_customer_id)

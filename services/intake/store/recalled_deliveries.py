@@ -54,11 +54,12 @@ TOLD = sa.text(
     """
 )
 # Nobody knows what became of these: their attempts may have been made, so they are taken for begun and never ended. Where it was
-# said of the last attempt, it is one after it of which nobody knows. Questions whose time has not come were not asked.
+# said of the last attempt that it is uncertain, or put copies off, it is one after it of which nobody knows. Questions whose time
+# has not come were not asked.
 LEFT_OPEN = sa.text(
     """
-    UPDATE intake.delivery SET state = 'sending', attempts = attempts + uncertain::integer, leased_until = NULL,
-        due_at = clock_timestamp() + interval '2 seconds'
+    UPDATE intake.delivery SET state = 'sending', leased_until = NULL, due_at = clock_timestamp() + interval '2 seconds',
+        attempts = attempts + (uncertain OR copies_left IS NOT NULL)::integer
     WHERE due_at IS NOT NULL AND (kind <> 'survey' OR due_at < clock_timestamp())
     """
 )

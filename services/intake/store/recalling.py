@@ -42,14 +42,17 @@ FOLLOWED = sa.text(
 MESSAGES = sa.text(
     """
     INSERT INTO intake.message (id, ticket_id, customer_id, content_hash, handle_kind, handle, message_ref,
-                                request, request_hash, human, opened, participant, media_type, body, received_at, cc)
+                                request, request_hash, human, opened, participant, media_type, body, received_at, cc,
+                                cc_handles)
     SELECT id, ticket, customer, hash, nullif(kind, ''), nullif(handle, ''), nullif(ref, ''), nullif(request, ''), digest,
-           human, opened, participant, 'text/plain', body, at, string_to_array(nullif(cc, ''), ' ')
+           human, opened, participant, 'text/plain', body, at, string_to_array(nullif(cc, ''), ' '),
+           string_to_array(nullif(cc_handles, ''), ' ')
     FROM unnest(CAST(:ids AS text[]), CAST(:tickets AS text[]), CAST(:customers AS text[]), CAST(:hashes AS text[]),
                 CAST(:kinds AS text[]), CAST(:handles AS text[]), CAST(:refs AS text[]), CAST(:requests AS text[]),
                 CAST(:digests AS bytea[]), CAST(:human AS boolean[]), CAST(:opened AS boolean[]),
-                CAST(:participants AS boolean[]), CAST(:bodies AS bytea[]), CAST(:times AS timestamptz[]), CAST(:cc AS text[]))
-        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, body, at, cc)
+                CAST(:participants AS boolean[]), CAST(:bodies AS bytea[]), CAST(:times AS timestamptz[]), CAST(:cc AS text[]),
+                CAST(:cc_handles AS text[]))
+        AS m(id, ticket, customer, hash, kind, handle, ref, request, digest, human, opened, participant, body, at, cc, cc_handles)
     ON CONFLICT DO NOTHING
     """
 )
@@ -207,6 +210,7 @@ async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -
         bodies=[one.text.encode() or None for one in sealed],
         times=[one.at for _, one in told],
         cc=[" ".join(fact.cc_customer_ids) for fact in facts],
+        cc_handles=[" ".join(fact.cc_handle_ids) for fact in facts],
     )
     refs = {
         (one.fact.inbox, ref, ticket_id) for ticket_id, one in told for ref in (*one.told.reply_refs, one.told.message_ref) if ref

@@ -21,8 +21,15 @@ WAY = f"""(
     (SELECT o.kind, o.value, NULL, 1 FROM intake.handle o
      WHERE o.customer_id = t.customer_id AND o.kind = k.kind AND o.scope = '' ORDER BY o.id LIMIT 1)
     ORDER BY place LIMIT 1)"""
-# Who began the ticket `t`, by the id that was theirs before they were merged: under it is sealed what is said about the ticket.
-BEGUN_BY = """coalesce(
-    (SELECT coalesce(h.origin, m.customer_id) FROM intake.message m
-     LEFT JOIN intake.handle h ON h.customer_id = t.customer_id AND h.kind = m.handle_kind AND h.value = m.handle
-     WHERE m.ticket_id = t.id ORDER BY m.opened DESC, m.received_at LIMIT 1), t.customer_id)"""
+# Who wrote the first message of the ticket `t`, by the id that was theirs before they were merged.
+_WRITER = """
+    SELECT coalesce(h.origin, m.customer_id) FROM intake.message m
+    LEFT JOIN intake.handle h ON h.customer_id = t.customer_id AND h.kind = m.handle_kind AND h.value = m.handle
+    WHERE m.ticket_id = t.id"""
+# Who began the ticket `t`, by that id: under it is sealed what is said about the ticket. A ticket by telephone began with a call.
+BEGUN_BY = f"""coalesce(
+    ({_WRITER} AND m.opened ORDER BY m.received_at LIMIT 1),
+    (SELECT coalesce(nullif(s.state ->> 'person', ''), s.state ->> 'customer_id') FROM intake.call c
+     CROSS JOIN LATERAL (SELECT convert_from(c.state, 'UTF8')::json AS state) s
+     WHERE c.ticket_id = t.id AND t.channel = 'phone' ORDER BY s.state ->> 'rang_at', c.id LIMIT 1),
+    ({_WRITER} ORDER BY m.received_at LIMIT 1), t.customer_id)"""

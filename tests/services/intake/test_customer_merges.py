@@ -5,6 +5,7 @@ from email.message import EmailMessage
 import aiosmtplib
 import sqlalchemy as sa
 
+from services.intake.domain.contacts import DeliveryWord
 from services.intake.recalling import OF_CUSTOMERS, CustomersRecalled
 from services.intake.store import deliveries
 from shared import db
@@ -18,6 +19,7 @@ from shared.events.people import (
 )
 from shared.events.ticket import TicketCustomerChanged, TicketOpened
 from tests.services.intake.test_customers import ANA, call, got, posted, put
+from tests.services.intake.test_twilio import CALL, post
 from tests.services.intake.world import World, mail_port
 
 
@@ -156,6 +158,16 @@ async def test_a_reply_to_a_merged_customer_reaches_them(world: World) -> None:
     async with db.transaction(world.parts.engine) as conn:
         claimed = await deliveries.claim(conn, 10, 30.0)
     assert [one.handle for one in claimed if one.delivery.message_id == message_id] == ["+40721123456"]
+
+
+async def test_what_is_said_of_a_ticket_that_began_with_a_call_is_of_who_rang(world: World) -> None:
+    await post(world, "/v1/providers/twilio/voice", CALL)
+    [opened] = await world.events(TicketOpened)
+    caller, mail = opened.data.customer_id, await posted(world, "email", "email", ANA)
+    await call(world, f"{caller}/merge", into_customer_id=mail["customer_id"])
+    message_id = await world.reply(opened.key, mail["customer_id"], "Hello", "email")
+    await world.intake.acceptor.accept([DeliveryWord("mailgun", "1", "bounced", message_id=message_id, code="550")])
+    assert await world.count("word", f"customer_id = '{caller}'") == 2, "that it rang, and what became of the reply"
 
 
 async def test_records_and_merges_are_read_back_from_the_log(world: World) -> None:

@@ -121,8 +121,26 @@ async def test_a_copy_of_which_nobody_knows_whether_it_was_taken_goes_again_and_
         await again(world)
         await again(world)
         assert sink.recipients == [[ANA], [DAN], [DAN]]
-        assert [event.data.attempt for event in await world.events(DeliveryUncertain)] == [2]
+        assert await world.events(DeliveryUncertain) == [], "the customer has the message for certain"
         assert await told_of_copies(world) == [(1, (), (dan,)), (3, (), ())]
+
+
+async def test_who_in_copy_was_erased_meanwhile_ends_no_copy_of_another(database: str) -> None:
+    async with copied(database) as (world, sink, dan):
+        async with mail_port(world) as listening:
+            await deliver(listening, mail(Message_ID="<3@c>", From="eve@c.example"), sender="eve@c.example")
+            eve = (await last(world)).data.customer_id
+            await deliver(listening, mail(Message_ID="<4@c>", From=f"Ana <{ANA}>"), sender=ANA)
+        sink.refused = {DAN: "451 4.2.0 try later", "eve@c.example": "451 4.2.0 try later"}
+        await answer(world, cc=(dan, eve))
+        erased = await world.http.post(f"/v1/customers/{eve}/erase", headers=await world.key("admin"))
+        assert erased.status_code == 200
+        await again(world)
+        sink.refused = {}
+        await again(world)
+        assert sink.recipients == [[ANA], [DAN]]
+        both = tuple(sorted((dan, eve)))
+        assert await told_of_copies(world) == [(1, (), both), (2, (eve,), (dan,)), (3, (), ())]
 
 
 async def test_a_copy_that_is_put_off_holds_no_later_reply_back(database: str) -> None:
@@ -161,9 +179,14 @@ async def test_after_a_restore_a_copy_that_was_put_off_is_still_to_go_and_the_cu
                     state, _ = recalled.HANDLERS[MessageDelivered](Context({}, {}), state, event, event.time)
                 async with db.transaction(world.parts.engine) as conn:
                     await recalled_deliveries.outcomes(conn, [(event.key, one) for one in state.ended])
+        async with db.transaction(world.parts.engine) as conn:
+            await recalled_deliveries.leave_open(conn)
+        assert await world.count("delivery", "attempts = 2 AND state = 'sending'") == 1, "one of which nobody knows"
         sink.refused = {}
         await again(world)
         assert sink.recipients == [[ANA], [DAN]]
+        assert (await told_of_copies(world))[-1] == (3, (), ())
+        assert await world.events(DeliveryUncertain) == []
 
 
 async def test_a_mail_server_that_breaks_off_before_it_has_the_mail_makes_nothing_uncertain(database: str) -> None:

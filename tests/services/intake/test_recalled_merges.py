@@ -30,6 +30,7 @@ STATE = {
     "handles": "SELECT kind, scope, value, id, customer_id, coalesce(verified_by = 'not', false) FROM intake.handle",
     "orders": "SELECT customer_id, order_id FROM intake.customer_order",
     "suggestions": "SELECT customer_id, other_id, state FROM intake.suggestion",
+    "calls": "SELECT id, ticket_id, convert_from(state, 'UTF8')::json ->> 'person' FROM intake.call",
 }
 Batches = Sequence[Sequence[Event[Fact]]]
 
@@ -156,3 +157,15 @@ async def test_what_somebody_wrote_while_they_were_taken_for_another_is_whose_it
     await recall(world, [customers], [[event for event in log if TOPIC_OF[type(event.data)] is TICKETS]])
     after = await state(world)
     assert {name: sorted(after[name] ^ before[name], key=repr) for name in STATE} == {name: [] for name in STATE}
+
+
+async def test_a_confirmation_is_of_who_wrote_while_they_were_taken_for_another(world: World) -> None:
+    await world.inbox("in", channel="email", address="in@patchbay.example")
+    _, bobs, meanwhile = await taken_for_one(world)
+    his = f"ticket_id = '{meanwhile['ticket_id']}' AND customer_id = '{bobs['customer_id']}' AND kind = 'confirmation'"
+    assert await world.count("delivery", his) == 1
+    log = await world.log()
+    await lose(world)
+    customers = [event for event in log if isinstance(event.data, OF_CUSTOMERS)]
+    await recall(world, [customers], [[event for event in log if TOPIC_OF[type(event.data)] is TICKETS]])
+    assert await world.count("delivery", his) == 1

@@ -4,6 +4,7 @@ import pytest
 
 from services.intake.channels import email
 from services.intake.channels.email import Envelope
+from services.intake.domain.authentication import Authentication
 from services.intake.domain.contacts import COPIES_CAP, Copy, Handle, InboundMessage, SpamVerdict
 from services.intake.domain.decide import decide, numbered
 from services.intake.domain.inboxes import Inbox, Inboxes
@@ -12,7 +13,7 @@ from services.intake.domain.plan import NewCustomer, NewMessage, Plan
 from services.intake.domain.tell import tell
 from services.intake.domain.tokens import Signer
 from shared.events.message import MessageReceived
-from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal
+from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged
 from tests.unit.intake.test_decide import letter
 
 SIGNER = Signer(b"secret")
@@ -104,3 +105,35 @@ def test_whom_spam_copies_nobody_is_told() -> None:
     plan = decide([letter("<1@c>", copies=(Copy(BOB),), spam=SpamVerdict("provider"))], Known())
     assert len([step for step in plan.steps if isinstance(step, NewCustomer)]) == 1
     assert [step.cc for step in plan.steps if isinstance(step, NewMessage)] == [()]
+
+
+def test_whom_a_mail_copies_that_is_not_its_senders_is_nobody() -> None:
+    refuted = letter("<1@c>", copies=(Copy(BOB),), authentication=Authentication("mx", dmarc="fail"))
+    plan = decide([refuted], Known(customers={BOB: KnownCustomer("bob")}))
+    assert [step.cc for step in plan.steps if isinstance(step, NewMessage)] == [()]
+    assert not any(isinstance(step, NewCustomer) and step.copy is not None for step in plan.steps)
+
+
+def test_to_which_address_of_theirs_a_copy_went_is_kept_by_its_id() -> None:
+    known = Known(customers={BOB: KnownCustomer("bob", handle_id="bobs")})
+    plan = decide([letter("<1@c>", copies=(Copy(BOB), Copy(EVE))), letter("<2@c>", copies=(Copy(EVE),))], known)
+    [eve] = [step.handle_id for step in plan.steps if isinstance(step, NewCustomer) and step.copy is not None]
+    received = [fact for fact in said(plan) if isinstance(fact, MessageReceived)]
+    assert [fact.cc_handle_ids for fact in received] == [("bobs", eve), (eve,)]
+
+
+def test_who_had_a_copy_and_writes_has_their_own_language_and_name_from_then_on() -> None:
+    copied = letter("<1@c>", copies=(Copy(BOB, "the liar"),), language="en")
+    first = letter("<2@c>", handle=BOB, language="ro", name="Bob Pop")
+    plan = decide([copied, letter("<0@c>", handle=BOB), first, letter("<3@c>", handle=BOB, language="he")], Known())
+    [bob] = [step.customer_id for step in plan.steps if isinstance(step, NewCustomer) and step.copy is not None]
+    drafts = [draft for draft in tell(numbered(plan, [1, 2, 3, 4])) if isinstance(draft.data, CustomerProfileChanged)]
+    assert [(draft.key, draft.person, draft.data) for draft in drafts] == [(bob, bob, CustomerProfileChanged(language="ro"))]
+    assert [draft.personal for draft in drafts] == [CustomerPersonal(name="Bob Pop", handles=(BOB.value,))]
+
+
+def test_what_a_machine_or_spam_says_of_a_language_is_nobodys() -> None:
+    known = Known(customers={BOB: KnownCustomer("bob")})
+    machine = letter("<1@c>", handle=BOB, language="ro", origin="auto_reply")
+    spam = letter("<2@c>", handle=BOB, language="ro", spam=SpamVerdict("provider"))
+    assert not any(isinstance(fact, CustomerProfileChanged) for fact in said(decide([machine, spam], known)))

@@ -104,7 +104,7 @@ def test_the_customer_has_it_and_copies_that_were_put_off_are_tried_as_long_as_a
     assert said == ([told] if told is not None else []), case
 
 
-def test_a_copy_whose_fate_is_unknown_is_uncertain_and_goes_again_alone() -> None:
+def test_a_copy_whose_fate_is_unknown_goes_again_alone_and_makes_the_message_not_uncertain() -> None:
     verdict = judge(COPIES, Unknown("broke-off"), NOW)
     assert (verdict.state, verdict.copies_left) == ("waiting", ("c-1", "c-2"))
-    assert verdict.facts == (DeliveryUncertain(message_id="m1", channel="email", attempt=2),)
+    assert (verdict.facts, interrupted(COPIES)) == ((), ())
