@@ -24,8 +24,8 @@ _INIT_SECONDS = 120.0
 
 
 def render_config(port: int, *, fsync: bool) -> str:
-    """`postgresql.conf` for 2 cores shared with a broker and the services. Every acknowledged commit is on disk. Of locks there are
-    as many as intake may hold (docs/operations.md).
+    """`postgresql.conf` for 2 cores shared with a broker and the services. Every acknowledged commit is on disk. Of locks there
+    are as many as intake may hold (docs/operations.md).
     """
     return f"""\
 listen_addresses = '{HOST}'

@@ -61,9 +61,9 @@ class Limiter:
     _tidy_at: float = 0.0
 
     async def of_sender(self, message: InboundMessage, brought_by: str = "") -> float:
-        """`wait` for whoever wrote this message, by mail or by text message. `brought_by`: the server or provider that brought it,
-        as far as that is known. Mail that proves nothing is counted with what the same server brought as from the same address, so
-        that who writes in somebody else's name does not use up what that one may send.
+        """`wait` for whoever wrote this message, by mail or by text message. `brought_by`: the server or provider that brought
+        it, as far as that is known. Mail that proves nothing is counted with what the same server brought as from the same
+        address, so that who writes in somebody else's name does not use up what that one may send.
         """
         handle = as_shown(message).handle
         whose = handle.key if handle is not None else ""
