@@ -86,12 +86,14 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 class SpamVerdict(msgspec.Struct, frozen=True):
     """That a message is spam: who says so, and the score in thousandths where there is one. `rule_id` is the rule that said so:
-    one of ours, or of a provider `dmarc` (its domain disowns the mail) or VIRUS.
+    one of ours, or of a provider `dmarc` (its domain disowns the mail) or VIRUS. `apart`: it is no guess (a rule of ours blocks
+    the message, or it is infected), so it comes to no ticket on which people work.
     """
 
     by: Literal["rule", "provider"]
     score_millis: int | None = None
     rule_id: str | None = None
+    apart: bool = False
 
 
 class InboundMessage(msgspec.Struct, frozen=True):

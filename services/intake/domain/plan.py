@@ -76,7 +76,7 @@ class NameSeen(msgspec.Struct, frozen=True):
 
 class NewTicket(msgspec.Struct, frozen=True):
     """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from, `related_to` one
-    whose mail was answered with another matter.
+    whose mail was answered with another matter, or that its message, being spam, was kept from.
     """
 
     ticket_id: str
@@ -88,10 +88,17 @@ class NewTicket(msgspec.Struct, frozen=True):
     related_to: KnownTicket | None = None
     confirmation_id: str | None = None
 
+    @property
+    def kept_from(self) -> str | None:
+        """The ticket to which its message would have come, were it no spam."""
+        is_spam = isinstance(self.contact, InboundMessage) and self.contact.spam is not None
+        return self.related_to.ticket_id if is_spam and self.related_to is not None else None
+
 
 class NewMessage(msgspec.Struct, frozen=True):
     """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy.
-    `person`: under whose key it is sealed (`KnownCustomer.sealed_under`).
+    `person`: under whose key it is sealed (`KnownCustomer.sealed_under`). `kept_from`: the ticket to which it would have come,
+    were it no spam.
     """
 
     message_id: str
@@ -103,6 +110,12 @@ class NewMessage(msgspec.Struct, frozen=True):
     participant: bool
     person: str
     cc: tuple[str, ...] = ()
+    kept_from: str | None = None
+
+    @property
+    def answered_on(self) -> str:
+        """The ticket to which belongs what answers it: an answer that is no spam is not to be lost in quarantine."""
+        return self.kept_from or self.ticket_id
 
 
 class CameAgain(msgspec.Struct, frozen=True):

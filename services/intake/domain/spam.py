@@ -106,7 +106,7 @@ class SpamRules:
             return replace(contact, spam=None) if contact.spam is not None else contact
         found += (rule for rule in self._about_words(contact) if rule.holds_for(contact.inbox))
         blocks = min((rule.id for rule in found if rule.verdict == "block"), default=None)
-        return replace(contact, spam=SpamVerdict("rule", rule_id=blocks)) if blocks is not None else contact
+        return replace(contact, spam=SpamVerdict("rule", rule_id=blocks, apart=True)) if blocks is not None else contact
 
     def _about_sender(self, contact: InboundMessage) -> Iterator[SpamRule]:
         handle = contact.handle

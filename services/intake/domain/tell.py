@@ -28,7 +28,7 @@ from services.intake.domain.plan import (
 from services.intake.domain.surveys import Question
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
-from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived, SurveyAnswered, SurveyPersonal
+from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived, SpamSaid, SurveyAnswered, SurveyPersonal
 from shared.events.people import (
     CustomerCreated,
     CustomerHandleAdded,
@@ -185,6 +185,12 @@ def _spam(verdict: SpamVerdict) -> SpamMarked:
     return SpamMarked(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
 
 
+def _said_of(verdict: SpamVerdict | None) -> SpamSaid | None:
+    if verdict is None:
+        return None
+    return SpamSaid(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
+
+
 def _skipped(contact: InboundMessage) -> ConfirmationSkipped:
     if contact.spam is not None:
         return ConfirmationSkipped(reason="spam")
@@ -214,6 +220,8 @@ def _message(step: NewMessage) -> Draft[Fact]:
             participant=step.participant,
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
             cc_customer_ids=step.cc,
+            spam=_said_of(contact.spam),
+            kept_from_ticket_id=step.kept_from,
         ),
         cause=step.cause,
         traceparent=contact.traceparent,
