@@ -56,7 +56,8 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
     `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `spam`: somebody takes it for that,
-    wherever it came. `kept_from_ticket_id`: so it opened a ticket in quarantine, and did not come to this one.
+    wherever it came. `kept_from_ticket_id`: so it opened a ticket in quarantine, and did not come to this one. `parts_left_out`:
+    a mail of more parts than are read; the last of its attachments is the whole of it.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -79,6 +80,7 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     cc_customer_ids: tuple[str, ...] = ()
     spam: SpamSaid | None = None
     kept_from_ticket_id: str | None = None
+    parts_left_out: bool = False
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):

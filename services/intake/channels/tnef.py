@@ -47,11 +47,12 @@ class TnefFile:
 
 @dataclass(slots=True)
 class Tnef:
-    """What was in it."""
+    """What was in it. `cut`: and more files."""
 
     text: str = ""
     html: bytes = b""
     files: list[TnefFile] = field(default_factory=list)
+    cut: bool = False
 
 
 def read(data: bytes) -> Tnef | None:
@@ -61,7 +62,8 @@ def read(data: bytes) -> Tnef | None:
     found, code_page = Tnef(), "cp1252"
     for attribute, value in _attributes(data):
         if attribute == _RENDERING:
-            if len(found.files) >= FILES_CAP:
+            found.cut = len(found.files) >= FILES_CAP
+            if found.cut:
                 break
             found.files.append(TnefFile())
         elif attribute == _CODE_PAGE and len(value) >= 4:

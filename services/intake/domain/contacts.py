@@ -109,7 +109,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     `authentication` is what our mail server found out about the sender. `numbers` are tickets that its subject names.
     `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation. `copies` are
     the people besides us to whom it went. `way`: how it came, where its provider does not say it. `fingerprint`: by what it is
-    known when it comes by another way too.
+    known when it comes by another way too. `parts_left_out`: it has more parts than were read; its last file is all of it.
     """
 
     provider: str
@@ -150,6 +150,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     copies: tuple[Copy, ...] = ()
     way: str = ""
     fingerprint: Fingerprint | None = None
+    parts_left_out: bool = False
 
     @property
     def namespace(self) -> str:

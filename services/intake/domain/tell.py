@@ -222,6 +222,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             cc_customer_ids=step.cc,
             spam=_said_of(contact.spam),
             kept_from_ticket_id=step.kept_from,
+            parts_left_out=contact.parts_left_out,
         ),
         cause=step.cause,
         traceparent=contact.traceparent,
