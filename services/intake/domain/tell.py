@@ -20,6 +20,7 @@ from services.intake.domain.plan import (
     NewMessage,
     NewTicket,
     Plan,
+    Relabelled,
     Scored,
     SentTold,
     Step,
@@ -86,6 +87,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
             return [_message(step)]
+        case Relabelled(contact=message):
+            return [Draft(key=step.ticket_id, data=one, cause=step.cause, traceparent=message.traceparent) for one in step.facts]
         case CallWord():
             return _call(step)
         case SentTold():
@@ -185,9 +188,7 @@ def _spam(verdict: SpamVerdict) -> SpamMarked:
     return SpamMarked(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
 
 
-def _said_of(verdict: SpamVerdict | None) -> SpamSaid | None:
-    if verdict is None:
-        return None
+def _said_of(verdict: SpamVerdict) -> SpamSaid:
     return SpamSaid(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
 
 
@@ -220,7 +221,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             participant=step.participant,
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
             cc_customer_ids=step.cc,
-            spam=_said_of(contact.spam),
+            spam=_said_of(contact.spam) if contact.spam is not None else None,
             kept_from_ticket_id=step.kept_from,
             parts_left_out=contact.parts_left_out,
         ),
