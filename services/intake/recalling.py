@@ -238,6 +238,7 @@ class TicketsRecalled:
         await sent.confirmations(conn, confirmations)
         cleared = [key for key, s in ordered if s.cleared and s.story is not None and not s.story.spam]
         if cleared:
+            await tickets.let_out(conn, cleared)
             await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now)
         await deliveries.insert(conn, [replace(reply, data=records.theirs(reply.data, parted)) for reply in replies])
         resolved = [one for _, s in ordered for one in s.resolved]

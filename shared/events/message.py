@@ -44,13 +44,25 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     fields: dict[str, str] = {}
 
 
+class SpamSaid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who takes a message for spam: a rule of ours, or a server before us, with its score in thousandths where there is one.
+    `rule_id`: by which rule; of a provider `dmarc` or `virus`.
+    """
+
+    by: Literal["rule", "provider"]
+    score_millis: int | None = None
+    rule_id: str | None = None
+
+
 class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
     """The customer wrote. Only `human` messages reopen a ticket and wait for an answer.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
     `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `cc_handle_ids` are those of their
     addresses to which it went. `text_cut`, `quoted_cut`: there is more of its text or of what was filled in, and of what stood
-    around it, than travels here.
+    around it, than travels here. `spam`: somebody takes it for that, wherever it came. `kept_from_ticket_id`: so it opened a ticket
+    in quarantine, and did not come to this one. `parts_left_out`: a mail of more parts than are read; the last of its attachments
+    is the whole of it.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"
@@ -73,6 +85,9 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     cc_customer_ids: tuple[str, ...] = ()
     quoted_cut: bool = False
     cc_handle_ids: tuple[str, ...] = ()
+    spam: SpamSaid | None = None
+    kept_from_ticket_id: str | None = None
+    parts_left_out: bool = False
 
 
 class AttachmentFetched(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -29,8 +29,9 @@ class SpamRuleBody(BaseModel):
     """A list of senders or words. `part` says what its `values` are: addresses, domains (and all below them), numbers with their
     `+`, or words and phrases of the subject or of the text.
 
-    `block`: a new ticket of such a message is quarantined. `allow`: it is not, whatever other rules and scores say, but only when
-    the sender is who they say; it holds for senders, not for words. `inboxes`: where it holds; none: everywhere.
+    `block`: such a message comes to a ticket in quarantine, also where it belongs to one that is there (docs/decisions/0022).
+    `allow`: it does not, whatever other rules and scores say, but only when the sender is who they say; it holds for senders, not
+    for words. `inboxes`: where it holds; none: everywhere.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -59,11 +59,12 @@ _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 @dataclass(slots=True)
 class Spent:
-    """What reading one mail has taken so far."""
+    """What reading one mail has taken so far. `cut`: it had more parts than are read."""
 
     parts: int = 0
     guesses: int = 0
     rtf_bytes: int = 0
+    cut: bool = False
 
     def may_guess(self) -> bool:
         """Whether one more charset may be guessed; counts it."""

@@ -20,6 +20,7 @@ _OF_THE_BODY = ("content-", "mime-version")
 
 Headers = Sequence[tuple[str, str]]
 JUDGED = ("X-Spam-Flag", "YES")  # as SpamAssassin marks what it takes for spam
+INFECTED = ("X-SES-Virus-Verdict", "FAIL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,10 @@ def mail(headers: Headers, plain: str, html: str, files: Iterable[File] = ()) ->
     return b"\r\n".join(lines) + b"".join(b"\r\n--%s\r\n%s" % (boundary, part) for part in parts) + b"\r\n--%s--\r\n" % boundary
 
 
-def judged(raw: bytes, *, spam: bool) -> bytes:
-    """A mail with the mark of spam where its provider takes it for that and says so beside the mail only."""
-    return f"{JUDGED[0]}: {JUDGED[1]}\r\n".encode() + raw if spam else raw
+def judged(raw: bytes, *, spam: bool, infected: bool = False) -> bytes:
+    """A mail with the marks of spam and of a virus where its provider says so beside the mail only."""
+    marks = (JUDGED if spam else None, INFECTED if infected else None)
+    return b"".join(f"{mark[0]}: {mark[1]}\r\n".encode() for mark in marks if mark is not None) + raw
 
 
 def address(name: str, email: str) -> str:

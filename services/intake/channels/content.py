@@ -18,17 +18,19 @@ from services.intake.channels.uuencoded import taken_out
 from services.intake.domain.contacts import InboundFile
 
 STEP = 1000  # more than parts are read
+WHOLE = STEP - 1  # the number of the file that is the mail itself
 _TNEF = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 _MAIL = frozenset({"message/rfc822", "message/global"})
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What of a mail is to be read: plain text and HTML, either may be empty; and the files."""
+    """What of a mail is to be read: plain text and HTML, either may be empty; and the files. `cut`: there are more parts."""
 
     plain: str
     html: str
     files: tuple[InboundFile, ...]
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,13 @@ def body(mail: Part) -> Body:
     """Text and files of a mail. The first text of each kind is the message; later ones are added to it."""
     found = _found(mail)
     html = found.whole_html
-    return Body("\n".join(filter(None, found.plain)), html, tuple(_inbound(file, html) for file in found.files))
+    files = tuple(_inbound(file, html) for file in found.files)
+    return Body("\n".join(filter(None, found.plain)), html, files, mail.spent.cut)
+
+
+def whole(raw: bytes) -> InboundFile:
+    """The mail itself as a file, where it was not read to its end: nobody looked at what comes after, so it is marked."""
+    return InboundFile(WHOLE, "mail.eml", "message/rfc822", len(raw), hashlib.sha256(raw).hexdigest(), dangerous=True)
 
 
 def shown(raw: bytes) -> Shown:
@@ -79,6 +87,8 @@ def shown(raw: bytes) -> Shown:
 
 def file_content(raw: bytes, number: int) -> bytes:
     """The content of a file of a mail. Raises LookupError when there is none of this number."""
+    if number == WHOLE:
+        return raw
     for file in _found(mime.parse(raw), only=number % STEP).files:
         if file.number == number:
             return file.content
@@ -115,9 +125,10 @@ def _read(found: _Found, index: int, part: Part) -> None:
 def _files(found: _Found, index: int, part: Part, kind: str, name: str, *, inline: bool) -> Iterator[_File]:
     content = mime.content_of(part)
     wrapped = tnef.read(content) if kind in _TNEF or name.lower() == "winmail.dat" else None
-    if wrapped is None:
+    if wrapped is None or wrapped.cut:  # what is read in part is to be had whole
         content_id = mime.raw_header(part, "Content-ID").strip().strip("<>")
         yield _File(index, name or _named_as_mail(part, kind), kind, content, content_id, inline and kind.startswith("image/"))
+    if wrapped is None:
         return
     found.wrapped = found.wrapped or wrapped
     for n, file in enumerate(winmail.files(wrapped, part.spent), start=1):

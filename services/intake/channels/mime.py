@@ -18,7 +18,7 @@ from typing import Any
 from services.intake.channels.charsets import Spent, decoded, text_from, unfolded
 from services.intake.channels.clean import NAME_LIMIT, clean_line
 
-PARTS_CAP = 200  # what comes after so many is not read
+PARTS_CAP = 200  # what comes after so many is not read, but to be had in a file of the whole mail
 DEPTH_CAP = 20  # what is nested deeper is one file
 HEADERS_CAP = 500  # of one part
 HEADER_CAP = 20_000  # characters of one
@@ -134,7 +134,7 @@ class Part(Message):
 
 
 def parse(raw: bytes) -> Part:
-    """The mail's structure."""
+    """The mail's structure; of very many parts the first (`spent.cut` says so)."""
     start = raw.lstrip(b"\r\n\t ")
     if start.startswith((b"From ", b">From ")):  # a line of an mbox file
         start = start.partition(b"\n")[2]
@@ -150,7 +150,7 @@ def parse(raw: bytes) -> Part:
         parser.feed(start)
         parser.close()
     except _Enough:
-        pass
+        spent.cut = True
     return made[0]
 
 

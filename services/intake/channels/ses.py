@@ -56,8 +56,8 @@ def _mail(said: Mapping[str, Any]) -> Piece:
         mime = base64.b64decode(content, validate=False) if encoded else mail_bytes(content)
     except (binascii.Error, ValueError):
         return Unknown("the content of the mail cannot be decoded")
-    verdicts = (mapping(receipt.get(name)).get("status") for name in ("spamVerdict", "virusVerdict"))
-    mime = composed.judged(mime, spam="FAIL" in verdicts)
+    spam, virus = (mapping(receipt.get(name)).get("status") == "FAIL" for name in ("spamVerdict", "virusVerdict"))
+    mime = composed.judged(mime, spam=spam, infected=virus)
     sender = mail.get("source")
     recipients = rows(receipt.get("recipients")) or rows(mail.get("destination"))
     return Mail(mime, Envelope(sender if isinstance(sender, str) else None, tuple(map(text, recipients))))

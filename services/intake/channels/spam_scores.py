@@ -32,7 +32,8 @@ def verdict_of(mail: Part) -> SpamVerdict | None:
     if not (flagged or status is not None or (mailgun is not None and mailgun > MAILGUN_LIMIT)):
         return None
     infected = mime.raw_header(mail, "X-SES-Virus-Verdict").strip().lower() in _YES
-    return SpamVerdict("provider", round(max(scores) * 1000) if scores else None, VIRUS if infected else None)
+    score = round(max(scores) * 1000) if scores else None
+    return SpamVerdict("provider", score, VIRUS if infected else None, apart=infected)
 
 
 def _number(text: str) -> float | None:

@@ -54,7 +54,7 @@ class TnefFile:
 
 @dataclass(slots=True)
 class Tnef:
-    """What was in it. `rtf` is packed (`compressed_rtf.py`)."""
+    """What was in it. `rtf` is packed (`compressed_rtf.py`). `cut`: and more files."""
 
     text: str = ""
     html: bytes = b""
@@ -64,6 +64,7 @@ class Tnef:
     sender_address: str = ""
     sent_at: datetime | None = None
     files: list[TnefFile] = field(default_factory=list)
+    cut: bool = False
 
 
 def read(data: bytes) -> Tnef | None:
@@ -73,7 +74,8 @@ def read(data: bytes) -> Tnef | None:
     found, code_page = Tnef(), "cp1252"
     for attribute, value in _attributes(data):
         if attribute == _RENDERING:
-            if len(found.files) >= FILES_CAP:
+            found.cut = len(found.files) >= FILES_CAP
+            if found.cut:
                 break
             found.files.append(TnefFile())
         elif attribute == _CODE_PAGE and len(value) >= 4:

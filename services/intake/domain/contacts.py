@@ -86,12 +86,14 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 class SpamVerdict(msgspec.Struct, frozen=True):
     """That a message is spam: who says so, and the score in thousandths where there is one. `rule_id` is the rule that said so:
-    one of ours, or of a provider `dmarc` (its domain disowns the mail) or VIRUS.
+    one of ours, or of a provider `dmarc` (its domain disowns the mail) or VIRUS. `apart`: it is no guess (a rule of ours blocks
+    the message, or it is infected), so it comes to no ticket on which people work.
     """
 
     by: Literal["rule", "provider"]
     score_millis: int | None = None
     rule_id: str | None = None
+    apart: bool = False
 
 
 class InboundMessage(msgspec.Struct, frozen=True):
@@ -109,7 +111,8 @@ class InboundMessage(msgspec.Struct, frozen=True):
     conversation. `copies` are the people besides us to whom it went. `way`: how it came, where its provider does not say it.
     `fingerprint`: by what it is known when it comes by another way too. `unnamed`: nobody gave it a name, and what says the same
     within minutes is it again. `also`: further addresses and numbers that its writer only claims. `vouched`: further handles of
-    the person, for which a connector vouches. `fields`: what else they filled in, by its name in the form.
+    the person, for which a connector vouches. `fields`: what else they filled in, by its name in the form. `parts_left_out`:
+    it has more parts than were read; its last file is all of it.
     """
 
     provider: str
@@ -155,6 +158,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     also: tuple[Handle, ...] = ()
     vouched: tuple[Handle, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
+    parts_left_out: bool = False
 
     @property
     def namespace(self) -> str:

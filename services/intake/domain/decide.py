@@ -112,12 +112,13 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
     if contact.language == "und" and customer.language != "und":  # too short to tell: as they wrote before, or as we were told
         contact = replace(contact, language=customer.language)
     people.claims(contact, customer, cause, work, plan)
-    ticket, opened = _ticket(contact, customer, cause, message_id, work, plan, rules)
+    ticket, opening = _ticket(contact, customer, cause, message_id, work, plan, rules)
+    kept_from = opening.kept_from if opening is not None else None
     proves = people.proves(contact, customer, ticket, work)
     if proves:
         plan.steps.append(Suggestion(ticket.customer_id, customer.customer_id, ANSWERED, contact, cause))
     for ref in refs_of(contact):
-        work.refs.setdefault(ref, ticket.ticket_id)
+        work.refs.setdefault(ref, kept_from or ticket.ticket_id)
     cc = people.copied(contact, customer, cause, work, plan) if contact.copies else {}
     plan.steps.append(
         NewMessage(
@@ -126,18 +127,19 @@ def _message(contact: InboundMessage, work: Known, plan: Plan, rules: Rules) -> 
             customer_id=customer.customer_id,
             contact=contact,
             cause=cause,
-            opened=opened,
+            opened=opening is not None,
             participant=proves or ticket.customer_id == customer.customer_id,
             cc=tuple(cc),
             cc_handles=tuple(handle_id for handle_id in cc.values() if handle_id),
             person=customer.sealed_under,
+            kept_from=kept_from,
         )
     )
     work.received[message_id] = Received(
-        message_id, ticket.ticket_id, ticket.number, customer.customer_id, contact.content_hash, opened
+        message_id, ticket.ticket_id, ticket.number, customer.customer_id, contact.content_hash, opening is not None
     )
     _note(contact, contact.message_ref, work.received[message_id], work)
-    return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opened)
+    return Placement(ticket.ticket_id, customer.customer_id, message_id, ticket.number, opening is not None)
 
 
 def _copied(contact: InboundMessage, name_id: str, work: Known, plan: Plan) -> Received | None:
@@ -203,31 +205,30 @@ def _named(contact: InboundMessage, work: Known) -> tuple[str, str]:
 
 def _ticket(
     contact: FromPerson, customer: KnownCustomer, cause: str, item_id: str, work: Known, plan: Plan, rules: Rules
-) -> tuple[KnownTicket, bool]:
+) -> tuple[KnownTicket, NewTicket | None]:
+    """The ticket, and the step that opens it where it is a new one."""
     found, relation = threads.thread(contact, customer, work, rules)
     if found is not None and relation == "joins":
-        return found, False
-    conversation = conversation_of(contact)
-    ticket = KnownTicket(derived_id("ticket", cause), 0, customer.customer_id)
-    confirms = isinstance(contact, InboundMessage) and contact.confirm and contact.spam is None
-    plan.steps.append(
-        NewTicket(
-            ticket_id=ticket.ticket_id,
-            customer=customer,
-            contact=contact,
-            cause=cause,
-            conversation=conversation,
-            follow_up_of=found if relation == "follow_up_of" else None,
-            related_to=found if relation == "related" else None,
-            confirmation_id=derived_id("confirmation", item_id) if confirms else None,
-        )
+        return found, None
+    message = contact if isinstance(contact, InboundMessage) else None
+    spam = message is not None and message.spam is not None
+    opening = NewTicket(
+        ticket_id=derived_id("ticket", cause),
+        customer=customer,
+        contact=contact,
+        cause=cause,
+        conversation=conversation_of(contact),
+        follow_up_of=found if relation == "follow_up_of" else None,
+        related_to=found if relation == "related" else None,
+        confirmation_id=derived_id("confirmation", item_id) if message is not None and message.confirm and not spam else None,
     )
-    work.tickets[ticket.ticket_id] = ticket
+    plan.steps.append(opening)
+    ticket = work.tickets[opening.ticket_id] = KnownTicket(opening.ticket_id, 0, customer.customer_id, spam=spam)
     if found is not None and relation == "follow_up_of":
         work.follow(found.ticket_id, ticket.ticket_id)
-    if conversation is not None:
-        work.conversations[conversation] = ticket.ticket_id
-    return ticket, True
+    if opening.conversation is not None:
+        work.conversations[opening.conversation] = ticket.ticket_id
+    return ticket, opening
 
 
 def _call(contact: InboundCall, work: Known, plan: Plan, rules: Rules) -> Placement:
@@ -261,7 +262,7 @@ def _talked_on(call: Call, ticket: KnownTicket | None) -> str | None:
 def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rules) -> tuple[Call, bool]:
     call_id = derived_id("call", contact.provider, contact.call_ref)
     customer = people.customer_of(contact, cause, work, plan, rules)
-    ticket, opened = _ticket(contact, customer, cause, call_id, work, plan, rules)
+    ticket, opening = _ticket(contact, customer, cause, call_id, work, plan, rules)
     call = Call(
         call_id=call_id,
         call_ref=contact.call_ref,
@@ -271,7 +272,7 @@ def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rul
         agent_before=ticket.agent_id,
         person=customer.sealed_under,
     )
-    return call, opened
+    return call, opening is not None
 
 
 def word_id_of(word: DeliveryWord) -> str:

@@ -98,7 +98,9 @@ class KnownCustomer(msgspec.Struct, frozen=True):
 
 
 class KnownTicket(msgspec.Struct, frozen=True):
-    """A ticket as far as threading wants to know. `agent_id`: who has it now. `silent`: how long nothing became of it."""
+    """A ticket as far as threading wants to know. `agent_id`: who has it now. `silent`: how long nothing became of it.
+    `spam`: it is in quarantine; `judged`: an agent put it there.
+    """
 
     ticket_id: str
     number: int
@@ -109,6 +111,8 @@ class KnownTicket(msgspec.Struct, frozen=True):
     agent_id: str | None = None
     subject: str = ""
     silent: timedelta = timedelta(0)
+    spam: bool = False
+    judged: bool = False
 
 
 def goes_on_as(ticket: KnownTicket) -> str | None:

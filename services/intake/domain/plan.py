@@ -87,7 +87,7 @@ class FirstHeard(msgspec.Struct, frozen=True):
 
 class NewTicket(msgspec.Struct, frozen=True):
     """A ticket to open; its number is given when it is told. `follow_up_of` is a closed ticket it goes on from, `related_to` one
-    whose mail was answered with another matter.
+    whose mail was answered with another matter, or that its message, being spam, was kept from.
     """
 
     ticket_id: str
@@ -99,10 +99,17 @@ class NewTicket(msgspec.Struct, frozen=True):
     related_to: KnownTicket | None = None
     confirmation_id: str | None = None
 
+    @property
+    def kept_from(self) -> str | None:
+        """The ticket to which its message would have come, were it no spam."""
+        is_spam = isinstance(self.contact, InboundMessage) and self.contact.spam is not None
+        return self.related_to.ticket_id if is_spam and self.related_to is not None else None
+
 
 class NewMessage(msgspec.Struct, frozen=True):
     """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy,
-    `cc_handles` the ids of their addresses. `person`: under whose key it is sealed (`KnownCustomer.sealed_under`).
+    `cc_handles` the ids of their addresses. `person`: under whose key it is sealed (`KnownCustomer.sealed_under`). `kept_from`: the
+    ticket to which it would have come, were it no spam.
     """
 
     message_id: str
@@ -115,6 +122,21 @@ class NewMessage(msgspec.Struct, frozen=True):
     person: str
     cc: tuple[str, ...] = ()
     cc_handles: tuple[str, ...] = ()
+    kept_from: str | None = None
+
+    @property
+    def answered_on(self) -> str:
+        """The ticket to which belongs what answers it: an answer that is no spam is not to be lost in quarantine."""
+        return self.kept_from or self.ticket_id
+
+
+class Relabelled(msgspec.Struct, frozen=True):
+    """What the words of a later message say of its ticket (`word_lists.py`)."""
+
+    ticket_id: str
+    contact: InboundMessage
+    cause: str
+    facts: tuple[Fact, ...]
 
 
 class CameAgain(msgspec.Struct, frozen=True):
@@ -192,6 +214,7 @@ Step = (
     | FirstHeard
     | NewTicket
     | NewMessage
+    | Relabelled
     | CameAgain
     | CallWord
     | SentTold

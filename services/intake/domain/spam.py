@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from services.intake.domain import handles, numbers
 from services.intake.domain.contacts import VIRUS, Contact, Handle, InboundMessage, SpamVerdict
 from services.intake.domain.identity import CLAIMED, TYPED
-from services.intake.domain.word_lists import LOOK_AT, words_of
+from services.intake.domain.word_lists import words_of
 
 Verdict = Literal["block", "allow"]
 SpamPart = Literal["address", "domain", "number", "subject", "text"]
@@ -106,7 +106,7 @@ class SpamRules:
             return replace(contact, spam=None) if contact.spam is not None else contact
         found += (rule for rule in self._about_words(contact) if rule.holds_for(contact.inbox))
         blocks = min((rule.id for rule in found if rule.verdict == "block"), default=None)
-        return replace(contact, spam=SpamVerdict("rule", rule_id=blocks)) if blocks is not None else contact
+        return replace(contact, spam=SpamVerdict("rule", rule_id=blocks, apart=True)) if blocks is not None else contact
 
     def _about_sender(self, contact: InboundMessage) -> Iterator[SpamRule]:
         if not self.senders:
@@ -130,7 +130,7 @@ class SpamRules:
         for part, text in parts:
             if part not in self.word_parts:
                 continue
-            words = [word.rstrip("*") for word in words_of(text[:LOOK_AT])]
+            words = [word.rstrip("*") for word in words_of(text)]
             for at, word in enumerate(words):
                 for phrase, rule in self.phrases.get((part, word), ()):
                     if tuple(words[at : at + len(phrase)]) == phrase:

@@ -21,6 +21,7 @@ from services.intake.domain.plan import (
     NewMessage,
     NewTicket,
     Plan,
+    Relabelled,
     Scored,
     SentTold,
     Step,
@@ -29,7 +30,7 @@ from services.intake.domain.plan import (
 from services.intake.domain.surveys import Question
 from shared.events.base import Attachment, Channel, Draft, Fact, derived_id
 from shared.events.call import CallReceived
-from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived, SurveyAnswered, SurveyPersonal
+from shared.events.message import ConfirmationSkipped, MessagePersonal, MessageReceived, SpamSaid, SurveyAnswered, SurveyPersonal
 from shared.events.people import (
     CustomerCreated,
     CustomerHandleAdded,
@@ -89,6 +90,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
             return [_message(step)]
+        case Relabelled(contact=message):
+            return [Draft(key=step.ticket_id, data=one, cause=step.cause, traceparent=message.traceparent) for one in step.facts]
         case CallWord():
             return _call(step)
         case SentTold():
@@ -199,6 +202,10 @@ def _spam(verdict: SpamVerdict) -> SpamMarked:
     return SpamMarked(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
 
 
+def _said_of(verdict: SpamVerdict) -> SpamSaid:
+    return SpamSaid(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
+
+
 def _skipped(contact: InboundMessage) -> ConfirmationSkipped:
     if contact.spam is not None:
         return ConfirmationSkipped(reason="spam")
@@ -230,6 +237,9 @@ def _message(step: NewMessage) -> Draft[Fact]:
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
             cc_customer_ids=step.cc,
             cc_handle_ids=step.cc_handles,
+            spam=_said_of(contact.spam) if contact.spam is not None else None,
+            kept_from_ticket_id=step.kept_from,
+            parts_left_out=contact.parts_left_out,
         ),
         cause=step.cause,
         traceparent=contact.traceparent,

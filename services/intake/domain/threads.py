@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Literal, NamedTuple
 
 from services.intake.domain import mail_hosts, numbers, subjects
-from services.intake.domain.contacts import Contact, FromPerson, InboundMessage
+from services.intake.domain.contacts import Contact, FromPerson, InboundMessage, SpamVerdict
 from services.intake.domain.identity import CLAIMED, is_refuted
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Named, Ref
 from shared.events.base import Channel
@@ -22,6 +22,7 @@ from shared.events.base import Channel
 LETTERS: frozenset[Channel] = frozenset({"email", "form", "review", "in_person"})
 # Automatic answers belong to what they answer, open or not; they never open a follow-up.
 ANSWERS_BY_MACHINE = frozenset({"auto_reply", "out_of_office"})
+QUARANTINE = "quarantine\x1f"  # before the name of a conversation that spam began
 
 By = Literal["token", "ref", "number", "conversation"]
 
@@ -55,20 +56,37 @@ class Thread(NamedTuple):
 
 
 def conversation_of(contact: Contact) -> str | None:
-    """What all messages of one conversation have in common; None where each message stands for itself."""
+    """What all messages of one conversation have in common; None where each message stands for itself. Spam has one of its own,
+    so that what is none does not come to a ticket in quarantine.
+    """
     channel: Channel = contact.channel if isinstance(contact, InboundMessage) else "phone"
     if contact.handle is None or channel in LETTERS:
         return None
-    return f"{channel}\x1f{contact.inbox}\x1f{contact.handle.key}"
+    own = f"{channel}\x1f{contact.inbox}\x1f{contact.handle.key}"
+    return own if _spam_of(contact) is None else f"{QUARANTINE}{own}"
 
 
 def conversations_of(contact: Contact) -> list[str]:
-    """Under which names the conversation may be known: its own, and those of other forms of the same number."""
+    """Under which names the conversation may be known: its own, and those of other forms of the same number; of spam also those
+    in quarantine.
+    """
+    return [*_people_talk(contact), *_quarantined(contact)]
+
+
+def _people_talk(contact: Contact) -> list[str]:
     own = conversation_of(contact)
     if own is None or contact.handle is None:
         return []
-    stem = own.removesuffix(contact.handle.key)
+    stem = own.removeprefix(QUARANTINE).removesuffix(contact.handle.key)
     return [stem + form.key for form in numbers.forms(contact.handle)]
+
+
+def _quarantined(contact: Contact) -> list[str]:
+    return [f"{QUARANTINE}{name}" for name in _people_talk(contact)] if _spam_of(contact) is not None else []
+
+
+def _spam_of(contact: Contact) -> SpamVerdict | None:
+    return contact.spam if isinstance(contact, InboundMessage) else None
 
 
 def refs_of(contact: InboundMessage) -> list[Ref]:
@@ -81,24 +99,53 @@ def refs_of(contact: InboundMessage) -> list[Ref]:
 
 def thread(contact: FromPerson, customer: KnownCustomer, work: Known, rules: Rules) -> Thread:
     """Where this contact of this customer goes."""
-    found = find(contact, customer, work)
+    found, verdict = find(contact, customer, work), _spam_of(contact)
+    placed = _placed(contact, customer, found, work, rules)
+    if verdict is None or (found is not None and placed.relation == "joins" and (found.ticket.spam or not verdict.apart)):
+        return placed
+    return _apart(contact, found, work)
+
+
+def _placed(contact: FromPerson, customer: KnownCustomer, found: Found | None, work: Known, rules: Rules) -> Thread:
     if found is None:
         return Thread()
     if isinstance(contact, InboundMessage):
         if contact.origin in ANSWERS_BY_MACHINE:
             return Thread(found.ticket, "joins")
+        if _is_kept_out(contact, found):
+            return Thread(found.ticket, "related")
         named = _named(contact, customer, work)
         if found.by == "ref" and not named and is_another_matter(contact, found.ticket, rules):
             return Thread(found.ticket, "related")
     return Thread(found.ticket, "follow_up_of" if found.ticket.closed else "joins")
 
 
+def _apart(contact: FromPerson, found: Found | None, work: Known) -> Thread:
+    """Spam that comes to no ticket on which people work: on in quarantine, else to a ticket of its own there. That one is no
+    follow-up of what was found: with a follow-up goes on what is no spam.
+    """
+    names = [name for name in _quarantined(contact) if name in work.conversations]
+    for ticket in (work.standing(work.conversations[name]) for name in names):
+        if ticket is not None and ticket.spam and not ticket.closed:
+            return Thread(ticket, "joins")
+    return Thread(found.ticket, "related") if found is not None else Thread()
+
+
 def find(contact: FromPerson, customer: KnownCustomer, work: Known) -> Found | None:
-    """The ticket that the contact belongs to."""
+    """The ticket that the contact belongs to; one that it is kept out of only where there is no other."""
+    kept_out_of = None
     for ticket_id, by in _candidates(contact, customer, work):
         if (ticket := work.standing(ticket_id)) is not None:
-            return Found(ticket, by)
-    return None
+            found = Found(ticket, by)
+            if not _is_kept_out(contact, found):
+                return found
+            kept_out_of = kept_out_of or found
+    return kept_out_of
+
+
+def _is_kept_out(contact: Contact, found: Found) -> bool:
+    """What is no spam is not to be lost in quarantine where a verdict put a ticket, and no agent."""
+    return found.ticket.spam and not found.ticket.judged and found.by != "conversation" and _spam_of(contact) is None
 
 
 def _candidates(contact: FromPerson, customer: KnownCustomer, work: Known) -> Iterator[tuple[str, By]]:
@@ -107,7 +154,7 @@ def _candidates(contact: FromPerson, customer: KnownCustomer, work: Known) -> It
         yield from ((ticket_id, "token") for ticket_id in contact.tokens)
         yield from ((work.refs[ref], "ref") for ref in refs_of(contact) if ref in work.refs)
         yield from ((named.ticket_id, "number") for named in _named(contact, customer, work))
-    for conversation in conversations_of(contact):
+    for conversation in _people_talk(contact):
         if conversation in work.conversations:
             yield work.conversations[conversation], "conversation"
 

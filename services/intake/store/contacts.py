@@ -175,8 +175,9 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
 
 
 def _refs(plan: Plan) -> list[tuple[str, str, str]]:
-    written = (step for step in plan.steps if isinstance(step, NewMessage | CameAgain))
-    return sorted({(*ref, step.ticket_id) for step in written for ref in refs_of(step.contact)})
+    written = [(step.answered_on, step.contact) for step in plan.steps if isinstance(step, NewMessage)]
+    again = [(step.ticket_id, step.contact) for step in plan.steps if isinstance(step, CameAgain)]
+    return sorted({(*ref, ticket_id) for ticket_id, contact in (*written, *again) for ref in refs_of(contact)})
 
 
 def _columns(width: int, rows: Sequence[tuple[object, ...]]) -> Columns:

@@ -278,10 +278,21 @@ async def _more_tickets(conn: AsyncConnection, wanted: Iterable[str], known: Kno
     """
     onward = set()
     for row in await db.fetch(conn, TICKETS, list(wanted)):
-        ticket_id, number, customer_id, closed, merged_into, followed_up_by, subject, silent, story = row
-        stories[ticket_id] = _stories.decode(story)
-        agent_id = stories[ticket_id].routing.agent_id
-        ticket = KnownTicket(ticket_id, number, customer_id, closed, merged_into, followed_up_by, agent_id, subject, silent)
+        ticket_id, number, customer_id, closed, merged_into, followed_up_by, subject, silent, written = row
+        story = stories[ticket_id] = _stories.decode(written)
+        ticket = KnownTicket(
+            ticket_id,
+            number,
+            customer_id,
+            closed,
+            merged_into,
+            followed_up_by,
+            story.routing.agent_id,
+            subject,
+            silent,
+            story.spam,
+            judged=bool(story.routing.spam),
+        )
         known.tickets[ticket_id] = ticket
         if (next_id := goes_on_as(ticket)) is not None:
             onward.add(next_id)

@@ -55,6 +55,8 @@ class TicketProjection:
         """The stories, and the replies to carry out."""
         await tickets.update(conn, {key: state.story for key, state in states.items() if state.story is not None}, now)
         cleared = [key for key in sorted(states) if states[key].cleared]
+        if cleared:
+            await tickets.let_out(conn, cleared)
         if cleared and await deliveries.confirm_after_all(conn, cleared, (await config.inboxes(conn)).by_id, now):
             self._to_send()
         replies = [reply for key in sorted(states) for reply in states[key].replies]

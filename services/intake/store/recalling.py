@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
 from services.intake.domain.identity import TYPED
-from services.intake.domain.threads import LETTERS
+from services.intake.domain.threads import LETTERS, QUARANTINE
 from services.intake.recalled_ticket import Opened, Written
 from shared.db import execute_many
 from shared.events.base import Channel
@@ -107,15 +107,19 @@ NUMBERS = sa.text(
                                                    (SELECT coalesce(max(number), 0) FROM intake.ticket)) + :left_out)
     """
 )
-# Which conversation a ticket is follows from the handle that its first message came from, of a call from the number. Only
-# now, because while tickets come back in the order of the partitions, the one that was closed may come after the one that was
-# opened in its place.
+# Which conversation a ticket is follows from the handle that its first message came from, of a call from the number; that spam
+# opened, and no agent cleared, is one in quarantine. Only now, because while tickets come back in the order of the partitions,
+# the one that was closed may come after the one that was opened in its place. What was cleared takes nobody's place.
 CONVERSATIONS = sa.text(
     """
     WITH told AS (
-        SELECT t.id, t.number, t.closed OR t.merged_into IS NOT NULL AS ended,
-            concat_ws(E'\\x1f', t.channel, t.inbox, h.kind, h.scope, h.value) AS conversation
+        SELECT t.id, t.number, t.closed OR t.merged_into IS NOT NULL AS ended, s.spam,
+            CASE WHEN s.spam AND NOT s.cleared THEN CAST(:quarantine AS text) ELSE '' END
+                || concat_ws(E'\\x1f', t.channel, t.inbox, h.kind, h.scope, h.value) AS conversation
         FROM intake.ticket t
+        CROSS JOIN LATERAL (SELECT CAST(convert_from(t.story, 'UTF8') AS jsonb) AS story) j
+        CROSS JOIN LATERAL (SELECT coalesce(CAST(j.story #>> '{intake,spam}' AS boolean), false) AS spam,
+                                   CAST(j.story #>> '{routing,spam}' AS boolean) IS FALSE AS cleared) s
         LEFT JOIN LATERAL (SELECT m.handle_kind, m.handle FROM intake.message m WHERE m.ticket_id = t.id
                            ORDER BY m.opened DESC, m.received_at LIMIT 1) m ON true
         JOIN LATERAL (
@@ -125,7 +129,7 @@ CONVERSATIONS = sa.text(
                 (h.kind = 'phone') = (t.channel = ANY(:by_number)) DESC, h.id LIMIT 1) h ON true
         WHERE t.conversation IS NULL AND NOT t.channel = ANY(:letters) AND t.inbox <> 'by_hand'
     ), ranked AS (
-        SELECT *, row_number() OVER (PARTITION BY conversation, ended ORDER BY number DESC) AS place FROM told
+        SELECT *, row_number() OVER (PARTITION BY conversation, ended ORDER BY spam, number DESC) AS place FROM told
     )
     UPDATE intake.ticket t SET conversation = r.conversation FROM ranked r
     WHERE t.id = r.id AND (r.ended OR (r.place = 1 AND NOT EXISTS (
@@ -213,7 +217,10 @@ async def messages(conn: AsyncConnection, told: Sequence[tuple[str, Written]]) -
         cc_handles=[" ".join(fact.cc_handle_ids) for fact in facts],
     )
     refs = {
-        (one.fact.inbox, ref, ticket_id) for ticket_id, one in told for ref in (*one.told.reply_refs, one.told.message_ref) if ref
+        (one.fact.inbox, ref, one.fact.kept_from_ticket_id or ticket_id)
+        for ticket_id, one in told
+        for ref in (*one.told.reply_refs, one.told.message_ref)
+        if ref
     }
     if refs:
         ordered = sorted(refs)
@@ -250,7 +257,7 @@ async def leave_open(conn: AsyncConnection) -> None:
     """When all was read: claims that have ended, numbers that go on beyond what was given out, and conversations."""
     await conn.execute(CLAIMS)
     await conn.execute(NUMBERS, {"left_out": NUMBERS_LEFT_OUT})
-    channels = {"letters": sorted(LETTERS), "typed": sorted(TYPED), "by_number": list(BY_NUMBER)}
+    channels = {"letters": sorted(LETTERS), "typed": sorted(TYPED), "by_number": list(BY_NUMBER), "quarantine": QUARANTINE}
     await conn.execute(CONVERSATIONS, channels)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain.threads import QUARANTINE
 from shared import db
 from shared.ticket import Ticket
 
@@ -45,6 +46,14 @@ YIELD = """
     WHERE t.id = ANY($1::text[]) AND t.conversation IS NOT NULL AND EXISTS (
         SELECT 1 FROM intake.ticket o
         WHERE o.conversation = t.conversation AND o.id <> t.id AND NOT o.closed AND o.merged_into IS NULL)
+    """
+# What an agent takes out of quarantine goes on as the conversation, where that does not go on elsewhere.
+LET_OUT = """
+    UPDATE intake.ticket t SET conversation = CASE WHEN EXISTS (
+        SELECT 1 FROM intake.ticket o
+        WHERE o.conversation = substr(t.conversation, length($2::text) + 1) AND NOT o.closed AND o.merged_into IS NULL)
+        THEN NULL ELSE substr(t.conversation, length($2::text) + 1) END
+    WHERE t.id = ANY($1::text[]) AND starts_with(t.conversation, $2::text)
     """
 RESTING = """
     SELECT id, story FROM intake.ticket WHERE rested_at < $1::timestamptz ORDER BY id LIMIT $2::integer FOR UPDATE SKIP LOCKED
@@ -105,6 +114,11 @@ async def merged_onward(conn: AsyncConnection, ticket_id: str) -> str | None:
 async def yield_conversations(conn: AsyncConnection, ids: Sequence[str]) -> None:
     """These tickets come back from a merge; a conversation that another one has by now stays with that one."""
     await db.fetch(conn, YIELD, list(ids))
+
+
+async def let_out(conn: AsyncConnection, ids: Sequence[str]) -> None:
+    """These tickets are no spam after all."""
+    await db.fetch(conn, LET_OUT, list(ids), QUARANTINE)
 
 
 async def resting(conn: AsyncConnection, before: datetime, limit: int) -> dict[str, Ticket]:

@@ -6,6 +6,7 @@ from email.message import EmailMessage
 import pytest
 from httpx import Response
 
+from services.intake.channels.mime import PARTS_CAP
 from services.intake.domain.inboxes import Inbox
 from services.intake.mail import MailTaker
 from services.intake.store.parked import Arrival
@@ -60,6 +61,22 @@ async def test_a_file_is_a_download_by_a_signed_link_that_ends(world: World) -> 
     ended = at + world.signer.file_token(message.attachments[1].id, 1)
     for wrong in (changed, ended, at + "x", at + world.signer.status_token(message.attachments[1].id)):
         assert (await world.http.get(wrong)).status_code == 404
+
+
+async def test_who_has_the_ticket_gets_also_the_parts_of_a_mail_that_were_not_read(world: World) -> None:
+    message = mail()
+    for n in range(PARTS_CAP + 5):
+        message.add_attachment(b"%d" % n, "text", "csv", filename=f"table-{n}.csv")
+    async with mail_port(world) as port:
+        await deliver(port, message)
+    [received] = await world.events(MessageReceived)
+    await world.say(received.key, TicketAssigned(agent_id="dana", how="accepted"))
+    *_, whole = received.data.attachments
+    assert (received.data.parts_left_out, len(received.data.attachments), whole.dangerous) == (True, PARTS_CAP, True)
+    link = await world.http.post(f"/v1/attachments/{whole.id}/link", headers=await world.key("agent:dana"))
+    got = await world.http.get(link.json()["url"])
+    assert (got.headers["content-type"], len(got.content)) == ("message/rfc822", whole.size_bytes)
+    assert f"table-{PARTS_CAP + 4}.csv".encode() in got.content
 
 
 async def test_the_html_of_a_mail_is_safe_and_shows_its_own_pictures_only(world: World) -> None:

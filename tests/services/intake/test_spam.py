@@ -29,14 +29,6 @@ async def test_a_ticket_that_spam_opens_is_marked_in_the_same_breath_and_not_con
     assert await world.count("message", "body IS NOT NULL") == 2
 
 
-async def test_what_is_called_spam_on_a_ticket_of_a_customer_marks_nothing(world: World) -> None:
-    async with mail_port(world) as port:
-        await deliver(port, mail())
-        await deliver(port, mail(Message_ID="<2@c>", In_Reply_To="<first@customers.example>", X_Spam_Flag="YES"))
-    assert len(await world.events(TicketOpened)) == 1
-    assert await world.events(SpamMarked) == []
-
-
 CLEARED = SpamUnmarked(by="agent", agent_id="rina")
 SPAM = mail(X_Spam_Flag="YES")
 

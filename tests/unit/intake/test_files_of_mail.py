@@ -11,7 +11,9 @@ import pytest
 from services.intake.channels import content, email
 from services.intake.channels.dangerous import is_dangerous
 from services.intake.channels.email import Envelope
+from services.intake.channels.mime import PARTS_CAP
 from services.intake.channels.safe_html import safe_html
+from services.intake.channels.tnef import FILES_CAP
 from services.intake.domain.contacts import InboundMessage
 from tests.unit.intake.test_reports import INBOX, SIGNER
 
@@ -126,6 +128,40 @@ def test_a_winmail_is_opened_text_and_files() -> None:
 def test_a_winmail_cut_off_anywhere_costs_no_mail(cut: int) -> None:
     read(with_winmail(WINMAIL[:cut]))
     read(with_winmail(WINMAIL[:cut] + b"\xff" * 40))
+
+
+def test_a_winmail_of_more_files_than_are_read_is_to_be_had_whole() -> None:
+    one = ((0x00069002, b"\0" * 14), (0x00018010, b"a.pdf\0"), (0x0006800F, PDF))
+    winmail = tnef(*one * (FILES_CAP + 1))
+    raw = with_winmail(winmail)
+    files = read(raw).files
+    assert [file.name for file in files] == ["winmail.dat", *["a.pdf"] * FILES_CAP]
+    assert (content.file_content(raw, files[0].part), content.file_content(raw, files[-1].part)) == (winmail, PDF)
+    assert [file.name for file in read(with_winmail(tnef(*one * FILES_CAP))).files] == ["a.pdf"] * FILES_CAP
+
+
+PARTS = b"From: dan@customers.example\nMessage-ID: <1@c>\nContent-Type: multipart/mixed; boundary=b\n\n"
+
+
+def test_of_a_mail_of_very_many_parts_the_first_are_read_and_the_rest_is_to_be_had_with_the_whole() -> None:
+    raw = PARTS + b"".join(b"--b\n\npart %d\n" % n for n in range(5000))
+    message = read(raw)
+    assert message.text.startswith("part 0\n")
+    assert "part 198" in message.text
+    assert "part 201" not in message.text
+    [whole] = message.files
+    assert message.parts_left_out
+    assert (whole.name, whole.media_type, whole.size_bytes, whole.dangerous) == ("mail.eml", "message/rfc822", len(raw), True)
+    assert content.file_content(raw, whole.part) == raw
+
+
+@pytest.mark.parametrize(("parts", "cut"), [(PARTS_CAP, False), (PARTS_CAP + 1, True)])
+def test_that_parts_were_left_out_is_said_of_no_mail_that_was_read_whole(parts: int, cut: bool) -> None:
+    file = b"--b\nContent-Type: text/csv; name=a.csv\n\n%d\n"
+    raw = PARTS + b"".join(file % n for n in range(parts)) + b"--b--\n"
+    message = read(raw)
+    assert (message.parts_left_out, len(message.files)) == (cut, PARTS_CAP + cut)
+    assert content.file_content(raw, message.files[PARTS_CAP - 1].part) == b"%d" % (PARTS_CAP - 1)
 
 
 def test_pictures_in_the_text_are_told_from_files_and_a_mail_in_a_mail_is_called_as_its_subject() -> None:

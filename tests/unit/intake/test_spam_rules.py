@@ -75,7 +75,7 @@ def test_a_rule_speaks_of_what_it_names_and_of_nothing_else(
     part: SpamPart, value: str, message: InboundMessage, blocked: bool
 ) -> None:
     judged = SpamRules.of([rule("r1", part, value)]).judge(message)
-    assert judged.spam == (SpamVerdict("rule", rule_id="r1") if blocked else None)
+    assert judged.spam == (SpamVerdict("rule", rule_id="r1", apart=True) if blocked else None)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_rule_speaks_of_what_it_names_and_of_nothing_else(
         (mail(proven=True), True),
         (mail(proven=True, spam=SCORE), True),
         (mail(proven=True, spam=SpamVerdict("provider", rule_id="dmarc")), True),
-        (mail(proven=True, spam=SpamVerdict("provider", rule_id=VIRUS)), False),
+        (mail(proven=True, spam=SpamVerdict("provider", rule_id=VIRUS, apart=True)), False),
         (mail(), False),
         (mail(spam=SCORE), False),
         (mail(proven=True, handle=Handle("email", "ana@shop.customers.example", CLAIMED)), False),
@@ -95,7 +95,7 @@ def test_who_is_allowed_comes_through_only_as_who_they_are(message: InboundMessa
     rules = SpamRules.of([rule("a", "domain", "customers.example", verdict="allow"), rule("b", "text", "pills")])
     judged = rules.judge(replace(message, text="pills"))
     assert (judged.spam is None) == allowed
-    assert allowed or judged.spam == SpamVerdict("rule", rule_id="b")
+    assert allowed or judged.spam == SpamVerdict("rule", rule_id="b", apart=True)
 
 
 def test_a_number_is_the_providers_word_and_may_be_allowed() -> None:
@@ -107,7 +107,7 @@ def test_a_number_is_the_providers_word_and_may_be_allowed() -> None:
 
 def test_the_verdict_names_the_first_rule_and_a_score_stands_where_no_rule_speaks() -> None:
     rules = SpamRules.of([rule("z", "domain", "example"), rule("b", "address", "ana@shop.customers.example")])
-    assert rules.judge(mail(spam=SCORE)).spam == SpamVerdict("rule", rule_id="b")
+    assert rules.judge(mail(spam=SCORE)).spam == SpamVerdict("rule", rule_id="b", apart=True)
     assert rules.judge(mail("x@elsewhere.test", spam=SCORE)).spam == SCORE
 
 

@@ -29,3 +29,10 @@ def test_spam_is_what_a_server_before_us_calls_so(headers: str, spam: bool, scor
     assert (verdict is not None) is spam
     if verdict is not None:
         assert (verdict.by, verdict.score_millis) == ("provider", score_millis)
+
+
+@pytest.mark.parametrize(("headers", "apart"), [("X-SES-Virus-Verdict: FAIL\n", True), ("X-SES-Spam-Verdict: FAIL\n", False)])
+def test_a_virus_is_no_guess_and_a_score_is_one(headers: str, apart: bool) -> None:
+    verdict = verdict_of(mime.parse(f"From: a@b.example\n{headers}\nx\n".encode()))
+    assert verdict is not None
+    assert (verdict.rule_id, verdict.apart) == ("virus" if apart else None, apart)
