@@ -35,6 +35,7 @@ _POLICY = SMTP_POLICY.clone(max_line_length=MESSAGE_REF_LIMIT)
 # Begins an encoded word (RFC 2047), which the standard library would decode in what customers wrote, line breaks in it included.
 ENCODED = "=?"
 _ADDRESS = re.compile(r"\S*@\S*")  # what a server says stands on the log, in clear
+_SPECIAL = re.compile(r"[][()<>:;@\\,.\"]")  # RFC 5322, 3.2.3
 _QUOTE_STYLE = "margin:0;border-inline-start:2px solid #ccc;padding-inline-start:1ex"
 
 
@@ -94,7 +95,7 @@ def postmark_headers(message_ref: str) -> tuple[tuple[str, str], ...]:
 def compose(mail: Outgoing) -> bytes:
     """The mail as it is sent. `refs` are the Message-IDs before it, oldest first; the last one is answered."""
     message = EmailMessage(policy=_POLICY.clone(utf8=not _are_ascii(mail.recipients)))
-    message["From"] = formataddr((_literal(mail.sender_name), mail.sender))
+    message["From"] = formataddr((_called(mail.sender_name), mail.sender))
     message["To"] = _literal(mail.recipient, handles.HANDLE_LIMIT)
     if mail.cc:
         message["Cc"] = ", ".join(_literal(address, handles.HANDLE_LIMIT) for address in mail.cc)
@@ -129,6 +130,12 @@ def _fill(message: EmailMessage, mail: Outgoing) -> None:
         if kind in ("multipart", "message") or not subtype:
             kind, subtype = "application", "octet-stream"  # a mail inside would be read as part of ours
         message.add_attachment(file.content, maintype=kind, subtype=subtype, filename=_literal(file.name) or "file")
+
+
+def _called(name: str) -> str:
+    """A name before an address. Python's email folds one that is not ASCII without the quotes that these characters need."""
+    line = _literal(name)
+    return line if line.isascii() else " ".join(_SPECIAL.sub(" ", line).split())
 
 
 def _literal(text: str, limit: int = NAME_LIMIT) -> str:

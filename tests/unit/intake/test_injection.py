@@ -76,6 +76,14 @@ def test_a_subject_that_is_encoded_twice_stays_what_was_read(subject: str) -> No
     assert sent(mail)["Subject"] == subject.replace("=?", "= ?")
 
 
+@pytest.mark.parametrize("name", ["Popescu, Ștefan", "; é", "a; é", "é (x", 'é "x', "é <a@b.example> x", "é: x;", "\u05d0, b"])
+def test_a_name_that_is_not_ascii_makes_no_other_address_of_its_punctuation(name: str) -> None:
+    [address] = sent(replace(PLAIN, sender_name=name))["From"].addresses
+    assert address.addr_spec == "support@ours.example"
+    letters = [letter for letter in name if letter.isalpha() and ord(letter) > 127]
+    assert set(letters) <= set(address.display_name)
+
+
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=80))
 @settings(max_examples=examples(200), deadline=None)
 def test_whatever_is_written_the_headers_are_the_same_ones(subject: str, name: str, file: str) -> None:
