@@ -5,11 +5,11 @@ from __future__ import annotations
 import mimetypes
 from email.utils import format_datetime
 
-from services.intake.channels import compressed_rtf, composed, rtf, tnef
+from services.intake.channels import composed, compressed_rtf, rtf, tnef
 from services.intake.channels.charsets import Spent, text_from
 from services.intake.channels.clean import NAME_LIMIT, clean_line
-from services.intake.channels.compressed_rtf import RAW_CAP
 from services.intake.channels.composed import File
+from services.intake.channels.compressed_rtf import RAW_CAP
 
 NESTED_CAP = 3  # messages within each other; what is nested deeper stays as it is
 UNKNOWN = "application/octet-stream"

@@ -95,9 +95,7 @@ class Signatures:
 NO_SIGNATURES = Signatures()
 
 
-def reply(
-    turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_SIGNATURES, senders: Senders = NO_SENDERS
-) -> str:
+def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_SIGNATURES, senders: Senders = NO_SENDERS) -> str:
     """Answer the customer; returns the message's id. Raises CommandRefused, NotYours, TextTooLong, CannotGoOut."""
     _permit(turn, actor, "reply")
     _fits(answer.text)

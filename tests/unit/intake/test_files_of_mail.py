@@ -94,7 +94,9 @@ def properties(*values: tuple[int, int, bytes]) -> bytes:
     made = struct.pack("<I", len(values))
     for kind, name, value in values:
         made += struct.pack("<HH", kind, name)
-        made += struct.pack("<II", 1, len(value)) + value + b"\0" * (-len(value) % 4) if kind in (0x001E, 0x001F, 0x0102) else value
+        made += (
+            struct.pack("<II", 1, len(value)) + value + b"\0" * (-len(value) % 4) if kind in (0x001E, 0x001F, 0x0102) else value
+        )
     return made
 
 

@@ -17,9 +17,7 @@ from tests.counts import examples
 from tests.unit.intake.test_files_of_mail import PDF, properties, read, tnef, with_winmail
 
 # The examples of the specification, MS-OXRTFCP 4.1 and 4.2.
-HELLO = bytes.fromhex(
-    "2d0000002b0000004c5a4675f1c5c7a703000a00726370673132354232" + "0af32068656c090020627705b06c647d0a800fa0"
-)
+HELLO = bytes.fromhex("2d0000002b0000004c5a4675f1c5c7a703000a00726370673132354232" + "0af32068656c090020627705b06c647d0a800fa0")
 OVERLAPPING = bytes.fromhex("1a0000001c0000004c5a4675e2d44b51410004205758595a0d6e7d010eb0")
 
 

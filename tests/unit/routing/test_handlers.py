@@ -15,6 +15,7 @@ from services.routing.handlers import (
     CLOCK_HANDLERS,
     CUSTOMER_HANDLERS,
     HANDLERS,
+    INBOX_HANDLERS,
     TICKET_HANDLERS,
     WARNING_HANDLERS,
     Case,
@@ -34,7 +35,7 @@ from tests.unit.routing.story import a_message, a_queue, an_agent, at, by_intake
 
 FOLDER = Path(__file__).parents[3] / "shared" / "events" / "examples"
 TAKEN = sorted(path for path in FOLDER.glob("*.json") if FACT_BY_TYPE[type_of(path.name)] in HANDLERS)
-READ = (topics.TICKETS, topics.CUSTOMERS, topics.SLA_CLOCKS, topics.SLA_WARNINGS, topics.SLA_BREACHES)
+READ = (topics.TICKETS, topics.CONFIG, topics.CUSTOMERS, topics.SLA_CLOCKS, topics.SLA_WARNINGS, topics.SLA_BREACHES)
 
 
 def take(event: Event[Fact], case: Case, context: Context) -> None:
@@ -46,6 +47,8 @@ def take(event: Event[Fact], case: Case, context: Context) -> None:
         assert all(draft.cause == event.id for draft in drafts)
     elif kind in CUSTOMER_HANDLERS:
         CUSTOMER_HANDLERS[kind](None, CustomerCase(), event, event.time)
+    elif kind in INBOX_HANDLERS:
+        assert INBOX_HANDLERS[kind](None, None, event, event.time) == (event.data, ())
     else:
         {**CLOCK_HANDLERS, **WARNING_HANDLERS, **BREACH_HANDLERS}[kind](None, {}, event, event.time)
 
