@@ -84,8 +84,6 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return [Draft(key=step.customer_id, data=left, cause=step.cause, traceparent=step.contact.traceparent)]
         case NameSeen() | CameAgain():
             return []
-        case FirstHeard():
-            return [_first_heard(step)]
         case NewTicket():
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
@@ -96,8 +94,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _call(step)
         case SentTold():
             return _sent(step)
-        case ConsentSaid():
-            return _consent(step)
+        case ConsentSaid() | FirstHeard():
+            return _consent(step) if isinstance(step, ConsentSaid) else [_first_heard(step)]
         case Scored():
             told_by = SurveyPersonal(told_by=step.cause)
             said = answer(step.question, step.score, step.contact.channel, step.cause, told_by)
