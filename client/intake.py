@@ -39,6 +39,7 @@ from .intake_types import (
     Listed,
     MergeBody,
     Merged,
+    MessageText,
     Noted,
     OrderBody,
     OrderShown,
@@ -211,6 +212,10 @@ class Intake(IntakePublic):
     async def get_message_html(self, message_id: str) -> Answer:
         """The HTML of a mail, made safe."""
         return await self._fetched(at("/v1/messages/{}/html", message_id))
+
+    async def get_message_text(self, message_id: str) -> MessageText:
+        """All of the text of a message, and what stood around it."""
+        return await self._get(MessageText, at("/v1/messages/{}/text", message_id))
 
     async def get_raw_message(self, message_id: str) -> Answer:
         """A message as it came, byte for byte."""

@@ -8,14 +8,11 @@ from .exchange import Instant
 from .intake_types import Channel
 
 
-class InboxBody(TypedDict, total=False):
-    """An inbox: an address of ours on a channel."""
-
+class _Inbox(TypedDict, total=False):
     channel: Required[Channel]
     address: Required[str]
     confirm: bool
     effective_from: Instant | None
-    guard: Literal["open", "token", "signature"]
     language: str
     origins: list[str]
     partner_id: str | None
@@ -23,9 +20,16 @@ class InboxBody(TypedDict, total=False):
     webhook: str | None
 
 
-class InboxShown(InboxBody):
+class InboxBody(_Inbox, total=False):
+    """An inbox: an address of ours on a channel."""
+
+    guard: Literal["open", "token", "signature"] | None
+
+
+class InboxShown(_Inbox):
     """As it is in force."""
 
+    guard: Literal["open", "token", "signature"]
     id: str
     version: int
 

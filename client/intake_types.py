@@ -52,6 +52,7 @@ class ContactBody(TypedDict, total=False):
     channel: Required[Channel]
     inbox: Required[str]
     text: Required[str]
+    also: list[HandleBody]
     attachments: list[AttachmentBody]
     handle: HandleBody | None
     id: str | None
@@ -65,6 +66,14 @@ class ContactBody(TypedDict, total=False):
     subject: str
     tags: list[str]
     topic: str | None
+
+
+class MessageText(TypedDict):
+    """What somebody wrote, as long as it is. `quoted` is what stood around it. `from_log`: only what travels is left of it."""
+
+    text: str
+    quoted: str
+    from_log: bool
 
 
 class Accepted(TypedDict):

@@ -87,6 +87,12 @@ class Routing(Service):
         """A ticket: status, owner, promises, and its history with the texts, from after the entry `after`."""
         return await self._get(Json, at("/v1/tickets/{}", ticket_id, after=after, limit=limit))
 
+    async def list_decisions(
+        self, ticket_id: str, agent_id: str | None = None, after: int | None = None, limit: int | None = None
+    ) -> Json:
+        """Why the ticket was offered to whom it was; with `agent_id` also why it would not be offered to that agent now."""
+        return await self._get(Json, at("/v1/tickets/{}/decisions", ticket_id, agent_id=agent_id, after=after, limit=limit))
+
     async def open_ticket(self, body: Open, idempotency_key: str | None = None) -> Json:
         """Ask intake to open a ticket for a customer."""
         return await self._post(Json, "/v1/tickets", body, idempotency_key)

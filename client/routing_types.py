@@ -103,23 +103,38 @@ class Open(TypedDict, total=False):
     subject: str
 
 
+class Step(TypedDict, total=False):
+    """What a queue asks of agents from so many seconds in it on."""
+
+    after_seconds: Required[int]
+    any_agent: bool
+    required_skills: dict[str, int] | None
+    team_ids: list[str] | None
+
+
 class Queue(TypedDict, total=False):
     """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it."""
 
     name: Required[dict[str, str]]
     position: Required[int]
+    ageing_seconds: int | None
     auto_accept: bool
     calendar_id: str | None
+    due_lead_seconds: int | None
     effective_from: Instant | None
     offer_timeout_seconds: int
     partner_id: str | None
+    prefer_last_agent_seconds: int | None
     required_skills: dict[str, int]
     service_level_percent: int | None
     service_level_seconds: int | None
     signature: dict[str, str]
     skill_by_language: bool
+    steps: list[Step]
+    strategy: Literal["longest_idle", "least_versatile", "best_skill", "least_loaded", "round_robin", "sticky"]
     team_ids: list[str]
     tier: int
+    vip_bonus_seconds: int
     when: dict[str, Any]
 
 
