@@ -25,6 +25,7 @@ from shared.events.ticket import (
     TicketClosed,
     TicketCustomerChanged,
     TicketExpelled,
+    TicketLabelled,
     TicketMergedInto,
     TicketOpened,
     TicketPended,
@@ -120,7 +121,9 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What intake said. `last_message` is the last customer's message that wants an answer; `waiting` those not yet answered."""
+    """What intake said. `last_message` is the last customer's message that wants an answer; `waiting` those not yet answered.
+    `raised_priority`: by the words of a later message.
+    """
 
     opened: bool = False
     number: int = 0
@@ -132,6 +135,10 @@ class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     vip: bool = False
     plan: str | None = None
     opening_priority: Priority = 2
+    raised_priority: Priority | None = None
+    topic: str | None = None
+    product: str | None = None
+    tags: tuple[str, ...] = ()
     last_message: Position = NOTHING_SEEN
     waiting: tuple[Waiting, ...] = ()
     messages: int = 0
@@ -142,7 +149,7 @@ class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What routing said. `answered` is the furthest any reply or resolution had seen of the customer."""
+    """What routing said. `answered` is the furthest any reply or resolution had seen of the customer. `tags` None: nothing."""
 
     decision: Decision | None = None
     decided_once: bool = False
@@ -155,6 +162,9 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
     last_reply_at: datetime | None = None
     replies: int = 0
     priority: Priority | None = None
+    topic: str | None = None
+    product: str | None = None
+    tags: tuple[str, ...] | None = None
     spam: bool | None = None
 
 
@@ -176,8 +186,23 @@ class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def priority(self) -> Priority:
-        """As opened, unless changed since."""
-        return self.routing.priority or self.intake.opening_priority
+        """As opened, or as a later message raised it; what agents set goes over both."""
+        return self.routing.priority or self.intake.raised_priority or self.intake.opening_priority
+
+    @property
+    def topic(self) -> str | None:
+        """What it is about; agents' word goes over intake's, here and below."""
+        return self.routing.topic or self.intake.topic
+
+    @property
+    def product(self) -> str | None:
+        """Which product it is about."""
+        return self.routing.product or self.intake.product
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its tags."""
+        return self.intake.tags if self.routing.tags is None else self.routing.tags
 
     @property
     def waiting_since(self) -> datetime | None:
@@ -260,6 +285,8 @@ def _intake(state: Intake, event: Event[Fact]) -> Intake:
             return msgspec.structs.replace(state, customer_id=customer_id)
         case TicketWithdrawn():
             return msgspec.structs.replace(state, withdrawn=True)
+        case TicketPrioritised() | TicketLabelled():
+            return msgspec.structs.replace(state, **_by_words(fact))
         case SpamMarked() | SpamUnmarked():
             return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
         case _:
@@ -319,7 +346,21 @@ def _opened(state: Intake, fact: TicketOpened, event: Event[Fact]) -> Intake:
         vip=fact.vip,
         plan=fact.plan,
         opening_priority=fact.priority,
+        topic=fact.topic,
+        product=fact.product,
+        tags=fact.tags,
     )
+
+
+def _by_words(fact: TicketPrioritised | TicketLabelled) -> dict[str, object]:
+    """What a later message brings."""
+    return {"raised_priority": fact.priority} if isinstance(fact, TicketPrioritised) else _said(fact)
+
+
+def _said(fact: TicketLabelled) -> dict[str, object]:
+    """The labels that a fact changes."""
+    labels = {"topic": fact.topic, "product": fact.product, "tags": fact.tags}
+    return {name: label for name, label in labels.items() if label is not None}
 
 
 def _routing(state: Routing, event: Event[Fact]) -> Routing:
@@ -351,6 +392,8 @@ def _routing(state: Routing, event: Event[Fact]) -> Routing:
             return msgspec.structs.replace(state, decision=None)
         case TicketPrioritised(priority=priority):
             return msgspec.structs.replace(state, priority=priority)
+        case TicketLabelled():
+            return msgspec.structs.replace(state, **_said(fact))
         case SpamMarked() | SpamUnmarked():
             return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
         case _:

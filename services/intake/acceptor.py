@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import decide as decisions
-from services.intake.domain import fingerprints
+from services.intake.domain import fingerprints, relabelling
 from services.intake.domain.contacts import Contact
 from services.intake.domain.identity import as_shown
 from services.intake.domain.plan import Placement, Plan
@@ -172,7 +172,7 @@ class Acceptor:
         if not plan.steps:
             return plan
         drawn = await rows.draw(conn, len(plan.opened()))
-        plan = self.words.current.label(decisions.numbered(plan, drawn.numbers))
+        plan = relabelling.label(decisions.numbered(plan, drawn.numbers), self.words.current, situation.stories)
         events = await self.outbox.publish(conn, tell(plan), drawn.now)
         stories = folded(situation.stories, events)
         # What leaves a story as it was (a machine's mail, a link) is no life of the ticket.

@@ -14,6 +14,7 @@ from shared.events.ticket import (
     SpamUnmarked,
     TicketAssigned,
     TicketCloseRequested,
+    TicketLabelled,
     TicketLinkRequested,
     TicketMergeRequested,
     TicketOpenRequested,
@@ -139,6 +140,7 @@ HANDLERS: Mapping[type[Fact], Handler[None, TicketState]] = {
     TicketPutOnHold: fold,
     TicketReopened: fold,
     TicketPrioritised: fold,
+    TicketLabelled: fold,
     SpamMarked: condemn,
     SpamUnmarked: clear,
 }

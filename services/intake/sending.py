@@ -9,6 +9,7 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.intake import asking, consents
+from services.intake.acceptor import folded
 from services.intake.carrying import Carrier
 from services.intake.channels.twilio_sms import OPTED_OUT
 from services.intake.domain import delivery
@@ -123,6 +124,8 @@ class Sender:
 
     async def _record_once(self, claimed: Claimed, outcome: Outcome) -> None:
         async with db.transaction(self.engine) as conn:
+            ticket_id = claimed.delivery.ticket_id
+            stories = await tickets.locked(conn, [ticket_id]) if delivery.is_tagged(outcome) else {}
             now = await clock(conn)
             verdict = delivery.judge(claimed.delivery, outcome, now)
             ref = outcome.ref if isinstance(outcome, Accepted) and not claimed.delivery.copies_left else None
@@ -130,10 +133,13 @@ class Sender:
             if claimed.delivery.kind == "survey" and verdict.state == "failed" and not claimed.uncertain:
                 await surveys.unask(conn, [claimed.delivery.message_id])
             if told is not None:
-                onward = await tickets.merged_onward(conn, claimed.delivery.ticket_id) if verdict.state == "failed" else None
+                onward = await tickets.merged_onward(conn, ticket_id) if verdict.state == "failed" else None
                 facts = verdict.facts if claimed.delivery.copies_left else still_news(told, verdict.facts)
+                if ticket_id in stories:
+                    facts = delivery.beside(facts, stories[ticket_id].tags)
                 said = delivery.drafts(claimed.delivery, facts, onward)
-                await self.outbox.publish(conn, said, now)
+                events = await self.outbox.publish(conn, said, now)
+                await tickets.update(conn, folded(stories, events) if stories else {}, now)
         self.outbox.wake.set()
         if isinstance(outcome, Refused) and outcome.code == OPTED_OUT and not claimed.opted_out and claimed.handle is not None:
             cause = f"{claimed.delivery.message_id}:{OPTED_OUT}"

@@ -229,6 +229,7 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     t.SpamMarked: _handler(_spam),
     t.SpamUnmarked: _handler(_came_back),
     t.TicketLabelled: _handler(_labelled),
+    t.TicketPrioritised: _handler(_told),
     t.RequestRefused: _handler(_refused),
     message.MessageFailed: _handler(_told),
     message.MessageBounced: _handler(_told),

@@ -205,7 +205,8 @@ class InboxConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class WordListConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
-    """Words by language (`*`: any) that tell a new ticket's topic, product and tags, and raise its priority to at least this.
+    """Words by language (`*`: any) that tell a ticket's topic, product and tags, and raise its priority to at least this. Those
+    of a later message tell what was not told, and nothing against what agents set.
 
     A word that ends in `*` stands for all that begin with it. The list of which most is found says the topic, then the first.
     """

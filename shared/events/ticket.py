@@ -1,6 +1,7 @@
 """Facts about a ticket as such: opened, queued, owned, decided, closed, joined with another. Topic `tickets`.
 
-Intake says: opened, closed, merged, absorbed, unmerged, split, linked, labelled by intake, withdrawn. Routing says the rest.
+Intake says: opened, closed, merged, absorbed, unmerged, split, linked, withdrawn; labelled and prioritised by the words of
+messages. Routing says the rest.
 """
 
 from __future__ import annotations
@@ -151,7 +152,9 @@ class TicketEscalated(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketPrioritised(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """The priority changed."""
+    """The priority changed: by hand, by a rule, or (said by intake) raised by the words of a later message; then `rule_id` is the
+    word list. What was set by hand or by rule goes over what words raise, whichever stands first.
+    """
 
     TYPE: ClassVar[str] = "ticket.prioritised.v1"
     priority: Priority

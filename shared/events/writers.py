@@ -20,6 +20,7 @@ from shared.events.ticket import (
     TicketLinked,
     TicketMergedInto,
     TicketOpened,
+    TicketPrioritised,
     TicketSplit,
     TicketUnlinked,
     TicketUnmerged,
@@ -27,7 +28,7 @@ from shared.events.ticket import (
 )
 from shared.events.topics import CONFIG, CONFIG_OWNERS, SIGNALS, TICKETS, TOPIC_OF
 
-_BY_EITHER: frozenset[type[Fact]] = frozenset({TicketLabelled, SpamMarked, SpamUnmarked, TypingChanged})
+_BY_EITHER: frozenset[type[Fact]] = frozenset({TicketLabelled, TicketPrioritised, SpamMarked, SpamUnmarked, TypingChanged})
 _OF_THE_TICKET_BY_INTAKE: frozenset[type[Fact]] = frozenset(
     {
         TicketOpened,

@@ -1,4 +1,4 @@
-"""Word lists: which words tell what a new ticket is about, and how urgent it is."""
+"""Word lists: which words tell what a ticket is about, and how urgent it is."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class WordListBody(BaseModel):
     """Words and phrases by language (`*`: any). A word that ends in `*` stands for all that begin with it.
 
     A new ticket whose first message has one of them gets `topic` and `product` where its connector said none (from the list of
-    which most is found, then the first by `position`), `tags`, and at least this `priority`.
+    which most is found, then the first by `position`), `tags`, and at least this `priority`. A later message of a person raises
+    the priority, adds tags, and tells topic and product where none is told; what agents set stands.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -73,7 +74,7 @@ class WordLists(BaseModel):
 async def put_word_list(
     list_id: ConfigId, body: WordListBody, response: Response, intake: Parts, _caller: Admin, if_match: IfMatch = None
 ) -> WordListShown:
-    """Make or change a word list. To change one, send If-Match with the ETag that GET told. Open tickets stay as they are."""
+    """Make or change a word list. To change one, send If-Match with the ETag that GET told. What came before stays as it is."""
 
     async def write(conn: AsyncConnection, before: Newest[WordListConfigured], now: datetime) -> WordListConfigured:
         values = body.model_dump(exclude={"effective_from"})

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from services.intake.domain.surveys import Planned
 from shared.events.base import Channel, Draft, Fact
 from shared.events.message import (
@@ -213,6 +215,21 @@ def drafts(delivery: Delivery, facts: tuple[Fact, ...], onward: str | None = Non
         keys = (delivery.ticket_id, onward) if onward is not None and isinstance(fact, TO_ACT_ON) else (delivery.ticket_id,)
         said += [Draft(key=key, data=fact, cause=f"{delivery.message_id}:{_attempt(delivery, fact)}") for key in keys]
     return said
+
+
+def is_tagged(outcome: Outcome) -> bool:
+    """Whether the ticket gets a tag for what an attempt came to."""
+    return isinstance(outcome, Refused) and outcome.code == ALIKE
+
+
+def beside(facts: tuple[Fact, ...], tags: Sequence[str]) -> tuple[Fact, ...]:
+    """The facts, so that what they tag keeps the tags that it has."""
+    return tuple(
+        msgspec.structs.replace(fact, tags=tuple(dict.fromkeys((*tags, *(fact.tags or ())))))
+        if isinstance(fact, TicketLabelled)
+        else fact
+        for fact in facts
+    )
 
 
 def _attempt(delivery: Delivery, fact: Fact) -> int:

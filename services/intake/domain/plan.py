@@ -118,6 +118,15 @@ class NewMessage(msgspec.Struct, frozen=True):
         return self.kept_from or self.ticket_id
 
 
+class Relabelled(msgspec.Struct, frozen=True):
+    """What the words of a later message say of its ticket (`word_lists.py`)."""
+
+    ticket_id: str
+    contact: InboundMessage
+    cause: str
+    facts: tuple[Fact, ...]
+
+
 class CameAgain(msgspec.Struct, frozen=True):
     """A copy of a message that is here, by another way and under another name (`name_id`), which is remembered."""
 
@@ -190,6 +199,7 @@ Step = (
     | NameSeen
     | NewTicket
     | NewMessage
+    | Relabelled
     | CameAgain
     | CallWord
     | SentTold

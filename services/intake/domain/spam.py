@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from services.intake.domain import handles, numbers
 from services.intake.domain.contacts import VIRUS, Contact, InboundMessage, SpamVerdict
 from services.intake.domain.identity import CLAIMED, TYPED
-from services.intake.domain.word_lists import LOOK_AT, words_of
+from services.intake.domain.word_lists import words_of
 
 Verdict = Literal["block", "allow"]
 SpamPart = Literal["address", "domain", "number", "subject", "text"]
@@ -126,7 +126,7 @@ class SpamRules:
         for part, text in parts:
             if part not in self.word_parts:
                 continue
-            words = [word.rstrip("*") for word in words_of(text[:LOOK_AT])]
+            words = [word.rstrip("*") for word in words_of(text)]
             for at, word in enumerate(words):
                 for phrase, rule in self.phrases.get((part, word), ()):
                     if tuple(words[at : at + len(phrase)]) == phrase:

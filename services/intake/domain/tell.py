@@ -20,6 +20,7 @@ from services.intake.domain.plan import (
     NewMessage,
     NewTicket,
     Plan,
+    Relabelled,
     Scored,
     SentTold,
     Step,
@@ -86,8 +87,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
             return [_message(step)]
-        case CallWord():
-            return _call(step)
+        case CallWord() | Relabelled():
+            return _facts(step)
         case SentTold():
             return _sent(step)
         case ConsentSaid():
@@ -185,9 +186,7 @@ def _spam(verdict: SpamVerdict) -> SpamMarked:
     return SpamMarked(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
 
 
-def _said_of(verdict: SpamVerdict | None) -> SpamSaid | None:
-    if verdict is None:
-        return None
+def _said_of(verdict: SpamVerdict) -> SpamSaid:
     return SpamSaid(by=verdict.by, score_millis=verdict.score_millis, rule_id=verdict.rule_id)
 
 
@@ -220,7 +219,7 @@ def _message(step: NewMessage) -> Draft[Fact]:
             participant=step.participant,
             attachments_awaited=tuple(attachment_id(step.message_id, n) for n in range(len(contact.media))),
             cc_customer_ids=step.cc,
-            spam=_said_of(contact.spam),
+            spam=_said_of(contact.spam) if contact.spam is not None else None,
             kept_from_ticket_id=step.kept_from,
             parts_left_out=contact.parts_left_out,
         ),
@@ -282,18 +281,20 @@ def answer(question: Question, score: int, channel: Channel, cause: str, persona
     return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.sealed_under, personal=personal)
 
 
-def _call(step: CallWord) -> list[Draft[Fact]]:
+def _facts(step: CallWord | Relabelled) -> list[Draft[Fact]]:
+    facts = [_rang(step), *step.facts] if isinstance(step, CallWord) and step.begun else step.facts
+    trace = step.contact.traceparent
+    return [Draft(key=step.ticket_id, data=fact, cause=step.cause, traceparent=trace) for fact in facts]
+
+
+def _rang(step: CallWord) -> CallReceived:
     call, word = step.call, step.contact
-    facts = list(step.facts)
-    if step.begun:
-        received = CallReceived(
-            call_id=call.call_id,
-            customer_id=call.customer_id,
-            inbox=word.inbox,
-            provider=call.provider,
-            provider_ref=call.call_ref,
-            anonymous=word.anonymous,
-            provider_time=call.rang_at or word.provider_time,
-        )
-        facts.insert(0, received)
-    return [Draft(key=step.ticket_id, data=fact, cause=step.cause, traceparent=word.traceparent) for fact in facts]
+    return CallReceived(
+        call_id=call.call_id,
+        customer_id=call.customer_id,
+        inbox=word.inbox,
+        provider=call.provider,
+        provider_ref=call.call_ref,
+        anonymous=word.anonymous,
+        provider_time=call.rang_at or word.provider_time,
+    )

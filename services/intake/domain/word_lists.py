@@ -16,11 +16,9 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from services.intake.domain.contacts import InboundMessage, Labels
-from services.intake.domain.plan import NewTicket, Plan, Step
 from shared.events.base import Priority
 from shared.events.config import WordListConfigured
 
-LOOK_AT = 4000  # characters of a message in which its topic is looked for
 ANY_LANGUAGE = "*"
 
 _WORD = re.compile(r"[^\W_]+\*?")
@@ -31,6 +29,8 @@ _HEBREW_PREFIX_LETTERS = 3
 _ARABIC_PREFIXES = ("وال", "فال", "بال", "كال", "ولل", "فلل", "ال", "لل", "وب", "ول", "فل", "و", "ف", "ب", "ك", "ل", "س")
 _ARABIC_SUFFIXES = ("هما", "كما", "ها", "هم", "هن", "كم", "كن", "نا", "ني", "ه", "ك", "ي")
 _STEM = 2  # letters that are left at least; three before a suffix
+
+Hit = tuple[WordListConfigured, int]  # a list, and how many of its phrases were found
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +64,26 @@ class Words:
         languages = frozenset(phrase.language for found in (*whole.values(), *begun.values()) for phrase in found)
         return cls(_settled(whole), _settled(begun), lengths, languages)
 
-    def label(self, plan: Plan) -> Plan:
-        """The plan with what the words of their first messages say about the tickets that it opens."""
-        if not self.phrases and not self.beginnings:
-            return plan
-        return Plan([self._step(step) for step in plan.steps], plan.placements)
-
-    def _step(self, step: Step) -> Step:
-        if isinstance(step, NewTicket) and isinstance(step.contact, InboundMessage):
-            return replace(step, contact=self.labelled(step.contact))
-        return step
-
     def labelled(self, contact: InboundMessage) -> InboundMessage:
         """The message with what its words say; what its connector said stands, and urgency is only ever raised."""
-        hits = self._hits(words_of(f"{contact.subject}\n{contact.text}"[:LOOK_AT]), contact.language.partition("-")[0])
-        return replace(contact, labels=_labels(contact.labels, hits)) if hits else contact
+        hits = self.hits_in(contact)
+        return replace(contact, labels=added(contact.labels, hits)) if hits else contact
 
-    def _hits(self, words: Sequence[str], language: str) -> list[tuple[WordListConfigured, int]]:
+    def hits_in(self, contact: InboundMessage) -> list[Hit]:
+        """The lists of which something is found in a message, and how much: the most first."""
+        return self._hits(words_of(f"{contact.subject}\n{contact.text}"), contact.language.partition("-")[0])
+
+    def _hits(self, words: Sequence[str], language: str) -> list[Hit]:
         """The lists of which something was found, and how many different phrases; the most first, then by position. Where no
         list has words of the language those of all are looked for, as where it is not known: names of products and faults
         stand in texts of any.
         """
         in_any = language not in self.languages
+        beginning = {word: tuple(self._beginning_with(word)) for word in set(words)}
         found = {
             (phrase.of.id, phrase.words): phrase.of
             for at, word in enumerate(words)
-            for phrase in self._beginning_with(word)
+            for phrase in beginning[word]
             if in_any or phrase.language in (language, ANY_LANGUAGE)
             if _stands(phrase.words, words, at)
         }
@@ -151,7 +145,8 @@ def _stands(phrase: Sequence[str], words: Sequence[str], at: int) -> bool:
     )
 
 
-def _labels(said: Labels, hits: Sequence[tuple[WordListConfigured, int]]) -> Labels:
+def added(said: Labels, hits: Sequence[Hit]) -> Labels:
+    """Labels with what was found: topic and product where none was said, urgency raised, tags together."""
     lists = [one for one, _ in hits]
     priorities: list[Priority] = [one.priority for one in lists if one.priority is not None]
     return Labels(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from services.intake.recalling import ConfigRecalled
+from services.intake.store import tickets
 from shared import db
 from shared.events.config import ConfigRemoved, WordListConfigured
-from shared.events.ticket import TicketOpened
+from shared.events.ticket import TicketLabelled, TicketOpened, TicketPrioritised
+from shared.ticket import Ticket, apply
 from tests.services.intake.world import World
 
 REFUNDS = {"position": 1, "words": {"he": ["החזר כספי"], "en": ["refund*"]}, "topic": "refund", "priority": 3, "tags": ["money"]}
@@ -72,3 +74,51 @@ async def test_lists_are_read_back_from_the_log(world: World) -> None:
     assert (await opened(world, "Please refund me for this thing")).topic == "refund"
     again = await world.http.put("/v1/word-lists/removed", json=REFUNDS, headers=admin)
     assert again.json()["version"] == 3
+
+
+async def written(world: World, text: str) -> None:
+    answer = await world.http.post(
+        "/v1/contacts",
+        json={**CONTACT, "handle": {"kind": "visitor", "value": "v-1"}, "text": text},
+        headers=await world.key("intake:write"),
+    )
+    assert answer.status_code == 201, answer.text
+
+
+SMOKE = {"position": 2, "words": {"en": ["smoke"]}, "priority": 4, "tags": ["danger"]}
+
+
+async def test_a_later_message_makes_its_ticket_urgent_unless_an_agent_set_the_priority(world: World) -> None:
+    admin = await world.key("admin")
+    for name, body in (("refunds", REFUNDS), ("smoke", SMOKE)):
+        assert (await world.http.put(f"/v1/word-lists/{name}", json=body, headers=admin)).status_code == 200
+    for text in ("Where is my kettle by now?", "There is smoke in my kitchen!", "So much smoke, and I want a refund"):
+        await written(world, text)
+    [opened] = await world.events(TicketOpened)
+    raised, told = await world.events(TicketPrioritised), await world.events(TicketLabelled)
+    assert [(event.key, event.data) for event in raised] == [
+        (opened.key, TicketPrioritised(priority=4, previous=2, rule_id="smoke")),
+    ]
+    assert [event.data for event in told] == [
+        TicketLabelled(tags=("danger",), rule_id="smoke"),
+        TicketLabelled(topic="refund", tags=("danger", "money"), rule_id="refunds"),
+    ]
+    async with db.transaction(world.parts.engine) as conn:
+        story = (await tickets.locked(conn, [opened.key]))[opened.key]
+    assert (story.priority, story.topic, story.tags) == (4, "refund", ("danger", "money"))
+    again = Ticket()
+    for event in await world.log():
+        if event.key == opened.key:
+            again = apply(again, event)
+    assert again == story, "a restore reads the same"
+
+
+async def test_what_an_agent_set_before_stands(world: World) -> None:
+    admin = await world.key("admin")
+    await world.http.put("/v1/word-lists/smoke", json=SMOKE, headers=admin)
+    await written(world, "Where is my kettle by now?")
+    [opened] = await world.events(TicketOpened)
+    by_agent = TicketPrioritised(priority=1, previous=2, by_agent_id="dana"), TicketLabelled(tags=("quiet",), by_agent_id="dana")
+    assert await world.say(opened.key, *by_agent) == []
+    await written(world, "There is smoke in my kitchen!")
+    assert (await world.events(TicketPrioritised), await world.events(TicketLabelled)) == ([], [])

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.routing.domain import lifecycle, offers
 from services.routing.domain.changes import Crew
+from services.routing.domain.match import place_in_line
 from services.routing.domain.work import Work
 from services.routing.handlers import (
     BREACH_HANDLERS,
@@ -19,15 +21,16 @@ from services.routing.handlers import (
     Context,
     CustomerCase,
 )
+from shared.conditions import Test
 from shared.events import topics
 from shared.events.base import Event, Fact
 from shared.events.codec import decode
 from shared.events.message import MessageReceived
-from shared.events.ticket import SpamMarked, SpamUnmarked, TicketOpened
+from shared.events.ticket import SpamMarked, SpamUnmarked, TicketOpened, TicketPrioritised, TicketResolved
 from shared.events.topics import FACT_BY_TYPE
 from shared.ticket import IllegalFact
 from tests.contract.examples import type_of
-from tests.unit.routing.story import a_queue, an_agent, at, by_intake, waiting
+from tests.unit.routing.story import a_message, a_queue, an_agent, at, by_intake, turn, waiting
 
 FOLDER = Path(__file__).parents[3] / "shared" / "events" / "examples"
 TAKEN = sorted(path for path in FOLDER.glob("*.json") if FACT_BY_TYPE[type_of(path.name)] in HANDLERS)
@@ -89,3 +92,32 @@ def test_a_ticket_that_spam_opened_waits_in_no_queue_whatever_its_sender_writes_
         waits.append(case.work.visit is not None)
     assert waits == [True, False, False, False, True]
     assert said == ["ticket.queued.v1", "ticket.left_queue.v1", "ticket.queued.v1"]
+
+
+def test_a_ticket_that_a_later_message_makes_urgent_goes_before_the_others_and_its_owner_is_told() -> None:
+    raised, agent = TicketPrioritised(priority=4, previous=2, rule_id="urgent"), an_agent()
+    crew = Crew({agent.id: agent})
+    context = Context((a_queue(),), crew)
+    older, newer = waiting("t-1"), waiting("t-2")
+    case, drafts = TICKET_HANDLERS[TicketPrioritised](context, Case(newer, crew), by_intake("t-2", 3, raised, at(9)), at(9))
+    assert (case.work.ticket.priority, drafts, case.notices) == (4, [], ())
+    assert case.work.visit == newer.visit, "its place is by its priority"
+    assert sorted([older, case.work], key=place_in_line) == [case.work, older]
+    dealt = turn(older, agent, now=at(5))
+    offer = offers.make(dealt, agent, a_queue())
+    offers.accept(dealt, offer.id, agent.id, a_queue())
+    case, _ = TICKET_HANDLERS[TicketPrioritised](context, Case(dealt.work, crew), by_intake("t-1", 3, raised, at(9)), at(9))
+    assert [(notice.agent_id, notice.kind) for notice in case.notices] == [("dana", "ticket.prioritised")]
+
+
+def test_a_message_that_makes_a_rested_ticket_urgent_brings_it_to_the_queue_for_what_is_urgent() -> None:
+    urgent = a_queue("urgent", position=1, when=Test(field="priority", op="at_least", value=3))
+    context = Context((urgent, a_queue("support", position=2)), Crew({}))
+    deciding = turn(waiting("t-1"), now=at(5))
+    lifecycle.leave(deciding, "resolved")
+    deciding.say(TicketResolved())
+    case = Case(deciding.work, context.crew)
+    for n, fact in enumerate((TicketPrioritised(priority=4, previous=2), a_message("t-1", 4, at(9)).data), start=3):
+        case, _ = TICKET_HANDLERS[type(fact)](context, case, by_intake("t-1", n, fact, at(9)), at(9))
+    assert case.work.visit is not None
+    assert case.work.visit.queue_id == "urgent"

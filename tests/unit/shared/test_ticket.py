@@ -17,6 +17,7 @@ from shared.events.ticket import (
     TicketClosed,
     TicketCustomerChanged,
     TicketExpelled,
+    TicketLabelled,
     TicketMergedInto,
     TicketPended,
     TicketPrioritised,
@@ -73,6 +74,8 @@ FACTS: list[tuple[str, Writer, Fact, tuple[str, str, str, str, str, str]]] = [
         TicketCustomerChanged(customer_id="c2", previous="c1", reason="corrected"),
         (SAME,) * 6,
     ),
+    ("prioritised by words", "intake", TicketPrioritised(priority=4, previous=2), (SAME,) * 6),
+    ("labelled by words", "intake", TicketLabelled(topic="refund"), (SAME,) * 6),
     ("a reply", "routing", reply(), (SAME,) * 6),
     ("a note", "routing", NoteAdded(note_id="n", agent_id="dana"), (SAME,) * 6),
     ("queued", "routing", queued(), (SAME,) * 6),
@@ -262,6 +265,20 @@ def test_priority_and_customer_are_the_last_that_were_told() -> None:
     log = Log().intake(opened()).routing(TicketPrioritised(priority=4, previous=2))
     log.intake(TicketCustomerChanged(customer_id="c2", previous="c1", reason="merged"))
     assert (log.ticket.priority, log.ticket.intake.customer_id) == (4, "c2")
+
+
+def test_what_agents_set_goes_over_what_words_raise_and_say_whichever_stands_first() -> None:
+    raised, set_by_hand = TicketPrioritised(priority=4, previous=2), TicketPrioritised(priority=3, previous=2)
+    words, agent = TicketLabelled(topic="refund", tags=("money",)), TicketLabelled(topic="invoice", tags=())
+    opening = msgspec.structs.replace(opened(), product="kettle", tags=("old",))
+    by_words = Log().intake(opening, raised, words).ticket
+    assert (by_words.priority, by_words.topic, by_words.product, by_words.tags) == (4, "refund", "kettle", ("money",))
+    for log in (
+        Log().intake(opening, raised, words).routing(set_by_hand, agent),
+        Log().intake(opening).routing(set_by_hand, agent).intake(raised, words),
+    ):
+        ticket = log.ticket
+        assert (ticket.priority, ticket.topic, ticket.product, ticket.tags) == (3, "invoice", "kettle", ())
 
 
 def test_what_came_with_a_merge_waits_until_it_is_answered_or_goes_away_again() -> None:

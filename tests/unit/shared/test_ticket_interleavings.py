@@ -17,6 +17,7 @@ from shared.events.ticket import (
     TicketAbsorbed,
     TicketClosed,
     TicketExpelled,
+    TicketLabelled,
     TicketMergedInto,
     TicketPended,
     TicketPrioritised,
@@ -51,6 +52,8 @@ INTAKE_SAYS: tuple[Fact, ...] = (
     TicketMergedInto(into_ticket_id="t2"),
     TicketUnmerged(from_ticket_id="t2"),
     SpamMarked(by="rule"),
+    TicketPrioritised(priority=4, previous=2),
+    TicketLabelled(topic="refund", tags=("money",)),
 )
 ROUTING_SAYS: tuple[Fact, ...] = (
     queued(),
@@ -64,6 +67,7 @@ ROUTING_SAYS: tuple[Fact, ...] = (
     TicketReopened(),
     TicketPrioritised(priority=3, previous=2),
     SpamUnmarked(by="agent"),
+    TicketLabelled(topic="invoice", tags=()),
 )
 
 

@@ -31,6 +31,15 @@ def test_a_higher_priority_shortens_the_promise_by_what_was_used() -> None:
     assert desk.told() == [FIRST, "started first_response.1 09:15", "met first_response.1 15m"]
 
 
+def test_words_of_a_later_message_shorten_the_promise_unless_an_agent_set_the_priority() -> None:
+    raised = TicketPrioritised(priority=3, previous=2)
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message()).intake("09:10", raised, message())
+    assert desk.due == at("09:15")
+    desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message())
+    desk.routing("09:05", TicketPrioritised(priority=2, previous=2)).intake("09:10", raised, message())
+    assert desk.due == at("10:00")
+
+
 def test_a_priority_whose_target_is_used_up_already_is_broken_when_it_is_given_not_before() -> None:
     desk = Desk(policy(PRIORITIES)).intake("09:00", opened(), message())
     desk.routing("09:30", TicketPrioritised(priority=4, previous=2))
