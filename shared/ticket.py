@@ -285,10 +285,8 @@ def _intake(state: Intake, event: Event[Fact]) -> Intake:
             return msgspec.structs.replace(state, customer_id=customer_id)
         case TicketWithdrawn():
             return msgspec.structs.replace(state, withdrawn=True)
-        case TicketPrioritised(priority=priority):
-            return msgspec.structs.replace(state, raised_priority=priority)
-        case TicketLabelled():
-            return msgspec.structs.replace(state, **_said(fact))
+        case TicketPrioritised() | TicketLabelled():
+            return msgspec.structs.replace(state, **_by_words(fact))
         case SpamMarked() | SpamUnmarked():
             return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
         case _:
@@ -352,6 +350,11 @@ def _opened(state: Intake, fact: TicketOpened, event: Event[Fact]) -> Intake:
         product=fact.product,
         tags=fact.tags,
     )
+
+
+def _by_words(fact: TicketPrioritised | TicketLabelled) -> dict[str, object]:
+    """What a later message brings."""
+    return {"raised_priority": fact.priority} if isinstance(fact, TicketPrioritised) else _said(fact)
 
 
 def _said(fact: TicketLabelled) -> dict[str, object]:

@@ -88,10 +88,8 @@ def _step(step: Step, numbers: Mapping[str, int]) -> list[Draft[Fact]]:
             return _ticket(step, numbers[step.ticket_id])
         case NewMessage():
             return [_message(step)]
-        case Relabelled(contact=message):
-            return [Draft(key=step.ticket_id, data=one, cause=step.cause, traceparent=message.traceparent) for one in step.facts]
-        case CallWord():
-            return _call(step)
+        case CallWord() | Relabelled():
+            return _facts(step)
         case SentTold():
             return _sent(step)
         case ConsentSaid() | FirstHeard():
@@ -298,18 +296,20 @@ def answer(question: Question, score: int, channel: Channel, cause: str, persona
     return Draft(key=question.ticket_id, data=fact, cause=cause, person=question.sealed_under, personal=personal)
 
 
-def _call(step: CallWord) -> list[Draft[Fact]]:
+def _facts(step: CallWord | Relabelled) -> list[Draft[Fact]]:
+    facts = [_rang(step), *step.facts] if isinstance(step, CallWord) and step.begun else step.facts
+    trace = step.contact.traceparent
+    return [Draft(key=step.ticket_id, data=fact, cause=step.cause, traceparent=trace) for fact in facts]
+
+
+def _rang(step: CallWord) -> CallReceived:
     call, word = step.call, step.contact
-    facts = list(step.facts)
-    if step.begun:
-        received = CallReceived(
-            call_id=call.call_id,
-            customer_id=call.customer_id,
-            inbox=word.inbox,
-            provider=call.provider,
-            provider_ref=call.call_ref,
-            anonymous=word.anonymous,
-            provider_time=call.rang_at or word.provider_time,
-        )
-        facts.insert(0, received)
-    return [Draft(key=step.ticket_id, data=fact, cause=step.cause, traceparent=word.traceparent) for fact in facts]
+    return CallReceived(
+        call_id=call.call_id,
+        customer_id=call.customer_id,
+        inbox=word.inbox,
+        provider=call.provider,
+        provider_ref=call.call_ref,
+        anonymous=word.anonymous,
+        provider_time=call.rang_at or word.provider_time,
+    )
