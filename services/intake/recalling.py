@@ -161,8 +161,8 @@ class CustomersRecalled:
 
 
 def _said_apart(said: CustomerHandleAdded, personal: CustomerPersonal) -> str | None:
-    """What stands beside a handle itself: that nobody wrote from it, as far as is known (of one that was only claimed its scope says
-    so), or that a connector vouched for it.
+    """What stands beside a handle itself: that nobody wrote from it, as far as is known (of one that was only claimed its scope
+    says so), or that a connector vouched for it.
     """
     if said.verified_by == "not" and personal.handle_scope == CLAIMED:
         return None

@@ -108,8 +108,8 @@ class NewTicket(msgspec.Struct, frozen=True):
 
 class NewMessage(msgspec.Struct, frozen=True):
     """A message to store on a ticket. `participant`: the ticket is this customer's. `cc` are the customers who have a copy,
-    `cc_handles` the ids of their addresses. `person`: under whose key it is sealed (`KnownCustomer.sealed_under`). `kept_from`: the
-    ticket to which it would have come, were it no spam.
+    `cc_handles` the ids of their addresses. `person`: under whose key it is sealed (`KnownCustomer.sealed_under`). `kept_from`:
+    the ticket to which it would have come, were it no spam.
     """
 
     message_id: str
