@@ -98,7 +98,7 @@ def damaged(rng: random.Random, provider: Provider, seed: Seed, number: int, whe
     """The seed under a name of its own, damaged (of events not all) and then proved."""
     body = NAMES.sub(rb"\g<1>%d" % number, seed.body)
     if where == "events" and rng.random() < 0.3:
-        pass  # as it is sent: damaged ones are hardly ever understood
+        body = seed.body  # as it is sent: what is damaged is hardly ever understood, nor a mail of ours under another name
     elif rng.random() < 0.6 and (said := _json(body)) is not None:
         body = as_json(revalued(rng, said))
     elif provider == "mailgun" and b"--\r\n" in body[-80:]:
