@@ -68,7 +68,7 @@ class Conversation(SMTP):
         return answer
 
     async def _end(self, answer: str) -> None:
-        self._set_post_data_state()
+        self._set_post_data_state()  # type: ignore[no-untyped-call]
         await self.push(answer)
 
     async def _read(self, share: Share) -> tuple[bytes, str]:

@@ -95,9 +95,11 @@ def events(provider: Provider, ref: str) -> list[Seed]:
 
 
 def damaged(rng: random.Random, provider: Provider, seed: Seed, number: int, where: str) -> Damaged:
-    """The seed under a name of its own, damaged and then proved."""
+    """The seed under a name of its own, damaged (of events not all) and then proved."""
     body = NAMES.sub(rb"\g<1>%d" % number, seed.body)
-    if rng.random() < 0.6 and (said := _json(body)) is not None:
+    if where == "events" and rng.random() < 0.3:
+        body = seed.body  # as it is sent: what is damaged is hardly ever understood, nor a mail of ours under another name
+    elif rng.random() < 0.6 and (said := _json(body)) is not None:
         body = as_json(revalued(rng, said))
     elif provider == "mailgun" and b"--\r\n" in body[-80:]:
         body = mutated(rng, body[: body.rindex(b"\r\n--")])  # its end is written with the signature

@@ -255,24 +255,24 @@ class Share(NamedTuple):
 
 
 WAYS: dict[str, Share] = {
-    "mail": Share(answering(by_mail), 200, 5),
-    "mail by smtp": Share(by_smtp, 50, 5),
-    "mail by imap": Share(by_imap, 30, 5),
-    "twilio sms": Share(answering(_twilio("twilio_sms", "/v1/providers/twilio/sms", SMS, "MessageSid")), 100, 5),
-    "twilio sms status": Share(answering(by_sms_status), 40, 5),
-    "twilio call": Share(answering(_twilio("twilio_voice", "/v1/providers/twilio/voice", CALL, "CallSid")), 40, 5),
+    "mail": Share(answering(by_mail), 200, 80),
+    "mail by smtp": Share(by_smtp, 50, 80),
+    "mail by imap": Share(by_imap, 30, 80),
+    "twilio sms": Share(answering(_twilio("twilio_sms", "/v1/providers/twilio/sms", SMS, "MessageSid")), 100, 20),
+    "twilio sms status": Share(answering(by_sms_status), 40, 8),
+    "twilio call": Share(answering(_twilio("twilio_voice", "/v1/providers/twilio/voice", CALL, "CallSid")), 40, 20),
     "twilio status": Share(answering(_twilio("twilio_status", VOICE_STATUS, ENDED, "CallSid")), 40, 5),
-    "mailgun": Share(answering(_mail_provider("mailgun", "mailgun")), 50, 5),
+    "mailgun": Share(answering(_mail_provider("mailgun", "mailgun")), 50, 30),
     "mailgun events": Share(answering(_mail_events("mailgun")), 25, 5),
-    "sendgrid": Share(answering(_mail_provider("sendgrid", "sendgrid")), 40, 5),
-    "sendgrid raw": Share(answering(_mail_provider("sendgrid", "sendgrid raw")), 40, 5),
-    "sendgrid events": Share(answering(_mail_events("sendgrid")), 25, 5),
-    "postmark": Share(answering(_mail_provider("postmark", "postmark")), 45, 5),
+    "sendgrid": Share(answering(_mail_provider("sendgrid", "sendgrid")), 40, 35),
+    "sendgrid raw": Share(answering(_mail_provider("sendgrid", "sendgrid raw")), 40, 30),
+    "sendgrid events": Share(answering(_mail_events("sendgrid")), 25, 50),
+    "postmark": Share(answering(_mail_provider("postmark", "postmark")), 45, 25),
     "postmark events": Share(answering(_mail_events("postmark")), 25, 5),
-    "ses": Share(answering(_mail_provider("ses", "ses")), 45, 5),
+    "ses": Share(answering(_mail_provider("ses", "ses")), 45, 12),
     "ses events": Share(answering(_mail_events("ses")), 25, 5),
-    "form": Share(answering(by_form), 80, 5),
-    "generic": Share(answering(by_contact), 100, 5),
+    "form": Share(answering(by_form), 80, 12),
+    "generic": Share(answering(by_contact), 100, 6),
 }
 
 

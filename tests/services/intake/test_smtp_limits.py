@@ -20,8 +20,9 @@ from tests.services.shared.test_tls import certify
 from tests.waiting import until
 
 LARGE = 2 * SMALL_BYTES
-BODY = (b"x" * 76 + b"\r\n") * (LARGE // 78)
-PART = BODY[: len(BODY) * 3 // 4]
+LINE = b"x" * 76 + b"\r\n"
+BODY = LINE * (LARGE // len(LINE))
+PART = LINE * 20_000
 END = b".\r\n"
 
 
