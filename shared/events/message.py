@@ -22,8 +22,8 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     and `reply_refs` are Message-IDs: its own, and those it answers. `content_hash` tells a repeat from another message under
     the same name. `request` is the Idempotency-Key with its caller, `request_digest` what it was used for, in hex.
     `quoted` is what stood around the text of a mail: quotations, signatures, footers; cut to 8 KiB. `attachment_urls` are where
-    the files of `attachments_awaited` are, in their order. `fields` is what else was filled in in a form, by the form's own names: a
-    telephone number beside the address, the number of an order; at most 31 of them, and a little more than 8 KiB.
+    the files of `attachments_awaited` are, in their order. `fields` is what else was filled in in a form, by the form's own
+    names: a telephone number beside the address, the number of an order; at most 31 of them, and a little more than 8 KiB.
     """
 
     text: str = ""
@@ -44,8 +44,8 @@ class MessagePersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer. `text_cut`: more was written, or filled in,
-    than is said here.
+    """The customer wrote. Only `human` messages reopen a ticket and wait for an answer. `text_cut`: more was written, or filled
+    in, than is said here.
 
     `attachments_awaited` are ids of files that are still to be fetched from the provider; what becomes of each is said later.
     `cc_customer_ids` are the people to whom it went besides: a reply may go to them too.

@@ -130,9 +130,7 @@ def _guard(body: InboxBody, before: InboxConfigured | None) -> FormGuard:
     return "token" if body.channel == "form" else "open"
 
 
-def _configured(
-    inbox_id: str, body: InboxBody, version: int, effective_from: datetime, guard: FormGuard
-) -> InboxConfigured:
+def _configured(inbox_id: str, body: InboxBody, version: int, effective_from: datetime, guard: FormGuard) -> InboxConfigured:
     return InboxConfigured(
         id=inbox_id,
         version=version,

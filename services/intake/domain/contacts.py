@@ -108,7 +108,7 @@ class InboundMessage(msgspec.Struct, frozen=True):
     `score`: it is nothing but this number, and so the answer to a question that waits for one in this conversation. `copies` are
     the people besides us to whom it went. `way`: how it came, where its provider does not say it. `fingerprint`: by what it is
     known when it comes by another way too. `unnamed`: nobody gave it a name, and what says the same within minutes is it again.
-    `also`: further addresses and numbers that its writer only claims. `fields`: what else they filled in, by its name in the form.
+    `also`: further addresses and numbers that its writer only claims. `fields`: what else they filled in, by its name there.
     """
 
     provider: str

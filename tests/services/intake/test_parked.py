@@ -96,7 +96,9 @@ async def test_a_form_that_could_not_be_stored_is_kept_once_and_taken_when_it_ca
 
 async def test_a_visitor_whose_form_is_kept_is_told_so_in_their_language(world: World) -> None:
     await world.execute(POISON)
-    answer = await world.http.post("/v1/forms/contact?lang=he", data={**FORM, "phone": "+40 721 234 567", "order": "7"}, headers=HTML)
+    answer = await world.http.post(
+        "/v1/forms/contact?lang=he", data={**FORM, "phone": "+40 721 234 567", "order": "7"}, headers=HTML
+    )
     assert (answer.status_code, '<html lang="he" dir="rtl">' in answer.text, "התקבלה" in answer.text) == (202, True, True)
     await world.execute(CURE)
     await replay(world)
