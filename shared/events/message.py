@@ -61,8 +61,8 @@ class MessageReceived(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tru
     `cc_customer_ids` are the people to whom it went besides: a reply may go to them too. `cc_handle_ids` are those of their
     addresses to which it went. `text_cut`, `quoted_cut`: there is more of its text or of what was filled in, and of what stood
     around it, than travels here. `spam`: somebody takes it for that, wherever it came. `kept_from_ticket_id`: so it opened a
-    ticket in quarantine, and did not come to this one. `parts_left_out`: a mail of more parts than are read; the last of its attachments
-    is the whole of it.
+    ticket in quarantine, and did not come to this one. `parts_left_out`: a mail of more parts than are read; the last of its
+    attachments is the whole of it.
     """
 
     TYPE: ClassVar[str] = "message.received.v1"

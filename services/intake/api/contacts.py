@@ -56,8 +56,8 @@ _SCHEMA = {
 
 @router.post("/v1/contacts", status_code=201, openapi_extra=_SCHEMA, response_model=Accepted, responses={202: {"model": Kept}})
 async def post_contacts(request: Request) -> Response:
-    """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first. What cannot be stored
-    for a defect of ours is kept as it came (202).
+    """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first. What cannot be
+    stored for a defect of ours is kept as it came (202).
     """
     intake, caller = parts_of(request), await _connector(request)
     intake.refuse_full("key", caller.key_id)

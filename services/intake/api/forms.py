@@ -65,8 +65,8 @@ class Submission:
     responses={202: {"model": Kept}},
 )
 async def submit_form(form_id: str, request: Request, intake: Parts, idempotency_key: IdempotencyKey = None) -> Response:
-    """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser. What cannot
-    be stored for a defect of ours is kept as it came (202).
+    """A form was filled in. Answered with the ticket's number and its status link, as JSON, or as a page to a browser. What
+    cannot be stored for a defect of ours is kept as it came (202).
     """
     inbox = _form(intake, form_id)
     speech = pages.speech_of(request, inbox)

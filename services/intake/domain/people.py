@@ -35,7 +35,7 @@ def customer_of(contact: FromPerson, cause: str, work: Known, plan: Plan, rules:
 
 
 def claims(contact: InboundMessage, customer: KnownCustomer, cause: str, work: Known, plan: Plan) -> None:
-    """What a person claims beside the handle they are known by is theirs too where nobody claims it yet. Whoever does, and whoever
+    """What a person claims beside the handle they are known by is theirs too where nobody claims it yet. Whoever does, and who
     wrote from it, may be the same person.
     """
     for n, handle in enumerate(contact.also):

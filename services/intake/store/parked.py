@@ -76,7 +76,7 @@ COUNT = "SELECT count(*) FROM intake.parked_contact"
 
 
 class Naming(msgspec.Struct, frozen=True, omit_defaults=True):
-    """By what a form or a posted contact is known when it comes again, which its body alone does not tell; as `InboundMessage`."""
+    """By what a form or a posted contact is known when it comes again, where its body does not tell it (`InboundMessage`)."""
 
     dedup_key: str
     unnamed: bool = False

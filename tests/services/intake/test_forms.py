@@ -130,7 +130,7 @@ async def test_a_form_without_a_name_is_the_same_until_ten_minutes_after_it_was_
 @pytest.mark.parametrize("who", [{}, {"email": "", "phone": "anonymous"}])
 async def test_so_it_is_when_it_comes_to_two_processes_in_one_instant(database: str, who: dict[str, str]) -> None:
     async with process(database) as one, process(database) as other:
-        answers = await asyncio.gather(*(post((one, other)[n % 2], "contact", **who) for n in range(6)))
+        answers = await asyncio.gather(*(post((one, other)[n % 2], "contact", None, **who) for n in range(6)))
         assert len({answer.text for answer in answers}) == await one.count("message") == 1
 
 

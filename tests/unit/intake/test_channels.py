@@ -146,7 +146,7 @@ def test_a_form_is_named_by_its_submission_and_without_one_known_by_all_that_it_
         {"email": "eva@customers.example"},
         {"phone": "1"},
     ]
-    assert len({filled_in(**other).content_hash for other in others} | {first.content_hash}) == 6
+    assert len({filled_in("", "u1", **other).content_hash for other in others} | {first.content_hash}) == 6
 
 
 def test_a_number_beside_the_address_is_claimed_too_and_shown_as_it_was_typed() -> None:
