@@ -89,8 +89,8 @@ _naming = msgspec.json.Decoder(Naming)
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient.
-    `query` is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they are
-    when they are proven. `peer` is the address from which it came, which is not kept.
+    `query` is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they
+    are when they are proven. `peer` is the address from which it came, which is not kept.
     """
 
     way: str
