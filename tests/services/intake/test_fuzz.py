@@ -120,7 +120,7 @@ async def taken_by_hand(world: World, raw: bytes) -> Answered:
     envelope.content, envelope.mail_from, envelope.rcpt_tos = raw, SENDER, [SUPPORT]
     taker = MailTaker(world.intake.acceptor, world.signer, world.intake.inboxes, world.intake.limiter)
     handler = MailHandler(taker, world.intake.inboxes)
-    answer = await handler.handle_DATA(cast(SMTP, None), cast(Session, None), envelope)
+    answer = await handler.handle_DATA(cast(SMTP, None), Session(asyncio.get_running_loop()), envelope)
     assert answer.startswith("250"), answer
     return Answered(Arrival("smtp", raw, SENDER, (SUPPORT,)), taken=True)
 
