@@ -270,7 +270,7 @@ WAYS: dict[str, Share] = {
     "postmark": Share(answering(_mail_provider("postmark", "postmark")), 45, 25),
     "postmark events": Share(answering(_mail_events("postmark")), 25, 5),
     "ses": Share(answering(_mail_provider("ses", "ses")), 45, 12),
-    "ses events": Share(answering(_mail_events("ses")), 25, 5),
+    "ses events": Share(answering(_mail_events("ses")), 25, 4),
     "form": Share(answering(by_form), 80, 12),
     "generic": Share(answering(by_contact), 100, 6),
 }
