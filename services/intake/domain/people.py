@@ -40,14 +40,14 @@ def claims(contact: InboundMessage, customer: KnownCustomer, cause: str, work: K
     """
     for n, handle in enumerate(contact.also):
         handle_id = derived_id("handle", cause, "also", str(n))
-        claimer = next((work.customers[form] for form in numbers.forms(handle) if form in work.customers), None)
+        claimer = _known_as(handle, work)
         if claimer is not None and claimer.customer_id == customer.customer_id:
             continue
         of_handle = f"{cause}:{handle_id}"  # each fact of one kind and key has a cause of its own
         if claimer is None:
             plan.steps.append(NewHandle(customer.customer_id, handle, contact, of_handle, handle_id, customer.sealed_under))
             work.customers[handle] = customer
-        for other in (claimer, _owner(handle, work)):
+        for other in (claimer, _known_as(proven(handle), work)):
             if other is not None and other.customer_id != customer.customer_id:
                 about = f"{of_handle}:{other.customer_id}"
                 plan.steps.append(Suggestion(customer.customer_id, other.customer_id, CLAIM, contact, about))
@@ -163,24 +163,20 @@ def _new(contact: FromPerson, handle: Handle | None, cause: str, work: Known, pl
     work.customers[handle] = customer
     if (called := _calls_themselves(contact)) is not None:
         work.names[handle] = called
-    if handle.scope == CLAIMED and (owner := _owner(handle, work)) is not None:
+    if handle.scope == CLAIMED and (owner := _known_as(proven(handle), work)) is not None:
         plan.steps.append(Suggestion(customer.customer_id, owner.customer_id, CLAIM, contact, cause))
     return customer
 
 
-def _owner(handle: Handle, work: Known) -> KnownCustomer | None:
-    """Whose a handle is that somebody claims."""
-    return next((work.customers[form] for form in numbers.forms(proven(handle)) if form in work.customers), None)
-
-
 def _known_as(handle: Handle, work: Known) -> KnownCustomer | None:
+    """Whose a handle is; of one that somebody claims, who claims it."""
     return next((work.customers[form] for form in numbers.forms(handle) if form in work.customers), None)
 
 
 def _vouched_for(contact: FromPerson, handle: Handle, cause: str, work: Known, plan: Plan) -> KnownCustomer | None:
     """Who they are by what a connector vouches for, where they never came by this handle. It is theirs from now on."""
-    also = contact.vouched if isinstance(contact, InboundMessage) else ()
-    known = next((owner for one in also if (owner := _known_as(one, work)) is not None), None)
+    vouched = contact.vouched if isinstance(contact, InboundMessage) else ()
+    known = next((owner for one in vouched if (owner := _known_as(one, work)) is not None), None)
     if known is None or _is_another(handle, known.customer_id, work):
         return None
     customer = replace(known, origin=None)

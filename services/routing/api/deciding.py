@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.reading import Entries, Number, check_theirs
+from services.routing.api.reading import Entries, Number, ticket_for
 from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, TheRoom, check_self
 from services.routing.api.tickets import TicketId
 from services.routing.domain.looking import languages_wanted
@@ -42,11 +42,7 @@ async def list_decisions(
     if agent_id is not None:
         check_self(caller, agent_id)
     async with db.transaction(room.parts.engine) as conn:
-        await room.seen(conn, caller)
-        work = await reading.ticket(conn, ticket_id)
-        if work is None:
-            raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-        await check_theirs(conn, caller, work)
+        work = await ticket_for(conn, room, caller, ticket_id)
         rows = await decisions.of_ticket(conn, ticket_id, after, limit)
         now = await _now(conn, work, agent_id) if agent_id is not None else None
     return {

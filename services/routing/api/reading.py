@@ -57,11 +57,7 @@ async def get_ticket(
 ) -> dict[str, object]:
     """A ticket: status, owner, promises, and its history with the texts. For its agent, or a supervisor."""
     async with db.transaction(room.parts.engine) as conn:
-        await room.seen(conn, caller)
-        work = await reading.ticket(conn, ticket_id)
-        if work is None:
-            raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-        await check_theirs(conn, caller, work)
+        work = await ticket_for(conn, room, caller, ticket_id)
         opened = await _subject(conn, room, work)
         rows = await reading.history(conn, ticket_id, after, limit)
         timeline = await _open(conn, room, rows)
@@ -139,7 +135,17 @@ def _number(last_event_id: str) -> int:
     return int(last_event_id)
 
 
-async def check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:
+async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_id: str) -> Work:
+    """The ticket, for whom it is (`_check_theirs`); that they ask is a sign of life. Raises Problem 404, 403."""
+    await room.seen(conn, caller)
+    work = await reading.ticket(conn, ticket_id)
+    if work is None:
+        raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
+    await _check_theirs(conn, caller, work)
+    return work
+
+
+async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:
     """Refuse what is not for those who have it, had it last or are offered it; of a merged one also those of
     the ticket that it went on as. Raises Problem 403.
     """
