@@ -39,6 +39,8 @@ HOUSEKEEPING_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 FAILURES_OF_A_CLIENT = 10
 NEW_LEADER_SECONDS = 10.0
+# More than the group waits for members that do not come again (`kafka.REBALANCE_SECONDS`).
+JOIN_SECONDS = 15.0
 
 
 class LogLost(RuntimeError):
@@ -89,6 +91,7 @@ class Consumer:
     patient: frozenset[str] = frozenset()
     afterwards: Afterwards | None = None
     hold_seconds: float = HOLD_SECONDS
+    join_seconds: float = JOIN_SECONDS
     _client: AIOKafkaConsumer | None = None
     _assignments: Assignments = field(default_factory=Assignments)
     _epoch: int = -1
@@ -159,7 +162,7 @@ class Consumer:
 
     async def _turn(self) -> None:
         client = await self._started()
-        batches = await client.getmany(timeout_ms=self._poll_ms(), max_records=self.settings.batch_records)
+        batches = await self._polled(client)
         await self._follow_assignment(client)
         records = await self._expected(client, batches)
         self._watchdog.brought(records, time.monotonic())
@@ -170,6 +173,15 @@ class Consumer:
         if self._turned - self._kept_house > HOUSEKEEPING_SECONDS:
             self._kept_house = self._turned
             await self._keep_house(client)
+
+    async def _polled(self, client: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """What came. While the group gives out partitions the client waits without an end; one that waits long is replaced."""
+        polling = client.getmany(timeout_ms=self._poll_ms(), max_records=self.settings.batch_records)
+        try:
+            return await within(polling, self.join_seconds)
+        except TimeoutError:
+            await self._drop_client()
+            raise kafka.KafkaAway(f"The group gave no partitions within {self.join_seconds:.0f} s") from None
 
     def _can_wait(self, record: ConsumerRecord) -> bool:
         return record.topic in self.patient or self.folder.is_our_own(record.value or b"")

@@ -17,6 +17,9 @@ from shared.telemetry import log
 
 MAX_RECORD_BYTES = 1024 * 1024
 MANY_BYTES = 128 * 1024
+# So long the group waits for a member that has to come again. Nothing is given back with care here, as the offsets are the
+# fence; whoever is not there by then is left out, and comes later.
+REBALANCE_SECONDS = 10
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
@@ -71,7 +74,7 @@ async def start_consumer(
         session_timeout_ms=6_000,  # the broker's least: a killed process's partitions are read on soon; the offsets are the fence
         heartbeat_interval_ms=1_500,
         max_poll_interval_ms=120_000,
-        rebalance_timeout_ms=30_000,
+        rebalance_timeout_ms=REBALANCE_SECONDS * 1000,
         request_timeout_ms=15_000,
         metadata_max_age_ms=30_000,
     )

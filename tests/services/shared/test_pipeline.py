@@ -1,8 +1,9 @@
 """Outbox, relay, Kafka and consumer together: real servers, nothing lost and nothing doubled."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,15 +13,19 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from structlog.testing import capture_logs
 
 from shared import db, kafka, telemetry
 from shared.backlog import measure
 from shared.consumer import Consumer, LogLost
+from shared.deadlines import within
 from shared.events.codec import encode
 from shared.events.signals import TypingChanged
 from shared.events.topics import TICKETS, Topic
 from shared.relay import Relay
+from shared.settings import Settings
 from shared.signals import Signals
 from tests.services.shared.conftest import Plumbing, SeenProjection, opened, received
 
@@ -153,6 +158,66 @@ async def test_what_is_held_is_applied_once_though_partitions_come_and_go(connec
 
 async def _reads(consumer: Consumer) -> bool:
     return bool(consumer.assigned())
+
+
+class _KeepsWhatItHas(ConsumerRebalanceListener):  # type: ignore[misc]
+    """A member that is alive, and never done with giving its partitions back."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        if revoked:
+            self.asked.set()
+            await asyncio.Event().wait()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        pass
+
+
+@asynccontextmanager
+async def somebody_in_the_way(settings: Settings, group: str) -> AsyncIterator[_KeepsWhatItHas]:
+    """All partitions of tickets belong to a member of the group that keeps them."""
+    keeper = _KeepsWhatItHas()
+    client = await kafka.start_consumer(settings, "keeper", (), group=group)
+    client.subscribe((TICKETS.name,), listener=keeper)
+
+    async def has_all() -> bool:
+        await client.getmany(timeout_ms=50)
+        return bool(client.assignment())
+
+    try:
+        await until(has_all)
+        yield keeper
+    finally:
+        await kafka.stop(client)
+
+
+async def test_a_group_that_gives_no_partitions_is_joined_anew(connected: Plumbing, name: str) -> None:
+    async with somebody_in_the_way(connected.settings, name) as keeper:
+        consumer = consumer_of(connected, name, join_seconds=0.5)
+        with capture_logs() as logs:
+            async with running(consumer.run):
+                await within(keeper.asked.wait(), 20)
+
+                async def told() -> bool:
+                    return any(entry["event"] == "consumer waits" and entry["error"] == "KafkaAway" for entry in logs)
+
+                await until(told)
+                assert not consumer.assigned()
+
+
+@pytest.mark.proof
+async def test_a_member_that_does_not_come_back_is_waited_for_ten_seconds_and_left_out(connected: Plumbing, name: str) -> None:
+    await connected.publish("intake", opened(name))
+    async with somebody_in_the_way(connected.settings, name), running(relay_of(connected).run, consumer_of(connected, name).run):
+        began = time.monotonic()
+
+        async def read() -> bool:
+            return len(await connected.seen(name)) == 1
+
+        await until(read, 40)
+    assert time.monotonic() - began < 20
 
 
 async def test_a_long_foreign_transaction_does_not_stall_the_relay(connected: Plumbing, name: str) -> None:
