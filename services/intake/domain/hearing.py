@@ -1,4 +1,4 @@
-"""A word about a message of ours, from a provider or a mail server: of which message it is, and on which tickets it is said. Pure.
+"""A word about a message of ours, from a provider or a mail server: of which it is, and on which tickets it is said. Pure.
 
 What it says of the message itself is in `words.py`.
 """
