@@ -276,6 +276,15 @@ def test_what_the_customer_writes_after_a_stranger_answered_a_closed_ticket_come
     assert (hers.customer.customer_id, hers.follow_up_of) == ("c-ana", facts.tickets["parcel"])
 
 
+def test_a_follow_up_that_became_somebody_elses_takes_the_place_of_no_ticket() -> None:
+    bobs = KnownTicket("lamp", 100300, "c-bob")
+    facts = known(bobs)
+    facts.tickets["parcel"] = replace(PARCEL, closed=True, followed_up_by="lamp")
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=ANA), facts) == "new, follows parcel"
+    facts.tickets["lamp"] = replace(bobs, customer_id="c-ana")
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=ANA), facts) == "lamp"
+
+
 def said(seq: int, fact: Fact, writer: str = "intake", seen: Position = NOTHING_SEEN) -> Event[Fact]:
     at = datetime(2026, 1, 15, 10, seq, tzinfo=UTC)
     return Event(f"{writer}{seq}", fact.TYPE, writer, Position(1, seq), "t", at, fact, seen)  # type: ignore[arg-type]
