@@ -163,8 +163,8 @@ class Known:
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:
-        """The ticket where this one goes on: merges followed, and its customer's follow-up in place of a closed one. None where they
-        go in a circle: that is a defect, and nobody may be lost in it.
+        """The ticket where this one goes on: merges followed, and its customer's follow-up in place of a closed one. None where
+        they go in a circle: that is a defect, and nobody may be lost in it.
         """
         return self._end(ticket_id, self._place_taken_by)
 
