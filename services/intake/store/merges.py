@@ -77,12 +77,14 @@ RETURNING = """
     """
 GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"
 # What came from a handle while it was taken for somebody else's goes back with it; and what one of two wrote to a ticket that is
-# the other's again is a guest's from now on. So each one's erasure finds all that is theirs.
+# the other's again is a guest's from now on. So each one's erasure finds all that is theirs. Who typed an address in did not write
+# from it.
 RETURN_MESSAGES = """
     UPDATE intake.message m SET customer_id = $1
     FROM intake.ticket t, unnest($4::text[], $5::text[], $6::text[]) AS h(kind, scope, value)
     WHERE t.customer_id IN ($1, $2) AND m.ticket_id = t.id AND m.customer_id = ANY($3::text[])
       AND (m.handle_kind, m.handle) = (h.kind, h.value)
+      AND (h.scope = 'claimed' OR t.channel <> ALL($7::text[]) OR t.channel = 'form' AND NOT m.opened)
     """
 # What was written to them, and what was said of it.
 RETURN_DELIVERIES = """
@@ -204,7 +206,7 @@ async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str,
     stories = {ticket_id: _stories.decode(story) for ticket_id, story in rows}
     await db.fetch(conn, GIVE, one_id, list(stories))
     others = [from_id, *(member for member in families.get(from_id, {}) if member not in members)]
-    await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned))
+    await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned), sorted(TYPED))
     for statement in (RETURN_DELIVERIES, RETURN_FILES, RETURN_FETCHES):
         await db.fetch(conn, statement, one_id, others)
     for customer_id, own in ((one_id, members), (from_id, others)):

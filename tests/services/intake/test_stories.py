@@ -135,11 +135,12 @@ async def taken_for_one(world: World, goes_on: str) -> tuple[dict[str, str], dic
 @pytest.mark.parametrize("goes_on", ["owner", "claimer"])
 async def test_whoever_only_claimed_an_address_is_answered_there_when_they_are_two_again(world: World, goes_on: str) -> None:
     owner, claim = await taken_for_one(world, goes_on)
-    again = (await world.events(CustomerHandleAdded))[-1]
+    _, _, again = await world.events(CustomerHandleAdded)
     assert (again.key, again.data.verified_by) == (claim["customer_id"], "not")
     assert await world.opened(again, CustomerPersonal) == CustomerPersonal(handles=(ANA,), handle_scope="claimed")
     reply = await world.reply(claim["ticket_id"], claim["customer_id"], "Hello", "email")
     assert (await reached(world))[reply] == ANA
+    assert await world.count("message", f"ticket_id = '{claim['ticket_id']}' AND customer_id = '{claim['customer_id']}'") == 1
     assert (await posted(world, "form", "email", ANA))["customer_id"] == claim["customer_id"]
     assert (await posted(world, "email", "email", ANA))["customer_id"] == owner["customer_id"]
 
