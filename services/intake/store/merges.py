@@ -77,8 +77,8 @@ RETURNING = """
     """
 GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"
 # What came from a handle while it was taken for somebody else's goes back with it; and what one of two wrote to a ticket that is
-# the other's again is a guest's from now on. So each one's erasure finds all that is theirs. Who typed an address in did not write
-# from it.
+# the other's again is a guest's from now on. So each one's erasure finds all that is theirs. Who typed an address in did not
+# write from it.
 RETURN_MESSAGES = """
     UPDATE intake.message m SET customer_id = $1
     FROM intake.ticket t, unnest($4::text[], $5::text[], $6::text[]) AS h(kind, scope, value)
