@@ -122,13 +122,14 @@ class Decision(msgspec.Struct, frozen=True):
 
 class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     """What intake said. `last_message` is the last customer's message that wants an answer; `waiting` those not yet answered.
-    `raised_priority`: by the words of a later message.
+    `raised_priority`: by the words of a later message. `origin`: whose it was before that one was merged into its customer.
     """
 
     opened: bool = False
     number: int = 0
     opened_at: datetime | None = None
     customer_id: str = ""
+    origin: str = ""
     channel: Channel = "other"
     inbox: str = ""
     language: str = "und"
@@ -282,7 +283,7 @@ def _intake(state: Intake, event: Event[Fact]) -> Intake:
         case TicketClosed():
             return msgspec.structs.replace(state, closed=True)
         case TicketCustomerChanged(customer_id=customer_id):
-            return msgspec.structs.replace(state, customer_id=customer_id)
+            return msgspec.structs.replace(state, customer_id=customer_id, origin=_origin(state, fact))
         case TicketWithdrawn():
             return msgspec.structs.replace(state, withdrawn=True)
         case TicketPrioritised() | TicketLabelled():
@@ -310,6 +311,12 @@ def _joined(
             return msgspec.structs.replace(state, merged_into=into)
         case TicketUnmerged():
             return msgspec.structs.replace(state, merged_into=None)
+
+
+def _origin(state: Intake, fact: TicketCustomerChanged) -> str:
+    """Empty where it is its customer's own, as after an unmerge; and where it was opened for two who were one by then."""
+    before = state.origin or (fact.previous if fact.reason == "merged" else "")
+    return before if before != fact.customer_id and fact.reason != "corrected" else ""
 
 
 def _took_in(state: Intake, fact: TicketAbsorbed, position: Position) -> Intake:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import requests
 from services.intake.domain.requests import Asked
+from services.intake.store import config, tickets
 from services.intake.store import requests as rows
-from services.intake.store import tickets
 from shared.events.base import Event, Fact
 from shared.events.ticket import TicketAbsorbed, TicketOpenRequested, TicketPersonal, TicketSplitRequested, TicketUnmerged
 from shared.events.topics import TICKETS
@@ -62,15 +62,28 @@ class Answerer:
         number = await rows.number(conn) if requests.wants_number(event) else 0
         match event.data:
             case TicketSplitRequested(message_ids=ids):
-                subject, count = await rows.about(conn, event.key)
-                stored = await rows.messages(conn, event.key, ids)
-                return Asked(event, messages=stored, message_count=count, subject=subject, number=number)
+                return await self._to_split(conn, event, ids, number)
             case TicketOpenRequested(customer_id=customer_id) as wish:
                 customer, language = await rows.customer(conn, customer_id)
                 personal = await self._opened(conn, wish, event.id)
                 return Asked(event, customer=customer, language=language, personal=personal, number=number)
             case _:
                 return Asked(event)
+
+    async def _to_split(self, conn: AsyncConnection, event: Event[Fact], message_ids: Sequence[str], number: int) -> Asked:
+        subject, count, inbox_id = await rows.about(conn, event.key)
+        stored = await rows.messages(conn, event.key, message_ids)
+        writer, _ = await rows.customer(conn, stored[0].customer_id) if stored else (None, "und")
+        inbox = await config.inbox(conn, inbox_id)
+        return Asked(
+            event,
+            messages=stored,
+            message_count=count,
+            subject=subject,
+            customer=writer,
+            partner_id=inbox.partner_id if inbox is not None else None,
+            number=number,
+        )
 
     async def _opened(self, conn: AsyncConnection, wish: TicketOpenRequested, event_id: str) -> TicketPersonal:
         if wish.personal is None:

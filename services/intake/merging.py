@@ -9,11 +9,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import identity
 from services.intake.domain.identity import MergeRefused, Person, Profile
-from services.intake.domain.records import Written, profile_draft, together
-from services.intake.store import customers, locks, merges, tickets
+from services.intake.domain.records import OwnedHandle, Written, profile_draft, together
+from services.intake.store import customers, merges, tickets
 from shared.clock import clock
 from shared.events.base import Draft, Fact
-from shared.events.people import CustomerAbsorbed, CustomerHandleRemoved, CustomerMergedInto, CustomerUnmerged
+from shared.events.people import (
+    CustomerAbsorbed,
+    CustomerHandleAdded,
+    CustomerHandleRemoved,
+    CustomerMergedInto,
+    CustomerPersonal,
+    CustomerUnmerged,
+)
 from shared.events.ticket import TicketCustomerChanged
 from shared.outbox import Outbox
 from shared.ticket import Ticket, apply
@@ -23,8 +30,7 @@ async def merge(
     conn: AsyncConnection, outbox: Outbox, one_id: str, into_id: str, evidence: str, agent_id: str | None = None
 ) -> int:
     """Let one customer go on as another; the id stays as a tombstone. Returns how many tickets moved. Raises MergeRefused."""
-    await hold(conn, [one_id, into_id])
-    people = await merges.people(conn, [one_id, into_id])
+    people = await hold(conn, [one_id, into_id])
     one, into = _both(people, one_id, into_id)
     identity.check_merge(one, into)
     now = await clock(conn)
@@ -37,11 +43,7 @@ async def merge(
         ),
         Draft(key=into_id, data=CustomerAbsorbed(customer_id=one_id, evidence=evidence, by_agent_id=agent_id), cause=cause),
     ]
-    ended = [
-        CustomerHandleRemoved(handle_id=handle_id, reason="proven" if proven else "unproven")
-        for handle_id, proven in await merges.drop_claims(conn, into_id)
-    ]
-    said += [Draft(key=into_id, data=fact, cause=f"{cause}:{fact.handle_id}") for fact in ended]
+    said += await _end_claims(conn, into_id, cause)
     said += await retold(conn, [into_id], cause)
     moved = TicketCustomerChanged(customer_id=into_id, previous=one_id, reason="merged")
     await _tell(conn, outbox, stories, said, moved, cause, now)
@@ -53,8 +55,7 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
     stored = await customers.one(conn, one_id)
     from_id = stored.merged_into if stored is not None else None
     ids = [one_id] if from_id is None else [one_id, from_id, await customers.onward(conn, from_id)]
-    await hold(conn, ids)
-    people = await merges.people(conn, ids)
+    people = await hold(conn, ids)
     if one_id not in people:
         raise MergeRefused("unknown-customer", "There is no such customer.")
     one = people[one_id]
@@ -71,6 +72,7 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
         Draft(key=one_id, data=CustomerUnmerged(customer_id=from_id, by_agent_id=agent_id), cause=cause),
         Draft(key=from_id, data=CustomerUnmerged(customer_id=one_id, by_agent_id=agent_id), cause=cause),
     ]
+    said += [_claimed_again(owned, cause) for owned in await merges.reclaim(conn, [one_id, holder])]
     said += await retold(conn, [one_id, holder], cause)
     moved = TicketCustomerChanged(customer_id=one_id, previous=holder, reason="unmerged")
     await _tell(conn, outbox, stories, said, moved, cause, now)
@@ -86,9 +88,31 @@ async def _check_tickets(conn: AsyncConnection, customer_ids: list[str]) -> None
         raise MergeRefused("tickets-merged", why)
 
 
-async def hold(conn: AsyncConnection, customer_ids: list[str]) -> None:
-    """Let no contact of these people be placed until the transaction ends."""
-    await locks.lock(conn, [locks.handle_lock(owned.handle) for owned in await customers.handles_of(conn, customer_ids)])
+async def hold(conn: AsyncConnection, customer_ids: list[str]) -> dict[str, Person]:
+    """Let no contact of these people be placed until the transaction ends. Returns them."""
+    await customers.hold_handles(conn, customer_ids)
+    people = await merges.people(conn, customer_ids)
+    await customers.hold_handles(conn, customer_ids)  # and by nothing that a record gave them just before
+    return people
+
+
+async def _end_claims(conn: AsyncConnection, customer_id: str, cause: str) -> list[Draft[Fact]]:
+    """Whoever types in next what was claimed is somebody else, and does not go on with what was written under the claim."""
+    ended = await merges.drop_claims(conn, customer_id)
+    await tickets.leave_conversations(conn, [(customer_id, one.handle) for one in ended])
+    facts = [CustomerHandleRemoved(handle_id=one.handle_id, reason="proven" if one.proven else "unproven") for one in ended]
+    return [Draft(key=customer_id, data=fact, cause=f"{cause}:{fact.handle_id}") for fact in facts]
+
+
+def _claimed_again(owned: OwnedHandle, cause: str) -> Draft[Fact]:
+    handle = owned.handle
+    return Draft(
+        key=owned.customer_id,
+        data=CustomerHandleAdded(handle_id=owned.handle_id, kind=handle.kind, verified_by="not"),
+        cause=f"{cause}:{owned.handle_id}",
+        person=owned.customer_id,
+        personal=CustomerPersonal(handles=(handle.value,), handle_scope=handle.scope),
+    )
 
 
 async def retold(conn: AsyncConnection, customer_ids: list[str], cause: str) -> list[Draft[Fact]]:

@@ -13,7 +13,7 @@ from services.intake import spam_rules
 from services.intake.api.edge import Intake, Parts
 from services.intake.api.files import download
 from services.intake.domain import handles
-from services.intake.store import config, erasure, locks, payloads
+from services.intake.store import config, customers, erasure, payloads
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
@@ -218,8 +218,9 @@ async def _held(conn: AsyncConnection, customer_id: str) -> list[str]:
     """
     ids = await erasure.merge_set(conn, customer_id)
     while True:
-        await locks.lock(conn, [locks.handle_lock(handle) for handle in await erasure.handles_of(conn, ids)])
+        await customers.hold_handles(conn, ids)
         found = await erasure.merge_set(conn, customer_id, lock=True)
         if found == ids:
+            await customers.hold_handles(conn, ids)  # and what a record gave them just before
             return ids
         ids = found

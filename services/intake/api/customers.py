@@ -29,7 +29,7 @@ from services.intake.domain import handles as reading
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import Profile
 from services.intake.domain.records import Known, Put, PutRefused, Record, put_all, together
-from services.intake.store import customers, locks
+from services.intake.store import customers, locks, tickets
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
@@ -224,6 +224,7 @@ async def delete_handle(ref: Ref, handle_id: str, intake: Parts, _caller: Writer
             await locks.lock(conn, [locks.handle_lock(one.handle) for one in owned])
             if not await customers.remove_handle(conn, customer.customer_id, handle_id):
                 raise Problem(404, "unknown-handle", "The customer has no such handle.")
+            await tickets.leave_conversations(conn, [(customer.customer_id, one.handle) for one in owned])
             fact = CustomerHandleRemoved(handle_id=handle_id, reason="removed_by_hand")
             draft: Draft[Fact] = Draft(key=customer.customer_id, data=fact, cause=f"handle:{handle_id}:removed")
             await intake.parts.outbox.publish(conn, [draft], await clock(conn))

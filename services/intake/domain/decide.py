@@ -11,9 +11,9 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from services.intake.domain import answers, calls, delivery, fingerprints, people, threads
+from services.intake.domain import answers, calls, fingerprints, hearing, people, threads
 from services.intake.domain.calls import Call
-from services.intake.domain.contacts import Contact, DeliveryWord, FromPerson, InboundCall, InboundMessage
+from services.intake.domain.contacts import Contact, FromPerson, InboundCall, InboundMessage
 from services.intake.domain.identity import ANSWERED
 from services.intake.domain.known import Coming, Known, KnownCustomer, KnownTicket, Name, Received
 from services.intake.domain.plan import (
@@ -24,13 +24,10 @@ from services.intake.domain.plan import (
     NewTicket,
     Placement,
     Plan,
-    SentTold,
     Suggestion,
 )
 from services.intake.domain.threads import RULES, Rules, conversation_of, refs_of
-from services.intake.domain.words import Sent, hear
-from shared.events.base import Fact, derived_id
-from shared.events.message import MessageComplained
+from shared.events.base import derived_id
 
 
 def decide(contacts: Sequence[Contact], known: Known, rules: Rules = RULES) -> Plan:
@@ -44,7 +41,7 @@ def decide(contacts: Sequence[Contact], known: Known, rules: Rules = RULES) -> P
         elif isinstance(contact, InboundCall):
             plan.placements[index] = _call(contact, work, plan, rules)
         else:
-            plan.placements[index] = _word(contact, work, plan)
+            plan.placements[index] = hearing.take(contact, work, plan)
     return plan
 
 
@@ -273,38 +270,6 @@ def _begun(contact: InboundCall, cause: str, work: Known, plan: Plan, rules: Rul
         person=customer.sealed_under,
     )
     return call, opening is not None
-
-
-def word_id_of(word: DeliveryWord) -> str:
-    """The id of a word about a message of ours: the same word is told once, for ever."""
-    return derived_id("word", word.cause)
-
-
-def _word(contact: DeliveryWord, work: Known, plan: Plan) -> Placement:
-    sent = work.sent.get(contact.message_id or contact.provider_ref or "")
-    if sent is None:
-        return Placement("", "", "", unknown=True)
-    sent = work.sent[sent.message_id]  # under its own id it stands as the words before left it
-    ticket = work.tickets.get(sent.ticket_id)
-    placement = Placement(sent.ticket_id, sent.customer_id, sent.message_id, ticket.number if ticket else 0)
-    if word_id_of(contact) in work.words:
-        return replace(placement, repeated=True)
-    work.words.add(word_id_of(contact))
-    told, fact = hear(sent, contact)
-    work.sent[sent.message_id] = sent = replace(sent, told=told)
-    plan.steps.append(SentTold(sent, contact, fact, _told_on(sent, fact, work)))
-    return placement
-
-
-def _told_on(sent: Sent, fact: Fact | None, work: Known) -> tuple[str, ...]:
-    """What somebody has to do about is said where a merged ticket goes on too: whoever has it there answered nobody so far. Of a
-    question after a resolution nobody has to know but who called it spam: nobody waits for it, and it is no reply.
-    """
-    if sent.kind == "survey" and not isinstance(fact, MessageComplained):
-        return ()
-    onward = work.merged(sent.ticket_id)
-    acts = isinstance(fact, delivery.TO_ACT_ON) and onward is not None and onward.ticket_id != sent.ticket_id
-    return (sent.ticket_id, onward.ticket_id) if acts and onward is not None else (sent.ticket_id,)
 
 
 def numbered(plan: Plan, numbers: Sequence[int]) -> Plan:

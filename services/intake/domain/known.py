@@ -163,14 +163,20 @@ class Known:
         )
 
     def standing(self, ticket_id: str) -> KnownTicket | None:
-        """The ticket where this one goes on: merges followed, and a follow-up in place of a closed one. None where they go in a
-        circle: that is a defect, and nobody may be lost in it.
+        """The ticket where this one goes on: merges followed, and its customer's follow-up in place of a closed one. None where
+        they go in a circle: that is a defect, and nobody may be lost in it.
         """
-        return self._end(ticket_id, goes_on_as)
+        return self._end(ticket_id, self._place_taken_by)
 
     def merged(self, ticket_id: str) -> KnownTicket | None:
         """The ticket into which this one was merged, as `standing`; itself where it was not."""
         return self._end(ticket_id, attrgetter("merged_into"))
+
+    def _place_taken_by(self, ticket: KnownTicket) -> str | None:
+        """A follow-up that became somebody else's, when two were two again, takes the place of none of theirs."""
+        onward = goes_on_as(ticket)
+        follows = self.tickets.get(onward) if onward is not None and ticket.merged_into is None else None
+        return onward if follows is None or follows.customer_id == ticket.customer_id else None
 
     def _end(self, ticket_id: str, goes_on: Callable[[KnownTicket], str | None]) -> KnownTicket | None:
         passed: set[str] = set()

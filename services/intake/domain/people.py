@@ -68,7 +68,7 @@ def identified(contact: InboundMessage, customer: KnownCustomer, cause: str, wor
             plan.steps.append(
                 NewHandle(customer.customer_id, handle, contact, named, handle_id, customer.customer_id, vouched=True)
             )
-            work.customers[handle] = replace(customer, origin=None)
+            work.customers[handle] = replace(customer, origin=None, handle_id=handle_id)
             if handle.kind == "external_id":
                 work.external[customer.customer_id] = work.external.get(customer.customer_id, frozenset()) | {handle.value}
         elif owner.customer_id not in one and not _are_two(one[-1], owner.customer_id, work):
@@ -179,8 +179,8 @@ def _vouched_for(contact: FromPerson, handle: Handle, cause: str, work: Known, p
     known = next((owner for one in vouched if (owner := _known_as(one, work)) is not None), None)
     if known is None or _is_another(handle, known.customer_id, work):
         return None
-    customer = replace(known, origin=None)
-    plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, derived_id("handle", cause), customer.customer_id))
+    customer = replace(known, origin=None, handle_id=derived_id("handle", cause))
+    plan.steps.append(NewHandle(customer.customer_id, handle, contact, cause, customer.handle_id, customer.customer_id))
     work.customers[handle] = customer
     return customer
 

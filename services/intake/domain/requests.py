@@ -60,8 +60,9 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, and what is known of what it names besides tickets: messages to be moved, how many there are on the ticket,
-    its subject; the customer for whom a ticket is opened, and what was sealed in the request.
+    """A request, and what is known of what it names besides tickets: messages to be moved, how many there are on the ticket, its
+    subject, whose its inbox is; the customer for whom a ticket is opened, under the id that goes on, and what was sealed in the
+    request.
     """
 
     event: Event[Fact]
@@ -71,6 +72,7 @@ class Asked:
     customer: KnownCustomer | None = None
     language: str = "und"
     personal: TicketPersonal = field(default_factory=TicketPersonal)
+    partner_id: str | None = None
     number: int = 0
 
 
@@ -204,17 +206,21 @@ def _split(asked: Asked, wish: TicketSplitRequested, story: Ticket) -> Answer:
         raise Refusal("unknown-message", "Not all of these are messages of the customer on this ticket.")
     if len(ids) == asked.message_count and said.messages == sum(message.human for message in asked.messages):
         raise Refusal("whole-ticket", "Nothing would be left on the ticket.")
-    ticket_id, first = derived_id("ticket", event.id), asked.messages[0]
-    subject = asked.subject if first.customer_id == said.customer_id else ""
+    ticket_id = derived_id("ticket", event.id)
+    writer = asked.customer or KnownCustomer(asked.messages[0].customer_id)  # of who was erased no more is known
+    subject = asked.subject if writer.customer_id == said.customer_id else ""
     opened = TicketOpened(
         number=asked.number,
-        customer_id=first.customer_id,
+        customer_id=writer.customer_id,
         channel=said.channel,
         inbox=said.inbox,
         language=said.language,
+        direction=_direction(said.language),
         priority=said.opening_priority,
-        vip=said.vip,
-        plan=said.plan,
+        vip=writer.vip,
+        plan=writer.plan,
+        customer_tier=writer.tier,
+        partner_id=asked.partner_id,
         opened_by=wish.agent_id,
         split_from=event.key,
         unanswered_since=_since(story, ids),

@@ -112,7 +112,7 @@ def _placed(contact: FromPerson, customer: KnownCustomer, found: Found | None, w
     if isinstance(contact, InboundMessage):
         if contact.origin in ANSWERS_BY_MACHINE:
             return Thread(found.ticket, "joins")
-        if _is_kept_out(contact, found):
+        if _is_kept_out(contact, customer, found):
             return Thread(found.ticket, "related")
         named = _named(contact, customer, work)
         if found.by == "ref" and not named and is_another_matter(contact, found.ticket, rules):
@@ -137,15 +137,21 @@ def find(contact: FromPerson, customer: KnownCustomer, work: Known) -> Found | N
     for ticket_id, by in _candidates(contact, customer, work):
         if (ticket := work.standing(ticket_id)) is not None:
             found = Found(ticket, by)
-            if not _is_kept_out(contact, found):
+            if not _is_kept_out(contact, customer, found):
                 return found
             kept_out_of = kept_out_of or found
     return kept_out_of
 
 
-def _is_kept_out(contact: Contact, found: Found) -> bool:
-    """What is no spam is not to be lost in quarantine where a verdict put a ticket, and no agent."""
-    return found.ticket.spam and not found.ticket.judged and found.by != "conversation" and _spam_of(contact) is None
+def _is_kept_out(contact: Contact, customer: KnownCustomer, found: Found) -> bool:
+    """What is no spam is not to be lost in quarantine where a verdict put a ticket, and no agent. And whoever is not its customer
+    goes on with no closed ticket: what its customer writes next would come to theirs, and be answered to them.
+    """
+    ticket = found.ticket
+    if found.by == "conversation":
+        return False
+    lost = ticket.spam and not ticket.judged and _spam_of(contact) is None
+    return lost or (ticket.closed and ticket.customer_id != customer.customer_id)
 
 
 def _candidates(contact: FromPerson, customer: KnownCustomer, work: Known) -> Iterator[tuple[str, By]]:

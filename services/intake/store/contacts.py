@@ -10,10 +10,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import delivery
-from services.intake.domain.calls import Call
 from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.contacts import Handle, InboundMessage
-from services.intake.domain.decide import word_id_of
 from services.intake.domain.identity import name_hash
 from services.intake.domain.media import attachment_id
 from services.intake.domain.plan import (
@@ -35,12 +33,8 @@ from services.intake.domain.plan import (
 from services.intake.domain.speech import spoken_to
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
-from services.intake.domain.words import HARD
-from services.intake.store import copies, fetches, fingerprints, identities, merges, surveys
-from services.intake.store.ways import WAY
+from services.intake.store import copies, fetches, fingerprints, identities, merges, tickets, words
 from shared import db
-from shared.events.base import derived_id
-from shared.events.message import MessageBounced
 from shared.ticket import Ticket
 
 NUMBERS = "SELECT clock_timestamp(), ARRAY(SELECT nextval('intake.ticket_number') FROM generate_series(1, $1::integer))"
@@ -80,43 +74,14 @@ ATTACHMENTS = """
     INSERT INTO intake.attachment (id, message_id, part, name, media_type, size_bytes, sha256)
     SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::bigint[], $7::text[])
     """
-CALLS = """
-    INSERT INTO intake.call (provider, ref, id, ticket_id, state)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
-    ON CONFLICT (provider, ref) DO UPDATE SET state = excluded.state
-    """
-WORDS = """
-    INSERT INTO intake.word (id, customer_id, media_type, body, received_at)
-    SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING
-    """
-REFUSES = """
-    UPDATE intake.handle h SET refuses = array_remove(h.refuses, $1::text) || CASE WHEN w.given THEN '{}' ELSE ARRAY[$1::text] END
-    FROM unnest($2::text[], $3::text[], $4::text[], $5::boolean[]) AS w(kind, scope, value, given)
-    WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
-    """
 LEAVE_HANDLES = """
     DELETE FROM intake.handle h USING unnest($1::text[], $2::text[], $3::text[]) AS w(kind, scope, value)
     WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
-    """
-LEAVE_CONVERSATIONS = """
-    UPDATE intake.ticket t SET conversation = NULL FROM unnest($1::text[], $2::text[]) AS w(customer_id, ending)
-    WHERE t.customer_id = w.customer_id AND right(t.conversation, length(w.ending)) = w.ending
     """
 NAMES = """
     UPDATE intake.handle h SET name_hash = w.called
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w(kind, scope, value, called)
     WHERE (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
-    """
-TOLD = """
-    UPDATE intake.delivery d SET told = w.told FROM unnest($1::text[], $2::bytea[]) AS w(id, told) WHERE d.message_id = w.id
-    """
-
-# The address that a mail went to. Where others had copies, nobody says whose came back.
-RETURNED = f"""
-    UPDATE intake.handle h SET returned_at = w.at
-    FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
-    JOIN intake.ticket t ON t.id = d.ticket_id CROSS JOIN (SELECT 'email' AS kind) k CROSS JOIN LATERAL {WAY} m
-    WHERE d.channel IN ('email', 'form') AND d.cc IS NULL AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
     """
 
 Columns = list[tuple[object, ...]]
@@ -140,12 +105,12 @@ async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket],
     await _leave(conn, [step for step in plan.steps if isinstance(step, HandleLeft)])
     if not all(isinstance(step, SentTold | ConsentSaid | Scored) for step in plan.steps):
         await _place(conn, plan, stories, now)
-    await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
-    await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
-    await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
+    await words.of_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
+    await words.of_what_went_out(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
+    await words.of_consent(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
     await _note_names(conn, [step for step in plan.steps if isinstance(step, NameSeen)])
     await copies.first_heard(conn, [step for step in plan.steps if isinstance(step, FirstHeard)])
-    await _save_scores(conn, [step for step in plan.steps if isinstance(step, Scored)], now)
+    await words.of_scores(conn, [step for step in plan.steps if isinstance(step, Scored)], now)
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
     await merges.suggest(conn, pairs, now)
 
@@ -258,39 +223,13 @@ def _fetches(step: NewMessage) -> list[tuple[str, str, str, str]]:
     return [(attachment_id(step.message_id, n), step.message_id, step.customer_id, url) for n, url in urls]
 
 
-async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: datetime) -> None:
-    if not words:
-        return
-    last: dict[tuple[str, str], Call] = {(word.call.provider, word.call.call_ref): word.call for word in words}
-    calls = [last[key] for key in sorted(last)]
-    states = [(c.provider, c.call_ref, c.call_id, c.ticket_id, msgspec.json.encode(c)) for c in calls]
-    await db.fetch(conn, CALLS, *_columns(5, states))
-    said = [(derived_id("word", w.cause), w.call.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
-    await db.fetch(conn, WORDS, now, *_columns(4, said))
-
-
-async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: datetime) -> None:
-    if not words:
-        return
-    last = {word.sent.message_id: word.sent.told for word in words}
-    await db.fetch(conn, TOLD, *_columns(2, [(key, msgspec.json.encode(told)) for key, told in sorted(last.items())]))
-    returned = sorted({w.sent.message_id for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard})
-    if returned:
-        await note_returned(conn, [(message_id, now) for message_id in returned])
-    unasked = sorted({w.sent.message_id for w in words if w.sent.kind == "survey" and w.sent.told.trouble == HARD})
-    if unasked:
-        await surveys.unask(conn, unasked)
-    said = [(word_id_of(w.contact), w.sent.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
-    await db.fetch(conn, WORDS, now, *_columns(4, said))
-
-
 async def _leave(conn: AsyncConnection, left: Sequence[HandleLeft]) -> None:
     """Numbers are no longer whose they were; before they are somebody else's."""
     if not left:
         return
     handles = [step.handle for step in left]
     await db.fetch(conn, LEAVE_HANDLES, *_columns(3, [(handle.kind, handle.scope, handle.value) for handle in handles]))
-    await db.fetch(conn, LEAVE_CONVERSATIONS, *_columns(2, [(step.customer_id, f"\x1f{step.handle.key}") for step in left]))
+    await tickets.leave_conversations(conn, [(step.customer_id, step.handle) for step in left])
 
 
 async def _note_names(conn: AsyncConnection, seen: Sequence[NameSeen]) -> None:
@@ -302,27 +241,3 @@ async def _note_names(conn: AsyncConnection, seen: Sequence[NameSeen]) -> None:
 
 def _by_key(item: tuple[Handle, int]) -> str:
     return item[0].key
-
-
-async def _save_consents(conn: AsyncConnection, words: Sequence[ConsentSaid], now: datetime) -> None:
-    if not words:
-        return
-    for channel in sorted({word.contact.channel for word in words}):
-        last = {word.handle: word.given for word in words if word.contact.channel == channel}
-        rows = [(handle.kind, handle.scope, handle.value, given) for handle, given in last.items()]
-        await db.fetch(conn, REFUSES, channel, *_columns(4, rows))
-    said = [(derived_id("word", w.cause), w.person, w.contact.media_type, w.contact.raw) for w in words]
-    await db.fetch(conn, WORDS, now, *_columns(4, said))
-
-
-async def _save_scores(conn: AsyncConnection, words: Sequence[Scored], now: datetime) -> None:
-    if not words:
-        return
-    await surveys.answered(conn, [word.question for word in words], now)
-    said = [(derived_id("word", w.cause), w.question.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
-    await db.fetch(conn, WORDS, now, *_columns(4, said))
-
-
-async def note_returned(conn: AsyncConnection, returned: Sequence[tuple[str, datetime]]) -> None:
-    """The addresses to which these messages went take no mail, since then."""
-    await db.fetch(conn, RETURNED, *_columns(2, returned))

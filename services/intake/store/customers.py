@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
-from services.intake.domain.identity import TYPED, Profile
+from services.intake.domain.identity import TYPED, Profile, claimed
 from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
 from services.intake.store.locks import handle_lock, lock
 from shared import db
@@ -53,7 +53,7 @@ ADD_HANDLES = """
     INSERT INTO intake.handle (kind, scope, value, id, customer_id, verified_by)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) ON CONFLICT DO NOTHING
     """
-FORGET_HANDLE = "DELETE FROM intake.handle WHERE id = $1"
+FORGET_HANDLE = "DELETE FROM intake.handle WHERE id = $1 RETURNING kind, scope, value, customer_id"
 REMOVE_HANDLE = "DELETE FROM intake.handle WHERE id = $1 AND customer_id = $2 RETURNING 1"
 # What is told of the person is of the whole merge set; `profile` is what was said under this id.
 WRITE = """
@@ -157,6 +157,20 @@ async def handles_of(conn: AsyncConnection, customer_ids: Sequence[str]) -> list
     return [OwnedHandle(handle_id, Handle(kind, value, scope), by, owner) for handle_id, kind, scope, value, by, owner in rows]
 
 
+async def hold_handles(conn: AsyncConnection, customer_ids: Sequence[str]) -> None:
+    """Let nobody write from what is theirs, nor claim it, until the transaction ends; nor from what became theirs while it was
+    waited for. While their rows are not held too, a record may still bring more.
+    """
+    held: set[str] = set()
+    while True:
+        owned = [one.handle for one in await handles_of(conn, customer_ids)]
+        names = {handle_lock(form) for handle in owned for form in (handle, claimed(handle))}
+        if names <= held:
+            return
+        await lock(conn, names - held)
+        held |= names
+
+
 async def family(conn: AsyncConnection, customer_ids: Sequence[str]) -> dict[str, dict[str, Profile]]:
     """For each of these: what was said under its own id and under every id that was merged into it, nearest first."""
     found: dict[str, dict[str, Profile]] = {}
@@ -184,9 +198,9 @@ async def remove_handle(conn: AsyncConnection, customer_id: str, handle_id: str)
     return bool(await db.fetch(conn, REMOVE_HANDLE, handle_id, customer_id))
 
 
-async def forget_handle(conn: AsyncConnection, handle_id: str) -> None:
-    """Take a handle away, whoever has it. Reads the whole table: for the reading back after a restore."""
-    await db.fetch(conn, FORGET_HANDLE, handle_id)
+async def forget_handle(conn: AsyncConnection, handle_id: str) -> list[tuple[str, Handle]]:
+    """Take a handle away. Returns whose it was. Reads the whole table: for the reading back after a restore."""
+    return [(row[3], Handle(row[0], row[2], row[1])) for row in await db.fetch(conn, FORGET_HANDLE, handle_id)]
 
 
 async def write(conn: AsyncConnection, records: Sequence[Written]) -> None:

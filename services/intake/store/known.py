@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain import numbers
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, DeliveryWord, Handle, InboundCall, InboundMessage
-from services.intake.domain.decide import names_of, word_id_of
+from services.intake.domain.decide import names_of
+from services.intake.domain.hearing import word_id_of
 from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
 from services.intake.domain.threads import conversations_of, refs_of

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import TYPED, Person
+from services.intake.domain.records import OwnedHandle
 from services.intake.store import customers
 from shared import db
 from shared.ticket import Ticket
@@ -30,8 +31,9 @@ DROP_CLAIMS = """
         OR EXISTS (SELECT FROM intake.handle o WHERE o.customer_id = $1 AND o.scope <> 'claimed')
         AND NOT EXISTS (SELECT FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
                         WHERE t.customer_id = $1 AND (m.handle_kind, m.handle) = (h.kind, h.value)))
-    RETURNING h.id, EXISTS (SELECT FROM intake.handle o
-                            WHERE o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)) AS proven
+    RETURNING h.id, h.kind, h.scope, h.value,
+        EXISTS (SELECT FROM intake.handle o
+                WHERE o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)) AS proven
     """
 RETURN_HANDLES = """
     UPDATE intake.handle SET customer_id = $2, origin = CASE WHEN origin = $2 THEN NULL ELSE origin END
@@ -43,14 +45,29 @@ RETURN_FORMS = """
     WHERE h.customer_id = $1 AND h.origin IS NULL AND (h.kind, h.scope, h.value) = (w.kind, w.scope, w.value)
     RETURNING h.kind, h.scope, h.value
     """
+# A claim that came to its owner was no claim any more; it is one again when they are two, for who typed the address in is reached
+# there, and nowhere else. Where somebody else claims it by now it is theirs.
+RECLAIM = """
+    INSERT INTO intake.handle (kind, scope, value, id, customer_id)
+    SELECT DISTINCT ON (m.handle_kind, m.handle)
+        m.handle_kind, 'claimed', m.handle, gen_random_uuid()::text, t.customer_id
+    FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
+    JOIN intake.handle o ON (o.kind, o.scope, o.value) = (m.handle_kind, '', m.handle)
+    WHERE t.customer_id = ANY($1::text[]) AND t.channel = ANY($2::text[]) AND m.opened AND m.participant
+        AND o.kind IN ('email', 'phone') AND o.customer_id = ANY($1::text[]) AND o.customer_id <> t.customer_id
+    ORDER BY m.handle_kind, m.handle, m.received_at
+    ON CONFLICT DO NOTHING RETURNING id, kind, scope, value, customer_id
+    """
 TICKETS = "SELECT id, story FROM intake.ticket WHERE customer_id = $1 ORDER BY id FOR UPDATE"
-# A ticket is of who wrote it first; calls, and what was written after the merge, tell it by the handle that goes back.
+# A ticket is of whom it was moved from, or of who wrote it first; calls, and what was written after the merge, tell it by the
+# handle that goes back.
 RETURNING = """
     SELECT t.id, t.story FROM intake.ticket t
     LEFT JOIN LATERAL (SELECT m.customer_id, m.handle_kind, m.handle FROM intake.message m WHERE m.ticket_id = t.id
                        ORDER BY m.opened DESC, m.received_at LIMIT 1) m ON true
     WHERE t.customer_id = $1 AND (
-        m.customer_id = ANY($2::text[])
+        convert_from(t.story, 'UTF8')::jsonb #>> '{intake,origin}' = ANY($2::text[])
+        OR m.customer_id = ANY($2::text[])
         OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
                    WHERE (h.kind, h.value, h.scope = 'claimed') = (m.handle_kind, m.handle, t.channel = ANY($6::text[])))
         OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
@@ -60,12 +77,14 @@ RETURNING = """
     """
 GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"
 # What came from a handle while it was taken for somebody else's goes back with it; and what one of two wrote to a ticket that is
-# the other's again is a guest's from now on. So each one's erasure finds all that is theirs.
+# the other's again is a guest's from now on. So each one's erasure finds all that is theirs. Who typed an address in did not
+# write from it.
 RETURN_MESSAGES = """
     UPDATE intake.message m SET customer_id = $1
     FROM intake.ticket t, unnest($4::text[], $5::text[], $6::text[]) AS h(kind, scope, value)
     WHERE t.customer_id IN ($1, $2) AND m.ticket_id = t.id AND m.customer_id = ANY($3::text[])
       AND (m.handle_kind, m.handle) = (h.kind, h.value)
+      AND (h.scope = 'claimed' OR t.channel <> ALL($7::text[]) OR t.channel = 'form' AND NOT m.opened)
     """
 # What was written to them, and what was said of it.
 RETURN_DELIVERIES = """
@@ -94,7 +113,9 @@ ENTANGLED = """
     """
 SUGGEST = """
     INSERT INTO intake.suggestion AS s (customer_id, other_id, evidence, suggested_at)
-    SELECT DISTINCT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[])
+    SELECT DISTINCT ON (w.one, w.other) w.one, w.other, w.evidence, $1::timestamptz
+    FROM unnest($2::text[], $3::text[], $4::text[]) AS w(one, other, evidence)
+    ORDER BY w.one, w.other, w.evidence IN ('answered_from_it', 'signed_identity') DESC
     ON CONFLICT (customer_id, other_id) DO UPDATE SET evidence = excluded.evidence, state = 'open'
     WHERE excluded.evidence IN ('answered_from_it', 'signed_identity')
       AND s.evidence NOT IN ('answered_from_it', 'signed_identity') AND s.state <> 'accepted'
@@ -114,6 +135,14 @@ PROVEN = """
     ORDER BY suggested_at LIMIT 20
     """
 DOUBT = "UPDATE intake.suggestion SET evidence = 'claimed_address' WHERE customer_id = $1 AND other_id = $2"
+
+
+class Dropped(NamedTuple):
+    """A claim that has ended: the id of the handle, and whether it turned out to be theirs."""
+
+    handle_id: str
+    handle: Handle
+    proven: bool
 
 
 class Suggested(NamedTuple):
@@ -150,11 +179,16 @@ async def merge(conn: AsyncConnection, one_id: str, into_id: str, now: datetime,
     return stories
 
 
-async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[tuple[str, bool]]:
-    """Take from a customer the claims on what is theirs anyway, and on what was only said beside it. Returns the ids of those
-    handles, and whether each is theirs.
-    """
-    return [(row["id"], row["proven"]) for row in await db.fetch(conn, DROP_CLAIMS, customer_id)]
+async def drop_claims(conn: AsyncConnection, customer_id: str) -> list[Dropped]:
+    """Take from a customer the claims on what is theirs anyway, and on what was only said beside it."""
+    rows = await db.fetch(conn, DROP_CLAIMS, customer_id)
+    return [Dropped(row[0], Handle(row[1], row[3], row[2]), row[4]) for row in rows]
+
+
+async def reclaim(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[OwnedHandle]:
+    """Give these, who are two again, the claims back that ended when they were one. Returns those."""
+    rows = await db.fetch(conn, RECLAIM, list(customer_ids), sorted(TYPED))
+    return [OwnedHandle(row[0], Handle(row[1], row[3], row[2]), "not", row[4]) for row in rows]
 
 
 async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str, Ticket]:
@@ -172,7 +206,7 @@ async def unmerge(conn: AsyncConnection, one_id: str, from_id: str) -> dict[str,
     stories = {ticket_id: _stories.decode(story) for ticket_id, story in rows}
     await db.fetch(conn, GIVE, one_id, list(stories))
     others = [from_id, *(member for member in families.get(from_id, {}) if member not in members)]
-    await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned))
+    await db.fetch(conn, RETURN_MESSAGES, one_id, from_id, others, *customers.columns(returned), sorted(TYPED))
     for statement in (RETURN_DELIVERIES, RETURN_FILES, RETURN_FETCHES):
         await db.fetch(conn, statement, one_id, others)
     for customer_id, own in ((one_id, members), (from_id, others)):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import identity
 from services.intake.domain.records import Written
-from services.intake.store import copies, customers, merges, orders
+from services.intake.store import copies, customers, merges, orders, tickets
 from shared.events.base import Event, Fact
 from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.people import (
@@ -49,7 +49,7 @@ async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], seale
             case CustomerUnmerged():
                 await _unmerge(conn, event.key, fact.customer_id)
             case CustomerHandleRemoved():
-                await customers.forget_handle(conn, fact.handle_id)
+                await tickets.leave_conversations(conn, await customers.forget_handle(conn, fact.handle_id))
             case MergeSuggested() if not await _erased(conn, event.key, fact.customer_id):
                 await merges.suggest(conn, [(event.key, fact.customer_id, fact.evidence)], event.time)
             case OrderRecorded() if not await _erased(conn, event.key):

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.domain.confirmation import confirmed_on
 from services.intake.domain.words import Told, recalled
 from services.intake.recalled_ticket import Ended, Heard, Written
-from services.intake.store.contacts import note_returned
+from services.intake.store.words import note_returned
 from shared.db import execute_many
 from shared.events.message import MessageBounced
 

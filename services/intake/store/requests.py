@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.known import KnownCustomer
 from services.intake.domain.requests import NewRow, Stored
+from services.intake.store import customers
 from shared import db
 from shared.ticket import Ticket
 
@@ -16,27 +17,23 @@ MESSAGES = """
     SELECT id, customer_id, human FROM intake.message WHERE ticket_id = $1 AND id = ANY($2::text[]) ORDER BY received_at, id
     """
 ABOUT = """
-    SELECT coalesce(t.subject, '') AS subject, (SELECT count(*) FROM intake.message m WHERE m.ticket_id = t.id) AS messages
+    SELECT coalesce(t.subject, ''), (SELECT count(*) FROM intake.message m WHERE m.ticket_id = t.id), t.inbox
     FROM intake.ticket t WHERE t.id = $1
     """
-# Under the id that goes on, where they were merged since the agent looked.
-CUSTOMER = """
-    WITH RECURSIVE way(id, depth) AS (
-        SELECT $1::text, 0 UNION ALL
-        SELECT c.merged_into, depth + 1 FROM way JOIN intake.customer c USING (id) WHERE c.merged_into IS NOT NULL AND depth < 10
-    )
-    SELECT id, vip, plan, tier, language FROM intake.customer
-    WHERE id IN (SELECT id FROM way) AND merged_into IS NULL AND erased_at IS NULL FOR UPDATE
-    """
+CUSTOMER = "SELECT vip, plan, tier, language FROM intake.customer WHERE id = $1"
 NUMBER = "SELECT nextval('intake.ticket_number') AS number"
 INSERT = """
     INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, opened_at, changed_at)
     VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9::bytea, $10::timestamptz, $10::timestamptz)
     """
+# Who of them wrote as a guest is told anew, of the customer under all ids.
 MOVE = """
-    WITH moved AS (
+    WITH RECURSIVE family(id, depth) AS (
+        SELECT customer_id, 0 FROM intake.ticket WHERE id = $2 UNION ALL
+        SELECT c.id, depth + 1 FROM family JOIN intake.customer c ON c.merged_into = family.id WHERE depth < 10
+    ), moved AS (
         UPDATE intake.message m SET ticket_id = $2,
-            participant = coalesce((SELECT t.customer_id = m.customer_id FROM intake.ticket t WHERE t.id = $2), participant)
+            participant = CASE WHEN EXISTS (SELECT FROM family) THEN m.customer_id IN (SELECT id FROM family) ELSE participant END
         WHERE m.ticket_id = $1 AND m.id = ANY($3::text[]) RETURNING m.message_ref
     )
     UPDATE intake.ref r SET ticket_id = $2 FROM moved WHERE r.ticket_id = $1 AND r.value = moved.message_ref
@@ -48,19 +45,19 @@ async def messages(conn: AsyncConnection, ticket_id: str, ids: Sequence[str]) ->
     return tuple(Stored(*row) for row in await db.fetch(conn, MESSAGES, ticket_id, list(ids)))
 
 
-async def about(conn: AsyncConnection, ticket_id: str) -> tuple[str, int]:
-    """The subject of a ticket, and how many messages it has."""
+async def about(conn: AsyncConnection, ticket_id: str) -> tuple[str, int, str]:
+    """The subject of a ticket, how many messages it has, and its inbox."""
     rows = await db.fetch(conn, ABOUT, ticket_id)
-    return (rows[0]["subject"], rows[0]["messages"]) if rows else ("", 0)
+    return (rows[0][0], rows[0][1], rows[0][2]) if rows else ("", 0, "")
 
 
 async def customer(conn: AsyncConnection, customer_id: str) -> tuple[KnownCustomer | None, str]:
-    """The customer and their language; none where there is no such person (any more)."""
-    rows = await db.fetch(conn, CUSTOMER, customer_id)
-    if not rows:
+    """The customer under the id that goes on, held, and their language; none where there is no such person (any more)."""
+    held = await customers.held(conn, await customers.onward(conn, customer_id))
+    if held is None or held.erased:
         return None, "und"
-    row = rows[0]
-    return KnownCustomer(row["id"], row["vip"], row["plan"], row["tier"]), row["language"]
+    [row] = await db.fetch(conn, CUSTOMER, held.customer_id)
+    return KnownCustomer(held.customer_id, row["vip"], row["plan"], row["tier"]), row["language"]
 
 
 async def number(conn: AsyncConnection) -> int:

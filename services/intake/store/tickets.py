@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain.contacts import Handle
 from services.intake.domain.threads import QUARANTINE
 from shared import db
 from shared.ticket import Ticket
@@ -46,6 +47,11 @@ YIELD = """
     WHERE t.id = ANY($1::text[]) AND t.conversation IS NOT NULL AND EXISTS (
         SELECT 1 FROM intake.ticket o
         WHERE o.conversation = t.conversation AND o.id <> t.id AND NOT o.closed AND o.merged_into IS NULL)
+    """
+# Whoever writes from a handle that is no longer these customers' is somebody else, and does not go on with what they said.
+LEAVE = """
+    UPDATE intake.ticket t SET conversation = NULL FROM unnest($1::text[], $2::text[]) AS w(customer_id, ending)
+    WHERE t.customer_id = w.customer_id AND right(t.conversation, length(w.ending)) = w.ending
     """
 # What an agent takes out of quarantine goes on as the conversation, where that does not go on elsewhere.
 LET_OUT = """
@@ -114,6 +120,12 @@ async def merged_onward(conn: AsyncConnection, ticket_id: str) -> str | None:
 async def yield_conversations(conn: AsyncConnection, ids: Sequence[str]) -> None:
     """These tickets come back from a merge; a conversation that another one has by now stays with that one."""
     await db.fetch(conn, YIELD, list(ids))
+
+
+async def leave_conversations(conn: AsyncConnection, left: Sequence[tuple[str, Handle]]) -> None:
+    """These customers have these handles no more, and the tickets to which they wrote from them no conversation."""
+    if left:
+        await db.fetch(conn, LEAVE, [customer_id for customer_id, _ in left], [f"\x1f{handle.key}" for _, handle in left])
 
 
 async def let_out(conn: AsyncConnection, ids: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from services.intake.channels import provided
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact, DeliveryWord, InboundCall
-from services.intake.domain.decide import names_of, word_id_of
+from services.intake.domain.decide import names_of
+from services.intake.domain.hearing import word_id_of
 from services.intake.replaying import contact_of
 from services.intake.store.parked import Arrival
 from shared import db

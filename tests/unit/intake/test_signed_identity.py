@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.intake.domain.contacts import Handle, InboundMessage
+from services.intake.domain.contacts import Copy, Handle, InboundMessage
 from services.intake.domain.decide import decide
 from services.intake.domain.identity import SIGNED
 from services.intake.domain.known import Known, KnownCustomer
@@ -89,3 +89,10 @@ def test_an_id_that_writes_is_a_customer_of_its_own_where_what_is_vouched_for_ha
 def test_nothing_changes_where_nobody_vouches() -> None:
     plan = decide([chat("1")], Known(customers={ANA: KnownCustomer("c-ana")}))
     assert (handles_of(plan), merges_of(plan)) == ([], [])
+
+
+def test_a_copy_to_an_address_that_was_vouched_for_just_before_names_that_address() -> None:
+    mail = InboundMessage("smtp", "m", "m", "email", "in", Handle("email", "bob@example.com"), "Hello", copies=(Copy(ANA),))
+    plan = decide([chat("1", ANA), mail], Known())
+    [added] = [step for step in plan.steps if isinstance(step, NewHandle)]
+    assert [step.cc_handles for step in plan.steps if isinstance(step, NewMessage)] == [(), (added.handle_id,)]

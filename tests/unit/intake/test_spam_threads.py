@@ -13,7 +13,7 @@ from services.intake.domain.threads import QUARANTINE
 from shared.events.message import MessageReceived
 from shared.events.ticket import SpamMarked, TicketLinked
 from tests.unit.intake.test_decide import chat, letter
-from tests.unit.intake.test_threads import PARCEL, known, placed
+from tests.unit.intake.test_threads import ANA, PARCEL, known, placed
 
 SCORE = SpamVerdict("provider", 9100)
 INFECTED, BLOCKED = SpamVerdict("provider", rule_id=VIRUS, apart=True), SpamVerdict("rule", rule_id="senders", apart=True)
@@ -65,7 +65,7 @@ def test_spam_in_a_conversation(case: str, facts: Known, verdict: SpamVerdict | 
         ("a score", letter("<1@c>", "<old@c>", spam=SCORE), False, "parcel"),
         ("a score, to a closed one", letter("<1@c>", "<old@c>", spam=SCORE), True, NEW),
         ("a score, of a machine that answers", letter("<1@c>", "<old@c>", spam=SCORE, origin="auto_reply"), True, "parcel"),
-        ("no spam, to a closed one", letter("<1@c>", "<old@c>"), True, "new, follows parcel"),
+        ("no spam, to a closed one", letter("<1@c>", "<old@c>", handle=ANA), True, "new, follows parcel"),
     ],
 )
 def test_spam_that_answers_a_mail(case: str, mail: InboundMessage, closed: bool, to: str) -> None:

@@ -242,7 +242,47 @@ def test_nobody_is_lost_in_a_circle(length: int) -> None:
 def test_what_answers_a_closed_ticket_follows_it_unless_a_machine_wrote_it(origin: Origin, closed: bool, to: str) -> None:
     facts = known()
     facts.tickets["parcel"] = replace(PARCEL, closed=closed)
-    assert placed(letter("<1@c>", tokens=("parcel",), origin=origin), facts) == to
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=ANA, origin=origin), facts) == to
+
+
+@pytest.mark.parametrize(
+    ("case", "mail", "to"),
+    [
+        ("by our signed address", letter("<1@c>", tokens=("parcel",), handle=EVE), "new, related to parcel"),
+        ("by a stored Message-ID", letter("<1@c>", "<old@c>", handle=EVE), "new, related to parcel"),
+        (
+            "a colleague by the number",
+            letter("<1@c>", handle=BOB, numbers=(100234,), authentication=OWN),
+            "new, related to parcel",
+        ),
+        ("who goes on with another one too", letter("<1@c>", "<lamp@c>", tokens=("parcel",), handle=EVE), "lamp"),
+        ("a machine", letter("<1@c>", tokens=("parcel",), handle=EVE, origin="out_of_office"), "parcel"),
+    ],
+)
+def test_whoever_is_not_its_customer_goes_on_with_no_closed_ticket(case: str, mail: InboundMessage, to: str) -> None:
+    facts = known(KnownTicket("lamp", 100300, "c-eve"))
+    facts.tickets["parcel"] = replace(PARCEL, closed=True)
+    facts.refs[Ref("support", "<lamp@c>")] = "lamp"
+    assert placed(mail, facts) == to, case
+
+
+def test_what_the_customer_writes_after_a_stranger_answered_a_closed_ticket_comes_to_a_ticket_of_their_own() -> None:
+    facts = known()
+    facts.tickets["parcel"] = replace(PARCEL, closed=True)
+    group = [letter(f"<{n}@c>", tokens=("parcel",), handle=who) for n, who in enumerate((EVE, ANA, ANA))]
+    plan = decide(group, facts)
+    strangers, hers = (step for step in plan.steps if isinstance(step, NewTicket))
+    assert [one.ticket_id for one in plan.placements] == [strangers.ticket_id, hers.ticket_id, hers.ticket_id]
+    assert (hers.customer.customer_id, hers.follow_up_of) == ("c-ana", facts.tickets["parcel"])
+
+
+def test_a_follow_up_that_became_somebody_elses_takes_the_place_of_no_ticket() -> None:
+    bobs = KnownTicket("lamp", 100300, "c-bob")
+    facts = known(bobs)
+    facts.tickets["parcel"] = replace(PARCEL, closed=True, followed_up_by="lamp")
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=ANA), facts) == "new, follows parcel"
+    facts.tickets["lamp"] = replace(bobs, customer_id="c-ana")
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=ANA), facts) == "lamp"
 
 
 def said(seq: int, fact: Fact, writer: str = "intake", seen: Position = NOTHING_SEEN) -> Event[Fact]:

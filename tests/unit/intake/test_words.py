@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.contacts import DeliveryWord, SentWord
-from services.intake.domain.decide import decide, word_id_of
+from services.intake.domain.decide import decide
+from services.intake.domain.hearing import word_id_of
 from services.intake.domain.known import Known, KnownTicket
 from services.intake.domain.plan import Plan, SentTold
 from services.intake.domain.tell import tell

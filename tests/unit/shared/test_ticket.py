@@ -267,6 +267,18 @@ def test_priority_and_customer_are_the_last_that_were_told() -> None:
     assert (log.ticket.priority, log.ticket.intake.customer_id) == (4, "c2")
 
 
+def test_a_ticket_keeps_whose_it_was_however_often_its_customer_is_merged_onward_and_until_it_is_theirs_again() -> None:
+    log = Log().intake(opened())
+    moves = (("c2", "c1", "merged"), ("c3", "c2", "merged"), ("c2", "c3", "unmerged"), ("c1", "c2", "unmerged"))
+    origins = []
+    for customer_id, previous, reason in moves:
+        log.intake(TicketCustomerChanged(customer_id=customer_id, previous=previous, reason=reason))  # type: ignore[arg-type]
+        origins.append(log.ticket.intake.origin)
+    assert origins == ["c1", "c1", "c1", ""]
+    log.intake(TicketCustomerChanged(customer_id="c4", previous="c1", reason="unmerged"))
+    assert log.ticket.intake.origin == "", "opened while they were one, it was never the other's"
+
+
 def test_what_agents_set_goes_over_what_words_raise_and_say_whichever_stands_first() -> None:
     raised, set_by_hand = TicketPrioritised(priority=4, previous=2), TicketPrioritised(priority=3, previous=2)
     words, agent = TicketLabelled(topic="refund", tags=("money",)), TicketLabelled(topic="invoice", tags=())
