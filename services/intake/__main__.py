@@ -91,9 +91,7 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """How this process speaks to others: to whom its settings name; to SNS; to where files of messages are, and mails that stand in
-    S3.
-    """
+    """How this process speaks to others: to whom its settings name; to SNS; to where files of messages are; to buckets of S3."""
 
     named: httpx.AsyncClient
     sns: httpx.AsyncClient

@@ -17,6 +17,7 @@ from services.intake.domain.reach import Reach
 
 _LABEL = re.compile(r"[a-z0-9-]{3,63}")  # with a dot in it the name would be none that the certificate of S3 covers
 _ENDPOINT = r"^(https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)?\Z"
+HIGHEST_PORT = 65535
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -81,6 +82,8 @@ def buckets_of(text: str) -> dict[str, Bucket]:
         raise ValueError("buckets of S3: one is named twice")
     for one in found:
         one.keys()
+        if (httpx.URL(one.origin).port or 0) > HIGHEST_PORT:
+            raise ValueError(f"buckets of S3: the endpoint of {one.bucket} has no such port")
     return named
 
 
