@@ -21,13 +21,14 @@ MADE_BY_SIGNING = {"x-amz-content-sha256", "x-amz-date", "x-amz-security-token"}
 @dataclass
 class S3:
     """Has `objects`. `fails`: what happens first when one is asked for: a status, perhaps with a code; `cut`: half of it comes;
-    `slow`: a byte now and then; `silent`: nothing. `also`: further headers of an object. `asked`: under which keys.
+    `slow`: a byte now and then; `silent`: nothing; `held`: nothing until `released`. `also`: further headers of an object.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
     fails: dict[str, list[str]] = field(default_factory=dict)
     also: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     written: int = 0
     port: int = 0
 
@@ -56,6 +57,9 @@ class S3:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str, *, proved: bool) -> None:
         failing = self.fails.get(key, [])
         fails = failing.pop(0) if failing and proved else ""
+        if fails == "held":
+            await self.released.wait()
+            fails = ""
         if not proved:
             await self._write(writer, *_refusal("403 SignatureDoesNotMatch"))
         elif fails == "silent":

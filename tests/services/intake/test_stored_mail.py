@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 
+import asyncpg
 import httpx
 import pytest
 import sqlalchemy as sa
@@ -34,7 +35,9 @@ KEY = "inbound/fqef5sop459utgdf4o9lqbsv7jeo73pejig34301"
 
 
 @asynccontextmanager
-async def house(database: str, played: S3, **more: object) -> AsyncIterator[tuple[World, StoredMailFetcher]]:
+async def house(
+    database: str, played: S3, fetch_seconds: float = 0.5, **more: object
+) -> AsyncIterator[tuple[World, StoredMailFetcher]]:
     """A process that knows SES and a bucket, and its fetcher."""
     values = {**ask.settings(), **played.settings(), **more}
     async with process(database, **values) as world, guarded_client(reach_of(world.intake.buckets.values())) as client:
@@ -43,7 +46,7 @@ async def house(database: str, played: S3, **more: object) -> AsyncIterator[tupl
             await world.inbox("support", channel="email", address=SUPPORT, confirm=False)
         intake = world.intake
         taker = MailTaker(intake.acceptor, world.signer, intake.inboxes, intake.limiter, world.settings.border)
-        storage = Storage(intake.buckets, client, world.settings.smtp_max_bytes, fetch_seconds=0.5)
+        storage = Storage(intake.buckets, client, world.settings.smtp_max_bytes, fetch_seconds)
         yield world, StoredMailFetcher(world.parts.engine, storage, taker)
 
 
@@ -52,7 +55,7 @@ def from_s3(key: str = KEY, bucket: str = BUCKET, source: str = "ana@customers.e
     action = {"type": "S3", "topicArn": ask.TOPIC, "bucketName": bucket, "objectKeyPrefix": "inbound/", "objectKey": key}
     said = {name: {"status": status} for name, status in verdicts.items()}
     receipt = {"recipients": [SUPPORT], "action": action, **said}
-    mail = {"source": source, "messageId": key.rpartition("/")[2], "destination": [SUPPORT], "commonHeaders": {"subject": "Coletul"}}
+    mail = {"source": source, "messageId": key.rpartition("/")[2], "destination": [SUPPORT], "headers": []}
     return ask.ses(json.dumps({"notificationType": "Received", "mail": mail, "receipt": receipt}), MessageId=f"sns-{key}")
 
 
@@ -188,10 +191,10 @@ async def test_a_process_that_ends_between_the_notification_and_the_mail_is_foll
             assert (await standing(world), played.asked) == ((1, 0, 0), [KEY])
 
 
-HOLDS = """
-    CREATE FUNCTION intake.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'killed here'; END $$;
-    CREATE TRIGGER hold BEFORE DELETE ON intake.stored_mail FOR EACH ROW EXECUTE FUNCTION intake.hold();
-"""
+HOLDS = (
+    "CREATE FUNCTION intake.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'killed here'; END $$",
+    "CREATE TRIGGER hold BEFORE DELETE ON intake.stored_mail FOR EACH ROW EXECUTE FUNCTION intake.hold()",
+)
 
 
 async def test_a_mail_that_was_taken_by_a_process_killed_before_it_noted_that_is_one_message(database: str) -> None:
@@ -201,9 +204,9 @@ async def test_a_mail_that_was_taken_by_a_process_killed_before_it_noted_that_is
         nameless.set_content("Unde este?")
         played.objects[KEY] = bytes(nameless)
         await tell(world)
-        for statement in HOLDS.strip().split(";\n"):
-            await world.execute(statement.rstrip().removesuffix(";"))
-        with pytest.raises(Exception, match="killed here"):
+        for statement in HOLDS:
+            await world.execute(statement)
+        with pytest.raises(asyncpg.RaiseError, match="killed here"):
             await fetcher.fetch_due()
         assert await standing(world) == (1, 1, 0)
         await world.execute("DROP TRIGGER hold ON intake.stored_mail")
@@ -212,19 +215,24 @@ async def test_a_mail_that_was_taken_by_a_process_killed_before_it_noted_that_is
         assert await standing(world) == (1, 0, 0)
 
 
-async def test_who_died_in_it_and_comes_back_late_changes_nothing_any_more(database: str) -> None:
-    async with s3_server() as played, house(database, played) as (world, fetcher):
-        played.objects[KEY], played.fails[KEY] = whole(), ["silent"]
+async def asked(played: S3, fetching: asyncio.Task[int]) -> None:
+    """Wait until S3 was asked by it."""
+    async with asyncio.timeout(5):
+        while not played.asked:
+            assert not fetching.done()
+            await asyncio.sleep(0.01)
+
+
+async def test_who_was_too_slow_takes_nothing_that_another_has_taken(database: str) -> None:
+    async with s3_server() as played, house(database, played, fetch_seconds=10.0) as (world, fetcher):
+        played.objects[KEY], played.fails[KEY] = whole(), ["held"]
         await tell(world)
         late = asyncio.create_task(fetcher.fetch_due())
-        async with asyncio.timeout(5):
-            while not played.asked:
-                assert not late.done()
-                await asyncio.sleep(0.01)
+        await asked(played, late)
         await due(world)
         assert await fetcher.fetch_due() == 1
-        assert await standing(world) == (1, 0, 0)
-        await late
+        played.released.set()
+        assert await late == 1
         assert await standing(world) == (1, 0, 0)
 
 
@@ -294,34 +302,31 @@ async def test_nothing_is_kept_of_a_notification_while_the_database_is_away(data
 async def test_a_notification_that_was_changed_or_is_of_a_topic_of_others_leads_nowhere(database: str) -> None:
     async with s3_server() as played, house(database, played) as (world, fetcher):
         assert (await from_s3().altered(b"fqef5", b"fqef6").to(world.http)).status_code == 403
-        assert (await from_s3().altered(ask.TOPIC.encode(), b"arn:aws:sns:eu-west-1:222222222222:mail").to(world.http)).status_code == 403
+        other_topic = b"arn:aws:sns:eu-west-1:222222222222:mail"
+        assert (await from_s3().altered(ask.TOPIC.encode(), other_topic).to(world.http)).status_code == 403
         assert await fetcher.fetch_due() == 0
         assert await standing(world) == (0, 0, 0)
 
 
 async def test_a_mail_that_is_to_be_fetched_is_forgotten_with_its_sender_and_others_stay(database: str) -> None:
-    async with s3_server() as played, house(database, played) as (world, fetcher):
+    async with s3_server() as played, house(database, played, fetch_seconds=10.0) as (world, fetcher):
         await tell(world, from_ses())
         [received] = await world.events(MessageReceived)
-        played.objects[KEY] = played.objects["late"] = whole().replace(b"<first@", b"<second@")
-        played.fails["late"] = ["silent"]
+        played.objects["late"], played.fails["late"] = whole().replace(b"<first@", b"<second@"), ["held"]
         await tell(world, from_s3("late", source="Ana@Customers.Example"))
-        fetcher.storage.client.timeout = httpx.Timeout(5.0)
         late = asyncio.create_task(fetcher.fetch_due())
-        async with asyncio.timeout(5):
-            while not played.asked:
-                await asyncio.sleep(0.01)
+        await asked(played, late)
         await tell(world, from_s3(), from_s3("of others", source="banana@customers.example"))
         path = f"/v1/customers/{received.data.customer_id}/erase"
         assert (await world.http.post(path, headers=await world.key("admin"))).status_code == 200
         assert await world.count("stored_mail") == await world.count("stored_mail", "sender LIKE 'banana%'") == 1
-        await late
+        played.released.set()
+        assert await late == 1
         assert await world.count("message") == 1, "what was just fetched is not taken either"
 
 
 async def test_mails_of_the_largest_size_come_a_few_at_a_time_while_the_loop_goes_on_turning(database: str) -> None:
-    async with s3_server() as played, house(database, played) as (world, fetcher):
-        fetcher = StoredMailFetcher(world.parts.engine, Storage(world.intake.buckets, fetcher.storage.client, 25_000_000), fetcher.taker)
+    async with s3_server() as played, house(database, played, fetch_seconds=60.0) as (world, fetcher):
         for n in range(AT_ONCE + 1):
             played.objects[f"k{n}"] = whole().replace(b"<first@", b"<%d@" % n)
             await tell(world, from_s3(f"k{n}"))
