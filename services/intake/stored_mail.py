@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.intake.channels import composed, s3, ses
 from services.intake.channels.provided import JSON, StoredMail, inbox_of
 from services.intake.domain.delivery import NotNow, Refused
-from services.intake.domain.media import due_again
+from services.intake.domain.media import ATTEMPTS, due_again
 from services.intake.fetching import fetch_until_cancelled
 from services.intake.imap import UNKNOWN
 from services.intake.mail import LATER, MAIL, MailTaker
@@ -91,6 +91,8 @@ class StoredMailFetcher:
 
     async def _outcome(self, row: StoredRow) -> Refused | NotNow | None:
         """None when it is settled: the mail was taken, or is kept by itself, or is nobody's any more."""
+        if row.attempts > ATTEMPTS:  # nobody came to an end with it, so it may be what ends them
+            return s3.INTERRUPTED
         try:
             [stored] = ses.read(row.pointer)
             assert isinstance(stored, StoredMail)

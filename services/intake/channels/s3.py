@@ -19,13 +19,14 @@ _CODES_MAY_PASS = frozenset({"ExpiredToken", "RequestTimeout", "RequestTimeTooSk
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
 # How the encryption client of SES marks what it stored (AWS SDK, `CryptoStorageMode` in the metadata).
 _ENCRYPTED_BEFORE = "x-amz-meta-x-amz-key"
-ENCRYPTED, NOT_NAMED = Refused("encrypted"), Refused("bucket-not-named")
+ENCRYPTED, NOT_NAMED, INTERRUPTED = Refused("encrypted"), Refused("bucket-not-named"), Refused("interrupted")
 WHY = {
     "404": "it is not there",
     "403": "S3 does not let us have it",
     "too-large": "it is larger than PATCHBAY_SMTP_MAX_BYTES",
     "encrypted": "its receipt rule encrypts it before it is stored; let the bucket do that instead",
     "bucket-not-named": "PATCHBAY_INTAKE_S3_BUCKETS does not name its bucket",
+    "interrupted": "whoever fetched it was interrupted each time",
     "key-not-usable": "its key is none that a URL can hold",
     "address-not-allowed": "the name of S3 leads to a private address; name it as `endpoint`, if that is meant",
 }

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from services.intake.channels.sns import Sns
-from services.intake.domain.media import BACK_OFF_SECONDS
+from services.intake.domain.media import ATTEMPTS, BACK_OFF_SECONDS
 from services.intake.guarded_http import guarded_client
 from services.intake.mail import MailTaker
 from services.intake.replaying import Replayer
@@ -165,9 +165,9 @@ async def test_what_cannot_be_had_is_parked_once_with_its_reason_and_taken_when_
 
 async def test_what_does_not_come_in_all_attempts_is_parked_and_tried_again_when_somebody_asks(database: str) -> None:
     async with s3_server() as played, house(database, played) as (world, fetcher):
-        played.objects[KEY], played.fails[KEY] = whole(), ["500 InternalError"] * (len(BACK_OFF_SECONDS) + 2)
+        played.objects[KEY], played.fails[KEY] = whole(), ["500 InternalError"] * (ATTEMPTS + 1)
         await tell(world)
-        for _ in range(len(BACK_OFF_SECONDS) + 1):
+        for _ in range(ATTEMPTS):
             await due(world)
             assert await fetcher.fetch_due() == 1
         [kept] = await waiting(world)
@@ -221,6 +221,18 @@ async def asked(played: S3, fetching: asyncio.Task[int]) -> None:
         while not played.asked:
             assert not fetching.done()
             await asyncio.sleep(0.01)
+
+
+async def test_a_mail_with_which_nobody_comes_to_an_end_is_parked_and_ends_nobody_any_more(database: str) -> None:
+    async with s3_server() as played, house(database, played) as (world, fetcher):
+        played.objects[KEY] = whole()
+        await tell(world)
+        await world.execute(f"UPDATE intake.stored_mail SET attempts = {ATTEMPTS}")
+        assert await fetcher.fetch_due() == 1
+        [kept] = await waiting(world)
+        assert (kept.reason.endswith("(interrupted)"), played.asked) == (True, [])
+        await reprocess(world, fetcher)
+        assert await standing(world) == (1, 0, 0)
 
 
 async def test_who_was_too_slow_takes_nothing_that_another_has_taken(database: str) -> None:
