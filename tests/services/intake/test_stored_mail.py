@@ -243,6 +243,7 @@ async def test_who_was_too_slow_takes_nothing_that_another_has_taken(database: s
         await asked(played, late)
         await due(world)
         assert await fetcher.fetch_due() == 1
+        played.objects[KEY] = whole().replace(b"<first@", b"<second@")  # so that a mail that is taken twice is seen
         played.released.set()
         assert await late == 1
         assert await standing(world) == (1, 0, 0)
