@@ -58,8 +58,8 @@ _REASONS: dict[str, dict[str, str]] = {
         "sendgrid_inbound/test_not_supported_warning__SendgridInboundTestCase_1": "f5b4c4a",
     },
     "the mail is fetched from S3 afterwards, and the recording does not hold it": {
-        "amazon_ses_inbound/test_inbound_s3__AmazonSESInboundTests_1": "d3937c9",
-        "amazon_ses_inbound/test_inbound_s3_failure_message__AmazonSESInboundTests_1": "303aa3e",
+        "amazon_ses_inbound/test_inbound_s3__AmazonSESInboundTests_1": "94337f1",
+        "amazon_ses_inbound/test_inbound_s3_failure_message__AmazonSESInboundTests_1": "0c6a76f",
     },
     "the event's own instant, there that of SNS": {
         "amazon_ses_webhooks/test_bounce_event__AmazonSESNotificationsTests_1": "7087a91",

@@ -39,9 +39,7 @@ async def fetch(client: httpx.AsyncClient, bucket: Bucket, keys: Keys, key: str,
     return await attempted(_fetched(client, bucket, keys, key, most_bytes))
 
 
-async def _fetched(
-    client: httpx.AsyncClient, bucket: Bucket, keys: Keys, key: str, most_bytes: int
-) -> bytes | Refused | NotNow:
+async def _fetched(client: httpx.AsyncClient, bucket: Bucket, keys: Keys, key: str, most_bytes: int) -> bytes | Refused | NotNow:
     path = bucket.path_of(key)
     url = httpx.URL(bucket.origin + path)
     if url.raw_path != path.encode("ascii"):  # such as `..`, which would lead to another object

@@ -81,7 +81,7 @@ def _stored(action: Mapping[str, Any], envelope: Envelope, *, spam: bool, infect
     """Where the mail is, of a notification of the S3 action ("Notification contents for Amazon SES email receiving")."""
     bucket, key = text(action.get("bucketName")), text(action.get("objectKey"))
     if action.get("type") != "S3" or not bucket or not _is_key(key):
-        return Unknown("it is a mail without its content, and names no object of S3")
+        return Unknown("it is a mail without its content")
     return StoredMail(bucket, key, envelope, spam, infected)
 
 

@@ -36,7 +36,7 @@ KEY = "inbound/fqef5sop459utgdf4o9lqbsv7jeo73pejig34301"
 
 @asynccontextmanager
 async def house(
-    database: str, played: S3, fetch_seconds: float = 0.5, **more: object
+    database: str, played: S3, fetch_seconds: float = 0.3, **more: object
 ) -> AsyncIterator[tuple[World, StoredMailFetcher]]:
     """A process that knows SES and a bucket, and its fetcher."""
     values = {**ask.settings(), **played.settings(), **more}
@@ -146,7 +146,7 @@ async def test_what_cannot_be_had_is_parked_once_with_its_reason_and_taken_when_
     mail.set_content("Unde este?\n" + 300 * "Nu-l văd nicăieri, și nimeni nu-mi răspunde.\n")
     async with s3_server() as played:
         played.objects[KEY], played.fails[KEY] = bytes(mail), fails * 2
-        async with house(database, played, **more) as (world, fetcher):
+        async with house(database, played, 0.3, **more) as (world, fetcher):
             for _ in range(2):
                 await tell(world)
                 await fetcher.fetch_due()
@@ -338,6 +338,7 @@ async def test_a_mail_that_is_to_be_fetched_is_forgotten_with_its_sender_and_oth
         assert await world.count("message") == 1, "what was just fetched is not taken either"
 
 
+@pytest.mark.proof
 async def test_mails_of_the_largest_size_come_a_few_at_a_time_while_the_loop_goes_on_turning(database: str) -> None:
     async with s3_server() as played, house(database, played, fetch_seconds=60.0) as (world, fetcher):
         for n in range(AT_ONCE + 1):
