@@ -39,10 +39,12 @@ from services.intake.inboxes import InboxBook
 from services.intake.mail import MailTaker
 from services.intake.recalling import recall
 from services.intake.replaying import Replayer
+from services.intake.s3_settings import reach_of
 from services.intake.sending import Sender, ToSend
 from services.intake.settings import IntakeSettings
 from services.intake.smtp import MailHandler, MailListener
 from services.intake.store.projections import PromiseProjection, TicketProjection
+from services.intake.stored_mail import Storage, StoredMailFetcher
 from services.intake.word_lists import WordBook
 from shared.consumer import Consumer
 from shared.http import create_app, make_server
@@ -89,11 +91,12 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """How this process speaks to others: to whom its settings name; to SNS; to where files of messages are."""
+    """How this process speaks to others: to whom its settings name; to SNS; to where files of messages are; to buckets of S3."""
 
     named: httpx.AsyncClient
     sns: httpx.AsyncClient
     media: httpx.AsyncClient
+    s3: httpx.AsyncClient
 
 
 async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> None:
@@ -114,6 +117,7 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
     consumer = parts.consumer(projections, committed=consumed.committed, linger_ms=LINGER_MS)
     server = make_server(make_app(intake, consumer), settings.host, settings.intake_port)
     taker = MailTaker(acceptor, signer, inboxes, intake.limiter, settings.border)
+    storage = Storage(intake.buckets, http.s3, settings.smtp_max_bytes)
     mail = MailListener(settings, MailHandler(taker, inboxes))
 
     def drain() -> None:
@@ -128,13 +132,14 @@ async def serve(settings: IntakeSettings, parts: Resources, http: Outward) -> No
             "accept": acceptor.run,
             "send": Sender(settings, parts.engine, parts.outbox, inboxes, signer, http.named, to_send).run,
             "fetch": MediaFetcher(settings, parts.engine, parts.outbox, http.media).run,
+            "fetch-mail": StoredMailFetcher(parts.engine, storage, taker).run,
             "inboxes": inboxes.run,
             "words": words.run,
             "spam-rules": acceptor.spam.run,
             "consume": consumer.run,
             "relay": parts.relay().run,
             "measure": parts.measure,
-            "replay": Replayer(acceptor, inboxes, signer, settings.border).run,
+            "replay": Replayer(acceptor, inboxes, signer, settings.border, storage).run,
             "tick": Ticker(settings, parts.engine, parts.outbox).run,
         },
         drain,
@@ -151,8 +156,9 @@ async def run() -> None:
         httpx.AsyncClient(trust_env=False) as named,
         guarded_client(REACH) as sns,
         guarded_client(settings.media_reach) as media,
+        guarded_client(reach_of(settings.buckets.values())) as s3,
     ):
-        await serve(settings, await come_back(parts, settings.intake_port, recall), Outward(named, sns, media))
+        await serve(settings, await come_back(parts, settings.intake_port, recall), Outward(named, sns, media, s3))
 
 
 if __name__ == "__main__":

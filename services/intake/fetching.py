@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import httpx
@@ -31,6 +32,18 @@ IDLE_SECONDS = 1.0
 BACK_OFF_SECONDS = 2.0
 
 
+async def fetch_until_cancelled(fetch_due: Callable[[], Awaitable[int]]) -> None:
+    """Fetch what is due, again and again. A database that is away is waited out."""
+    while True:
+        try:
+            fetched = await fetch_due()
+        except db.DatabaseAway:
+            await asyncio.sleep(BACK_OFF_SECONDS)
+            continue
+        if fetched == 0:
+            await asyncio.sleep(IDLE_SECONDS)
+
+
 @dataclass(slots=True)
 class MediaFetcher:
     """Fetches what is due until cancelled, with a guarded client."""
@@ -43,14 +56,7 @@ class MediaFetcher:
 
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
-        while True:
-            try:
-                fetched = await self.fetch_due()
-            except db.DatabaseAway:
-                await asyncio.sleep(BACK_OFF_SECONDS)
-                continue
-            if fetched == 0:
-                await asyncio.sleep(IDLE_SECONDS)
+        await fetch_until_cancelled(self.fetch_due)
 
     async def fetch_due(self) -> int:
         """Attempt what is due now, up to AT_ONCE. Returns how much there was. Raises DatabaseAway."""

@@ -12,12 +12,13 @@ from services.intake.acceptor import CONTACTS, Acceptor, NotTaken, Overloaded
 from services.intake.channels import email
 from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
+from services.intake.channels.provided import brought_by
 from services.intake.domain.contacts import DeliveryWord, InboundMessage
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
-from services.intake.limiting import LIMITED, Limiter, TooMuch
+from services.intake.limiting import LIMITED, Limiter, TooMuch, quarantined
 from services.intake.store import parked
 from services.intake.store.parked import Arrival
 from shared import db, telemetry
@@ -61,7 +62,7 @@ class MailTaker:
                 await self._check_rate(contact, arrival.peer)
             contact = email.traced(contact, telemetry.current_traceparent())
             if isinstance(contact, InboundMessage):
-                contact = replace(contact, way=arrival.way)
+                contact = await self._brought(contact, arrival.way)
             placement = await self.acceptor.accept_one(contact)
             if not placement.unknown:
                 return placement
@@ -71,6 +72,15 @@ class MailTaker:
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
             await self._keep(arrival, error)
         return None
+
+    async def _brought(self, contact: InboundMessage, way: str) -> InboundMessage:
+        """As who brought it says who it is from. What SES left in a bucket nobody sends again: of who sends too much it is
+        quarantined. Raises DatabaseAway.
+        """
+        if way != "ses":
+            return replace(contact, way=way)
+        told = brought_by(contact, "ses")
+        return quarantined(told) if await self.limiter.of_sender(told, way) else told
 
     async def _check_rate(self, contact: InboundMessage | DeliveryWord, peer: str) -> None:
         """Whoever sent it keeps it and sends it again. What lies in a mailbox nobody sends again, and we read it as fast as we

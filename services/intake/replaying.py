@@ -14,17 +14,20 @@ from pydantic import ValidationError
 
 from services.intake import consents
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
-from services.intake.channels import email, form, generic, provided, twilio, twilio_sms, twilio_voice
+from services.intake.channels import email, form, generic, provided, s3, twilio, twilio_sms, twilio_voice
 from services.intake.channels.authentication import NO_BORDER, Border
 from services.intake.channels.email import Envelope
 from services.intake.channels.generic import ContactBody
+from services.intake.channels.provided import Mail, Piece
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessage
 from services.intake.domain.inboxes import Inboxes
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
+from services.intake.mail import MAIL
 from services.intake.store import parked
 from services.intake.store.parked import Arrival, Naming
+from services.intake.stored_mail import Storage, carried, stored_in
 from shared import db, telemetry
 from shared.telemetry import log
 
@@ -45,6 +48,7 @@ class Replayer:
     inboxes: InboxBook
     signer: Signer
     border: Border = NO_BORDER
+    storage: Storage | None = None  # None: no bucket may be read
 
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
@@ -69,7 +73,8 @@ class Replayer:
         if arrival is None:
             return True
         try:
-            contacts = await asyncio.to_thread(contacts_of, arrival, self.inboxes.current, self.signer, self.border)
+            whole = await self._fetched(arrival)
+            contacts = await asyncio.to_thread(contacts_of, whole, self.inboxes.current, self.signer, self.border)
             numbers = [await self._taken(contact) for contact in contacts]
         except (db.DatabaseAway, Overloaded, TimeoutError):
             return False  # the mark stays
@@ -80,6 +85,16 @@ class Replayer:
             await parked.drop(conn, contact_id)
         log().info("parked contact replayed", parked_contact=contact_id, tickets=numbers)
         return True
+
+    async def _fetched(self, arrival: Arrival) -> Arrival:
+        """Of a notification whose mail stands in S3 the mail itself; all else as it is. Raises NotReplayable, Unreadable."""
+        stored = await asyncio.to_thread(stored_in, arrival)
+        if stored is None:
+            return arrival
+        mail = await self.storage.fetched(stored) if self.storage is not None else s3.NOT_NAMED
+        if not isinstance(mail, bytes):
+            raise NotReplayable(s3.reason(mail))
+        return carried(stored, mail)
 
     async def _taken(self, contact: Contact) -> int:
         """The number of its ticket. What was taken of the same arrival before is taken no second time."""
@@ -110,10 +125,15 @@ def contacts_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Bord
     """All that the arrival holds, as its channel reads it; nothing, where it says no news. Raises as contact_of."""
     if arrival.way not in provided.PROVIDERS:
         return [contact_of(arrival, inboxes, signer, border)]
-    pieces = read(arrival.way, arrival.body, arrival.media_type)
+    if arrival.media_type == MAIL:  # of a bucket; requests of providers are something else
+        pieces: list[Piece] = [Mail(arrival.body, Envelope(arrival.sender, arrival.recipients))]
+    else:
+        pieces = read(arrival.way, arrival.body, arrival.media_type)
     found = provided.sort(pieces, arrival.way, inboxes, signer, border)
     if found.unknown:
         raise NotReplayable(found.unknown[0].reason)
+    if found.stored:
+        raise NotReplayable("the mail is in S3")
     return found.contacts
 
 

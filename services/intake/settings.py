@@ -22,6 +22,8 @@ from services.intake.domain.reach import Reach
 from services.intake.domain.threads import Rules
 from services.intake.domain.tokens import Signer, secrets_to_sign
 from services.intake.imap_settings import Mailbox, mailboxes_of
+from services.intake.s3_settings import Buckets, buckets_of
+from services.intake.settings_text import given, listed, parts
 from services.intake.smtp_peers import Network, networks_of
 from shared.settings import Settings
 
@@ -117,6 +119,13 @@ class IntakeSettings(Settings):
         None,
         description="PEM certificate beside those of SNS: what its key signed is taken as SNS's, to try it (`patchbay send ses`)",
     )
+    intake_s3_buckets: SecretStr = Field(
+        SecretStr(""),
+        description="buckets of S3 from which mail that Amazon SES stored may be fetched, a JSON list of objects: `bucket`,"
+        " `region`, `access_key` and `secret_key` (perhaps `session_token`), or `credentials_file` with them, a line each;"
+        " `endpoint`: who speaks like S3 in Amazon's place (docs/providers.md)",
+    )
+    intake_s3_buckets_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_provider_credentials: SecretStr = Field(
         SecretStr(""),
         description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=;"
@@ -175,16 +184,16 @@ class IntakeSettings(Settings):
     @field_validator("intake_languages")
     @classmethod
     def _can_be_told(cls, languages: str) -> str:
-        told(_parts(languages))
+        told(parts(languages))
         return languages
 
     @model_validator(mode="after")
     def _secrets_are_secrets(self) -> IntakeSettings:
         secrets_of(self.intake_webhook_secrets.get_secret_value())
-        for key in (*_parts(self.intake_sendgrid_inbound_keys), *_parts(self.intake_sendgrid_event_keys)):
+        for key in (*parts(self.intake_sendgrid_inbound_keys), *parts(self.intake_sendgrid_event_keys)):
             check_key(key)
         try:
-            _ = self.mailboxes, self.ses_certificate, self.signing_secrets
+            _ = self.mailboxes, self.ses_certificate, self.signing_secrets, self.buckets
         except OSError as error:
             raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
         return self
@@ -202,15 +211,17 @@ class IntakeSettings(Settings):
     @property
     def languages(self) -> tuple[str, ...]:
         """Those that messages are told to be in."""
-        return _parts(self.intake_languages)
+        return parts(self.intake_languages)
 
     @property
     def mailboxes(self) -> tuple[Mailbox, ...]:
         """What is read by IMAP. Raises ValueError."""
-        text = self.intake_imap_mailboxes.get_secret_value()
-        if not text and self.intake_imap_mailboxes_file is not None:
-            text = self.intake_imap_mailboxes_file.read_text()
-        return mailboxes_of(text)
+        return mailboxes_of(given(self.intake_imap_mailboxes, self.intake_imap_mailboxes_file))
+
+    @property
+    def buckets(self) -> Buckets:
+        """From where mail that stands in S3 may be fetched. Raises ValueError, OSError."""
+        return buckets_of(given(self.intake_s3_buckets, self.intake_s3_buckets_file))
 
     @property
     def public_url(self) -> str:
@@ -226,27 +237,27 @@ class IntakeSettings(Settings):
     @property
     def twilio_tokens(self) -> tuple[str, ...]:
         """All tokens with which Twilio may sign."""
-        return _listed(self.intake_twilio_tokens, self.intake_twilio_tokens_file)
+        return listed(self.intake_twilio_tokens, self.intake_twilio_tokens_file)
 
     @property
     def border(self) -> Border:
         """Whose word about senders of mail is believed."""
-        return Border.of(_parts(self.intake_authserv_ids), _parts(self.intake_border_hosts))
+        return Border.of(parts(self.intake_authserv_ids), parts(self.intake_border_hosts))
 
     @property
     def media_reach(self) -> Reach:
         """Where files of messages may be fetched from."""
-        return Reach.of(_parts(self.intake_media_hosts), _parts(self.intake_media_trusted))
+        return Reach.of(parts(self.intake_media_hosts), parts(self.intake_media_trusted))
 
     @property
     def mail_providers(self) -> ProviderSecrets:
         """What tells requests of mail providers from others'."""
         return ProviderSecrets(
-            mailgun=_listed(self.intake_mailgun_keys, self.intake_mailgun_keys_file),
-            sendgrid_inbound=_parts(self.intake_sendgrid_inbound_keys),
-            sendgrid_events=_parts(self.intake_sendgrid_event_keys),
-            ses_topics=frozenset(_parts(self.intake_ses_topics)),
-            credentials=_listed(self.intake_provider_credentials, self.intake_provider_credentials_file),
+            mailgun=listed(self.intake_mailgun_keys, self.intake_mailgun_keys_file),
+            sendgrid_inbound=parts(self.intake_sendgrid_inbound_keys),
+            sendgrid_events=parts(self.intake_sendgrid_event_keys),
+            ses_topics=frozenset(parts(self.intake_ses_topics)),
+            credentials=listed(self.intake_provider_credentials, self.intake_provider_credentials_file),
         )
 
     @property
@@ -258,10 +269,7 @@ class IntakeSettings(Settings):
     @property
     def webhook_secrets(self) -> dict[str, tuple[str, ...]]:
         """The secrets of signed requests, by inbox. Raises ValueError."""
-        text = self.intake_webhook_secrets.get_secret_value()
-        if not text and self.intake_webhook_secrets_file is not None:
-            text = self.intake_webhook_secrets_file.read_text()
-        return secrets_of(text)
+        return secrets_of(given(self.intake_webhook_secrets, self.intake_webhook_secrets_file))
 
     @property
     def twilio_account(self) -> TwilioAccount | None:
@@ -274,25 +282,10 @@ class IntakeSettings(Settings):
     @property
     def signing_secrets(self) -> tuple[bytes | None, ...]:
         """The first signs, all verify; None is the one that is made of the master key. Raises ValueError, OSError."""
-        text = self.intake_signing_secrets.get_secret_value()
-        if not text and self.intake_signing_secrets_file is None:
-            return (None,)
-        if not text and self.intake_signing_secrets_file is not None:
-            text = self.intake_signing_secrets_file.read_text()
-        return secrets_to_sign(text)
+        text, file = self.intake_signing_secrets, self.intake_signing_secrets_file
+        return secrets_to_sign(given(text, file)) if text.get_secret_value() or file is not None else (None,)
 
     def signer(self) -> Signer:
         """Who signs whatever we give out, and reads it again. Raises SettingsError."""
         made = hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)
         return Signer(*(made if one is None else one for one in self.signing_secrets))
-
-
-def _listed(secret: SecretStr, file: Path | None) -> tuple[str, ...]:
-    text = secret.get_secret_value()
-    if not text and file is not None and file.exists():
-        text = file.read_text()
-    return _parts(text)
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part for part in (one.strip() for one in text.split(",")) if part)

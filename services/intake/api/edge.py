@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
 from services.intake.api.large_bodies import LargeBodies
-from services.intake.channels.provided import ProviderSecrets
+from services.intake.channels import s3, ses
+from services.intake.channels.clean import clean_line
+from services.intake.channels.provided import JSON, ProviderSecrets, StoredMail
 from services.intake.channels.sns import REACH, Sns
 from services.intake.domain.contacts import Contact, InboundMessage
 from services.intake.domain.identity import proven
@@ -26,8 +28,9 @@ from services.intake.guarded_http import guarded_client
 from services.intake.inboxes import InboxBook
 from services.intake.limiting import LIMITED, Limiter, What
 from services.intake.mail import PARSERS
+from services.intake.s3_settings import Buckets
 from services.intake.settings import IntakeSettings
-from services.intake.store import parked
+from services.intake.store import parked, stored_mails
 from services.intake.store.parked import Arrival, Naming, Way
 from shared import db, telemetry
 from shared.events.base import Channel
@@ -55,10 +58,12 @@ class Intake:
     readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARSERS))  # of mail, off the event loop
     limiter: Limiter = field(init=False)
     bodies: LargeBodies = field(init=False)
+    buckets: Buckets = field(init=False)
 
     def __post_init__(self) -> None:
         self.limiter = Limiter(self.parts.engine, self.signer, self.settings)
         self.bodies = LargeBodies.of_mails(self.settings.smtp_max_bytes)
+        self.buckets = self.settings.buckets
 
     def status_url(self, ticket_id: str) -> str:
         """The link under which a customer sees how the ticket stands."""
@@ -100,6 +105,18 @@ class Intake:
         """
         digest = await apart(len(body), lambda: _digest(way, body, query))
         await self._keep(Arrival(way, body, media_type=media_type, query=query), reason, digest)
+
+    async def fetch_later(self, stored: StoredMail, notification: bytes) -> None:
+        """Keep where a mail stands, until it is fetched; the notification, where it stands in no bucket of ours.
+
+        Raises DatabaseAway.
+        """
+        if stored.bucket not in self.buckets:
+            await self.park("ses", s3.reason(s3.NOT_NAMED), JSON, notification)
+            return
+        place, sender = (stored.bucket, stored.key), clean_line(stored.envelope.sender or "")
+        async with db.transaction(self.parts.engine) as conn:
+            await stored_mails.insert(conn, place, sender, ses.pointer(stored), telemetry.current_traceparent())
 
     async def keep(self, way: Way, contact: InboundMessage, error: NotTaken) -> None:
         """Keep a contact that passed every check and still could not be stored, with the names by which it is known when it comes

@@ -182,6 +182,8 @@ async def _take(intake: Intake, provider: Provider, raw: bytes, media_type: str)
     CONTACTS.labels("email", "own_loop").inc(found.own)
     for contact, placed in zip(contacts, await _accept(intake, contacts), strict=True):
         await _settle(intake, provider, contact, placed, raw, media_type)
+    for stored in found.stored:
+        await intake.fetch_later(stored, raw)
     for one in found.unknown:
         await intake.park(provider, one.reason, media_type if one.raw is None else JSON, raw if one.raw is None else one.raw)
 

@@ -46,6 +46,17 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredMail:
+    """A mail that stands in a bucket of S3 under this key, with what its provider found out about it."""
+
+    bucket: str
+    key: str
+    envelope: Envelope
+    spam: bool = False
+    infected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """What is said about a mail that went out. `kind` None: understood, and nothing to say. `refs`: Message-IDs it may have."""
 
@@ -66,7 +77,7 @@ class Unknown:
     raw: bytes | None = None
 
 
-Piece = Mail | Word | Unknown
+Piece = Mail | StoredMail | Word | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +93,13 @@ class ProviderSecrets:
 
 @dataclass(slots=True)
 class Sorted:
-    """What a request comes to. `others` counts words about mails that are none of ours: an account may send more than we do;
-    `own` mails of ours that came round.
+    """What a request comes to. `stored` are mails that are still to be fetched. `others` counts words about mails that are none
+    of ours: an account may send more than we do; `own` mails of ours that came round.
     """
 
     contacts: list[Contact] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
+    stored: list[StoredMail] = field(default_factory=list)
     others: int = 0
     own: int = 0
 
@@ -98,6 +110,8 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
     for piece in pieces:
         if isinstance(piece, Unknown):
             result.unknown.append(piece)
+        elif isinstance(piece, StoredMail):
+            result.stored.append(piece)
         elif isinstance(piece, Mail):
             contact = _contact(piece, provider, inboxes, signer, border)
             if contact is None:
@@ -113,14 +127,19 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
 
 
 def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer, border: Border) -> Contact | None:
-    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer, border, inboxes)
+    contact = email.parse(piece.raw, piece.envelope, inbox_of(piece.envelope, inboxes), signer, border, inboxes)
     if not isinstance(contact, InboundMessage):
         return contact
-    told = replace(contact, provider=provider, names=email.PROVIDER, request=piece.request)
+    told = brought_by(contact, provider, piece.request)
     return told if piece.carrier is None else replace(told, media_type=piece.carrier[0], raw=piece.carrier[1])
 
 
-def _inbox(envelope: Envelope, inboxes: Inboxes) -> Inbox:
+def brought_by(mail: InboundMessage, provider: Provider, request: RequestName | None = None) -> InboundMessage:
+    """The mail as one that this provider brought; it is known by the names that mail has whichever way it comes."""
+    return replace(mail, provider=provider, names=email.PROVIDER, request=request)
+
+
+def inbox_of(envelope: Envelope, inboxes: Inboxes) -> Inbox:
     """The first of ours that it was sent to. What is authentic is never turned away, whatever it was sent to."""
     found = (inboxes.at("email", address) for address in envelope.recipients)
     return next(filter(None, found), None) or inboxes.at_or_default("email", next(iter(envelope.recipients), ""))

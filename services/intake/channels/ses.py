@@ -9,12 +9,26 @@ from typing import Any
 
 from services.intake.channels import composed
 from services.intake.channels.email import Envelope
-from services.intake.channels.provided import Mail, Piece, Unknown, Unreadable, Word, iso, loaded, mail_bytes, mapping, rows, text
+from services.intake.channels.provided import (
+    Mail,
+    Piece,
+    StoredMail,
+    Unknown,
+    Unreadable,
+    Word,
+    dumped,
+    iso,
+    loaded,
+    mail_bytes,
+    mapping,
+    rows,
+    text,
+)
 from services.intake.channels.sns import CONFIRMATIONS
 from services.intake.domain.contacts import SentWord
 
 VALIDATED = "Successfully validated SNS topic"  # a test message of SES, when a topic is set
-IN_S3 = "the mail is in S3, where it is not fetched: let the receipt rule publish it to SNS, or export and send it again"
+KEY_BYTES = 1024  # the longest that S3 knows
 KINDS: Mapping[str, tuple[SentWord | None, str]] = {
     "Delivery": ("delivered", "delivery"),
     "Bounce": ("bounced", "bounce"),
@@ -49,18 +63,45 @@ def read(raw: bytes) -> list[Piece]:
 def _mail(said: Mapping[str, Any]) -> Piece:
     receipt, mail = mapping(said.get("receipt")), mapping(said.get("mail"))
     action, content = mapping(receipt.get("action")), said.get("content")
+    sender = mail.get("source")
+    recipients = rows(receipt.get("recipients")) or rows(mail.get("destination"))
+    envelope = Envelope(sender if isinstance(sender, str) else None, tuple(map(text, recipients)))
+    spam, virus = (mapping(receipt.get(name)).get("status") == "FAIL" for name in ("spamVerdict", "virusVerdict"))
     if not isinstance(content, str):
-        return Unknown(IN_S3 if action.get("type") == "S3" else "it is a mail without its content")
+        return _stored(action, envelope, spam=spam, infected=virus)
     try:
         encoded = text(action.get("encoding")).upper() == "BASE64"
         mime = base64.b64decode(content, validate=False) if encoded else mail_bytes(content)
     except (binascii.Error, ValueError):
         return Unknown("the content of the mail cannot be decoded")
-    spam, virus = (mapping(receipt.get(name)).get("status") == "FAIL" for name in ("spamVerdict", "virusVerdict"))
-    mime = composed.judged(mime, spam=spam, infected=virus)
-    sender = mail.get("source")
-    recipients = rows(receipt.get("recipients")) or rows(mail.get("destination"))
-    return Mail(mime, Envelope(sender if isinstance(sender, str) else None, tuple(map(text, recipients))))
+    return Mail(composed.judged(mime, spam=spam, infected=virus), envelope)
+
+
+def _stored(action: Mapping[str, Any], envelope: Envelope, *, spam: bool, infected: bool) -> Piece:
+    """Where the mail is, of a notification of the S3 action ("Notification contents for Amazon SES email receiving")."""
+    bucket, key = text(action.get("bucketName")), text(action.get("objectKey"))
+    if action.get("type") != "S3" or not bucket or not _is_key(key):
+        return Unknown("it is a mail without its content")
+    return StoredMail(bucket, key, envelope, spam, infected)
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return 0 < len(key.encode()) <= KEY_BYTES
+    except UnicodeError:  # half a character
+        return False
+
+
+def pointer(stored: StoredMail) -> bytes:
+    """A notification that says this, and nothing else of the mail: what is kept until the mail is fetched. `read` reads it."""
+    sender = {} if stored.envelope.sender is None else {"source": stored.envelope.sender}
+    verdicts = {"spamVerdict": stored.spam, "virusVerdict": stored.infected}
+    receipt = {
+        "recipients": stored.envelope.recipients,
+        "action": {"type": "S3", "bucketName": stored.bucket, "objectKey": stored.key},
+        **{name: {"status": "FAIL"} for name, failed in verdicts.items() if failed},
+    }
+    return dumped({"Message": dumped({"notificationType": "Received", "mail": sender, "receipt": receipt}).decode()})
 
 
 def _words(kind: str, said: Mapping[str, Any], message: Mapping[str, Any], raw: bytes) -> list[Piece]:

@@ -12,6 +12,7 @@ from shared.events.message import AttachmentFailed, AttachmentFetched
 # Seconds to wait after the first, second, … attempt that did not succeed; after the last of them it has failed. A provider may
 # need a moment until it has the file, and be away for a night.
 BACK_OFF_SECONDS = (5, 30, 120, 600, 1800, 7200, 14400, 28800)
+ATTEMPTS = len(BACK_OFF_SECONDS) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,17 @@ def attachment_id(message_id: str, number: int) -> str:
     return derived_id("attachment", message_id, f"media {number}")
 
 
+def due_again(attempts: int, now: datetime) -> datetime | None:
+    """When to try again what did not come in so many attempts; None when that was the last one."""
+    return now + timedelta(seconds=BACK_OFF_SECONDS[attempts - 1]) if attempts < ATTEMPTS else None
+
+
 def judge(fetch: Fetch, outcome: Attachment | Refused | NotNow, now: datetime) -> FetchVerdict:
     """What follows when a file came, will never come, or did not come this time."""
     if isinstance(outcome, Attachment):
         return FetchVerdict(None, AttachmentFetched(message_id=fetch.message_id, attachment=outcome))
-    if isinstance(outcome, NotNow) and fetch.attempts <= len(BACK_OFF_SECONDS):
-        return FetchVerdict(now + timedelta(seconds=BACK_OFF_SECONDS[fetch.attempts - 1]), None)
+    if isinstance(outcome, NotNow) and (due_at := due_again(fetch.attempts, now)) is not None:
+        return FetchVerdict(due_at, None)
     failed = AttachmentFailed(
         message_id=fetch.message_id, attachment_id=fetch.attachment_id, code=outcome.code, attempts=fetch.attempts
     )

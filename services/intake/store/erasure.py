@@ -91,6 +91,10 @@ SCRUBS = tuple(
         )
         UPDATE intake.attachment SET name = '' WHERE message_id IN (SELECT id FROM scrubbed)
         """,
+        """
+        DELETE FROM intake.stored_mail s USING intake.handle h
+        WHERE h.customer_id = ANY(:customers) AND h.kind = 'email' AND h.value = lower(s.sender)
+        """,
         "DELETE FROM intake.handle WHERE customer_id = ANY(:customers)",
         "UPDATE intake.word SET body = NULL WHERE customer_id = ANY(:customers)",
         # Whoever just keeps a file holds its row here, and is waited for; then its file is among those that follow.

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.media import Fetch
+from services.intake.store.leases import claiming, postponing
 from shared import db
 from shared.events.base import Attachment
 
@@ -16,18 +17,8 @@ INSERT = """
     INSERT INTO intake.fetch (attachment_id, message_id, customer_id, url, due_at)
     SELECT *, $1::timestamptz FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) ON CONFLICT DO NOTHING
     """
-CLAIM = """
-    WITH due AS (
-        SELECT attachment_id FROM intake.fetch
-        WHERE due_at <= clock_timestamp() AND (leased_until IS NULL OR leased_until < clock_timestamp())
-        ORDER BY due_at LIMIT $1::integer FOR UPDATE SKIP LOCKED
-    )
-    UPDATE intake.fetch f SET attempts = attempts + 1, leased_until = clock_timestamp() + make_interval(secs => $2::float8)
-    FROM due WHERE f.attachment_id = due.attachment_id RETURNING f.attachment_id, f.message_id, f.url, f.attempts
-    """
-POSTPONE = """
-    UPDATE intake.fetch SET due_at = $3::timestamptz, leased_until = NULL WHERE attachment_id = $1 AND attempts = $2::integer
-    """
+CLAIM = claiming("intake.fetch", "attachment_id", "t.attachment_id, t.message_id, t.url, t.attempts")
+POSTPONE = postponing("intake.fetch", "attachment_id")
 # None where another process went on with it, or its person was erased in the meantime.
 END = """
     WITH ended AS (DELETE FROM intake.fetch WHERE attachment_id = $1 AND attempts = $2::integer RETURNING message_id, told)

@@ -14,7 +14,7 @@ from typing import cast
 from urllib.parse import urlencode
 
 from services.intake.channels import form_data
-from services.intake.channels.provided import Mail, Provider, Unknown, Unreadable
+from services.intake.channels.provided import Mail, Provider, StoredMail, Unknown, Unreadable
 from services.intake.channels.taken_apart import read
 from services.intake.domain.tokens import Signer
 from tests.recorded.requests import all_recorded
@@ -166,6 +166,8 @@ def to_be_kept(provider: Provider, one: Damaged, signer: Signer) -> list[bytes]:
     for piece in pieces:
         if isinstance(piece, Mail):
             kept.append(piece.raw)
+        elif isinstance(piece, StoredMail):
+            kept.append(raw)  # of a bucket that is none of ours
         elif isinstance(piece, Unknown):
             kept.append(raw if piece.raw is None else piece.raw)
         elif piece.kind is not None and any(signer.own_message(ref) for ref in piece.refs):

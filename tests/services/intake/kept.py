@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from services.intake.channels import provided
+from services.intake.channels.provided import StoredMail
 from services.intake.channels.taken_apart import read
 from services.intake.domain.contacts import Contact, DeliveryWord, InboundCall
 from services.intake.domain.decide import names_of
@@ -103,5 +104,6 @@ def _contacts(world: World, arrival: Arrival, piece: bytes) -> list[Contact]:
     inboxes, signer = world.intake.inboxes.current, world.signer
     if arrival.way not in provided.PROVIDERS:
         return [contact_of(arrival, inboxes, signer)]
-    pieces = [one for one in read(arrival.way, arrival.body, arrival.media_type) if one.raw == piece]
+    pieces = read(arrival.way, arrival.body, arrival.media_type)
+    pieces = [one for one in pieces if not isinstance(one, StoredMail) and one.raw == piece]
     return provided.sort(pieces, arrival.way, inboxes, signer).contacts

@@ -7,6 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from deploy.erasure import Trace, find_traces, live_keys
+from services.intake.channels import ses
+from services.intake.channels.email import Envelope
+from services.intake.channels.provided import StoredMail
+from services.intake.store import stored_mails
 from services.intake.store.erasure import SCRUBS
 from shared import db
 from shared.events.base import Attachment
@@ -80,6 +84,14 @@ async def a_parked_text_message(world: World) -> Kept:
     return Kept(customer_id, ("green figs & more",), frozenset({"intake.parked_contact.body"}))
 
 
+async def a_mail_that_is_to_be_fetched(world: World) -> Kept:
+    customer_id = await written(world)
+    pointer = ses.pointer(StoredMail("our-mail", "in/1", Envelope("Dan@Customers.example", ("support@patchbay.example",))))
+    async with db.transaction(world.parts.engine) as conn:
+        await stored_mails.insert(conn, ("our-mail", "in/1"), "Dan@Customers.example", pointer)
+    return Kept(customer_id, (DAN,), frozenset({"intake.stored_mail.sender", "intake.stored_mail.pointer"}))
+
+
 async def spam_in_quarantine(world: World) -> Kept:
     customer_id = await written(world, "Buy green figs.", X_Spam_Flag="YES")
     assert len(await world.events(SpamMarked)) == 1
@@ -137,6 +149,7 @@ PLACES: tuple[Callable[[World], Awaitable[Kept]], ...] = (
     an_upload_that_was_sent,
     parked_mail_of_somebody_merged,
     a_parked_text_message,
+    a_mail_that_is_to_be_fetched,
     spam_in_quarantine,
     what_a_mail_quotes,
     a_file_of_a_mail,

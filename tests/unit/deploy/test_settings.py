@@ -22,7 +22,7 @@ def test_every_setting_is_listed_once_with_its_meaning() -> None:
 def test_the_table_is_markdown_with_three_columns() -> None:
     lines = settings_table.table().splitlines()
     assert lines[:2] == ["| setting | default | meaning |", "|---|---|---|"]
-    assert all(re.fullmatch(r"\| `PATCHBAY_[A-Z_]+` \| (`[^`|]+`)? \| [^|]+ \|", line) for line in lines[2:]), lines
+    assert all(re.fullmatch(r"\| `PATCHBAY_[A-Z0-9_]+` \| (`[^`|]+`)? \| [^|]+ \|", line) for line in lines[2:]), lines
     assert "| `PATCHBAY_LOG_JSON` | `true` |" in settings_table.table()
 
 
