@@ -153,14 +153,14 @@ async def _check_sns(intake: Intake, raw: bytes, topics: frozenset[str]) -> None
         message = await apart(len(raw), lambda: provided.mapping(provided.loaded(raw)))
     except Unreadable:
         raise _forged(403) from None
-    if message.get("TopicArn") not in topics:
+    if (topic := provided.text(message.get("TopicArn"))) not in topics:
         detail = "This topic is not one of PATCHBAY_INTAKE_SES_TOPICS. Add its ARN there, if it is yours."
         raise Problem(403, "unknown-topic", detail)
     try:
         await intake.sns.verify(message)
         if message.get("Type") == "SubscriptionConfirmation":
             await intake.sns.confirm(message)
-            log().info("subscription confirmed", topic=message["TopicArn"])
+            log().info("subscription confirmed", topic=topic)
     except sns.Forged:
         raise _forged(403) from None
     except sns.NotReached:

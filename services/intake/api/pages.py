@@ -43,6 +43,14 @@ REASONS = {
 }
 
 
+def form_headers(public_origin: str) -> dict[str, str]:
+    """Of a form as a page: a browser says from where it is posted, which without a referrer it would not, and may be sent on to
+    the status page, whatever name of ours the form was shown under.
+    """
+    policy = HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {public_origin}")
+    return {**HEADERS, "Referrer-Policy": "same-origin", "Content-Security-Policy": policy}
+
+
 def speech_of(request: Request, inbox: Inbox) -> Speech:
     """The language of a form: as asked for by `?lang=`, else the browser's first that we speak, else the inbox's."""
     browser = (part.partition(";")[0].strip() for part in request.headers.get("accept-language", "").split(","))

@@ -19,7 +19,7 @@ from services.intake.settings import IntakeSettings
 from shared.events.message import MessageReceived
 from tests.services.intake.test_edge import FORM
 from tests.services.intake.test_fingerprints import later
-from tests.services.intake.world import World, mail_server, process
+from tests.services.intake.world import PUBLIC, World, mail_server, process
 
 SECRET, OLD, OTHER = ("whsec_" + letter * 32 for letter in "abc")
 SITE = "https://www.shop.example"
@@ -157,6 +157,20 @@ async def test_the_form_is_a_page_that_works_without_a_script_in_the_visitors_la
     assert (await guarded.http.get("/forms/shop")).status_code == 404
     sent = await guarded.http.post("/v1/forms/contact?lang=he", data={**FORM, "token": token(guarded, "contact")}, headers=HTML)
     assert sent.status_code == 303
+
+
+async def test_the_form_as_a_page_of_our_own_may_always_post_and_sends_on_to_its_status(guarded: World) -> None:
+    page = await guarded.http.get("/forms/contact")
+    # Of what a page without a referrer posts a browser says `Origin: null` (https://fetch.spec.whatwg.org/#origin-header).
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert f"form-action 'self' {PUBLIC};" in page.headers["content-security-policy"], "or it is not sent on"
+    filled_in = {**FORM, "token": token(guarded, "contact")}
+    sent, refused = [
+        await guarded.http.post("/v1/forms/contact", data=filled_in, headers={**HTML, "Origin": origin})
+        for origin in (PUBLIC, "https://evil.example")
+    ]
+    assert (sent.status_code, sent.headers["location"].startswith(f"{PUBLIC}/status/")) == (303, True), sent.text
+    assert (refused.status_code, "default-src 'none'" in refused.headers["content-security-policy"]) == (403, True)
 
 
 async def test_forms_that_a_browser_posts_five_times_each_in_any_order_are_there_once(guarded: World) -> None:

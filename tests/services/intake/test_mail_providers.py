@@ -218,6 +218,28 @@ async def test_what_is_repeated_five_times_at_once_is_one_message(house: World, 
     assert await waiting(house) == []
 
 
+SHAPES: list[object] = [None, 1, "x", [], {}]
+UNSIGNED: list[object] = [
+    *SHAPES,
+    *({"signature": {"timestamp": one, "token": one, "signature": one}} for one in SHAPES),
+    *(
+        {"TopicArn": ask.TOPIC, name: one}
+        for name in ("TopicArn", "Type", "SignatureVersion", "Signature", "SigningCertURL", "signature")
+        for one in SHAPES
+    ),
+]
+
+
+@pytest.mark.parametrize("provider", ["mailgun", "sendgrid", "postmark", "ses"])
+async def test_json_of_any_shape_that_nobody_signed_is_refused_and_where_nobody_signs_it_is_kept(
+    house: World, provider: str
+) -> None:
+    posted = [Posted(f"/v1/providers/{provider}/inbound", json.dumps(one).encode(), ask.JSON) for one in UNSIGNED]
+    statuses = {(await one.to(house.http)).status_code for one in posted}
+    assert statuses == {{"mailgun": 406, "postmark": 200}.get(provider, 403)}
+    assert await house.count("message") == 0
+
+
 async def test_one_mail_by_all_ways_and_by_smtp_is_one_message(house: World) -> None:
     plain = EmailMessage()
     for name, value in HEADERS:
