@@ -255,7 +255,7 @@ class Carrier:
         """A mail that nobody wrote. What becomes of a question is to be known: it comes back to its inbox, as replies do."""
         mail = self._outgoing(claimed, inbox, recipient, written.subject, written.text)
         speech = self._speech(claimed)
-        return replace(mail, language=speech.language, direction=speech.direction, automatic=how)
+        return replace(mail, language=speech.language, direction=speech.direction, automatic=how, link=written.link)
 
     def _outgoing(self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str) -> Outgoing:
         one = claimed.delivery

@@ -46,8 +46,8 @@ class Speech:
         return sentence.format(n=isolated(n), **{name: isolated(value) for name, value in values.items()})
 
     def plainly(self, message: str, **values: object) -> str:
-        """The sentence with its values as they are, where isolates would be shown or cost letters: in subjects, in short texts
-        of the GSM alphabet.
+        """The sentence with its values as they are, where isolates would be shown, cost letters or be taken along: in subjects,
+        in short texts of the GSM alphabet, around links, of which mail programs would make them a part.
         """
         return self.catalogue.gettext(message).format(**values)
 
