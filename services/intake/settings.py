@@ -80,7 +80,7 @@ class IntakeSettings(Settings):
     intake_attempt_seconds: float = Field(
         15.0, ge=1, le=300, description="how long an attempt to send may take; two thirds longer and another process tries"
     )
-    intake_zone: str = Field("UTC", description="time zone in which promised times are written")
+    intake_zone: str = Field("UTC", description="time zone in which customers whose own is not known are told times")
     intake_languages: str = Field(
         ",".join(TOLD),
         description="languages that messages are told to be in, comma-separated (ISO 639-1; also "

@@ -18,6 +18,7 @@ from services.intake.api.customer_refs import (
     Reader,
     Ref,
     Writer,
+    Zone,
     found,
     handle,
     handle_of,
@@ -62,7 +63,7 @@ class CustomerBody(BaseModel):
     plan: Label | None = None
     tier: Label | None = None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
-    zone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$", max_length=64)] | None = None
+    zone: Zone | None = None
     consents: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], bool], Field(max_length=50)] = {}
     fields: Annotated[dict[Label, Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = {}
     handles: Annotated[list[HandleOf], Field(max_length=50)] = []

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.events.base import Direction
 
@@ -82,6 +83,21 @@ def _is_ours(language: str) -> bool:
 def isolated(value: object) -> str:
     """Kept together and in order inside any text."""
     return f"{FSI}{value}{PDI}"
+
+
+@lru_cache(maxsize=1000)
+def is_zone(name: str) -> bool:
+    """Whether there is such a time zone (IANA)."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def zone_for(theirs: str | None, ours: str) -> str:
+    """The time zone in which times are told: the customer's where it is known, else ours."""
+    return theirs if theirs is not None and is_zone(theirs) else ours
 
 
 def time_text(at: datetime, zone: str) -> str:

@@ -1,5 +1,5 @@
-"""Pieces of statements: by which address or number the customer of a ticket is reached. Who is whom may have turned out otherwise
-since their messages came, so who has a handle by now decides.
+"""Pieces of statements: by which address or number the customer of a ticket is reached, and in which time zone. Who is whom may
+have turned out otherwise since their messages came, so who has a handle by now decides.
 """
 
 from __future__ import annotations
@@ -33,3 +33,11 @@ BEGUN_BY = f"""coalesce(
      CROSS JOIN LATERAL (SELECT convert_from(c.state, 'UTF8')::json AS state) s
      WHERE c.ticket_id = t.id AND t.channel = 'phone' ORDER BY s.state ->> 'rang_at', c.id LIMIT 1),
     ({_WRITER} ORDER BY m.received_at LIMIT 1), t.customer_id)"""
+# In which time zone the customer of the ticket `t` is, by what was said under their id, else under one that was merged into it.
+ZONE = """(
+    WITH RECURSIVE family(id, depth) AS (
+        SELECT t.customer_id, 0 UNION ALL
+        SELECT m.id, depth + 1 FROM family JOIN intake.customer m ON m.merged_into = family.id WHERE depth < 10
+    )
+    SELECT f.profile ->> 'zone' FROM family JOIN intake.customer f USING (id) WHERE f.profile ->> 'zone' IS NOT NULL
+    ORDER BY depth, id LIMIT 1)"""
