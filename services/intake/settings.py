@@ -290,7 +290,7 @@ class IntakeSettings(Settings):
 def _listed(secret: SecretStr, file: Path | None) -> tuple[str, ...]:
     text = secret.get_secret_value()
     if not text and file is not None and file.exists():
-        text = file.read_text()
+        text = file.read_text().replace("\n", ",")
     return _parts(text)
 
 

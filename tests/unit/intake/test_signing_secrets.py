@@ -77,6 +77,15 @@ def test_secrets_are_read_from_a_file_by_comma_or_by_line(tmp_path: Path) -> Non
     assert secrets_to_sign(file.read_text()) == (b"n" * 32, b"o" * 32, None)
 
 
+def test_what_providers_sign_with_is_read_so_too(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("new\nold, older\n")
+    names = ("intake_twilio_tokens_file", "intake_mailgun_keys_file", "intake_provider_credentials_file")
+    chosen = IntakeSettings.model_validate(dict.fromkeys(names, file))
+    told = chosen.mail_providers
+    assert chosen.twilio_tokens == told.mailgun == told.credentials == ("new", "old", "older")
+
+
 @pytest.mark.parametrize("listed", [",", "x", NEW[:-5], f"{NEW},Derived", f"{NEW} {OLD}", base64.b64encode(b"n" * 31).decode()])
 def test_what_is_no_secret_is_refused_at_the_start_and_not_quoted(listed: str) -> None:
     with pytest.raises(ValueError, match="secret to sign with") as refused:
