@@ -283,8 +283,9 @@ class IntakeSettings(Settings):
 
     def signer(self) -> Signer:
         """Who signs whatever we give out, and reads it again. Raises SettingsError."""
-        made = hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)
-        return Signer(*(made if one is None else one for one in self.signing_secrets))
+        purpose = b"intake: addresses and links, version 1"
+        made = [hmac.digest(key, purpose, hashlib.sha256) for key in self.master_keys()]
+        return Signer(*(secret for one in self.signing_secrets for secret in (made if one is None else [one])))
 
 
 def _listed(secret: SecretStr, file: Path | None) -> tuple[str, ...]:

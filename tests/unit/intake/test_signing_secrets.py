@@ -69,6 +69,16 @@ def test_without_a_secret_of_its_own_the_one_made_of_the_master_key_signs_and_st
     assert read(signer(NEW), make(always)) is None
 
 
+@of_each_kind
+def test_while_the_master_key_is_changed_what_was_signed_by_what_was_made_of_the_old_one_stays_good(kind: str) -> None:
+    make, read = KINDS[kind]
+    old, new = (base64.b64encode(one).decode() for one in (MASTER, b"n" * 32))
+    given, both, after = make(signer()), signer(master_key=f"{new},{old}"), signer(master_key=new)
+    assert read(both, given) is not None
+    assert make(both) == make(after) != given
+    assert read(after, given) is None
+
+
 def test_secrets_are_read_from_a_file_by_comma_or_by_line(tmp_path: Path) -> None:
     file = tmp_path / "signing"
     file.write_text(f"{NEW}\n{OLD}, derived\n")
