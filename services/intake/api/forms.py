@@ -20,7 +20,8 @@ from services.intake.api.edge import Intake, Kept, NotTaken, Parts, body_of
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
 from services.intake.domain.inboxes import Inbox
-from shared.http import FieldError, Problem
+from shared.db import DatabaseAway
+from shared.http import FieldError, Problem, away
 from shared.idempotency import IdempotencyKey, check_key
 
 router = APIRouter()
@@ -70,19 +71,19 @@ async def submit_form(form_id: str, request: Request, intake: Parts, idempotency
     cannot be stored for a defect of ours is kept as it came (202).
     """
     inbox = _form(intake, form_id)
-    speech = pages.speech_of(request, inbox)
+    speech = pages.speech_of(request, inbox.language)
     try:
         async with _from_allowed(request, intake, inbox) as headers:
             answer = await _submitted(request, intake, inbox, idempotency_key)
     except Problem as problem:
-        if _by_browser(request):
+        if pages.by_browser(request):
             return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, {**pages.HEADERS, **problem.headers})
         raise
     if isinstance(answer, Kept):
-        if _by_browser(request):
+        if pages.by_browser(request):
             return HTMLResponse(pages.kept(speech), 202, {**pages.HEADERS, **headers})
         return Response(answer.model_dump_json(), 202, headers, "application/json")
-    if _by_browser(request):
+    if pages.by_browser(request):
         return Response(status_code=303, headers={**headers, "Location": answer.status_url})
     return Response(answer.model_dump_json(), 201, headers, "application/json")
 
@@ -120,7 +121,7 @@ async def show_form(form_id: str, request: Request, intake: Parts) -> HTMLRespon
     inbox = _form(intake, form_id)
     if inbox.guard == "signature":
         raise Problem(404, "unknown-form", "This form is sent by servers; there is no page of it.")
-    page = pages.form_page(form_id, new_token(intake, form_id), pages.speech_of(request, inbox))
+    page = pages.form_page(form_id, new_token(intake, form_id), pages.speech_of(request, inbox.language))
     return HTMLResponse(page, headers=pages.form_headers(_own_origin(intake)))
 
 
@@ -136,10 +137,6 @@ def _form(intake: Intake, form_id: str) -> Inbox:
     return inbox
 
 
-def _by_browser(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
-
-
 def _address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
@@ -147,20 +144,22 @@ def _address(request: Request) -> str:
 @asynccontextmanager
 async def _from_allowed(request: Request, intake: Intake, inbox: Inbox) -> AsyncIterator[dict[str, str]]:
     """The headers with which the page that asks may read the answer, a refusal too. Raises Problem 403 for another site; the
-    form as a page of our own is none.
+    form as a page of our own is none. A database that is away is a Problem, too.
     """
     origin = request.headers.get("origin")
-    if origin is None:
-        yield {}
-        return
-    if inbox.origins and origin not in (*inbox.origins, _own_origin(intake)):
+    if origin is not None and inbox.origins and origin not in (*inbox.origins, _own_origin(intake)):
         raise Problem(403, "origin-not-allowed", "Pages of this site may not send the form. Add the site to the form's origins.")
-    headers = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After", "Vary": "Origin"}
+    told = (
+        {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After", "Vary": "Origin"}
+        if origin is not None
+        else {}
+    )
     try:
-        yield headers
-    except Problem as problem:
-        problem.headers = {**problem.headers, **headers}
-        raise
+        yield told
+    except (Problem, DatabaseAway) as error:
+        problem = error if isinstance(error, Problem) else away()
+        problem.headers = {**problem.headers, **told}
+        raise problem from None
 
 
 def _own_origin(intake: Intake) -> str:

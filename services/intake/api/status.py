@@ -82,8 +82,12 @@ class _Told:
 @router.get("/status/{token}", response_model=TicketStatus, responses={200: {"content": {"text/html": {}}}})
 async def ticket_status(token: str, request: Request, intake: Parts) -> Response:
     """How a ticket stands, for whoever has its link: as JSON, or as a small page to a browser."""
+    return await pages.shown(request, _told(request, intake, token))
+
+
+async def _told(request: Request, intake: Intake, token: str) -> Response:
     status, page = await _status(intake, token)
-    if "text/html" in request.headers.get("accept", ""):
+    if pages.by_browser(request):
         inbox = intake.inboxes.current.by_id.get(page.inbox)
         speech = SPEECHES[language_for(page.language, inbox.language if inbox else "en")]
         zone = zone_for(page.zone, intake.settings.intake_zone)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from standardwebhooks import Webhook
 
 from services.intake.settings import IntakeSettings
@@ -110,6 +111,9 @@ async def test_a_token_is_good_for_one_submission(guarded: World) -> None:
     other = await post(guarded, "page", token=given, text="something else altogether")
     assert first.json() == again.json()
     assert other.status_code == 422
+    gone_back = {**FORM, "token": given, "text": "something else altogether"}
+    shown = await guarded.http.post("/v1/forms/page?lang=he", data=gone_back, headers=HTML)
+    assert (shown.status_code, "כבר נשלח" in shown.text) == (422, True)
     assert await guarded.count("message") == 1
 
 
@@ -213,6 +217,22 @@ async def test_a_browser_is_told_in_words_what_is_wrong(guarded: World) -> None:
     assert '<html lang="he" dir="rtl">' in refused.text
     assert 'דוא"ל תקינה' in refused.text.replace("&quot;", '"')
     assert "<b>" not in refused.text
+
+
+async def test_a_visitor_is_told_in_words_that_nothing_can_be_stored_just_now_and_a_page_may_read_it(guarded: World) -> None:
+    await guarded.parts.engine.dispose()
+    sa.event.listen(guarded.parts.engine.sync_engine, "do_connect", refuse)
+    try:
+        shown = await guarded.http.post("/v1/forms/contact?lang=he", data=FORM, headers=HTML)
+        read = await post(guarded, "contact", {"Origin": SITE})
+    finally:
+        sa.event.remove(guarded.parts.engine.sync_engine, "do_connect", refuse)
+    assert (shown.status_code, '<html lang="he" dir="rtl">' in shown.text, "retry-after" in shown.headers) == (503, True, True)
+    assert (read.status_code, read.headers["access-control-allow-origin"]) == (503, SITE)
+
+
+def refuse(*_: object) -> None:
+    raise ConnectionRefusedError
 
 
 async def test_a_server_signs_what_it_sends_and_may_repeat_it(guarded: World) -> None:
