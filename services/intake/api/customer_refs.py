@@ -34,9 +34,7 @@ def _zone(name: str) -> str:
     return name
 
 
-Zone = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$", max_length=64), AfterValidator(_zone)
-]
+Zone = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$", max_length=64), AfterValidator(_zone)]
 
 
 async def found(conn: AsyncConnection, ref: str, *, lock: bool = False) -> Record:

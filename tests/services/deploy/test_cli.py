@@ -141,7 +141,12 @@ async def test_a_master_key_is_changed_for_another(plumbing: Plumbing, patchbay:
     old, new = plumbing.settings.master_key.get_secret_value(), base64.b64encode(secrets.token_bytes(32)).decode()
     async with db.transaction(plumbing.engine) as conn:
         await plumbing.keys.create(conn, ["c-1", "c-2"])
-    cases = ((new, 3, "does not fit"), (f"{new},{old}", 0, "2 wrapped anew"), (new, 0, "All are wrapped"), (old, 3, "does not fit"))
+    cases = (
+        (new, 3, "does not fit"),
+        (f"{new},{old}", 0, "2 wrapped anew"),
+        (new, 0, "All are wrapped"),
+        (old, 3, "does not fit"),
+    )
     for keys, code, said in cases:
         result = await patchbay("keys", "rewrap", PATCHBAY_MASTER_KEY=keys)
         assert (result.exit_code, said in result.output) == (code, True), result.output

@@ -98,7 +98,13 @@ async def all_read(world: World, uid: int) -> bool:
 
 async def test_by_the_api_each_is_one_message_with_one_answer_alone_and_in_lists(world: World) -> None:
     contacts = [
-        {"id": f"m-{n}", "channel": "chat", "inbox": "web", "handle": {"kind": "visitor", "value": f"v-{n % 3}"}, "text": f"No. {n}"}
+        {
+            "id": f"m-{n}",
+            "channel": "chat",
+            "inbox": "web",
+            "handle": {"kind": "visitor", "value": f"v-{n % 3}"},
+            "text": f"No. {n}",
+        }
         for n in range(6)
     ]
     alone, listed = contacts * TIMES, contacts * TIMES

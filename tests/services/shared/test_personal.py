@@ -200,7 +200,9 @@ async def test_two_processes_that_create_one_customer_seal_with_one_key(plumbing
     assert [await read(plumbing, reader, event) for event in events] == [MessagePersonal(text=f"text {n}") for n in range(4)]
 
 
-async def test_while_a_master_key_is_changed_for_another_both_open_until_all_is_wrapped_by_the_new_one(plumbing: Plumbing) -> None:
+async def test_while_a_master_key_is_changed_for_another_both_open_until_all_is_wrapped_by_the_new_one(
+    plumbing: Plumbing,
+) -> None:
     old, new = plumbing.settings.master_key_bytes(), secrets.token_bytes(32)
     events = [await publish(plumbing, key) for key in "abc"]
     await destroy(plumbing, plumbing.keys, "customer-c")
