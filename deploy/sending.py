@@ -177,18 +177,37 @@ def send_generic(
 @app.command("by-hand")
 def send_by_hand(
     key: Annotated[str, typer.Option(envvar="PATCHBAY_KEY", help="An agent's API key.")],
-    customer: Annotated[str, typer.Option(help="Whose it is: an id, email:…, phone:… or external:….")] = f"email:{FROM}",
+    customer: Annotated[str, typer.Option(help="Who is known: an id, email:…, phone:… or external:….")] = "",
+    name: Annotated[str, typer.Option(help="What somebody whom nobody knows is called.")] = "",
+    email: Annotated[str, typer.Option(help="The e-mail address that they give.")] = "",
+    phone: Annotated[str, typer.Option(help="The number that they give, with + and country.")] = "",
     channel: Annotated[ByHand, typer.Option(help="Where they were spoken to.")] = ByHand.in_person,
     subject: Subject = SUBJECT,
 ) -> None:
-    """A ticket that an agent opens for somebody at the counter or on the telephone, as a console asks routing for it."""
+    """A ticket that an agent opens for somebody at the counter or on the telephone, as a console asks routing for it: for one who
+    is known (--customer), or is new (--name, --email, --phone).
+    """
     by_agent = {"Authorization": f"Bearer {key}"}
-    known = get(f"{settings().public_url}/v1/customers/{quote(customer, safe='')}", by_agent).json()
+    given = {part: said for part, said in (("name", name), ("email", email), ("phone", phone)) if said}
+    if customer and given:
+        end("Name somebody who is known (--customer), or tell who somebody new is; not both.", WRONG_USAGE)
+    who = _made(given, channel, by_agent) if given else _known(customer or f"email:{FROM}", by_agent)
     routing = guarded(lambda: read(RoutingSettings))
     url = f"http://{address(routing.host, routing.routing_port)}/v1/tickets"
-    wish = {"customer_id": known["id"], "channel": channel.value, "subject": subject}
+    wish = {"customer_id": who, "channel": channel.value, "subject": subject}
     answer = post(url, json.dumps(wish).encode(), {**JSON, **by_agent, "Idempotency-Key": uuid4().hex}).json()
     Screen().done(f"It was asked for as {answer['ticket_id']}, and has its number when intake says so")
+
+
+def _known(customer: str, by_agent: Mapping[str, str]) -> str:
+    return str(get(f"{settings().public_url}/v1/customers/{quote(customer, safe='')}", by_agent).json()["id"])
+
+
+def _made(given: Mapping[str, str], channel: ByHand, by_agent: Mapping[str, str]) -> str:
+    url, once = f"{settings().public_url}/v1/customers/by-hand", {"Idempotency-Key": uuid4().hex}
+    made = post(url, json.dumps({**given, "channel": channel.value}).encode(), {**JSON, **by_agent, **once}).json()
+    Screen().done("A customer was made" if made["made"] else "Somebody told that address or number before, and is the customer")
+    return str(made["customer_id"])
 
 
 app.command("imap")(sending_imap.send_imap)

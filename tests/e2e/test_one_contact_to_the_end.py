@@ -191,11 +191,22 @@ async def test_a_ticket_by_hand_can_be_tried_from_the_terminal(system: System) -
     unknown = await run("--customer", "email:nobody@customers.example")
     assert (unknown.exit_code, "unknown-customer" in unknown.output) == (1, True)
 
-    async def opened() -> bool:
-        statement = "SELECT FROM intake.ticket WHERE customer_id = $1 AND channel = 'phone'"
-        return len(await system.rows(statement, known.json()["id"])) == 1
+    new = await run("--name", "Matei", "--phone", "+40 722 111 222", "--subject", "Lost a glove")
+    assert (new.exit_code, "A customer was made" in new.output) == (0, True), new.output
+    again = await run("--phone", "+40722111222", "--subject", "And the other one")
+    assert (again.exit_code, "A customer was made" in again.output) == (0, False), again.output
+    both = await run("--customer", person, "--name", "Matei")
+    assert (both.exit_code, "not both" in both.output) == (2, True)
 
-    await until("the ticket is opened", opened, 30)
+    async def opened() -> bool:
+        of_known = "SELECT FROM intake.ticket WHERE customer_id = $1 AND channel = 'phone'"
+        of_new = """
+            SELECT FROM intake.ticket t JOIN intake.handle h USING (customer_id)
+            WHERE (h.scope, h.value) = ('claimed', '+40722111222') AND t.inbox = 'by_hand'
+            """
+        return (len(await system.rows(of_known, known.json()["id"])), len(await system.rows(of_new))) == (1, 2)
+
+    await until("the tickets are opened", opened, 30)
 
 
 async def test_the_same_request_twice_is_one_message_with_the_same_answer(system: System) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.api.customer_refs import (
     Cursor,
     Label,
+    Language,
     Limit,
     Reader,
     Ref,
@@ -62,7 +63,7 @@ class CustomerBody(BaseModel):
     vip: bool | None = None
     plan: Label | None = None
     tier: Label | None = None
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
+    language: Language | None = None
     zone: Zone | None = None
     consents: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], bool], Field(max_length=50)] = {}
     fields: Annotated[dict[Label, Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = {}

@@ -44,7 +44,8 @@ RETURN_FORMS = """
     RETURNING h.kind, h.scope, h.value
     """
 TICKETS = "SELECT id, story FROM intake.ticket WHERE customer_id = $1 ORDER BY id FOR UPDATE"
-# A ticket is of who wrote it first; calls, and what was written after the merge, tell it by the handle that goes back.
+# A ticket is of who wrote it first; calls, and what was written after the merge, tell it by the handle that goes back. One that
+# an agent opened is of whom it was opened for.
 RETURNING = """
     SELECT t.id, t.story FROM intake.ticket t
     LEFT JOIN LATERAL (SELECT m.customer_id, m.handle_kind, m.handle FROM intake.message m WHERE m.ticket_id = t.id
@@ -55,7 +56,9 @@ RETURNING = """
                    WHERE (h.kind, h.value, h.scope = 'claimed') = (m.handle_kind, m.handle, t.channel = ANY($6::text[])))
         OR EXISTS (SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS h(kind, scope, value)
                    WHERE right(t.conversation, length(concat_ws(E'\\x1f', '', h.kind, h.scope, h.value)))
-                       = concat_ws(E'\\x1f', '', h.kind, h.scope, h.value)))
+                       = concat_ws(E'\\x1f', '', h.kind, h.scope, h.value))
+        OR EXISTS (SELECT FROM unnest($2::text[]) AS w(id)
+                   WHERE t.conversation = concat_ws(E'\\x1f', 'by_hand', w.id, t.id)))
     ORDER BY t.id FOR UPDATE OF t
     """
 GIVE = "UPDATE intake.ticket SET customer_id = $1 WHERE id = ANY($2::text[])"

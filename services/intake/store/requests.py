@@ -30,8 +30,9 @@ CUSTOMER = """
     """
 NUMBER = "SELECT nextval('intake.ticket_number') AS number"
 INSERT = """
-    INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, opened_at, changed_at)
-    VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9::bytea, $10::timestamptz, $10::timestamptz)
+    INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, opened_at, changed_at,
+                               conversation)
+    VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9::bytea, $10::timestamptz, $10::timestamptz, $11)
     """
 MOVE = """
     WITH moved AS (
@@ -85,6 +86,7 @@ async def insert(conn: AsyncConnection, opened: NewRow, story: Ticket) -> None:
         story.status,
         msgspec.json.encode(story),
         said.opened_at,
+        opened.conversation,
     )
 
 
