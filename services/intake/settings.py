@@ -119,8 +119,9 @@ class IntakeSettings(Settings):
     )
     intake_provider_credentials: SecretStr = Field(
         SecretStr(""),
-        description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=;"
-        " where set, each must bring one; Postmark, and SendGrid without keys, are taken with one only",
+        description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=; with"
+        " `postmark=` before it (`mailgun=`, `sendgrid=`, `ses=`) it is of that one alone, else all must bring one; Postmark, and"
+        " SendGrid without keys, are taken with one only",
     )
     intake_provider_credentials_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")
@@ -184,7 +185,7 @@ class IntakeSettings(Settings):
         for key in (*_parts(self.intake_sendgrid_inbound_keys), *_parts(self.intake_sendgrid_event_keys)):
             check_key(key)
         try:
-            _ = self.mailboxes, self.ses_certificate, self.signing_secrets
+            _ = self.mailboxes, self.ses_certificate, self.signing_secrets, self.mail_providers
         except OSError as error:
             raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
         return self
