@@ -51,12 +51,12 @@ class IntakeSettings(Settings):
     intake_authserv_ids: str = Field(
         "",
         description="names under which your mail servers write Authentication-Results, comma-separated: those are believed, where"
-        " all mail comes through them; `-`: without a name, as Microsoft 365 writes it (docs/providers.md)",
+        " all mail comes through them; `-`: without a name, as Microsoft 365 writes it; `sendgrid`, `mailgun`: what these say in"
+        " their requests (docs/providers.md)",
     )
     intake_border_hosts: str = Field(
         "",
-        description="what your mail servers are called in Received, comma-separated, `*.example.com`: all below; as they sign by"
-        " default",
+        description="what your mail servers are called in Received, comma-separated, `*.example.com`: all below; or as they sign",
     )
     intake_imap_mailboxes: SecretStr = Field(
         SecretStr(""),

@@ -37,12 +37,15 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail of a request. `carrier` is what is kept of the request where the mail itself was taken apart: its type and body."""
+    """A mail of a request. `carrier` is what is kept of the request where the mail itself was taken apart: its type and body.
+    `results`: what the provider says beside the mail that it found out about the sender (`authentication.results`).
+    """
 
     raw: bytes
     envelope: Envelope
     carrier: tuple[str, bytes] | None = None
     request: RequestName | None = None
+    results: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ Piece = Mail | Word | Unknown
 
 @dataclass(frozen=True, slots=True)
 class ProviderSecrets:
-    """By what requests are known as a provider's. Of each, any one is good: so they can be changed without a gap. A credential that
-    begins with a provider's name and `=` is its alone. Raises ValueError where nothing stands behind that.
+    """By what requests are known as a provider's. Of each, any one is good: so they can be changed without a gap. A credential
+    that begins with a provider's name and `=` is its alone. Raises ValueError where nothing stands behind that.
     """
 
     mailgun: tuple[str, ...] = ()
@@ -130,7 +133,8 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
 
 
 def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer, border: Border) -> Contact | None:
-    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer, border, inboxes)
+    results = piece.results if provider in border.telling else ""
+    contact = email.parse(piece.raw, piece.envelope, _inbox(piece.envelope, inboxes), signer, border, inboxes, results)
     if not isinstance(contact, InboundMessage):
         return contact
     told = replace(contact, provider=provider, names=email.PROVIDER, request=piece.request)

@@ -595,3 +595,22 @@ async def test_sns_is_told_to_come_again_when_its_certificate_cannot_be_fetched_
     assert (await ask.ses("{}", version="1").to(house.http)).status_code == 200
     assert (await ask.ses("{}", version="2").to(house.http)).status_code == 200
     assert (await ask.ses("{}", version="1", SignatureVersion="3").to(house.http)).status_code == 403
+
+
+@pytest.mark.parametrize(("asked", "customers"), [("", [0, 0, 0]), ("sendgrid", [0, 1, 0])])
+async def test_whose_a_mail_is_follows_from_what_its_provider_found_out_where_that_is_asked(
+    database: str, asked: str, customers: list[int]
+) -> None:
+    async with process(database, intake_authserv_ids=asked, **ask.settings()) as world:
+        for number, spf in enumerate(("pass", "fail", "pass")):
+            named = [*HEADERS[:3], ["Message-Id", f"<{number}@customers.example>"]]
+            said = {
+                "headers": "\n".join(f"{name}: {value}" for name, value in named).encode(),
+                "envelope": json.dumps({"to": [SUPPORT], "from": "ana@customers.example"}).encode(),
+                "text": f"mail {number}".encode(),
+                "SPF": spf.encode(),
+            }
+            answer = await ask.sendgrid(ask.multipart(list(said.items())), ask.FORM).to(world.http)
+            assert answer.status_code == 200, answer.text
+        found = [event.data.customer_id for event in await world.events(MessageReceived)]
+        assert [list(dict.fromkeys(found)).index(one) for one in found] == customers
