@@ -28,6 +28,8 @@ from .intake_settings import (
 from .intake_types import (
     Accepted,
     AnswerBody,
+    ByHand,
+    ByHandBody,
     ContactBody,
     ContactResults,
     CustomerBody,
@@ -86,6 +88,10 @@ class Intake(IntakePublic):
     async def put_customer(self, ref: str, body: CustomerBody, if_match: int | None = None) -> CustomerShown:
         """Make or change a customer's record. Version 0, which nobody filled, needs no `if_match`."""
         return await self._put(CustomerShown, at("/v1/customers/{}", ref), body, if_match)
+
+    async def customer_by_hand(self, body: ByHandBody, idempotency_key: str | None = None) -> ByHand:
+        """Make a customer of somebody whom nobody knows, for a ticket by hand. What is typed in of them is claimed."""
+        return await self._post(ByHand, "/v1/customers/by-hand", body, idempotency_key)
 
     async def erase_customer(self, customer_id: str) -> Erased:
         """Forget a person under all ids."""

@@ -183,6 +183,23 @@ class CustomersShown(msgspec.Struct, frozen=True, rename={"items": "customers"})
     next_cursor: str | None = None
 
 
+class ByHandBody(TypedDict, total=False):
+    """Who somebody says they are, whom nobody knows: a name, an address or a number at least."""
+
+    channel: Literal["in_person", "phone", "other"]
+    email: str
+    language: str | None
+    name: str
+    phone: str
+
+
+class ByHand(TypedDict):
+    """Who they are taken for. `made`: nobody had claimed this address or number before."""
+
+    customer_id: str
+    made: bool
+
+
 class Erased(TypedDict):
     """The ids under which the person was known."""
 

@@ -11,19 +11,20 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import erasure, keeping, parked, parked_contacts, reprocessing, sending, setup, status
+from deploy import erasure, keeping, parked, parked_contacts, reprocessing, rewrapping, sending, setup, status
 from deploy.backup import NotBackedUp
-from deploy.command_line import NOT_DONE, WRONG_USAGE, end, guarded, settings, with_database
+from deploy.command_line import CANNOT, NOT_DONE, WRONG_USAGE, end, guarded, settings, with_database
 from deploy.local.screen import Screen
 from deploy.restoring import NotRestored
 from shared import auth, db, kafka
 from shared.parking import Request
+from shared.personal import WrongMasterKey
 from shared.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Run a Patchbay.")
 parked_app = typer.Typer(no_args_is_help=True, help="Records that a service could not take, and the keys that wait behind them.")
 SCOPES = "intake:write, intake:identify, agent:<id>, supervisor, ops:read or admin"
-keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys, and the master key of customers' keys.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 customers_app = typer.Typer(no_args_is_help=True, help="Customers.")
 app.add_typer(parked_app, name="parked")
@@ -161,6 +162,16 @@ def keys_list() -> None:
         for e in with_database(entries)
     ]
     Screen().table("API keys", ["id", "name", "scopes", "created (UTC)", "revoked (UTC)"], rows)
+
+
+@keys_app.command("rewrap")
+def keys_rewrap() -> None:
+    """Wrap the customers' keys by the first master key, so that those behind it can be taken out."""
+    try:
+        count = with_database(lambda engine, chosen: rewrapping.rewrap(engine, chosen, Screen()))
+    except WrongMasterKey as error:
+        end(str(error), CANNOT)
+    Screen().done(f"{count} wrapped anew" if count else "All are wrapped by the first master key")
 
 
 @topics_app.command("create")

@@ -54,7 +54,7 @@ def put_back(file: Path, folder: Path | None, screen: Screen, sure: Callable[[],
         if runs:
             raise restoring.NotRestored(f"Still running on this database: {', '.join(runs)}. Stop all services, then restore.")
         restoring.check_file(tools, file)
-        restoring.check_master_key(tools, file, settings.master_key_bytes())
+        restoring.check_master_key(tools, file, settings.master_keys())
         now = asyncio.run(restoring.schemas_now(url))
         if not sure():
             raise restoring.NotRestored("Nothing was changed.")

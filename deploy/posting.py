@@ -51,9 +51,9 @@ def settings() -> IntakeSettings:
     return guarded(chosen)
 
 
-def get(url: str) -> httpx.Response:
+def get(url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """Ask for it; an answer that is no success ends the command with what it says."""
-    return _answered("GET", url, None, {})
+    return _answered("GET", url, None, headers or {})
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:

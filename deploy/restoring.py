@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import IO
 
 import asyncpg
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deploy.postgres_tools import Tools
 from deploy.setup import SCHEMAS
 from shared.events.base import Writer
 from shared.events.topics import TICKETS
-from shared.personal import NONCE_BYTES
+from shared.personal import opens
 from shared.recalling import CREATE, READS_BACK
 
 KEPT = {
@@ -69,8 +67,8 @@ def check_file(tools: Tools, file: Path) -> None:
         raise NotRestored(f"{file} is no whole backup that these programs can read: {why}.")
 
 
-def check_master_key(tools: Tools, file: Path, master_key: bytes) -> None:
-    """Refuse a backup whose customers' keys this master key does not open (blocking). Raises NotRestored."""
+def check_master_key(tools: Tools, file: Path, master_keys: Sequence[bytes]) -> None:
+    """Refuse a backup whose customers' keys none of these master keys opens (blocking). Raises NotRestored."""
     command = tools.command("pg_restore", "--data-only", "--schema=keys", "--table=customer_key", "--file=-", str(file))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as reading:
         assert reading.stdout is not None
@@ -79,13 +77,11 @@ def check_master_key(tools: Tools, file: Path, master_key: bytes) -> None:
     if sample is None:
         return
     customer_id, wrapped = sample
-    try:
-        AESGCM(master_key).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], customer_id.encode())
-    except InvalidTag:
+    if not opens(master_keys, customer_id, wrapped):
         raise NotRestored(
             "The master key does not open this backup's keys: set PATCHBAY_MASTER_KEY_FILE to the master key that was in "
             "use when the backup was made."
-        ) from None
+        )
 
 
 def _wrapped(line: str) -> tuple[str, bytes] | None:

@@ -7,14 +7,17 @@ import json
 import smtplib
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import typer
 
-from deploy import sending_mail
-from deploy.command_line import CANNOT, NOT_DONE, WRONG_USAGE, end
+from deploy import sending_imap, sending_mail
+from deploy.command_line import CANNOT, NOT_DONE, WRONG_USAGE, end, guarded
+from deploy.local.ports import address
 from deploy.local.screen import Screen
 from deploy.posting import (
     FROM,
@@ -35,12 +38,24 @@ from deploy.posting import (
     shown,
     type_of,
 )
+from services.intake.channels import outgoing_webhook
+from services.routing.settings import RoutingSettings
+from shared.settings import read
 from simulator import twilio
 
 app = typer.Typer(no_args_is_help=True, help="Send a contact by a channel, to try it.")
 ACCOUNT = "AC" + "0" * 32
 
 Inbox = Annotated[str, typer.Option(help="The inbox's id.")]
+JSON = {"Content-Type": "application/json"}
+
+
+class ByHand(StrEnum):
+    """Where somebody was spoken to."""
+
+    in_person = "in_person"
+    phone = "phone"
+    other = "other"
 
 
 @app.command("email")
@@ -112,16 +127,28 @@ def send_form(
     token: Annotated[
         bool, typer.Option("--token", help="Get a token first, and wait as long as a person needs: for a form that asks for one.")
     ] = False,
+    signed: Annotated[
+        bool, typer.Option("--signed", help="As a server of yours sends it: signed with a secret of the form.")
+    ] = False,
 ) -> None:
-    """A web form, as a page posts it."""
+    """A web form, as a page posts it, or (--signed) a server."""
     url = f"{settings().public_url}/v1/forms/{inbox}"
     filled_in = {"name": name, "email": email, "text": text}
     if token:
         given = get(f"{url}/token").json()
         time.sleep(given["seconds_until_usable"])
         filled_in["token"] = given["token"]
-    answer = post(url, json.dumps(filled_in).encode(), {"Content-Type": "application/json"})
+    body = json.dumps(filled_in).encode()
+    answer = post(url, body, _by_server(inbox, body) if signed else JSON)
     Screen().done(f"The form was taken: {shown(answer)}")
+
+
+def _by_server(inbox: str, body: bytes) -> dict[str, str]:
+    """The headers with which a server sends it (Standard Webhooks)."""
+    secrets = settings().webhook_secrets.get(inbox, ())
+    if not secrets:
+        end(f"No secret of '{inbox}' is set, so nothing can be signed. Set PATCHBAY_INTAKE_WEBHOOK_SECRETS.", WRONG_USAGE)
+    return outgoing_webhook.signed(secrets[:1], f"msg_{uuid4().hex}", body, datetime.now(UTC))
 
 
 @app.command("generic")
@@ -142,10 +169,47 @@ def send_generic(
         for path, content in contents(attach)
     ]
     contact = {"channel": channel, "inbox": inbox, "handle": {"kind": kind, "value": value}, "text": text, "attachments": files}
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    headers = {**JSON, "Authorization": f"Bearer {key}"}
     answer = post(f"{settings().public_url}/v1/contacts", json.dumps(contact).encode(), headers)
     Screen().done(f"The contact was taken: {shown(answer)}")
 
 
+@app.command("by-hand")
+def send_by_hand(
+    key: Annotated[str, typer.Option(envvar="PATCHBAY_KEY", help="An agent's API key.")],
+    customer: Annotated[str, typer.Option(help="Who is known: an id, email:…, phone:… or external:….")] = "",
+    name: Annotated[str, typer.Option(help="What somebody whom nobody knows is called.")] = "",
+    email: Annotated[str, typer.Option(help="The e-mail address that they give.")] = "",
+    phone: Annotated[str, typer.Option(help="The number that they give, with + and country.")] = "",
+    channel: Annotated[ByHand, typer.Option(help="Where they were spoken to.")] = ByHand.in_person,
+    subject: Subject = SUBJECT,
+) -> None:
+    """A ticket that an agent opens for somebody at the counter or on the telephone, as a console asks routing for it: for one who
+    is known (--customer), or is new (--name, --email, --phone).
+    """
+    by_agent = {"Authorization": f"Bearer {key}"}
+    given = {part: said for part, said in (("name", name), ("email", email), ("phone", phone)) if said}
+    if customer and given:
+        end("Name somebody who is known (--customer), or tell who somebody new is; not both.", WRONG_USAGE)
+    who = _made(given, channel, by_agent) if given else _known(customer or f"email:{FROM}", by_agent)
+    routing = guarded(lambda: read(RoutingSettings))
+    url = f"http://{address(routing.host, routing.routing_port)}/v1/tickets"
+    wish = {"customer_id": who, "channel": channel.value, "subject": subject}
+    answer = post(url, json.dumps(wish).encode(), {**JSON, **by_agent, "Idempotency-Key": uuid4().hex}).json()
+    Screen().done(f"It was asked for as {answer['ticket_id']}, and has its number when intake says so")
+
+
+def _known(customer: str, by_agent: Mapping[str, str]) -> str:
+    return str(get(f"{settings().public_url}/v1/customers/{quote(customer, safe='')}", by_agent).json()["id"])
+
+
+def _made(given: Mapping[str, str], channel: ByHand, by_agent: Mapping[str, str]) -> str:
+    url, once = f"{settings().public_url}/v1/customers/by-hand", {"Idempotency-Key": uuid4().hex}
+    made = post(url, json.dumps({**given, "channel": channel.value}).encode(), {**JSON, **by_agent, **once}).json()
+    Screen().done("A customer was made" if made["made"] else "Somebody told that address or number before, and is the customer")
+    return str(made["customer_id"])
+
+
+app.command("imap")(sending_imap.send_imap)
 for _name, _command in sending_mail.COMMANDS.items():
     app.command(_name)(_command)

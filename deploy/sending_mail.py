@@ -46,6 +46,7 @@ from deploy.posting import (
     type_of,
 )
 from deploy.running import secrets_folder
+from services.intake.channels.provided import Provider
 from services.intake.channels.sns import NOTIFICATION, TRYING, signed_part
 from services.intake.settings import IntakeSettings
 
@@ -89,7 +90,7 @@ def send_sendgrid(
         signer, stamp = _elliptic(key or _ours(trying.sendgrid_key)), str(int(time.time()))
         signature = signer.sign(stamp.encode() + request.read(), ec.ECDSA(hashes.SHA256()))
         headers = {f"{SENDGRID_HEADER}Timestamp": stamp, f"{SENDGRID_HEADER}Signature": base64.b64encode(signature).decode()}
-    elif not chosen.mail_providers.credentials:
+    elif not chosen.mail_providers.credentials_of("sendgrid"):
         _nothing_signs("SendGrid's key or a credential", "PATCHBAY_INTAKE_SENDGRID_INBOUND_KEYS or …_PROVIDER_CREDENTIALS")
     _take(chosen, "sendgrid", request, headers)
 
@@ -112,7 +113,7 @@ def send_postmark(
 ) -> None:
     """A mail, as Postmark posts it taken apart, with the credential that its URL has."""
     chosen, mail = settings(), mail_of(sender, to, subject, text, attach)
-    if not chosen.mail_providers.credentials:
+    if not chosen.mail_providers.credentials_of("postmark"):
         _nothing_signs("a credential", "PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
     body = {
         "From": parseaddr(sender)[1],
@@ -176,10 +177,10 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 
 
-def _take(chosen: IntakeSettings, provider: str, request: httpx.Request, headers: Mapping[str, str] | None = None) -> None:
+def _take(chosen: IntakeSettings, provider: Provider, request: httpx.Request, headers: Mapping[str, str] | None = None) -> None:
     """Post it to the provider's URL, with the credential that stands in it."""
     url, sent = f"{chosen.public_url}/v1/providers/{provider}/inbound", {"Content-Type": request.headers["Content-Type"]}
-    if credential := next(iter(chosen.mail_providers.credentials), ""):
+    if credential := next(iter(chosen.mail_providers.credentials_of(provider)), ""):
         if ":" in credential:
             sent["Authorization"] = "Basic " + base64.b64encode(credential.encode()).decode()
         else:

@@ -41,7 +41,7 @@ async def check_master_key(settings: Settings) -> None:
     engine = db.make_engine(settings, "setup")
     try:
         async with db.transaction(engine) as conn:
-            await KeyRing(settings.master_key_bytes()).check_master_key(conn)
+            await KeyRing.of(settings.master_keys()).check_master_key(conn)
     finally:
         await engine.dispose()
 

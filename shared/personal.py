@@ -38,6 +38,16 @@ FIND_OR_MAKE = """
     UNION ALL SELECT customer_id, NULL, NULL FROM made
     """
 
+# In order, as whoever destroys several holds them.
+NEXT = """
+    SELECT customer_id, wrapped FROM keys.customer_key WHERE customer_id > $1 AND wrapped IS NOT NULL
+    ORDER BY customer_id LIMIT $2::integer FOR UPDATE
+    """
+WRAP = """
+    UPDATE keys.customer_key k SET wrapped = w.wrapped FROM unnest($1::text[], $2::bytea[]) AS w(id, wrapped)
+    WHERE k.customer_id = w.id
+    """
+
 Content = TypeVar("Content", bound=msgspec.Struct)
 
 
@@ -89,16 +99,22 @@ class _Row:
 
 
 class KeyRing:
-    """The only way to the customers' keys. One per process; give it the connection of the transaction at hand.
+    """The only way to the customers' keys. One per process; give it the connection of the transaction at hand. What the master
+    keys `before` wrapped is opened, too.
 
     A key destroyed by another process is forgotten here after at most `cache_seconds`.
     """
 
-    def __init__(self, master_key: bytes, cache_seconds: float = CACHE_SECONDS) -> None:
-        self._master = AESGCM(master_key)
+    def __init__(self, master_key: bytes, cache_seconds: float = CACHE_SECONDS, before: Sequence[bytes] = ()) -> None:
+        self._masters = tuple(AESGCM(one) for one in (master_key, *before))
         self._master_key = master_key
         self._cache_seconds = cache_seconds
         self._cache: dict[str, _Cached] = {}
+
+    @classmethod
+    def of(cls, master_keys: Sequence[bytes]) -> KeyRing:
+        """By the first of them, and those before it."""
+        return cls(master_keys[0], before=master_keys[1:])
 
     def derived(self, purpose: bytes) -> bytes:
         """A key of 32 bytes for this purpose alone: the same as long as the master key is."""
@@ -239,14 +255,43 @@ class KeyRing:
         )
         return [row["customer_id"] for row in rows]
 
+    async def count(self, conn: AsyncConnection) -> int:
+        """How many keys there are, without the destroyed ones."""
+        [row] = await db.fetch(conn, "SELECT count(*) FROM keys.customer_key WHERE wrapped IS NOT NULL")
+        return int(row[0])
+
+    async def wrap_anew(self, conn: AsyncConnection, after: str, most: int) -> tuple[list[str], int]:
+        """Wrap the keys of the next customers by the master key where one before it did. Returns whose were looked at, and how
+        many were wrapped. Raises WrongMasterKey.
+        """
+        rows = [(row[0], row[1]) for row in await db.fetch(conn, NEXT, after, most)]
+        old = [(one, wrapped) for one, wrapped in rows if _opened(self._masters[0], one, wrapped) is None]
+        anew = [self._wrap(one, self._unwrap(one, wrapped)) for one, wrapped in old]
+        if old:
+            await db.fetch(conn, WRAP, [one for one, _ in old], anew)
+        return [one for one, _ in rows], len(old)
+
     def _wrap(self, customer_id: str, key: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._master.encrypt(nonce, key, customer_id.encode())
+        return nonce + self._masters[0].encrypt(nonce, key, customer_id.encode())
 
     def _unwrap(self, customer_id: str, wrapped: bytes) -> bytes:
-        try:
-            return self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], customer_id.encode())
-        except InvalidTag:
+        found = next(filter(None, (_opened(master, customer_id, wrapped) for master in self._masters)), None)
+        if found is None:
             raise WrongMasterKey(
                 "The master key does not fit this database. Set PATCHBAY_MASTER_KEY_FILE to the key the data was written with."
-            ) from None
+            )
+        return found
+
+
+def opens(master_keys: Sequence[bytes], customer_id: str, wrapped: bytes) -> bool:
+    """Whether one of these master keys wrapped this customer's key."""
+    return any(_opened(AESGCM(one), customer_id, wrapped) is not None for one in master_keys)
+
+
+def _opened(master: AESGCM, customer_id: str, wrapped: bytes) -> bytes | None:
+    """A customer's key, None where another master key wrapped it."""
+    try:
+        return master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], customer_id.encode())
+    except InvalidTag:
+        return None

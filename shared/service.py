@@ -96,7 +96,7 @@ async def resources(name: Writer, settings: Settings) -> AsyncIterator[Resources
     """Open what the process needs, waiting up to START_SECONDS for PostgreSQL. Raises NotReady, SettingsError."""
     engine = db.make_engine(settings, name)
     try:
-        keys = KeyRing(settings.master_key_bytes())
+        keys = KeyRing.of(settings.master_keys())
         number = await _incarnation(engine, name, keys)
         outbox = Outbox(schema=name, incarnation=number, keys=keys, wake=asyncio.Event())
         folder = Folder(outbox, Parking(name, code_version(name)))

@@ -29,7 +29,11 @@ class Settings(BaseSettings):
         SecretStr("postgresql://patchbay@127.0.0.1:5492/patchbay"),
         description="PostgreSQL URL, as libpq's: `?sslmode=verify-full&sslrootcert=…` for TLS",
     )
-    master_key: SecretStr | None = Field(None, description="base64 of 32 bytes; wraps the customers' keys")
+    master_key: SecretStr | None = Field(
+        None,
+        description="base64 of 32 bytes; wraps the customers' keys. While it is changed for another there are two, by comma or by"
+        " line: the first wraps, both open (docs/operations.md)",
+    )
     master_key_file: Path | None = Field(None, description="file with the master key, instead of the variable")
     host: str = Field("127.0.0.1", description="address that the services listen on")
     partitions: int = Field(12, ge=1, le=256, description="partitions of the topics keyed by ticket, fixed at creation")
@@ -41,7 +45,11 @@ class Settings(BaseSettings):
     log_json: bool = Field(True, description="one JSON object a line; false prints for people")
 
     def master_key_bytes(self) -> bytes:
-        """The 32 bytes of the master key. Raises SettingsError when it is missing or malformed."""
+        """The 32 bytes of the master key that wraps. Raises SettingsError when it is missing or malformed."""
+        return self.master_keys()[0]
+
+    def master_keys(self) -> tuple[bytes, ...]:
+        """It, and those that it takes the place of, which only open. Raises SettingsError."""
         text = self.master_key.get_secret_value() if self.master_key else None
         if text is None and self.master_key_file is not None and self.master_key_file.exists():
             text = _secret(self.master_key_file)
@@ -50,13 +58,10 @@ class Settings(BaseSettings):
                 "No master key. Set PATCHBAY_MASTER_KEY_FILE to a file with the base64 of 32 random bytes "
                 "(for example: head -c 32 /dev/urandom | base64) and keep it as safe as the data."
             )
-        try:
-            key = base64.b64decode(text, validate=True)
-        except ValueError:
-            key = b""
-        if len(key) != 32:
+        keys = tuple(_decoded(one.strip()) for one in text.replace("\n", ",").split(",") if one.strip())
+        if not keys or any(len(key) != 32 for key in keys):
             raise SettingsError("The master key must be the base64 of exactly 32 bytes.")
-        return key
+        return keys
 
     @field_validator("database")
     @classmethod
@@ -86,6 +91,14 @@ def read(kind: Callable[[], Chosen]) -> Chosen:
     except ValidationError as error:
         wrong = [f"PATCHBAY_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()]
         raise SettingsError(f"Correct in the environment or in patchbay.env: {'; '.join(wrong)}.") from None
+
+
+def _decoded(text: str) -> bytes:
+    """Empty where it is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _secret(file: Path) -> str:

@@ -12,6 +12,7 @@ from services.intake.acceptor import Acceptor
 from services.intake.answering import Answerer
 from services.intake.api import (
     admin,
+    by_hand,
     contacts,
     customer_events,
     customers,
@@ -65,6 +66,7 @@ PARTS = (
     spam_rules,
     uploads,
     files,
+    by_hand,
     customers,
     customer_events,
     merges,

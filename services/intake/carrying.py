@@ -20,7 +20,7 @@ from services.intake.domain import confirmation, delivery, subjects, survey_text
 from services.intake.domain.confirmation import Promise, Written
 from services.intake.domain.delivery import Accepted, Asking, Outcome, Refused
 from services.intake.domain.inboxes import Inbox
-from services.intake.domain.speech import Speech, language_for
+from services.intake.domain.speech import Speech, language_for, zone_for
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
 from services.intake.settings import IntakeSettings
@@ -90,17 +90,19 @@ class Carrier:
             return await self._confirm_shortly(claimed)
         if claimed.handle is None or claimed.handle_kind != "email":
             return Refused("no-address", "no e-mail address")
-        inbox = self._mail_inbox(claimed)
         link = f"{self.settings.public_url}/status/{self.signer.history_token(claimed.delivery.ticket_id)}"
         written = confirmation.write(claimed.number, link, self._speech(claimed), self._promise(claimed))
-        return await self._hand_over(self._automatic(claimed, inbox, claimed.handle, written, "replied"))
+        return await self._hand_over(self._automatic(claimed, self._mail_inbox(claimed), claimed.handle, written, "replied"))
 
     async def _confirm_shortly(self, claimed: Claimed) -> Outcome:
         return await self._text(claimed, confirmation.write_short(claimed.number, self._speech(claimed), self._promise(claimed)))
 
     def _promise(self, claimed: Claimed) -> Promise | None:
         by = claimed.delivery.promised_by
-        return Promise(by, claimed.created_at, self.settings.intake_zone) if by is not None else None
+        return Promise(by, claimed.created_at, self._zone(claimed)) if by is not None else None
+
+    def _zone(self, claimed: Claimed) -> str:
+        return zone_for(claimed.zone, self.settings.intake_zone)
 
     def _speech(self, claimed: Claimed) -> Speech:
         """The customer's language where we speak it, else that of the ticket's inbox."""
@@ -178,8 +180,7 @@ class Carrier:
         if written is None:
             return None
         speech = SPEECHES[language_for(claimed.delivery.language, inbox.language)]
-        zone = self.settings.intake_zone
-        return await asyncio.to_thread(quote, written.media_type, written.body, written.received_at, speech, zone)
+        return await asyncio.to_thread(quote, written.media_type, written.body, written.received_at, speech, self._zone(claimed))
 
     async def _hand_over(self, mail: Outgoing, only: tuple[str, ...] | None = None) -> Outcome:
         content = await asyncio.to_thread(compose, mail) if mail.files else compose(mail)
@@ -255,7 +256,7 @@ class Carrier:
         """A mail that nobody wrote. What becomes of a question is to be known: it comes back to its inbox, as replies do."""
         mail = self._outgoing(claimed, inbox, recipient, written.subject, written.text)
         speech = self._speech(claimed)
-        return replace(mail, language=speech.language, direction=speech.direction, automatic=how)
+        return replace(mail, language=speech.language, direction=speech.direction, automatic=how, link=written.link)
 
     def _outgoing(self, claimed: Claimed, inbox: Inbox, recipient: str, subject: str, text: str) -> Outgoing:
         one = claimed.delivery

@@ -53,12 +53,12 @@ class IntakeSettings(Settings):
     intake_authserv_ids: str = Field(
         "",
         description="names under which your mail servers write Authentication-Results, comma-separated: those are believed, where"
-        " all mail comes through them; `-`: without a name, as Microsoft 365 writes it (docs/providers.md)",
+        " all mail comes through them; `-`: without a name, as Microsoft 365 writes it; `sendgrid`, `mailgun`: what these say in"
+        " their requests (docs/providers.md)",
     )
     intake_border_hosts: str = Field(
         "",
-        description="what your mail servers are called in Received, comma-separated, `*.example.com`: all below; as they sign by"
-        " default",
+        description="what your mail servers are called in Received, comma-separated, `*.example.com`: all below; or as they sign",
     )
     intake_imap_mailboxes: SecretStr = Field(
         SecretStr(""),
@@ -82,7 +82,7 @@ class IntakeSettings(Settings):
     intake_attempt_seconds: float = Field(
         15.0, ge=1, le=300, description="how long an attempt to send may take; two thirds longer and another process tries"
     )
-    intake_zone: str = Field("UTC", description="time zone in which promised times are written")
+    intake_zone: str = Field("UTC", description="time zone in which customers whose own is not known are told times")
     intake_languages: str = Field(
         ",".join(TOLD),
         description="languages that messages are told to be in, comma-separated (ISO 639-1; also "
@@ -128,8 +128,9 @@ class IntakeSettings(Settings):
     intake_s3_buckets_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_provider_credentials: SecretStr = Field(
         SecretStr(""),
-        description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=;"
-        " where set, each must bring one; Postmark, and SendGrid without keys, are taken with one only",
+        description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=; with"
+        " `postmark=` before it (`mailgun=`, `sendgrid=`, `ses=`) it is of that one alone, else all must bring one; Postmark, and"
+        " SendGrid without keys, are taken with one only",
     )
     intake_provider_credentials_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")
@@ -193,7 +194,7 @@ class IntakeSettings(Settings):
         for key in (*parts(self.intake_sendgrid_inbound_keys), *parts(self.intake_sendgrid_event_keys)):
             check_key(key)
         try:
-            _ = self.mailboxes, self.ses_certificate, self.signing_secrets, self.buckets
+            _ = self.mailboxes, self.ses_certificate, self.signing_secrets, self.mail_providers, self.buckets
         except OSError as error:
             raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
         return self
@@ -287,5 +288,6 @@ class IntakeSettings(Settings):
 
     def signer(self) -> Signer:
         """Who signs whatever we give out, and reads it again. Raises SettingsError."""
-        made = hmac.digest(self.master_key_bytes(), b"intake: addresses and links, version 1", hashlib.sha256)
-        return Signer(*(made if one is None else one for one in self.signing_secrets))
+        purpose = b"intake: addresses and links, version 1"
+        made = [hmac.digest(key, purpose, hashlib.sha256) for key in self.master_keys()]
+        return Signer(*(secret for one in self.signing_secrets for secret in (made if one is None else [one])))

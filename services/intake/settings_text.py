@@ -14,8 +14,8 @@ def given(secret: SecretStr, file: Path | None) -> str:
 
 
 def listed(secret: SecretStr, file: Path | None) -> tuple[str, ...]:
-    """What they list, separated by commas; nothing where the file is not there yet."""
-    return parts(given(secret, file if file is not None and file.exists() else None))
+    """What they list, separated by commas, in a file also a line each; nothing where the file is not there yet."""
+    return parts(given(secret, file if file is not None and file.exists() else None).replace("\n", ","))
 
 
 def parts(text: str) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ class Rebuild:
         return self.settings.model_copy(update={"batch_records": self.settings.metrics_rebuild_records})
 
     def _folder(self) -> Folder:
-        keys = KeyRing(self.settings.master_key_bytes())
+        keys = KeyRing.of(self.settings.master_keys())
         outbox = Outbox(schema=BESIDE, incarnation=0, keys=keys, wake=asyncio.Event())
         return Folder(outbox, Parking(BESIDE, code_version(SCHEMA)))
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner, Result
 
 from client import Intake, Metrics, ProblemError, Routing, Sla
-from deploy import demo_config, openapi
+from deploy import cli, demo_config, openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
 from shared import auth, db
@@ -173,6 +174,39 @@ async def test_an_agent_opens_a_ticket_for_somebody_who_rang_and_nothing_is_sent
     assert [event.type for event in events if event.type.startswith(("confirmation.", "message.", "call."))] == []
     assert await system.rows("SELECT FROM intake.delivery WHERE ticket_id = $1", ticket_id) == []
     assert [body for to, body in system.texts.sent if to == number] == sent
+
+
+async def test_a_ticket_by_hand_can_be_tried_from_the_terminal(system: System) -> None:
+    person = "email:walkin@customers.example"
+    known = await system.client("intake", "channels").put(f"/v1/customers/{person}", json={"name": "Ilinca"})
+    assert known.status_code == 200, known.text
+    environment = {**system.environment, "PATCHBAY_KEY": system.keys["omar"], "PATCHBAY_SECRETS_DIR": "/nothing/is/there"}
+
+    async def run(*arguments: str) -> Result:
+        command = ["send", "by-hand", *arguments]
+        return await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, command, env=environment))
+
+    asked = await run("--customer", person, "--channel", "phone", "--subject", "Rang about the parcel")
+    assert asked.exit_code == 0, asked.output
+    unknown = await run("--customer", "email:nobody@customers.example")
+    assert (unknown.exit_code, "unknown-customer" in unknown.output) == (1, True)
+
+    new = await run("--name", "Matei", "--phone", "+40 722 111 222", "--subject", "Lost a glove")
+    assert (new.exit_code, "A customer was made" in new.output) == (0, True), new.output
+    again = await run("--phone", "+40722111222", "--subject", "And the other one")
+    assert (again.exit_code, "A customer was made" in again.output) == (0, False), again.output
+    both = await run("--customer", person, "--name", "Matei")
+    assert (both.exit_code, "not both" in both.output) == (2, True)
+
+    async def opened() -> bool:
+        of_known = "SELECT FROM intake.ticket WHERE customer_id = $1 AND channel = 'phone'"
+        of_new = """
+            SELECT FROM intake.ticket t JOIN intake.handle h USING (customer_id)
+            WHERE (h.scope, h.value) = ('claimed', '+40722111222') AND t.inbox = 'by_hand'
+            """
+        return (len(await system.rows(of_known, known.json()["id"])), len(await system.rows(of_new))) == (1, 2)
+
+    await until("the tickets are opened", opened, 30)
 
 
 async def test_the_same_request_twice_is_one_message_with_the_same_answer(system: System) -> None:

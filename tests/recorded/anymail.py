@@ -47,9 +47,9 @@ _REASONS: dict[str, dict[str, str]] = {
         "amazon_ses_inbound/test_incorrect_tracking_event__AmazonSESInboundTests_1": "fbdb74e",
         "mailgun_inbound/test_misconfigured_tracking__MailgunInboundTestCase_1": "e45b283",
         "mailgun_inbound/test_misconfigured_tracking_legacy__MailgunInboundTestCase_1": "5fb3b29",
-        "mailgun_webhooks/test_misconfigured_inbound__MailgunLegacyTestCase_1": "96b5842",
+        "mailgun_webhooks/test_misconfigured_inbound__MailgunLegacyTestCase_1": "5c884e5",
         "postmark_inbound/test_misconfigured_tracking__PostmarkInboundTestCase_1": "e435018",
-        "postmark_webhooks/test_misconfigured_inbound__PostmarkDeliveryTestCase_1": "7d9bd87",
+        "postmark_webhooks/test_misconfigured_inbound__PostmarkDeliveryTestCase_1": "1d8fe7d",
     },
     "what is authentic and not understood is kept and answered with 200": {
         "amazon_ses_webhooks/test_incorrect_received_event__AmazonSESNotificationsTests_1": "6e7706f",
@@ -72,15 +72,15 @@ _REASONS: dict[str, dict[str, str]] = {
         "amazon_ses_webhooks/test_sns_subscription_confirmation_failure__AmazonSESSubscriptionManagementTests_1": "5e20f57",
     },
     "the text of a mail that is attached is not the mail's": {
-        "mailgun_inbound/test_attachments__MailgunInboundTestCase_1": "b2f3728",
-        "sendgrid_inbound/test_attachments__SendgridInboundTestCase_1": "6126da8",
+        "mailgun_inbound/test_attachments__MailgunInboundTestCase_1": "04cdbc9",
+        "sendgrid_inbound/test_attachments__SendgridInboundTestCase_1": "3847f10",
     },
     "a file without a usable name is kept without a name": {
-        "mailgun_inbound/test_filtered_attachment_filenames__MailgunInboundTestCase_1": "6b261c9",
-        "sendgrid_inbound/test_filtered_attachment_filenames__SendgridInboundTestCase_1": "b2fe363",
+        "mailgun_inbound/test_filtered_attachment_filenames__MailgunInboundTestCase_1": "068d606",
+        "sendgrid_inbound/test_filtered_attachment_filenames__SendgridInboundTestCase_1": "48352e7",
     },
     "of two files with one Content-ID the recording names one": {
-        "mailgun_inbound/test_unusual_content_id_map__MailgunInboundTestCase_1": "6a11002",
+        "mailgun_inbound/test_unusual_content_id_map__MailgunInboundTestCase_1": "65d29f5",
     },
     "nothing is taken from a provider that cannot be told from others": {
         "postmark_webhooks/test_warns_if_no_auth__PostmarkWebhookSecurityTestCase_1": "d3d2ad5",

@@ -6,12 +6,13 @@ import base64
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import handles as reading
 from services.intake.domain.contacts import Handle
 from services.intake.domain.records import Record
+from services.intake.domain.speech import is_zone
 from services.intake.store import customers
 from shared.auth import Caller, requires
 from shared.http import FieldError, Problem
@@ -20,10 +21,21 @@ Writer = Annotated[Caller, Depends(requires("intake:write", "supervisor"))]
 Reader = Annotated[Caller, Depends(requires("intake:write", "supervisor", "agent"))]
 Ref = Annotated[str, Path(min_length=1, max_length=400, description="an id, or external:…, email:…, phone:…")]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Cursor = Annotated[str | None, Query(max_length=300)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Kind = Literal["external_id", "email", "phone"]
 KINDS: dict[str, Kind] = {"external": "external_id", "email": "email", "phone": "phone"}
+
+
+def _zone(name: str) -> str:
+    """Raises ValueError."""
+    if not is_zone(name):
+        raise ValueError("is no time zone, such as Asia/Jerusalem")
+    return name
+
+
+Zone = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$", max_length=64), AfterValidator(_zone)]
 
 
 async def found(conn: AsyncConnection, ref: str, *, lock: bool = False) -> Record:

@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake.api.customer_refs import (
     Cursor,
     Label,
+    Language,
     Limit,
     Reader,
     Ref,
     Writer,
+    Zone,
     found,
     handle,
     handle_of,
@@ -61,8 +63,8 @@ class CustomerBody(BaseModel):
     vip: bool | None = None
     plan: Label | None = None
     tier: Label | None = None
-    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}$")] | None = None
-    zone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$", max_length=64)] | None = None
+    language: Language | None = None
+    zone: Zone | None = None
     consents: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], bool], Field(max_length=50)] = {}
     fields: Annotated[dict[Label, Annotated[str, Field(max_length=2000)]], Field(max_length=50)] = {}
     handles: Annotated[list[HandleOf], Field(max_length=50)] = []

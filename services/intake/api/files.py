@@ -10,9 +10,10 @@ from datetime import timedelta
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import AwareDatetime, BaseModel
 
+from services.intake.api import pages
 from services.intake.api.edge import Intake, Parts
 from services.intake.channels import content, generic, written
 from services.intake.channels.safe_html import safe_html
@@ -71,8 +72,12 @@ async def link_attachment(attachment_id: str, intake: Parts, caller: Reader) -> 
 
 
 @router.get("/files/{token}", response_class=Response)
-async def get_file(token: str, intake: Parts) -> Response:
+async def get_file(token: str, request: Request, intake: Parts) -> Response:
     """A file by its signed link."""
+    return await pages.shown(request, _linked(intake, token))
+
+
+async def _linked(intake: Intake, token: str) -> Response:
     named = intake.signer.read_file_token(token)
     async with db.transaction(intake.parts.engine) as conn:
         now = await clock(conn)

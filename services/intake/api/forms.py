@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from fastapi import APIRouter, Request, Response
@@ -19,7 +20,8 @@ from services.intake.api.edge import Intake, Kept, NotTaken, Parts, body_of
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
 from services.intake.domain.inboxes import Inbox
-from shared.http import FieldError, Problem
+from shared.db import DatabaseAway
+from shared.http import FieldError, Problem, away
 from shared.idempotency import IdempotencyKey, check_key
 
 router = APIRouter()
@@ -69,19 +71,19 @@ async def submit_form(form_id: str, request: Request, intake: Parts, idempotency
     cannot be stored for a defect of ours is kept as it came (202).
     """
     inbox = _form(intake, form_id)
-    speech = pages.speech_of(request, inbox)
+    speech = pages.speech_of(request, inbox.language)
     try:
-        async with _from_allowed(request, inbox) as headers:
+        async with _from_allowed(request, intake, inbox) as headers:
             answer = await _submitted(request, intake, inbox, idempotency_key)
     except Problem as problem:
-        if _by_browser(request):
-            return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, problem.headers)
+        if pages.by_browser(request):
+            return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, {**pages.HEADERS, **problem.headers})
         raise
     if isinstance(answer, Kept):
-        if _by_browser(request):
+        if pages.by_browser(request):
             return HTMLResponse(pages.kept(speech), 202, {**pages.HEADERS, **headers})
         return Response(answer.model_dump_json(), 202, headers, "application/json")
-    if _by_browser(request):
+    if pages.by_browser(request):
         return Response(status_code=303, headers={**headers, "Location": answer.status_url})
     return Response(answer.model_dump_json(), 201, headers, "application/json")
 
@@ -90,7 +92,7 @@ async def submit_form(form_id: str, request: Request, intake: Parts, idempotency
 async def form_token(form_id: str, request: Request, response: Response, intake: Parts) -> Token:
     """A token for a page that shows the form."""
     inbox = _form(intake, form_id)
-    async with _from_allowed(request, inbox) as headers:
+    async with _from_allowed(request, intake, inbox) as headers:
         await intake.check_rate("form_token", f"{form_id} {_address(request)}", intake.settings.intake_form_per_minute)
     response.headers.update({**headers, "Cache-Control": "no-store"})
     return Token(
@@ -104,7 +106,7 @@ async def form_token(form_id: str, request: Request, response: Response, intake:
 @router.options("/v1/forms/{form_id}/token", include_in_schema=False)
 async def form_preflight(form_id: str, request: Request, intake: Parts) -> Response:
     """What a browser asks before a page of another site may post (the CORS protocol of https://fetch.spec.whatwg.org)."""
-    async with _from_allowed(request, _form(intake, form_id)) as headers:
+    async with _from_allowed(request, intake, _form(intake, form_id)) as headers:
         allowed = {
             "Access-Control-Allow-Methods": "GET, POST",
             "Access-Control-Allow-Headers": "Content-Type, Idempotency-Key, Accept",
@@ -119,8 +121,8 @@ async def show_form(form_id: str, request: Request, intake: Parts) -> HTMLRespon
     inbox = _form(intake, form_id)
     if inbox.guard == "signature":
         raise Problem(404, "unknown-form", "This form is sent by servers; there is no page of it.")
-    page = pages.form_page(form_id, new_token(intake, form_id), pages.speech_of(request, inbox))
-    return HTMLResponse(page, headers=pages.HEADERS)
+    page = pages.form_page(form_id, new_token(intake, form_id), pages.speech_of(request, inbox.language))
+    return HTMLResponse(page, headers=pages.form_headers(_own_origin(intake)))
 
 
 def new_token(intake: Intake, form_id: str) -> str:
@@ -135,29 +137,35 @@ def _form(intake: Intake, form_id: str) -> Inbox:
     return inbox
 
 
-def _by_browser(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
-
-
 def _address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
 @asynccontextmanager
-async def _from_allowed(request: Request, inbox: Inbox) -> AsyncIterator[dict[str, str]]:
-    """The headers with which the page that asks may read the answer, a refusal too. Raises Problem 403 for another site."""
+async def _from_allowed(request: Request, intake: Intake, inbox: Inbox) -> AsyncIterator[dict[str, str]]:
+    """The headers with which the page that asks may read the answer, a refusal too. Raises Problem 403 for another site; the
+    form as a page of our own is none. A database that is away is a Problem, too.
+    """
     origin = request.headers.get("origin")
-    if origin is None:
-        yield {}
-        return
-    if inbox.origins and origin not in inbox.origins:
+    if origin is not None and inbox.origins and origin not in (*inbox.origins, _own_origin(intake)):
         raise Problem(403, "origin-not-allowed", "Pages of this site may not send the form. Add the site to the form's origins.")
-    headers = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After", "Vary": "Origin"}
+    told = (
+        {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": "Retry-After", "Vary": "Origin"}
+        if origin is not None
+        else {}
+    )
     try:
-        yield headers
-    except Problem as problem:
-        problem.headers = {**problem.headers, **headers}
-        raise
+        yield told
+    except (Problem, DatabaseAway) as error:
+        problem = error if isinstance(error, Problem) else away()
+        problem.headers = {**problem.headers, **told}
+        raise problem from None
+
+
+def _own_origin(intake: Intake) -> str:
+    """That of our own pages, as a browser says it."""
+    url = urlsplit(intake.settings.public_url)
+    return f"{url.scheme}://{url.netloc}".lower()
 
 
 async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted | Kept:

@@ -90,7 +90,7 @@ async def _of_mailgun(request: Request) -> Done:
     keys = intake.mail_providers.mailgun
     if not keys:
         raise _not_configured("Mailgun", "PATCHBAY_INTAKE_MAILGUN_KEYS")
-    _check_credentials(request, intake, refused=406)
+    _check_credential(request, intake, "mailgun")
     if form_data.media_type_of(kind) == JSON:
         return await _take_of_mailgun(intake, await body_of(request, SIGNED_INSIDE_BYTES), kind, keys)
     async with intake.bodies.of(request, too_large=TOO_LARGE["mailgun"]) as raw:
@@ -113,9 +113,9 @@ def _signed_by_mailgun(raw: bytes, kind: str, keys: Sequence[str]) -> bool:
 
 async def _of_sendgrid(request: Request, keys: Sequence[str]) -> Done:
     intake = parts_of(request)
-    if not keys and not intake.mail_providers.credentials:
+    if not keys and not intake.mail_providers.credentials_of("sendgrid"):
         raise _not_configured("SendGrid", "its keys, or PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
-    _check_credentials(request, intake, refused=403)
+    _check_credential(request, intake, "sendgrid", signs=bool(keys))
     header = "x-twilio-email-event-webhook-"
     timestamp, given = request.headers.get(header + "timestamp", ""), request.headers.get(header + "signature", "")
     async with intake.bodies.of(request, too_large=TOO_LARGE["sendgrid"]) as raw:
@@ -127,9 +127,9 @@ async def _of_sendgrid(request: Request, keys: Sequence[str]) -> Done:
 
 async def _of_postmark(request: Request) -> Done:
     intake = parts_of(request)
-    if not intake.mail_providers.credentials:
+    if not intake.mail_providers.credentials_of("postmark"):
         raise _not_configured("Postmark", "PATCHBAY_INTAKE_PROVIDER_CREDENTIALS")
-    _check_credentials(request, intake, refused=403)
+    _check_credential(request, intake, "postmark", signs=False)
     async with intake.bodies.of(request, too_large=TOO_LARGE["postmark"]) as raw:
         await _take(intake, "postmark", raw, JSON)
     return DONE
@@ -140,7 +140,7 @@ async def _of_ses(request: Request) -> Done:
     topics = intake.mail_providers.ses_topics
     if not topics:
         raise _not_configured("Amazon SES", "PATCHBAY_INTAKE_SES_TOPICS")
-    _check_credentials(request, intake, refused=403)
+    _check_credential(request, intake, "ses")
     raw = await body_of(request, SIGNED_INSIDE_BYTES)
     await _check_sns(intake, raw, topics)
     await _take(intake, "ses", raw, JSON)
@@ -153,14 +153,14 @@ async def _check_sns(intake: Intake, raw: bytes, topics: frozenset[str]) -> None
         message = await apart(len(raw), lambda: provided.mapping(provided.loaded(raw)))
     except Unreadable:
         raise _forged(403) from None
-    if message.get("TopicArn") not in topics:
+    if (topic := provided.text(message.get("TopicArn"))) not in topics:
         detail = "This topic is not one of PATCHBAY_INTAKE_SES_TOPICS. Add its ARN there, if it is yours."
         raise Problem(403, "unknown-topic", detail)
     try:
         await intake.sns.verify(message)
         if message.get("Type") == "SubscriptionConfirmation":
             await intake.sns.confirm(message)
-            log().info("subscription confirmed", topic=message["TopicArn"])
+            log().info("subscription confirmed", topic=topic)
     except sns.Forged:
         raise _forged(403) from None
     except sns.NotReached:
@@ -254,19 +254,25 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "")
 
 
-def _check_credentials(request: Request, intake: Intake, *, refused: int) -> None:
-    """Raises Problem 401 where none came (SNS brings it only when it is asked for), `refused` where a wrong one did."""
-    credentials = intake.mail_providers.credentials
-    if not credentials:
+def _check_credential(request: Request, intake: Intake, provider: Provider, *, signs: bool = True) -> None:
+    """Whether the URL brings a credential, where one is set for this provider. Whoever signs is known by its signature: that no
+    credential of ours is in its URL is a setting that does not fit, so it is told to come again (503), and nothing is lost until
+    somebody has seen to it. Nothing else proves the others: 403, and where none came 401, on which SendGrid would drop the mail.
+    Raises Problem.
+    """
+    credentials = intake.mail_providers.credentials_of(provider)
+    given = provided.proof(request.headers.get("authorization", ""), request.url.query, credentials) if credentials else "right"
+    if given == "right":
         return
-    given = provided.proof(request.headers.get("authorization", ""), request.url.query, credentials)
-    if given == "missing":
-        challenge = {"WWW-Authenticate": 'Basic realm="patchbay"'}
-        raise Problem(
-            401, "unauthorized", "Put a credential of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS into the URL.", headers=challenge
-        )
+    log().warning("credential of a provider does not fit", provider=provider, given=given)
     if given == "wrong":
-        raise Problem(refused, "bad-credential", "The credential in the URL is none of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS.")
+        detail = "The credential in the URL is none of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS."
+        raise Problem(503 if signs else 403, "bad-credential", detail)
+    detail = "Put a credential of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS into the URL, or name there whose it is (`postmark=…`)."
+    # SNS brings a password only when it is asked for.
+    asks = provider == "postmark" or (provider == "ses" and any(":" in one for one in credentials))
+    challenge = {"WWW-Authenticate": 'Basic realm="patchbay"'} if asks else {}
+    raise Problem(401 if asks else 503, "unauthorized", detail, headers=challenge)
 
 
 def _not_configured(name: str, what: str) -> Problem:

@@ -19,7 +19,7 @@ from services.intake.api.edge import Intake, Parts
 from services.intake.channels import written
 from services.intake.channels.clean import clean_text
 from services.intake.channels.language import direction_of, language_of
-from services.intake.domain.speech import language_for
+from services.intake.domain.speech import language_for, zone_for
 from services.intake.speaking import SPEECHES
 from services.intake.store import histories
 from services.intake.store.histories import Entry, File, Page
@@ -82,11 +82,16 @@ class _Told:
 @router.get("/status/{token}", response_model=TicketStatus, responses={200: {"content": {"text/html": {}}}})
 async def ticket_status(token: str, request: Request, intake: Parts) -> Response:
     """How a ticket stands, for whoever has its link: as JSON, or as a small page to a browser."""
+    return await pages.shown(request, _told(request, intake, token))
+
+
+async def _told(request: Request, intake: Intake, token: str) -> Response:
     status, page = await _status(intake, token)
-    if "text/html" in request.headers.get("accept", ""):
+    if pages.by_browser(request):
         inbox = intake.inboxes.current.by_id.get(page.inbox)
         speech = SPEECHES[language_for(page.language, inbox.language if inbox else "en")]
-        return HTMLResponse(status_page.render(status, speech, intake.settings.intake_zone), headers=pages.HEADERS)
+        zone = zone_for(page.zone, intake.settings.intake_zone)
+        return HTMLResponse(status_page.render(status, speech, zone), headers=pages.HEADERS)
     return Response(status.model_dump_json(), headers=pages.HEADERS, media_type="application/json")
 
 

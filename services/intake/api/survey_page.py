@@ -49,8 +49,12 @@ _FORM = {
 
 
 @router.get("/survey/{token}", response_class=HTMLResponse)
-async def show_survey(token: str, intake: Parts) -> HTMLResponse:
+async def show_survey(token: str, request: Request, intake: Parts) -> Response:
     """The question, or what was answered. Records nothing."""
+    return await pages.shown(request, _shown(intake, token))
+
+
+async def _shown(intake: Intake, token: str) -> HTMLResponse:
     async with db.transaction(intake.parts.engine) as conn:
         question = await surveys.question(conn, _named(intake, token))
         now = await clock(conn)
@@ -62,6 +66,10 @@ async def show_survey(token: str, intake: Parts) -> HTMLResponse:
 @router.post("/survey/{token}", response_class=HTMLResponse, openapi_extra=_FORM, responses={303: {}})
 async def answer_survey(token: str, request: Request, intake: Parts) -> Response:
     """Answer the question, or correct the answer soon after. The same page sent again changes nothing."""
+    return await pages.shown(request, _answered(request, intake, token))
+
+
+async def _answered(request: Request, intake: Intake, token: str) -> Response:
     survey_id = _named(intake, token)
     raw = await body_of(request, BODY_BYTES)
     try:

@@ -4,7 +4,7 @@ Anybody can write such a header into a mail, with our name too. Servers put what
 header is ours when it bears a name that is ours and stands above everything that came from outside: above the first `Received`
 that no server of ours wrote, and above the second one from where a server of ours took the mail over from a stranger. Of those
 the topmost counts and no other: then it does not matter whether our server takes away what others wrote in its name (5. demands
-it).
+it). SendGrid and Mailgun say what they found out beside the mail, in requests that are known as theirs.
 """
 
 from __future__ import annotations
@@ -21,28 +21,33 @@ from services.intake.domain.authentication import NOT_TOLD, Authentication, Poli
 from services.intake.domain.reach import is_named
 
 LOOKED_AT = 100  # headers, from the top
+TELLING = frozenset({"mailgun", "sendgrid"})  # providers that say it beside the mail; no names of headers
 NAMELESS = "-"  # Microsoft 365 leaves out the name that RFC 8601 wants
 _RESULTS: dict[str, Result] = {"pass": "pass", "fail": "fail", "hardfail": "fail", "softfail": "fail"}
 # OpenDMARC and Gmail tell the policy in a comment, others in a property; Microsoft tells what it did.
 _POLICY = re.compile(r"(?:^|[\s(;,])(?:p|action|policy\.published-domain-policy)=o?(none|quarantine|reject)\b", re.IGNORECASE)
 _PAIR = re.compile(r"([a-z0-9._/-]{1,60})\s*=\s*(?:\"([^\"]{0,500})\"|([^\s\"]{1,500}))", re.IGNORECASE)
+_RESULT = re.compile(r"\s*([a-z]{1,20})\b")
+_DOMAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,252}")
 _REVERSE_NAME = re.compile(r"\s*([a-z0-9._-]+)\.?\s+\[", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Border:
     """Where mail comes to us: `names` are the authserv-ids of our servers (NAMELESS: of one that gives none), `hosts` what they
-    are called in `Received`; `*.example.com` stands for every name below it.
+    are called in `Received`; `*.example.com` stands for every name below it. `telling` are providers whose word is taken.
     """
 
     names: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+    telling: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, names: Iterable[str], hosts: Iterable[str] = ()) -> Border:
         """From settings; where no host is named, they are called as they sign."""
-        signed = frozenset(name.lower() for name in names)
-        return cls(signed, frozenset(host.lower() for host in hosts) or signed - {NAMELESS})
+        named = frozenset(name.lower() for name in names)
+        signed = named - TELLING
+        return cls(signed, frozenset(host.lower() for host in hosts) or signed - {NAMELESS}, named & TELLING)
 
 
 NO_BORDER = Border()
@@ -62,12 +67,33 @@ class _Piece(NamedTuple):
     comments: str
 
 
-def authentication_of(mail: Part, sender: str, border: Border) -> Authentication:
-    """What a server of ours says about a mail from this address; NOT_TOLD where none does. Never raises."""
-    if not border.names:
-        return NOT_TOLD
-    pieces = _believed(mail, border)
+def authentication_of(mail: Part, sender: str, border: Border, told: str = "") -> Authentication:
+    """What a server of ours says about a mail from this address, else the provider that brought it (`told`, as `results` has
+    it); NOT_TOLD where neither does. Never raises.
+    """
+    pieces = _believed(mail, border) if border.names else []
+    if told and not pieces:
+        pieces = list(_pieces(told))
     return _read(pieces, sender.rpartition("@")[2].lower().rstrip(".")) if pieces else NOT_TOLD
+
+
+def results(by: str, spf: str, mail_from: str, signatures: Iterable[tuple[str, str]] = ()) -> str:
+    """What a provider found out, as Authentication-Results has it: what SPF came to for the envelope's sender, and each signature
+    by its domain, empty where that is not known. Empty where it says nothing.
+    """
+    said = [("spf", _word(spf), "smtp.mailfrom", mail_from.rpartition("@")[2])]
+    said += [("dkim", _word(result), "header.d", domain) for domain, result in signatures]
+    told = [f"{method}={result}{_property(name, domain.lower())}" for method, result, name, domain in said if result]
+    return "; ".join([by, *told]) if told else ""
+
+
+def _word(text: str) -> str:
+    found = _RESULT.match(text.lower())
+    return found[1] if found is not None else ""
+
+
+def _property(name: str, domain: str) -> str:
+    return f" {name}={domain}" if _DOMAIN.fullmatch(domain) else ""
 
 
 def _believed(mail: Part, border: Border) -> list[_Piece]:

@@ -48,10 +48,17 @@ class Envelope:
 
 
 def parse(
-    raw: bytes, envelope: Envelope, inbox: Inbox, signer: Signer, border: Border = NO_BORDER, inboxes: Inboxes = NO_INBOXES
+    raw: bytes,
+    envelope: Envelope,
+    inbox: Inbox,
+    signer: Signer,
+    border: Border = NO_BORDER,
+    inboxes: Inboxes = NO_INBOXES,
+    results: str = "",
 ) -> InboundMessage | DeliveryWord | None:
     """A mail as a contact, or as a word about a mail of ours, where it reports what became of one; None when it is one of ours
-    come round (OWN_LOOP). `inboxes` are all of ours. Reads damaged mail as far as it goes; never raises.
+    come round (OWN_LOOP). `inboxes` are all of ours; `results` is what a provider found out that is believed. Reads damaged mail
+    as far as it goes; never raises.
     """
     mail = mime.parse(raw)
     if is_own_loop(mail, signer):
@@ -74,7 +81,7 @@ def parse(
     # Of the whole text, so that a repeat is one also when another version tells the reply from it in another way.
     hashed = [sender, mime.raw_header(mail, "Date"), subject, " ".join(cut_text(whole)[0].split())]
     content_hash = hashlib.sha256("\n".join(hashed).encode()).hexdigest()
-    authentication = _found_out(mail, written, border)
+    authentication = _found_out(mail, written, border, results)
     spam = verdict_of(mail) or (DISOWNED if authentication.disowned else None)
     origin = "human" if written.by_form else origin_of(mail, sender, envelope.sender, ours)
     refs = _reply_refs(mail)
@@ -126,8 +133,8 @@ def _shown(written: Sender) -> Handle | None:
     return claimed(handle) if handle is not None and written.by_form else handle
 
 
-def _found_out(mail: mime.Part, written: Sender, border: Border) -> Authentication:
-    told = authentication_of(mail, written.shown, border)
+def _found_out(mail: mime.Part, written: Sender, border: Border, results: str) -> Authentication:
+    told = authentication_of(mail, written.shown, border, results)
     return told if written.address == written.shown else of_another(told, is_ours=written.is_ours)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.intake.channels import composed, form_data
+from services.intake.channels import authentication, composed, form_data
 from services.intake.channels.email import Envelope
 from services.intake.channels.form_data import Field
 from services.intake.channels.provided import (
@@ -45,6 +46,7 @@ KINDS: Mapping[str, SentWord | None] = {
     "unsubscribed": None,
 }
 OF_A_MAIL = frozenset({"body-mime", "body-plain", "body-html", "message-headers", "attachment-count"})
+_SIGNED_BY = re.compile(r"(?:^|;)\s*d\s*=\s*([^;\s]{1,253})")
 STORED = "the route stores files at Mailgun, where they are not fetched: let it forward"
 
 
@@ -84,7 +86,8 @@ def read(raw: bytes, content_type: str) -> list[Piece]:
         return [Unknown("it is neither a mail nor an event")]
     mime = last["body-mime"].content if "body-mime" in last else None
     carrier = None if mime is not None else (content_type, raw)
-    return [Mail(mime or mail_of(form), _envelope(last), carrier, _request(form))]
+    envelope = _envelope(last)
+    return [Mail(mime or mail_of(form), envelope, carrier, _request(form), _results(form, envelope))]
 
 
 def mail_of(form: Sequence[Field]) -> bytes:
@@ -100,12 +103,29 @@ def mail_of(form: Sequence[Field]) -> bytes:
     return composed.mail(_headers(said), said.get("body-plain", ""), said.get("body-html", ""), files)
 
 
-def _headers(said: Mapping[str, str]) -> list[tuple[str, str]]:
+def _pairs(told: str) -> list[tuple[str, str]]:
     try:
-        pairs = rows(loaded(said.get("message-headers", "[]")))
+        pairs = rows(loaded(told))
     except Unreadable:
-        pairs = []
-    headers = [(text(pair[0]), text(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+        return []
+    return [(text(pair[0]), text(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
+
+
+def _results(form: Sequence[Field], envelope: Envelope) -> str:
+    """What Mailgun found out about the sender, in headers that it puts above the mail's own: those above the first Received. What
+    stands below, and in fields of their names, anybody may have written. It does not say which signature is good.
+    """
+    told = [field for field in form if field.name.lower() == "message-headers"]
+    headers = [(name.lower(), value) for name, value in _pairs(told[0].text())] if len(told) == 1 else []
+    names = [name for name, _ in headers]
+    own = dict(reversed(headers[: names.index("received")] if "received" in names else []))
+    domains = {domain.lower() for name, value in headers if name == "dkim-signature" for domain in _SIGNED_BY.findall(value)}
+    dkim = (domains.pop() if len(domains) == 1 else "", own.get("x-mailgun-dkim-check-result", ""))
+    return authentication.results("mailgun", own.get("x-mailgun-spf", ""), envelope.sender or "", [dkim])
+
+
+def _headers(said: Mapping[str, str]) -> list[tuple[str, str]]:
+    headers = _pairs(said.get("message-headers", "[]"))
     there = {name.lower() for name, _ in headers}
     named = (("From", "from"), ("To", "recipient"), ("Subject", "subject"), ("Date", "Date"), ("Message-Id", "Message-Id"))
     return headers + [(name, said[key]) for name, key in named if name.lower() not in there and key in said]

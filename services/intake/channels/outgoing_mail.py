@@ -60,7 +60,7 @@ class MailFile:
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A mail to a customer. `automatic`: nobody wrote it, and nothing may answer it by itself (RFC 3834, 5): a confirmation is
-    `replied`, a question `generated`. `loop_mark`: the Signer's.
+    `replied`, a question `generated`. `loop_mark`: the Signer's. `link`: one of ours in its text.
     """
 
     message_ref: str
@@ -80,6 +80,7 @@ class Outgoing:
     signature: str = ""
     quote: Quote | None = None
     files: tuple[MailFile, ...] = ()
+    link: str = ""
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -165,11 +166,18 @@ def _fitting(refs: Sequence[str]) -> str:
 
 def _as_html(mail: Outgoing) -> str:
     language = "" if mail.language == "und" else f' lang="{escape(mail.language)}"'
+    text = _linked(_paragraphs(mail.text), mail.link)
     signature = f'<div class="signature">{_paragraphs(mail.signature)}</div>' if mail.signature else ""
     return (
         f'<!DOCTYPE html><html{language} dir="{mail.direction}"><head><meta charset="utf-8"></head>'
-        f'<body dir="{mail.direction}">{_paragraphs(mail.text)}{signature}{_quoted(mail.quote)}</body></html>\n'
+        f'<body dir="{mail.direction}">{text}{signature}{_quoted(mail.quote)}</body></html>\n'
     )
+
+
+def _linked(html: str, link: str) -> str:
+    """With our link to be followed; it runs from left to right in every text."""
+    shown = escape(link)
+    return html.replace(shown, f'<a href="{shown}" dir="ltr">{shown}</a>') if link else html
 
 
 def _quoted(quote: Quote | None) -> str:

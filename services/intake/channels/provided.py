@@ -37,12 +37,15 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail of a request. `carrier` is what is kept of the request where the mail itself was taken apart: its type and body."""
+    """A mail of a request. `carrier` is what is kept of the request where the mail itself was taken apart: its type and body.
+    `results`: what the provider says beside the mail that it found out about the sender (`authentication.results`).
+    """
 
     raw: bytes
     envelope: Envelope
     carrier: tuple[str, bytes] | None = None
     request: RequestName | None = None
+    results: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,30 @@ Piece = Mail | StoredMail | Word | Unknown
 
 @dataclass(frozen=True, slots=True)
 class ProviderSecrets:
-    """By what requests are known as a provider's. Of each, any one is good: so they can be changed without a gap."""
+    """By what requests are known as a provider's. Of each, any one is good: so they can be changed without a gap. A credential
+    that begins with a provider's name and `=` is its alone. Raises ValueError where nothing stands behind that.
+    """
 
     mailgun: tuple[str, ...] = ()
     sendgrid_inbound: tuple[str, ...] = ()
     sendgrid_events: tuple[str, ...] = ()
     ses_topics: frozenset[str] = frozenset()
     credentials: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(credential for _, credential in map(provider_of, self.credentials)):
+            raise ValueError("no credential stands behind the name of a provider and its =")
+
+    def credentials_of(self, provider: Provider) -> tuple[str, ...]:
+        """Of which its requests must bring one, where there are any: its own, and those that are nobody's alone."""
+        told = (provider_of(one) for one in self.credentials)
+        return tuple(credential for named, credential in told if named in (None, provider))
+
+
+def provider_of(entry: str) -> tuple[Provider | None, str]:
+    """Whose alone a credential is (`sendgrid=user:password`), None where nobody's, and the credential."""
+    named = next((provider for provider in PROVIDERS if entry.startswith(f"{provider}=")), None)
+    return (None, entry) if named is None else (named, entry.removeprefix(f"{named}="))
 
 
 @dataclass(slots=True)
@@ -127,7 +147,8 @@ def sort(pieces: Sequence[Piece], provider: Provider, inboxes: Inboxes, signer: 
 
 
 def _contact(piece: Mail, provider: Provider, inboxes: Inboxes, signer: Signer, border: Border) -> Contact | None:
-    contact = email.parse(piece.raw, piece.envelope, inbox_of(piece.envelope, inboxes), signer, border, inboxes)
+    results = piece.results if provider in border.telling else ""
+    contact = email.parse(piece.raw, piece.envelope, inbox_of(piece.envelope, inboxes), signer, border, inboxes, results)
     if not isinstance(contact, InboundMessage):
         return contact
     told = brought_by(contact, provider, piece.request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from services.intake.channels import composed, form_data
+from services.intake.channels import authentication, composed, form_data
 from services.intake.channels.email import Envelope
 from services.intake.channels.form_data import Field
 from services.intake.channels.provided import (
@@ -37,6 +38,8 @@ from services.intake.channels.provided import (
 from services.intake.domain.contacts import SentWord
 
 SPAM_SCORE = 5.0
+DKIM_LIMIT = 4096
+_SIGNED = re.compile(r"@([a-z0-9._-]{1,253})\s*:\s*([a-z]{1,20})")
 KINDS: Mapping[str, SentWord | None] = {
     "delivered": "delivered",
     "bounce": "bounced",
@@ -97,14 +100,14 @@ def read(raw: bytes, content_type: str) -> list[Piece]:
     last = form_data.last_of(form)
     if not last.keys() & {"email", "headers", "from", "text", "html"}:
         return [Unknown("it is neither a mail nor events")]
+    envelope = _envelope(last)
+    results = _results(last, envelope)
     if "email" in last:
         mime = last["email"].content
-        return [
-            Mail(composed.judged(mime, spam="spam_score" in last and _is_spam(last["spam_score"].text())), _envelope(last))
-            if mime.strip()
-            else Unknown("the mail is empty")
-        ]
-    return [Mail(mail_of(form), _envelope(last), (content_type, raw))]
+        spam = "spam_score" in last and _is_spam(last["spam_score"].text())
+        whole = Mail(composed.judged(mime, spam=spam), envelope, results=results)
+        return [whole if mime.strip() else Unknown("the mail is empty")]
+    return [Mail(mail_of(form), envelope, (content_type, raw), results=results)]
 
 
 def mail_of(form: Sequence[Field]) -> bytes:
@@ -149,6 +152,12 @@ def _envelope(last: Mapping[str, Field]) -> Envelope:
     sender = envelope.get("from")
     recipients = tuple(one for one in rows(envelope.get("to")) if isinstance(one, str))
     return Envelope(sender if isinstance(sender, str) else None, recipients)
+
+
+def _results(last: Mapping[str, Field], envelope: Envelope) -> str:
+    """What SendGrid found out about the sender: `SPF` is a word, `dkim` such as `{@example.com : pass}`."""
+    spf, dkim = (last[name].text() if name in last else "" for name in ("SPF", "dkim"))
+    return authentication.results("sendgrid", spf, envelope.sender or "", _SIGNED.findall(dkim[:DKIM_LIMIT].lower()))
 
 
 def _object(one: Field | None) -> Mapping[str, Any]:

@@ -18,10 +18,11 @@ IN_MINUTES, IN_HOURS = timedelta(minutes=90), timedelta(hours=36)
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Something we say by mail, ready to be sent."""
+    """Something we say by mail, ready to be sent. `link` stands in its text."""
 
     subject: str
     text: str
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,10 @@ def write(number: int, link: str, speech: Speech, promise: Promise | None = None
     lines = [
         speech.say("Hello, we have received your message. Your ticket number is {number}.", number=f"#{number}"),
         *([promised(promise, speech)] if promise is not None else []),
-        speech.say("You can follow its status here: {link}", link=link),
+        speech.plainly("You can follow its status here: {link}", link=link),
     ]
-    return Written(speech.plainly("We received your request: {number}", number=subjects.token(number)), "\n\n".join(lines))
+    subject = speech.plainly("We received your request: {number}", number=subjects.token(number))
+    return Written(subject, "\n\n".join(lines), link)
 
 
 def promised(promise: Promise, speech: Speech) -> str:

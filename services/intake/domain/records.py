@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from services.intake.domain import identity
 from services.intake.domain.contacts import Handle
-from services.intake.domain.identity import Profile
-from shared.events.base import Draft, Fact, derived_id
+from services.intake.domain.identity import Profile, VerifiedBy
+from shared.events.base import Channel, Draft, Fact, derived_id
 from shared.events.people import CustomerCreated, CustomerHandleAdded, CustomerPersonal
 
 _NOTHING_SAID = Profile()
@@ -127,39 +127,41 @@ def _put(put: Put, known: Known, changes: Changes) -> str:
             "handle-taken", "A handle belongs to another customer. If they are one person, merge them.", owner=others[0]
         )
     if record is None:
-        record = _created(put, known, changes)
-    _add([handle for handle in handles if handle not in known.owners], record.customer_id, put.seed, known, changes)
-    _write(put.profile, record, known, changes)
+        record = create(put.seed, "other", put.profile, known, changes)
+    add([handle for handle in handles if handle not in known.owners], "import", record.customer_id, put.seed, known, changes)
+    write(put.profile, record, known, changes)
     return record.customer_id
 
 
-def _created(put: Put, known: Known, changes: Changes) -> Record:
-    record = Record(put.seed)
-    language = put.profile.language or "und"
-    known.records[put.seed] = record
-    known.families[put.seed] = {put.seed: record.profile}
-    changes.created[put.seed] = language
+def create(seed: str, channel: Channel, profile: Profile, known: Known, changes: Changes) -> Record:
+    """A new customer, whose id is the seed. Their record is still to be written."""
+    record = Record(seed)
+    language = profile.language or "und"
+    known.records[seed] = record
+    known.families[seed] = {seed: record.profile}
+    changes.created[seed] = language
     changes.drafts.append(
         Draft(
-            key=put.seed,
-            data=CustomerCreated(channel="other", language=language),
-            cause=f"made:{put.seed}",
-            person=put.seed,
-            personal=CustomerPersonal(name=put.profile.name),
+            key=seed,
+            data=CustomerCreated(channel=channel, language=language),
+            cause=f"made:{seed}",
+            person=seed,
+            personal=CustomerPersonal(name=profile.name),
         )
     )
     return record
 
 
-def _add(new: Sequence[Handle], customer_id: str, seed: str, known: Known, changes: Changes) -> None:
+def add(new: Sequence[Handle], verified_by: VerifiedBy, customer_id: str, seed: str, known: Known, changes: Changes) -> None:
+    """More ways to reach a customer, which nobody has, and what shows that they are theirs."""
     for n, handle in enumerate(sorted(new, key=lambda one: one.key)):
-        owned = OwnedHandle(derived_id("handle", seed, str(n)), handle, "import", customer_id)
+        owned = OwnedHandle(derived_id("handle", seed, str(n)), handle, verified_by, customer_id)
         known.owners[handle] = customer_id
         changes.handles.append(owned)
         changes.drafts.append(
             Draft(
                 key=customer_id,
-                data=CustomerHandleAdded(handle_id=owned.handle_id, kind=handle.kind, verified_by="import"),
+                data=CustomerHandleAdded(handle_id=owned.handle_id, kind=handle.kind, verified_by=verified_by),
                 cause=f"handle:{owned.handle_id}",
                 person=customer_id,
                 personal=CustomerPersonal(handles=(handle.value,), handle_scope=handle.scope),
@@ -167,7 +169,8 @@ def _add(new: Sequence[Handle], customer_id: str, seed: str, known: Known, chang
         )
 
 
-def _write(own: Profile, record: Record, known: Known, changes: Changes) -> None:
+def write(own: Profile, record: Record, known: Known, changes: Changes) -> None:
+    """What is said of a customer under this id from now on, where that is news."""
     if own == record.profile and record.version:
         return
     customer_id, family = record.customer_id, known.families[record.customer_id]

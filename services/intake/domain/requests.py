@@ -84,6 +84,7 @@ class NewRow:
     subject: str
     moved: tuple[str, ...] = ()
     split_from: str | None = None
+    conversation: str | None = None  # of one by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,11 @@ class Answer:
 
     drafts: list[Draft[Fact]] = field(default_factory=list)
     opened: NewRow | None = None
+
+
+def by_hand(customer_id: str, ticket_id: str) -> str:
+    """The conversation of a ticket that was opened by hand: nothing joins it, and it says for whom the ticket was opened."""
+    return f"{BY_HAND}\x1f{customer_id}\x1f{ticket_id}"
 
 
 def named(event: Event[Fact]) -> tuple[str, ...]:
@@ -258,7 +264,8 @@ def _open(asked: Asked, wish: TicketOpenRequested, stories: Mapping[str, Ticket]
         customer_tier=customer.tier,
         opened_by=wish.agent_id,
     )
-    return Answer([_opening(event, event.key, opened, asked.personal)], NewRow(event.key, asked.personal.subject))
+    row = NewRow(event.key, asked.personal.subject, conversation=by_hand(customer.customer_id, event.key))
+    return Answer([_opening(event, event.key, opened, asked.personal)], row)
 
 
 def _direction(language: str) -> Direction:

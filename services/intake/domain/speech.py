@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.events.base import Direction
 
@@ -46,8 +47,8 @@ class Speech:
         return sentence.format(n=isolated(n), **{name: isolated(value) for name, value in values.items()})
 
     def plainly(self, message: str, **values: object) -> str:
-        """The sentence with its values as they are, where isolates would be shown or cost letters: in subjects, in short texts
-        of the GSM alphabet.
+        """The sentence with its values as they are, where isolates would be shown, cost letters or be taken along: in subjects,
+        in short texts of the GSM alphabet, around links, of which mail programs would make them a part.
         """
         return self.catalogue.gettext(message).format(**values)
 
@@ -82,6 +83,21 @@ def _is_ours(language: str) -> bool:
 def isolated(value: object) -> str:
     """Kept together and in order inside any text."""
     return f"{FSI}{value}{PDI}"
+
+
+@lru_cache(maxsize=1000)
+def is_zone(name: str) -> bool:
+    """Whether there is such a time zone (IANA)."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def zone_for(theirs: str | None, ours: str) -> str:
+    """The time zone in which times are told: the customer's where it is known, else ours."""
+    return theirs if theirs is not None and is_zone(theirs) else ours
 
 
 def time_text(at: datetime, zone: str) -> str:

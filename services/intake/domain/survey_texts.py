@@ -28,10 +28,10 @@ def ask(number: int, kind: SurveyKind, scale: tuple[int, int], link: str, days: 
     lines = (
         speech.say("Hello, your request {number} was resolved.", number=f"#{number}"),
         question(kind, speech) + "\n" + scale_text(kind, scale, speech),
-        speech.say("You can answer here: {link}", link=link),
+        speech.plainly("You can answer here: {link}", link=link),
         speech.count("The link can be used for {n} day.", "The link can be used for {n} days.", days),
     )
-    return Written(speech.plainly("How did we do? {number}", number=f"#{number}"), "\n\n".join(lines))
+    return Written(speech.plainly("How did we do? {number}", number=f"#{number}"), "\n\n".join(lines), link)
 
 
 def ask_shortly(number: int, kind: SurveyKind, scale: tuple[int, int], speech: Speech) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -109,9 +109,13 @@ async def held(conn: AsyncConnection, customer_id: str) -> Record | None:
 async def situation(conn: AsyncConnection, puts: Sequence[Put]) -> Known:
     """What records are written over; all that is contended is held until the transaction ends."""
     handles = {handle for put in puts for handle in put.all_handles}
+    return await standing(conn, handles, {put.named for put in puts if isinstance(put.named, str)})
+
+
+async def standing(conn: AsyncConnection, handles: Collection[Handle], named: Collection[str] = ()) -> Known:
+    """What stands here of these handles, and of customers by their ids; held as `situation` says."""
     await lock(conn, [handle_lock(handle) for handle in handles])
     owned = await owners(conn, list(handles))
-    named = {put.named for put in puts if isinstance(put.named, str)}
     onward = await onward_all(conn, named)
     records = await locked(conn, {*owned.values(), *onward.values()})
     if any(record.merged_into for record in records.values()):  # merged while their rows were waited for

@@ -14,7 +14,7 @@ from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Au
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.words import Told
 from services.intake.store import files
-from services.intake.store.ways import THEIRS, WAY
+from services.intake.store.ways import THEIRS, WAY, ZONE
 from shared import db
 from shared.events.base import Event, Sealed, derived_id
 from shared.events.message import ReplyRequested
@@ -69,7 +69,7 @@ CLAIM = """
               d.sealed, d.files, d.cc, d.copies_left, d.created_at, due.state = 'sending' AS interrupted
     """
 DETAILS = f"""
-    SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs, l.last_ref,
+    SELECT d.message_id, t.number, t.subject, t.inbox, d.promised_by, m.handle_kind, m.handle, r.refs, l.last_ref, {ZONE} AS zone,
            -- Only numbers are refused, and they have no scope.
            EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle
                    AND d.channel = ANY(h.refuses)) AS opted_out,
@@ -174,6 +174,7 @@ class Claimed:
     opted_out: bool
     refs: tuple[str, ...]
     returned: bool
+    zone: str | None
     automatic: Automatic
     objection: Refused | None = None
 
@@ -267,6 +268,7 @@ async def claim(conn: AsyncConnection, limit: int, lease_seconds: float) -> list
                 opted_out=more["opted_out"],
                 refs=tuple(more["refs"] or ()),
                 returned=more["returned"],
+                zone=more["zone"],
                 automatic=Automatic(more["automatic"] or (), more["automatic_on_ticket"] or (), more["alike"]),
             )
         )
@@ -279,8 +281,7 @@ async def record(conn: AsyncConnection, claimed: Claimed, verdict: Verdict, ref:
     """
     delivery = claimed.delivery
     values = (delivery.message_id, delivery.attempts, verdict.state, verdict.due_at, ref, uncertain)
-    left = list(verdict.copies_left) or None
-    rows = await db.fetch(conn, RECORD, *values, left)
+    rows = await db.fetch(conn, RECORD, *values, list(verdict.copies_left) or None)
     if not rows:
         return None
     told = rows[0]["told"]

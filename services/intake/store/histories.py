@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.store.ways import ZONE
 from shared import db
 from shared.events.base import Sealed
 
@@ -18,14 +19,15 @@ PREFIX_BYTES = 256 * 1024  # of a mail, whose text comes before its files
 READ_BYTES = 16 * 2**20  # in all, the newest first; what is more stands there without its text
 
 # Where a merged ticket goes on, with the link's own number beside it.
-PAGE = """
+PAGE = f"""
     WITH RECURSIVE way(id, depth) AS (
         SELECT $1::text, 0 UNION ALL
         SELECT t.merged_into, depth + 1 FROM way JOIN intake.ticket t USING (id) WHERE t.merged_into IS NOT NULL AND depth < 10
     )
     SELECT t.id, o.number, t.number, t.status, t.language, t.inbox, t.opened_at, t.changed_at, t.promised_by,
         t.customer_id, c.erased_at IS NULL
-            AND NOT coalesce((s.story #>> '{routing,spam}')::boolean, (s.story #>> '{intake,spam}')::boolean, false) AS shown
+            AND NOT coalesce((s.story #>> '{{routing,spam}}')::boolean, (s.story #>> '{{intake,spam}}')::boolean, false) AS shown,
+        {ZONE} AS zone
     FROM way JOIN intake.ticket t USING (id) JOIN intake.ticket o ON o.id = $1
     JOIN intake.customer c ON c.id = t.customer_id CROSS JOIN LATERAL (SELECT convert_from(t.story, 'UTF8')::jsonb AS story) s
     ORDER BY way.depth DESC LIMIT 1
@@ -88,6 +90,7 @@ class Page:
     promised_by: datetime | None
     customer_id: str
     shown: bool
+    zone: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.calls import Call
 from services.intake.domain.identity import TYPED
+from services.intake.domain.requests import BY_HAND, by_hand
 from services.intake.domain.threads import LETTERS, QUARANTINE
 from services.intake.recalled_ticket import Opened, Written
 from shared.db import execute_many
@@ -171,10 +172,17 @@ async def insert(conn: AsyncConnection, tickets: Sequence[NewTicket], rested: Se
             "rested": list(rested),
             "merged": [story.intake.merged_into for story in stories],
             "opened": [ticket.opened.at for ticket in tickets],
-            # What was split off has no conversation, which goes on in the ticket it came from: a name that nothing else has.
-            "conversations": [f"split\x1f{t.ticket_id}" if t.opened.fact.split_from is not None else None for t in tickets],
+            "conversations": [_conversation(ticket) for ticket in tickets],
         },
     )
+
+
+def _conversation(ticket: NewTicket) -> str | None:
+    """What was split off has none, which goes on in the ticket it came from: a name that nothing else has. Others come later."""
+    fact = ticket.opened.fact
+    if fact.split_from is not None:
+        return f"split\x1f{ticket.ticket_id}"
+    return by_hand(fact.customer_id, ticket.ticket_id) if fact.inbox == BY_HAND else None
 
 
 async def owners(conn: AsyncConnection, stories: Mapping[str, Ticket], split: Sequence[str]) -> None:

@@ -23,8 +23,9 @@ ABOUT = """
 CUSTOMER = "SELECT vip, plan, tier, language FROM intake.customer WHERE id = $1"
 NUMBER = "SELECT nextval('intake.ticket_number') AS number"
 INSERT = """
-    INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, opened_at, changed_at)
-    VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9::bytea, $10::timestamptz, $10::timestamptz)
+    INSERT INTO intake.ticket (id, number, customer_id, channel, inbox, language, subject, status, story, opened_at, changed_at,
+                               conversation)
+    VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9::bytea, $10::timestamptz, $10::timestamptz, $11)
     """
 # Who of them wrote as a guest is told anew, of the customer under all ids.
 MOVE = """
@@ -82,6 +83,7 @@ async def insert(conn: AsyncConnection, opened: NewRow, story: Ticket) -> None:
         story.status,
         msgspec.json.encode(story),
         said.opened_at,
+        opened.conversation,
     )
 
 

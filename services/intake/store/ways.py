@@ -1,5 +1,5 @@
-"""Pieces of statements: by which address or number the customer of a ticket is reached. Who is whom may have turned out otherwise
-since their messages came, so who has a handle by now decides.
+"""Pieces of statements: by which address or number the customer of a ticket is reached, and in which time zone. Who is whom may
+have turned out otherwise since their messages came, so who has a handle by now decides.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ THEIRS = """(
     AND NOT EXISTS (SELECT FROM intake.handle x
                     WHERE x.kind = m.handle_kind AND x.scope IN ('', 'claimed') AND x.value = m.handle))"""
 # Where the customer wrote from on the ticket, as far as it was known when the delivery was asked for; else another way of the
-# kind `k.kind` to reach them, which is known to be theirs.
+# kind `k.kind` to reach them, which is known to be theirs. For a ticket that was opened by hand they wrote nothing: there the
+# address or number that they gave counts too, as that of a form does.
 WAY = f"""(
     (SELECT handle_kind, handle, received_at AS at, 0 AS place FROM intake.message m
      WHERE m.ticket_id = d.ticket_id AND m.handle IS NOT NULL AND (k.kind IS NULL OR m.handle_kind = k.kind) AND {THEIRS}
      ORDER BY m.received_at <= d.created_at DESC, human DESC, received_at DESC LIMIT 1)
     UNION ALL
     (SELECT o.kind, o.value, NULL, 1 FROM intake.handle o
-     WHERE o.customer_id = t.customer_id AND o.kind = k.kind AND o.scope = '' ORDER BY o.id LIMIT 1)
+     WHERE o.customer_id = t.customer_id AND o.kind = k.kind
+       AND (o.scope = '' OR o.scope = 'claimed' AND t.inbox = 'by_hand')
+     ORDER BY o.scope, o.id LIMIT 1)
     ORDER BY place LIMIT 1)"""
 # Who wrote the first message of the ticket `t`, by the id that was theirs before they were merged.
 _WRITER = """
@@ -33,3 +36,11 @@ BEGUN_BY = f"""coalesce(
      CROSS JOIN LATERAL (SELECT convert_from(c.state, 'UTF8')::json AS state) s
      WHERE c.ticket_id = t.id AND t.channel = 'phone' ORDER BY s.state ->> 'rang_at', c.id LIMIT 1),
     ({_WRITER} ORDER BY m.received_at LIMIT 1), t.customer_id)"""
+# In which time zone the customer of the ticket `t` is, by what was said under their id, else under one that was merged into it.
+ZONE = """(
+    WITH RECURSIVE family(id, depth) AS (
+        SELECT t.customer_id, 0 UNION ALL
+        SELECT m.id, depth + 1 FROM family JOIN intake.customer m ON m.merged_into = family.id WHERE depth < 10
+    )
+    SELECT f.profile ->> 'zone' FROM family JOIN intake.customer f USING (id) WHERE f.profile ->> 'zone' IS NOT NULL
+    ORDER BY depth, id LIMIT 1)"""

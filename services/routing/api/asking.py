@@ -63,9 +63,8 @@ async def open_ticket(body: Open, room: TheRoom, caller: AgentOrSupervisor, idem
 
     async def work(conn: AsyncConnection, cause: str) -> Json:
         if not await room.parts.keys.knows(conn, body.customer_id):
-            raise Problem(
-                404, "customer-not-found", "There is no such customer. Take their first contact in by POST /v1/contacts."
-            )
+            detail = "There is no such customer. Make one of somebody new by POST /v1/customers/by-hand of intake."
+            raise Problem(404, "customer-not-found", detail)
         ticket_id = derived_id("ticket", cause)
         wish = TicketOpenRequested(
             agent_id=actor(caller).agent_id,

@@ -1,6 +1,7 @@
 """The operator's command line on a real PostgreSQL."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -133,6 +134,22 @@ async def test_keys_are_made_listed_and_revoked(plumbing: Plumbing, patchbay: Co
     assert (await patchbay("keys", "create", "desk", "--scope", "admin", "--replace")).stdout.strip() != key
     assert (await patchbay("keys", "revoke", "desk")).exit_code == 0
     assert (await patchbay("keys", "revoke", "desk")).exit_code == 1
+
+
+async def test_a_master_key_is_changed_for_another(plumbing: Plumbing, patchbay: Command) -> None:
+    assert plumbing.settings.master_key is not None
+    old, new = plumbing.settings.master_key.get_secret_value(), base64.b64encode(secrets.token_bytes(32)).decode()
+    async with db.transaction(plumbing.engine) as conn:
+        await plumbing.keys.create(conn, ["c-1", "c-2"])
+    cases = (
+        (new, 3, "does not fit"),
+        (f"{new},{old}", 0, "2 wrapped anew"),
+        (new, 0, "All are wrapped"),
+        (old, 3, "does not fit"),
+    )
+    for keys, code, said in cases:
+        result = await patchbay("keys", "rewrap", PATCHBAY_MASTER_KEY=keys)
+        assert (result.exit_code, said in result.output) == (code, True), result.output
 
 
 @pytest.mark.parametrize(

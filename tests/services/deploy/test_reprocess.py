@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from io import StringIO
 
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from deploy import cli
@@ -52,6 +54,18 @@ async def test_all_of_a_way_are_taken_once_and_the_others_left(database: str) ->
             kept = await patchbay(database, "reprocess", "--reason", "NOT known")
             assert (kept.exit_code, "1 could not be taken: its event is not known" in kept.output) == (1, True), kept.output
         assert len(await world.events(MessageReceived)) == AT_ONCE + 5
+
+
+async def test_who_waits_is_shown_how_many_are_done(database: str) -> None:
+    shown = StringIO()
+    screen = Screen(Console(file=shown, force_terminal=True, width=120))
+    async with process(database) as world:
+        await park(world, AT_ONCE + 5)
+        async with running(replayer(world).run):
+            found = await reprocess(world.parts.engine, "twilio_sms", None, screen)
+    assert found.taken == AT_ONCE + 5
+    counts = [f"{done}/{AT_ONCE + 5}" in shown.getvalue() for done in (0, AT_ONCE + 5)]
+    assert ("Trying again" in shown.getvalue(), counts) == (True, [True, True])
 
 
 async def test_where_intake_does_not_run_it_says_so(database: str) -> None:

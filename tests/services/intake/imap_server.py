@@ -104,6 +104,11 @@ class ImapServer:
                 self.flags.update({int(uid): said for uid in words[2].split(",")})
             case ["UID", "MOVE"]:
                 self.moved += [int(uid) for uid in words[2].split(",") if self.mails.pop(int(uid), None)]
+            case ["APPEND"]:
+                writer.write(b"+ go on\r\n")
+                appended = await reader.readexactly(int(re.findall(r"\{(\d+)\}$", said)[0]))
+                await reader.readline()
+                await self.bring(appended)
             case ["IDLE"]:
                 await self._idle(reader, writer)
         writer.write(f"{tag} OK done\r\n".encode())

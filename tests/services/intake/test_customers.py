@@ -83,6 +83,8 @@ async def test_a_handle_of_another_customer_is_refused_and_nobody_unknown_is_fou
     await put(world, "no-such-id", 404, name="x")
     await put(world, "email:nonsense", 422, name="x")
     await put(world, "phone:12", 422, name="x")
+    refused = await put(world, "external:2", 422, zone="Mars/Olympus")
+    assert refused["errors"] == [{"field": "body.zone", "reason": "Value error, is no time zone, such as Asia/Jerusalem"}]
 
 
 async def test_a_list_of_records_has_a_result_each_and_pages_go_through_all(world: World) -> None:

@@ -63,6 +63,16 @@ async def test_a_forged_or_shortened_link_shows_nothing(world: World) -> None:
         assert (await world.http.get(wrong)).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/status/x", "/survey/x", "/files/x"])
+async def test_a_person_with_a_wrong_link_is_told_so_in_their_words(world: World, path: str) -> None:
+    page = await world.http.get(path, headers={"Accept": "text/html", "Accept-Language": "fr, he;q=0.8"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert ('<html lang="he" dir="rtl">' in page.text, "הקישור" in page.text) == (True, True)
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    other = await world.http.get(path)
+    assert (other.status_code, other.headers["content-type"]) == (404, "application/problem+json")
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

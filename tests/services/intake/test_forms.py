@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from standardwebhooks import Webhook
 
 from services.intake.settings import IntakeSettings
 from shared.events.message import MessageReceived
 from tests.services.intake.test_edge import FORM
 from tests.services.intake.test_fingerprints import later
-from tests.services.intake.world import World, mail_server, process
+from tests.services.intake.world import PUBLIC, World, mail_server, process
 
 SECRET, OLD, OTHER = ("whsec_" + letter * 32 for letter in "abc")
 SITE = "https://www.shop.example"
@@ -110,6 +111,9 @@ async def test_a_token_is_good_for_one_submission(guarded: World) -> None:
     other = await post(guarded, "page", token=given, text="something else altogether")
     assert first.json() == again.json()
     assert other.status_code == 422
+    gone_back = {**FORM, "token": given, "text": "something else altogether"}
+    shown = await guarded.http.post("/v1/forms/page?lang=he", data=gone_back, headers=HTML)
+    assert (shown.status_code, "כבר נשלח" in shown.text) == (422, True)
     assert await guarded.count("message") == 1
 
 
@@ -159,6 +163,20 @@ async def test_the_form_is_a_page_that_works_without_a_script_in_the_visitors_la
     assert sent.status_code == 303
 
 
+async def test_the_form_as_a_page_of_our_own_may_always_post_and_sends_on_to_its_status(guarded: World) -> None:
+    page = await guarded.http.get("/forms/contact")
+    # Of what a page without a referrer posts a browser says `Origin: null` (https://fetch.spec.whatwg.org/#origin-header).
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert f"form-action 'self' {PUBLIC};" in page.headers["content-security-policy"], "or it is not sent on"
+    filled_in = {**FORM, "token": token(guarded, "contact")}
+    sent, refused = [
+        await guarded.http.post("/v1/forms/contact", data=filled_in, headers={**HTML, "Origin": origin})
+        for origin in (PUBLIC, "https://evil.example")
+    ]
+    assert (sent.status_code, sent.headers["location"].startswith(f"{PUBLIC}/status/")) == (303, True), sent.text
+    assert (refused.status_code, "default-src 'none'" in refused.headers["content-security-policy"]) == (403, True)
+
+
 async def test_forms_that_a_browser_posts_five_times_each_in_any_order_are_there_once(guarded: World) -> None:
     forms = [
         {
@@ -199,6 +217,22 @@ async def test_a_browser_is_told_in_words_what_is_wrong(guarded: World) -> None:
     assert '<html lang="he" dir="rtl">' in refused.text
     assert 'דוא"ל תקינה' in refused.text.replace("&quot;", '"')
     assert "<b>" not in refused.text
+
+
+async def test_a_visitor_is_told_in_words_that_nothing_can_be_stored_just_now_and_a_page_may_read_it(guarded: World) -> None:
+    await guarded.parts.engine.dispose()
+    sa.event.listen(guarded.parts.engine.sync_engine, "do_connect", refuse)
+    try:
+        shown = await guarded.http.post("/v1/forms/contact?lang=he", data=FORM, headers=HTML)
+        read = await post(guarded, "contact", {"Origin": SITE})
+    finally:
+        sa.event.remove(guarded.parts.engine.sync_engine, "do_connect", refuse)
+    assert (shown.status_code, '<html lang="he" dir="rtl">' in shown.text, "retry-after" in shown.headers) == (503, True, True)
+    assert (read.status_code, read.headers["access-control-allow-origin"]) == (503, SITE)
+
+
+def refuse(*_: object) -> None:
+    raise ConnectionRefusedError
 
 
 async def test_a_server_signs_what_it_sends_and_may_repeat_it(guarded: World) -> None:

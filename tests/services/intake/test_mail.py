@@ -25,10 +25,12 @@ from shared.events.message import (
 )
 from shared.events.sla import ClockStarted
 from shared.events.ticket import TicketLabelled, TicketOpened
+from tests.services.intake.test_customers import call, got, put
 from tests.services.intake.world import World, mail_port, mail_server, process
 
 SUPPORT = "support@patchbay.example"
 DANA_TEXT = "Your parcel is on its way.\n\nIt arrives tomorrow."
+DEADLINE = datetime(2026, 1, 15, 15, 30, tzinfo=UTC)
 
 
 def mail(
@@ -277,38 +279,57 @@ async def test_a_mail_server_that_is_away_costs_no_reply(world: World) -> None:
     assert await world.count("delivery", "state = 'waiting' AND attempts = 1 AND due_at > now()") == 1
 
 
+async def promise(world: World, ticket_id: str) -> None:
+    """sla promises an answer by DEADLINE."""
+    fact = ClockStarted(
+        clock_id=derived_id("clock"),
+        target="first_response",
+        cycle=1,
+        policy_id="standard",
+        policy_version=1,
+        dedup_key="d",
+        channel="email",
+        priority=2,
+        started_at=DEADLINE - timedelta(hours=4),
+        deadline=DEADLINE,
+        target_us=1,
+    )
+    event = Event(
+        id=event_id("x", fact.TYPE, ticket_id),
+        type=fact.TYPE,
+        writer="sla",
+        position=Position(1, 1),
+        key=ticket_id,
+        time=datetime.now(UTC),
+        data=fact,
+        seen=NOTHING_SEEN,
+    )
+    assert await world.fold(world.promise_projection(), [event]) == []
+
+
 async def test_the_promised_time_reaches_the_confirmation_and_sends_it_at_once(database: str) -> None:
     async with mail_server() as (server, port), process(database, intake_mail_port=port, intake_zone="Europe/Bucharest") as world:
         received = await _one_mail(world)
         assert await world.sender.send_due() == 0  # it waits for the promise, a second at most
-        deadline = datetime(2026, 1, 15, 15, 30, tzinfo=UTC)
-        fact = ClockStarted(
-            clock_id=derived_id("clock"),
-            target="first_response",
-            cycle=1,
-            policy_id="standard",
-            policy_version=1,
-            dedup_key="d",
-            channel="email",
-            priority=2,
-            started_at=deadline - timedelta(hours=4),
-            deadline=deadline,
-            target_us=1,
-        )
-        event = Event(
-            id=event_id("x", fact.TYPE, received.key),
-            type=fact.TYPE,
-            writer="sla",
-            position=Position(1, 1),
-            key=received.key,
-            time=datetime.now(UTC),
-            data=fact,
-            seen=NOTHING_SEEN,
-        )
-        assert await world.fold(world.promise_projection(), [event]) == []
+        await promise(world, received.key)
         assert await world.sender.send_due() == 1
         assert "\u206815.01.2026 17:30\u2069" in _text(server.mails[0])
-        assert (await world.events(ConfirmationSent))[0].data.promised_by == deadline
+        assert (await world.events(ConfirmationSent))[0].data.promised_by == DEADLINE
+
+
+async def test_customers_are_told_times_in_their_own_zone_whichever_of_their_ids_has_one(database: str) -> None:
+    async with mail_server() as (server, port), process(database, intake_mail_port=port, intake_zone="Europe/Bucharest") as world:
+        received = await _one_mail(world)
+        await put(world, "external:7", zone="America/New_York")
+        await call(world, "external:7/merge", into_customer_id=received.data.customer_id)
+        await promise(world, received.key)
+        assert await world.sender.send_due() == 1
+        assert "\u206815.01.2026 10:30\u2069" in _text(server.mails[0])
+        status = f"/status/{world.signer.history_token(received.key)}"
+        assert "\u206815.01.2026 10:30\u2069" in (await world.http.get(status, headers={"Accept": "text/html"})).text
+        version = (await got(world, "external:7"))["version"]
+        await put(world, "email:dan@customers.example", if_match=f'"{version}"', zone="Asia/Tokyo")
+        assert "\u206816.01.2026 00:30\u2069" in (await world.http.get(status, headers={"Accept": "text/html"})).text
 
 
 async def _one_mail(world: World) -> Event[MessageReceived]:

@@ -218,6 +218,28 @@ async def test_what_is_repeated_five_times_at_once_is_one_message(house: World, 
     assert await waiting(house) == []
 
 
+SHAPES: list[object] = [None, 1, "x", [], {}]
+UNSIGNED: list[object] = [
+    *SHAPES,
+    *({"signature": {"timestamp": one, "token": one, "signature": one}} for one in SHAPES),
+    *(
+        {"TopicArn": ask.TOPIC, name: one}
+        for name in ("TopicArn", "Type", "SignatureVersion", "Signature", "SigningCertURL", "signature")
+        for one in SHAPES
+    ),
+]
+
+
+@pytest.mark.parametrize("provider", ["mailgun", "sendgrid", "postmark", "ses"])
+async def test_json_of_any_shape_that_nobody_signed_is_refused_and_where_nobody_signs_it_is_kept(
+    house: World, provider: str
+) -> None:
+    posted = [Posted(f"/v1/providers/{provider}/inbound", json.dumps(one).encode(), ask.JSON) for one in UNSIGNED]
+    statuses = {(await one.to(house.http)).status_code for one in posted}
+    assert statuses == {{"mailgun": 406, "postmark": 200}.get(provider, 403)}
+    assert await house.count("message") == 0
+
+
 async def test_one_mail_by_all_ways_and_by_smtp_is_one_message(house: World) -> None:
     plain = EmailMessage()
     for name, value in HEADERS:
@@ -258,17 +280,70 @@ async def test_a_byte_that_changes_is_refused_with_the_code_that_the_provider_he
     assert await waiting(house) == []
 
 
+# Of each provider: what is answered to a wrong credential, and where none comes. Nothing else proves Postmark; SNS is asked,
+# because it brings a password only then.
+WRONG_OR_MISSING = {"mailgun": (503, 503), "sendgrid": (503, 503), "postmark": (403, 401), "ses": (503, 401)}
+
+
+async def statuses(world: World, posted: Posted) -> tuple[int, int]:
+    """What it is answered with a wrong credential, and without one."""
+    wrong = Posted(posted.path, posted.body, {**posted.headers, "Authorization": ask.basic("provider:Secret")})
+    missing = await world.http.post(posted.path, content=posted.body, headers=dict(posted.headers))
+    assert (missing.status_code == 401) == (missing.headers.get("www-authenticate") == 'Basic realm="patchbay"')
+    return (await wrong.to(world.http)).status_code, missing.status_code
+
+
 @by_every_provider
-async def test_a_wrong_password_in_the_url_is_refused_and_a_missing_one_is_asked_for(
+async def test_a_wrong_or_missing_password_in_the_url_loses_no_mail_of_who_signs_and_is_refused_to_all_others(
     house: World, way: Callable[[], Posted]
 ) -> None:
     posted = way()
-    wrong = Posted(posted.path, posted.body, {**posted.headers, "Authorization": ask.basic("provider:Secret")})
-    assert (await wrong.to(house.http)).status_code == (406 if "mailgun" in posted.path else 403)
-    missing = await house.http.post(posted.path, content=posted.body, headers=dict(posted.headers))
-    assert (missing.status_code, missing.headers["www-authenticate"]) == (401, 'Basic realm="patchbay"')
+    assert await statuses(house, posted) == WRONG_OR_MISSING[posted.path.split("/")[3]]
+    assert await house.count("message") == 0
     before = Posted(posted.path, posted.body, {**posted.headers, "Authorization": ask.basic("before:it")})
     assert (await before.to(house.http)).status_code == 200, "two passwords are good while one is changed for the other"
+
+
+async def test_a_credential_that_is_set_for_one_provider_is_asked_of_no_other(database: str) -> None:
+    credentials = {"intake_provider_credentials": "postmark=provider:other,postmark=a-word"}
+    async with process(database, **{**ask.settings(), **credentials}) as world:
+        world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
+        for way in (from_mailgun, from_sendgrid, from_ses):
+            posted = way()
+            answer = await world.http.post(posted.path, content=posted.body, headers=dict(posted.headers))
+            assert answer.status_code == 200, answer.text
+        posted = from_postmark()
+        assert await statuses(world, posted) == (403, 401)
+        assert (await world.http.post(posted.path + "?token=a-word", content=posted.body)).status_code == 200
+        right = Posted(posted.path, posted.body, {**posted.headers, "Authorization": ask.basic("provider:other")})
+        assert (await right.to(world.http)).status_code == 200
+
+
+async def test_each_provider_takes_its_own_credential_and_those_of_all(database: str) -> None:
+    credentials = {"intake_provider_credentials": f"{ask.CREDENTIAL},ses=a-word"}
+    async with process(database, **{**ask.settings(), **credentials}) as world:
+        world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
+        for way in (from_mailgun, from_sendgrid, from_postmark, from_ses):
+            assert (await way().to(world.http)).status_code == 200
+            posted = way()
+            answer = await world.http.post(f"{posted.path}?token=a-word", content=posted.body, headers=dict(posted.headers))
+            assert (answer.status_code == 200) == ("/ses/" in posted.path)
+
+
+async def test_sendgrid_without_keys_is_set_up_by_a_credential_of_its_own_only_and_drops_nothing_for_want_of_one(
+    database: str,
+) -> None:
+    without = {"intake_sendgrid_inbound_keys": "", "intake_sendgrid_event_keys": ""}
+    for credentials, answers in (("postmark=a:b", (503, 503)), ("sendgrid=a:b", (403, 503)), ("ses=a-word,a:b", (403, 503))):
+        told = {**ask.settings(), **without, "intake_provider_credentials": credentials}
+        async with process(database, **told) as world:
+            assert await statuses(world, from_sendgrid()) == answers, credentials
+            assert await world.count("message") == 0
+
+
+async def test_sns_is_asked_for_no_word_that_only_a_url_can_bring(database: str) -> None:
+    async with process(database, **{**ask.settings(), "intake_provider_credentials": "a-word"}) as world:
+        assert await statuses(world, from_ses()) == (503, 503)
 
 
 async def test_a_word_in_the_url_is_as_good_as_a_password(database: str) -> None:
@@ -430,10 +505,7 @@ async def test_an_event_that_was_changed_or_forged_is_refused_with_the_code_that
     posted = events_about("<somebody@newsletters.example>")[provider][0]
     for old, new, status in ALTERED_EVENTS[provider]:
         assert (await posted.altered(old, new).to(house.http)).status_code == status
-    forged = Posted(posted.path, posted.body, {**posted.headers, "Authorization": ask.basic("provider:Secret")})
-    assert (await forged.to(house.http)).status_code == (406 if provider == "mailgun" else 403)
-    missing = await house.http.post(posted.path, content=posted.body, headers=dict(posted.headers))
-    assert missing.status_code == 401
+    assert await statuses(house, posted) == WRONG_OR_MISSING[provider]
     assert await waiting(house) == []
     assert (await posted.to(house.http)).status_code == 200
 
@@ -523,3 +595,22 @@ async def test_sns_is_told_to_come_again_when_its_certificate_cannot_be_fetched_
     assert (await ask.ses("{}", version="1").to(house.http)).status_code == 200
     assert (await ask.ses("{}", version="2").to(house.http)).status_code == 200
     assert (await ask.ses("{}", version="1", SignatureVersion="3").to(house.http)).status_code == 403
+
+
+@pytest.mark.parametrize(("asked", "customers"), [("", [0, 0, 0]), ("sendgrid", [0, 1, 0])])
+async def test_whose_a_mail_is_follows_from_what_its_provider_found_out_where_that_is_asked(
+    database: str, asked: str, customers: list[int]
+) -> None:
+    async with process(database, intake_authserv_ids=asked, **ask.settings()) as world:
+        for number, spf in enumerate(("pass", "fail", "pass")):
+            named = [*HEADERS[:3], ["Message-Id", f"<{number}@customers.example>"]]
+            said = {
+                "headers": "\n".join(f"{name}: {value}" for name, value in named).encode(),
+                "envelope": json.dumps({"to": [SUPPORT], "from": "ana@customers.example"}).encode(),
+                "text": f"mail {number}".encode(),
+                "SPF": spf.encode(),
+            }
+            answer = await ask.sendgrid(ask.multipart(list(said.items())), ask.FORM).to(world.http)
+            assert answer.status_code == 200, answer.text
+        found = [event.data.customer_id for event in await world.events(MessageReceived)]
+        assert [list(dict.fromkeys(found)).index(one) for one in found] == customers

@@ -1,4 +1,6 @@
-"""Mails that come five times each and in any order are one message each, on their own ticket: by SMTP and by IMAP."""
+"""What comes five times each and in any order is one message each, on its own ticket: mails by SMTP and by IMAP, contacts by the
+API. (What providers and forms bring: test_mail_providers.py, test_twilio.py, test_forms.py.)
+"""
 
 from __future__ import annotations
 
@@ -92,3 +94,27 @@ async def test_by_imap_each_is_one_message_on_its_ticket(world: World) -> None:
 
 async def all_read(world: World, uid: int) -> bool:
     return await world.count("mailbox", f"last_uid = {uid}") == 1
+
+
+async def test_by_the_api_each_is_one_message_with_one_answer_alone_and_in_lists(world: World) -> None:
+    contacts = [
+        {
+            "id": f"m-{n}",
+            "channel": "chat",
+            "inbox": "web",
+            "handle": {"kind": "visitor", "value": f"v-{n % 3}"},
+            "text": f"No. {n}",
+        }
+        for n in range(6)
+    ]
+    alone, listed = contacts * TIMES, contacts * TIMES
+    random.Random(3).shuffle(alone)
+    random.Random(4).shuffle(listed)
+    lists = [listed[first : first + AT_ONCE] for first in range(0, len(listed), AT_ONCE)]
+    headers = await world.key("intake:write")
+    posted = [world.http.post("/v1/contacts", json=body, headers=headers) for body in (*alone, *lists)]
+    answers = [answer.json() for answer in await asyncio.gather(*posted)]
+    told = [*answers[: len(alone)], *(one for answer in answers[len(alone) :] for one in answer["results"])]
+    names = [one["id"] for one in (*alone, *listed)]
+    assert len({(name, one["message_id"], one["ticket_id"]) for name, one in zip(names, told, strict=True)}) == len(contacts)
+    assert (await world.count("message"), await world.count("ticket"), await world.count("parked_contact")) == (6, 3, 0)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 import uvicorn
@@ -22,6 +23,9 @@ from services.intake.settings import IntakeSettings
 from shared.events.call import CallEnded, CallReceived
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.http import Server
+from tests.services.intake.imap_server import imap_server
+from tests.services.intake.test_imap import idling, mailbox, reading
+from tests.services.intake.test_imap import taken as read_through
 from tests.services.intake.world import MASTER, TOKEN, NoConsumer, World, mail_port, process
 
 Command = Callable[..., Awaitable[Result]]
@@ -128,6 +132,36 @@ async def test_a_call_can_be_tried(listening: tuple[World, Command]) -> None:
     result = await run("call", "--seconds", "3")
     assert result.exit_code == 0, result.output
     assert len(await world.events(CallReceived)) == len(await world.events(CallEnded)) == 1
+
+
+async def test_a_form_that_servers_sign_can_be_tried(database: str) -> None:
+    secrets = f"shop=whsec_{'a' * 32}"
+    async with served(database, intake_webhook_secrets=secrets) as (world, run):
+        await world.inbox("shop", channel="form", address="shop", guard="signature")
+        told = {"PATCHBAY_INTAKE_WEBHOOK_SECRETS": secrets}
+        refused, taken = await run("form", "--inbox", "shop"), await run("form", "--inbox", "shop", "--signed", **told)
+        assert (refused.exit_code, "wrong-signature" in refused.output, taken.exit_code) == (1, True, 0), taken.output
+        unset = await run("form", "--inbox", "other", "--signed", **told)
+        assert (unset.exit_code, "PATCHBAY_INTAKE_WEBHOOK_SECRETS" in unset.output) == (2, True)
+        assert await world.count("message") == 1
+
+
+async def test_a_mailbox_can_be_tried(listening: tuple[World, Command]) -> None:
+    world, run = listening
+    async with imap_server() as server:
+        boxes = msgspec.json.encode([mailbox(server), mailbox(server, inbox="sales", folder="Sales", user="sales")]).decode()
+        told = {"PATCHBAY_INTAKE_IMAP_MAILBOXES": boxes}
+        async with reading(world, server):
+            await idling(server)
+            result = await run("imap", "--subject", "By IMAP שלום", **told)
+            assert (result.exit_code, "support/INBOX" in result.output) == (0, True), result.output
+            await read_through(world, 1)
+    [received] = await world.events(MessageReceived)
+    told_in = await world.opened(received, MessagePersonal)
+    assert isinstance(told_in, MessagePersonal)
+    assert (received.data.inbox, told_in.subject) == ("support", "By IMAP שלום")
+    cases = [(await run("imap", "--inbox", "none", **told), 2, "MAILBOXES"), (await run("imap", **told), 3, "Check its settings")]
+    assert [(result.exit_code, said in result.output) for result, _, said in cases] == [(code, True) for _, code, _ in cases]
 
 
 @pytest.mark.parametrize("provider", sending_mail.COMMANDS)

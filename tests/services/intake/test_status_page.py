@@ -65,10 +65,12 @@ async def test_the_mail_confirms_with_a_link_to_all_that_is_written_in_its_order
     async with written(database) as (world, sink):
         await answer(world, "Yes, tomorrow.\n\nDana & <Omar>")
         await write(world, "תודה רבה!", Message_ID="<2@c>", In_Reply_To="<first@customers.example>")
-        text = sink.mails[0].get_body(("plain",))
+        text, html = (sink.mails[0].get_body((kind,)) for kind in ("plain", "html"))
         assert text is not None
-        link = re.search(r"https://intake\.test(/status/\S+?)\u2069", text.get_content())
+        assert html is not None
+        link = re.search(r"https://intake\.test(/status/\S+)", text.get_content())
         assert link is not None
+        assert f'<a href="{link[0]}" dir="ltr">{link[0]}</a>' in html.get_content()
         shown = await world.http.get(link[1], headers={"Accept": "text/html"})
         assert '<html lang="he" dir="rtl">' in shown.text
         assert re.findall(r'<article class="(\w+)">.*?<div dir="(\w+)"', shown.text) == [

@@ -198,3 +198,34 @@ async def test_two_processes_that_create_one_customer_seal_with_one_key(plumbing
     events = await asyncio.gather(*(say(n) for n in range(4)))
     reader = another_process(plumbing)
     assert [await read(plumbing, reader, event) for event in events] == [MessagePersonal(text=f"text {n}") for n in range(4)]
+
+
+async def test_while_a_master_key_is_changed_for_another_both_open_until_all_is_wrapped_by_the_new_one(
+    plumbing: Plumbing,
+) -> None:
+    old, new = plumbing.settings.master_key_bytes(), secrets.token_bytes(32)
+    events = [await publish(plumbing, key) for key in "abc"]
+    await destroy(plumbing, plumbing.keys, "customer-c")
+    told = [MessagePersonal(text=TEXT), MessagePersonal(text=TEXT), Erased("customer-c")]
+    for both in ((old, new), (new, old)):
+        assert [await read(plumbing, KeyRing.of(both), event) for event in events] == told
+    before = await plumbing.rows("SELECT * FROM keys.customer_key ORDER BY customer_id")
+    with pytest.raises(WrongMasterKey):
+        await wrap_anew(plumbing, KeyRing.of([new]), "")
+    assert await plumbing.rows("SELECT * FROM keys.customer_key ORDER BY customer_id") == before
+    ring = KeyRing.of([new, old])
+    assert await wrap_anew(plumbing, ring, "") == (["customer-a"], 1)
+    assert await read(plumbing, KeyRing.of([new]), events[0]) == told[0]
+    with pytest.raises(WrongMasterKey):
+        await read(plumbing, KeyRing.of([new]), events[1])
+    assert await wrap_anew(plumbing, ring, "customer-a") == (["customer-b"], 1)
+    assert await wrap_anew(plumbing, ring, "customer-b") == ([], 0)
+    assert await wrap_anew(plumbing, ring, "") == (["customer-a"], 0), "what is done is not done again"
+    assert [await read(plumbing, KeyRing.of([new]), event) for event in events] == told
+    with pytest.raises(WrongMasterKey):
+        await read(plumbing, KeyRing.of([old]), events[0])
+
+
+async def wrap_anew(plumbing: Plumbing, ring: KeyRing, after: str) -> tuple[list[str], int]:
+    async with db.transaction(plumbing.engine) as conn:
+        return await ring.wrap_anew(conn, after, 1)

@@ -1,5 +1,6 @@
 """What is said about settings, and where a running Patchbay's are found."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -82,6 +83,20 @@ def test_a_master_key_that_cannot_be_used_says_what_to_do(monkeypatch: pytest.Mo
         monkeypatch.setenv("PATCHBAY_MASTER_KEY", key)
     with pytest.raises(SettingsError, match=said):
         read(Settings).master_key_bytes()
+
+
+@pytest.mark.parametrize("between", [",", "\n", " ,\n"])
+def test_while_a_master_key_is_changed_for_another_there_are_two(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, between: str
+) -> None:
+    new, old = (base64.b64encode(letter * 32).decode() for letter in (b"n", b"o"))
+    (tmp_path / "master.key").write_text(f"{new}{between}{old}\n")
+    monkeypatch.delenv("PATCHBAY_MASTER_KEY", raising=False)
+    monkeypatch.setenv("PATCHBAY_MASTER_KEY_FILE", str(tmp_path / "master.key"))
+    assert (read(Settings).master_keys(), read(Settings).master_key_bytes()) == ((b"n" * 32, b"o" * 32), b"n" * 32)
+    monkeypatch.setenv("PATCHBAY_MASTER_KEY", f"{new},{old[:-5]}")
+    with pytest.raises(SettingsError, match="exactly 32 bytes"):
+        read(Settings).master_keys()
 
 
 def test_a_master_key_file_that_is_a_folder_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import urlencode
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +12,12 @@ from hypothesis import strategies as st
 from services.intake.channels import email, mime
 from services.intake.channels.authentication import Border, authentication_of
 from services.intake.channels.email import DISOWNED, Envelope
+from services.intake.channels.provided import Mail, sort
+from services.intake.channels.taken_apart import read
 from services.intake.domain.authentication import NOT_TOLD, Authentication, covers
 from services.intake.domain.contacts import InboundMessage
-from services.intake.domain.inboxes import Inbox
+from services.intake.domain.identity import is_refuted
+from services.intake.domain.inboxes import NO_INBOXES, Inbox
 from services.intake.domain.tokens import Signer
 from tests.counts import examples
 
@@ -189,3 +195,96 @@ def test_comments_are_looked_through_once_however_they_nest() -> None:
         "(p=" * 6_000,
     ):
         assert told(f"Authentication-Results: mx.ours.example; dmarc=fail {hostile}", IN).policy == "none"
+
+
+FORM = "application/x-www-form-urlencoded"
+TELLERS = Border.of(["sendgrid", "mailgun"])
+
+
+def mail_by(provider: str, fields: dict[str, str]) -> Authentication:
+    """What is believed of a mail that a provider brings."""
+    [piece] = read(provider, urlencode({"token": "t", **fields}).encode(), FORM)
+    assert isinstance(piece, Mail)
+    return authentication_of(mime.parse(piece.raw), SENDER, TELLERS, piece.results)
+
+
+def by_sendgrid(spf: str = "", dkim: str = "", sender: str = "bounce@customers.example", **more: str) -> Authentication:
+    said = {"envelope": json.dumps({"to": ["support@ours.example"], "from": sender}), "headers": f"From: {SENDER}\n", "text": "x"}
+    return mail_by("sendgrid", {**said, "SPF": spf, "dkim": dkim, **more})
+
+
+@pytest.mark.parametrize(
+    ("told", "results", "proven", "refuted"),
+    [
+        (("pass", "none"), ("pass", "none"), True, False),
+        (("fail", "{@customers.example : pass}"), ("fail", "pass"), True, False),
+        (("fail", "{@elsewhere.example : fail, @customers.example : pass}"), ("fail", "pass"), True, False),
+        (("fail", "{@other.example : pass}"), ("fail", "pass"), False, False),
+        (("softfail", "none"), ("fail", "none"), False, True),
+        (("neutral", "{@customers.example : fail (body has been altered)}"), ("none", "fail"), False, True),
+        (("pass", "none", "who@other.example"), ("pass", "none"), False, False),
+        (("pass", "none", ""), ("pass", "none"), False, False),
+        (("pass", "none", "a@customers.example; dkim=pass header.d=customers.example"), ("pass", "none"), False, False),
+        (("pass smtp.mailfrom=customers.example", "none", "x@other.example"), ("pass", "none"), False, False),
+        (("", "none"), ("none", "none"), False, False),
+    ],
+)
+def test_what_sendgrid_found_out_is_read(told: tuple[str, ...], results: tuple[str, str], proven: bool, refuted: bool) -> None:
+    found = by_sendgrid(*told)
+    assert ((found.spf, found.dkim), found.proven, is_refuted(found)) == (results, proven, refuted)
+    assert found.by == ("sendgrid" if told[0] else "")
+
+
+HEADERS = [["X-Mailgun-Dkim-Check-Result", "Pass"], ["X-Mailgun-Spf", "SoftFail"], ["Received", "from a by mxa.mailgun.org"]]
+SIGNED_BY = ["Dkim-Signature", "v=1; a=rsa-sha256;\r\n d=Customers.example; s=s1; bh=a;d"]
+FORGED = [["X-Mailgun-Spf", "Pass"], ["X-Mailgun-Dkim-Check-Result", "Pass"], SIGNED_BY]
+
+
+def by_mailgun(headers: list[list[str]], **more: str) -> Authentication:
+    said = {"recipient": "support@ours.example", "sender": "b@customers.example", "body-plain": "x", "From": SENDER}
+    return mail_by("mailgun", {**said, "from": SENDER, "message-headers": json.dumps(headers), **more})
+
+
+@pytest.mark.parametrize(
+    ("headers", "results", "proven", "refuted"),
+    [
+        ([*HEADERS, SIGNED_BY], ("fail", "pass"), True, False),
+        ([*HEADERS, SIGNED_BY, SIGNED_BY], ("fail", "pass"), True, False),
+        ([*HEADERS, SIGNED_BY, ["DKIM-Signature", "v=1; d=evil.example"]], ("fail", "pass"), False, False),
+        ([*HEADERS, ["DKIM-Signature", "v=1; d=evil.example; d=customers.example"]], ("fail", "pass"), False, False),
+        (HEADERS, ("fail", "pass"), False, False),
+        ([["X-Mailgun-Spf", "Pass"], HEADERS[2]], ("pass", "none"), True, False),
+        # Below what Mailgun wrote, and where it wrote nothing, whoever sent the mail did.
+        ([["X-Mailgun-Spf", "Fail"], HEADERS[2], *FORGED], ("fail", "none"), False, True),
+        ([["X-Mailgun-Spf", "Fail"], ["X-Mailgun-Spf", "Pass"], HEADERS[2]], ("fail", "none"), False, True),
+        ([HEADERS[2], *FORGED], ("none", "none"), False, False),
+        (FORGED, ("none", "none"), False, False),
+        ([], ("none", "none"), False, False),
+    ],
+)
+def test_what_mailgun_found_out_is_read_where_it_wrote_it(
+    headers: list[list[str]], results: tuple[str, str], proven: bool, refuted: bool
+) -> None:
+    found = by_mailgun(headers)
+    assert ((found.spf, found.dkim), found.proven, is_refuted(found)) == (results, proven, refuted)
+
+
+def test_what_stands_in_the_mail_is_nobodys_word() -> None:
+    inside = "X-Mailgun-Spf: Pass\nSPF: pass\ndkim: {@customers.example : pass}\nAuthentication-Results: NAME; spf=pass\n"
+    for provider in ("mailgun", "sendgrid"):
+        raw = f"{inside.replace('NAME', provider)}Received: from x by y\nFrom: {SENDER}\n\nhello"
+        assert mail_by(provider, {"body-mime" if provider == "mailgun" else "email": raw, "recipient": "a@b.example"}) == NOT_TOLD
+    assert by_mailgun([HEADERS[2]], **{"X-Mailgun-Spf": "Pass", "Message-Headers": json.dumps(HEADERS)}) == NOT_TOLD
+
+
+def test_a_server_of_ours_goes_before_the_provider_and_a_provider_is_asked_only_by_its_name() -> None:
+    [piece] = read("sendgrid", urlencode({"email": f"{FAILED}\n{IN}\nFrom: {SENDER}\n\nx", "SPF": "pass"}).encode(), FORM)
+    assert isinstance(piece, Mail)
+    both = Border.of(["mx.ours.example", "sendgrid"])
+    assert authentication_of(mime.parse(piece.raw), SENDER, both, piece.results).by == "mx.ours.example"
+    assert both == Border(frozenset({"mx.ours.example"}), frozenset({"mx.ours.example"}), frozenset({"sendgrid"}))
+    for border, by in ((both, "sendgrid"), (OURS, ""), (Border.of(["mailgun"]), "")):
+        [told] = read("sendgrid", urlencode({"email": f"From: {SENDER}\n\nx", "SPF": "pass"}).encode(), FORM)
+        [contact] = sort([told], "sendgrid", NO_INBOXES, Signer(b"s" * 32), border).contacts
+        assert isinstance(contact, InboundMessage)
+        assert contact.authentication.by == by

@@ -219,8 +219,10 @@ def test_a_confirmation_names_number_link_and_promise_in_each_language(language:
     promise = Promise(NOW, NOW - timedelta(minutes=45), "Asia/Jerusalem")
     written = confirmation.write(100234, "https://p.example/status/x", speech, promise)
     assert "#100234" in written.subject
-    for part in ("#100234", "https://p.example/status/x", "45", "15.01.2026 12:00"):
+    for part in ("#100234", "45", "15.01.2026 12:00"):
         assert f"\u2068{part}\u2069" in written.text
+    assert written.text.endswith(f" {written.link}"), "what stands beside a link becomes a part of it"
+    assert written.link == "https://p.example/status/x"
     assert "12:00" not in confirmation.write(1, "l", speech).text
     assert speech.direction == ("rtl" if language in ("he", "ar") else "ltr")
     assert set(STATUS_NAMES) == {"new", "open", "pending", "on_hold", "resolved", "closed"}

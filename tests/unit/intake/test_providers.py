@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.channels import composed, content, form_data, mime
-from services.intake.channels.provided import Mail, Unknown, Unreadable, Word, proof
+from services.intake.channels.provided import Mail, ProviderSecrets, Unknown, Unreadable, Word, proof
 from services.intake.channels.taken_apart import mail_in, read
+from services.intake.settings import IntakeSettings
 
 
 def form(content: bytes, boundary: bytes = b"b") -> bytes:
@@ -113,6 +114,16 @@ def test_credentials_are_compared_as_they_are_written() -> None:
     assert proof("Basic ???", "", known) == "wrong"
     assert proof("Bearer x", "a=b", known) == "missing"
     assert proof("Basic " + base64.b64encode(b"word").decode(), "", known) == "right"
+
+
+def test_a_credential_that_begins_with_a_providers_name_is_its_alone() -> None:
+    told = ProviderSecrets(credentials=("a:b", "postmark=c:d=e", "sendgrid=word", "other=f:g", "ses"))
+    of_all = ("a:b", "other=f:g", "ses")
+    assert told.credentials_of("mailgun") == told.credentials_of("ses") == of_all
+    assert told.credentials_of("postmark") == ("a:b", "c:d=e", "other=f:g", "ses")
+    assert told.credentials_of("sendgrid") == ("a:b", "word", "other=f:g", "ses")
+    with pytest.raises(ValueError, match="no credential"):
+        IntakeSettings.model_validate({"intake_provider_credentials": "a:b,postmark="})
 
 
 def test_a_mail_with_half_a_character_in_its_json_is_read_and_bytes_that_were_no_text_stay() -> None:

@@ -69,12 +69,31 @@ def test_without_a_secret_of_its_own_the_one_made_of_the_master_key_signs_and_st
     assert read(signer(NEW), make(always)) is None
 
 
+@of_each_kind
+def test_while_the_master_key_is_changed_what_was_signed_by_what_was_made_of_the_old_one_stays_good(kind: str) -> None:
+    make, read = KINDS[kind]
+    old, new = (base64.b64encode(one).decode() for one in (MASTER, b"n" * 32))
+    given, both, after = make(signer()), signer(master_key=f"{new},{old}"), signer(master_key=new)
+    assert read(both, given) is not None
+    assert make(both) == make(after) != given
+    assert read(after, given) is None
+
+
 def test_secrets_are_read_from_a_file_by_comma_or_by_line(tmp_path: Path) -> None:
     file = tmp_path / "signing"
     file.write_text(f"{NEW}\n{OLD}, derived\n")
     assert signer(intake_signing_secrets_file=file).loop_mark() == signer(NEW).loop_mark()
     assert signer(intake_signing_secrets_file=file).is_loop_mark(signer().loop_mark())
     assert secrets_to_sign(file.read_text()) == (b"n" * 32, b"o" * 32, None)
+
+
+def test_what_providers_sign_with_is_read_so_too(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("new\nold, older\n")
+    names = ("intake_twilio_tokens_file", "intake_mailgun_keys_file", "intake_provider_credentials_file")
+    chosen = IntakeSettings.model_validate(dict.fromkeys(names, file))
+    told = chosen.mail_providers
+    assert chosen.twilio_tokens == told.mailgun == told.credentials == ("new", "old", "older")
 
 
 @pytest.mark.parametrize("listed", [",", "x", NEW[:-5], f"{NEW},Derived", f"{NEW} {OLD}", base64.b64encode(b"n" * 31).decode()])

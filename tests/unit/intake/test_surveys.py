@@ -212,8 +212,10 @@ def test_what_is_no_answer_is_a_message(text: str, question: Question | None) ->
 def test_a_question_is_asked_in_each_language_with_its_numbers_in_order(language: Language) -> None:
     speech = SPEECHES[language]
     written = survey_texts.ask(100234, "nps", (0, 10), "https://p.example/survey/x", 7, speech)
-    for part in ("#100234", "0", "10", "https://p.example/survey/x", "7"):
+    for part in ("#100234", "0", "10", "7"):
         assert f"\u2068{part}\u2069" in written.text
+    assert f" {written.link}\n" in written.text, "what stands beside a link becomes a part of it"
+    assert written.link == "https://p.example/survey/x"
     for kind in survey_texts.QUESTIONS:
         short = survey_texts.ask_shortly(100234, kind, (0, 10), speech)
         assert len(short) <= (160 if short.isascii() else 134)
