@@ -153,7 +153,7 @@ async def _check_sns(intake: Intake, raw: bytes, topics: frozenset[str]) -> None
         message = await apart(len(raw), lambda: provided.mapping(provided.loaded(raw)))
     except Unreadable:
         raise _forged(403) from None
-    if message.get("TopicArn") not in topics:
+    if provided.text(message.get("TopicArn")) not in topics:
         detail = "This topic is not one of PATCHBAY_INTAKE_SES_TOPICS. Add its ARN there, if it is yours."
         raise Problem(403, "unknown-topic", detail)
     try:

@@ -20,6 +20,7 @@ class ImapServer:
     idles: bool = True
     cut_at: int | None = None  # in the middle of this mail, once
     withheld: set[int] = field(default_factory=set)  # cut at these always
+    refused: set[int] = field(default_factory=set)  # of which it tells and hands out nothing, as Exchange of damaged mails
     hanging: bool = False
     password: str = PASSWORD
     token: str = ""  # where one is set, XOAUTH2 takes it
@@ -99,6 +100,9 @@ class ImapServer:
                 found = [uid for uid in self.mails if uid >= first] or sorted(self.mails)[-1:]
                 writer.write(f"* SEARCH {' '.join(map(str, found))}\r\n".encode())
             case ["UID", "FETCH"]:
+                if not self.refused.isdisjoint(int(uid) for uid in words[2].split(",")):
+                    writer.write(f"{tag} NO it is damaged\r\n".encode())
+                    return
                 self._fetch(said, writer)
             case ["UID", "STORE"]:
                 self.flags.update({int(uid): said for uid in words[2].split(",")})
