@@ -87,7 +87,8 @@ def make_app(intake: Intake, consumer: Consumer) -> FastAPI:
     app.state.intake = intake
     for part in PARTS:
         app.include_router(part.router)
-    shorten(app, (contacts.router, twilio.router), (contacts.post_contacts, *twilio.WEBHOOKS))
+    signed = ((webhook, twilio.BODY_BYTES) for webhook in twilio.WEBHOOKS)
+    shorten(app, (contacts.router, twilio.router), ((contacts.post_contacts, 0), *signed))
     return app
 
 

@@ -15,9 +15,10 @@ from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.intake.domain import decide as decisions
-from services.intake.domain import fingerprints, relabelling
+from services.intake.domain import fingerprints, looking, relabelling
 from services.intake.domain.contacts import Contact
 from services.intake.domain.identity import as_shown
+from services.intake.domain.looking import Looked
 from services.intake.domain.plan import Placement, Plan
 from services.intake.domain.tell import channel_of, tell
 from services.intake.domain.threads import RULES, Rules
@@ -40,6 +41,7 @@ WAIT_SECONDS = 2.0  # whoever would wait longer is told to come again: providers
 QUEUE_BYTES = 64 * 2**20  # of requests as they came; one alone is taken whatever its size
 WORKERS = 1
 ACCEPT_SECONDS = 30.0
+LETTERS = 4_000  # in which words are looked for on the event loop; what is more takes longer, and is looked through beside it
 
 
 class Overloaded(Exception):
@@ -148,31 +150,39 @@ class Acceptor:
                     one.placed.set_result(placement)
 
     async def _commit(self, contacts: Sequence[Contact]) -> list[Placement]:
+        looked = await self._looked_through(contacts)
         try:
-            return await self._transaction(contacts)
+            return await self._transaction(looked)
         except asyncpg.IntegrityConstraintViolationError:
             # Another process stored the same name or handle under other locks; now it can be seen.
-            return await self._transaction(contacts)
+            return await self._transaction(looked)
 
-    async def _transaction(self, contacts: Sequence[Contact]) -> list[Placement]:
+    async def _looked_through(self, contacts: Sequence[Contact]) -> Looked:
+        around = contacts, self.spam.current, self.words.current
+        if looking.letters_of(*around) > LETTERS:
+            return await asyncio.to_thread(looking.look, *around)
+        return looking.look(*around)
+
+    async def _transaction(self, looked: Looked) -> list[Placement]:
         async with db.transaction(self.engine) as conn:
-            plan = await self._place(conn, contacts)
+            plan = await self._place(conn, looked)
         if any(ticket.confirmation_id for ticket in plan.opened()):
             self.opened.set()
         if plan.steps:
             self.outbox.wake.set()
-        for contact, placement in zip(contacts, plan.placements, strict=True):
+        for contact, placement in zip(looked.contacts, plan.placements, strict=True):
             _count(contact, placement)
         return plan.placements
 
-    async def _place(self, conn: AsyncConnection, contacts: Sequence[Contact]) -> Plan:
-        contacts = self.spam.current.judged(contacts)
-        situation = await facts.load(conn, contacts)
-        plan = decisions.decide(contacts, situation.known, self.rules)
+    async def _place(self, conn: AsyncConnection, looked: Looked) -> Plan:
+        situation = await facts.load(conn, looked.contacts)
+        plan = decisions.decide(looked.contacts, situation.known, self.rules)
         if not plan.steps:
             return plan
         drawn = await rows.draw(conn, len(plan.opened()))
-        plan = relabelling.label(decisions.numbered(plan, drawn.numbers), self.words.current, situation.stories)
+        plan = decisions.numbered(plan, drawn.numbers)
+        if looked.words:
+            plan = relabelling.label(plan, looked.hits_in, situation.stories)
         events = await self.outbox.publish(conn, tell(plan), drawn.now)
         stories = folded(situation.stories, events)
         # What leaves a story as it was (a machine's mail, a link) is no life of the ticket.

@@ -10,15 +10,16 @@ SMALL_BYTES = 2**20  # up to here nothing is counted: ordinary mail is taken wha
 
 @dataclass(slots=True)
 class Room:
-    """For so many bytes of what is large; one alone always fits."""
+    """For so many bytes of what is large, which is what has more than `small_bytes`; one alone always fits."""
 
     most_bytes: int
     held: int = 0
+    small_bytes: int = SMALL_BYTES
 
     def has(self, size: int, held: int = 0) -> bool:
         """Whether something that has come to this size fits, `held` of which is counted already."""
         others = self.held - held
-        return size <= SMALL_BYTES or not others or others + size <= self.most_bytes
+        return size <= self.small_bytes or not others or others + size <= self.most_bytes
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Share:
         """Count what has come to this size, or is going to. False, and nothing counted, where it does not fit."""
         if not self.room.has(size, self.held):
             return False
-        if size > max(SMALL_BYTES, self.held):
+        if size > max(self.room.small_bytes, self.held):
             self.room.held += size - self.held
             self.held = size
         return True

@@ -9,22 +9,24 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from prometheus_client import Counter as PrometheusCounter
 from prometheus_client import Gauge
 
 from services.intake.acceptor import NotTaken
 from services.intake.channels import mime
+from services.intake.channels.clean import clean_text
 from services.intake.domain.inboxes import Inbox
 from services.intake.imap_connection import Connection, Refused, Waiting
 from services.intake.imap_settings import Mailbox
 from services.intake.imap_tokens import NotAdmitted, Tokens
 from services.intake.inboxes import InboxBook
-from services.intake.mail import MailTaker
+from services.intake.mail import HEADERS, MailTaker, NoRoom
 from services.intake.store import mailboxes
 from services.intake.store.parked import Arrival
 from shared import db
@@ -32,10 +34,14 @@ from shared.telemetry import log
 
 LAST_SUCCESS = Gauge("patchbay_imap_last_success_seconds", "When the mailbox was last read to its end (Unix time)", ["mailbox"])
 WAITING = Gauge("patchbay_imap_waiting", "Mails of the mailbox that were seen and are not taken yet", ["mailbox"])
+LEFT = PrometheusCounter(
+    "patchbay_imap_left", "Mails that could be neither taken nor kept: they are in the mailbox only", ["mailbox"]
+)
 BATCH = 50
 BATCH_BYTES = 16 * 2**20  # held at the same time; one mail alone is taken whatever its size
 TRIES = 3  # of a mail that the server does not hand out, whole; and as many of its header
 CONFIRMED_WITHIN = timedelta(days=7)
+HEADER_BYTES = 64 * 2**10  # of a mail that are looked at for who sent it, and are kept where its header is all that is
 UNKNOWN = "unknown"  # not empty: that is the null sender of bounces
 
 
@@ -154,40 +160,70 @@ class OneMailbox:
 
     async def _batch(self, connection: Connection, uidvalidity: int, uids: Sequence[int]) -> int:
         """Take these mails. Returns the last UID."""
-        waiting = await connection.call(partial(connection.waiting, uids))
+        waiting = await self._waiting(connection, uids)
         for group in groups(uids, {uid: one.size for uid, one in waiting.items()}):
             there = [uid for uid in group if uid in waiting]
             arrivals = [(uid, await self._fetch(connection, uid, waiting[uid].size)) for uid in there]
             self._fetching = 0
-            async with asyncio.TaskGroup() as taking:
-                for uid, found in arrivals:
-                    if found is not None:
-                        taking.create_task(self._take(*found, old=is_old(waiting[uid], datetime.now(UTC))))
+            left = await self._take_all(arrivals, waiting)
             await self._advance(uidvalidity, group[-1])
-            await self._done(connection, there)
+            await self._done(connection, [uid for uid in there if uid not in left])
         return uids[-1]
+
+    async def _waiting(self, connection: Connection, uids: Sequence[int]) -> dict[int, Waiting]:
+        """What the server knows of these, of each by itself where it refuses to tell of all: a damaged mail must not hold up the
+        others. One of which it tells nothing is asked for like any other.
+        """
+        with suppress(Refused):
+            return await connection.call(partial(connection.waiting, uids))
+        if len(uids) == 1:
+            return {uids[0]: Waiting(0)}
+        found: dict[int, Waiting] = {}
+        for uid in uids:
+            found |= await self._waiting(connection, [uid])
+        return found
 
     async def _fetch(self, connection: Connection, uid: int, size: int) -> tuple[Arrival, str] | None:
         """A mail, and why it is to be parked; None when it is there no more."""
         self._fetching, failures = uid, self.failures[uid]
         problem = f"the mail is in the mailbox under UID {uid}: "
         if failures >= 2 * TRIES:
-            return self._arrival(b""), problem + "the server does not hand it out"
+            return self._arrival(b"", HEADERS), problem + "the server does not hand it out"
         if failures >= TRIES or size > self.most_bytes:
             header = await connection.call(partial(connection.fetch, uid, "HEADER"))
             reason = "the server does not hand it out whole" if failures else f"its {size} bytes are too many"
-            return None if header is None else (self._arrival(header), problem + reason)
+            return None if header is None else (self._arrival(header[:HEADER_BYTES], HEADERS), problem + reason)
         with suppress(Refused):
             raw = await connection.call(partial(connection.fetch, uid))
             return None if raw is None else (self._arrival(raw), "")
-        return self._arrival(b""), problem + "the server refuses to hand it out"
+        return self._arrival(b"", HEADERS), problem + "the server refuses to hand it out"
 
-    async def _take(self, arrival: Arrival, problem: str, *, old: bool) -> None:
-        if problem:
-            await self.taker.park(arrival, NotTaken(problem))
-        else:
-            inbox = self._inbox()
-            await self.taker.take(arrival, replace(inbox, confirm=inbox.confirm and not old))
+    async def _take_all(
+        self, arrivals: Sequence[tuple[int, tuple[Arrival, str] | None]], waiting: Mapping[int, Waiting]
+    ) -> set[int]:
+        """Take what is still there. Returns the UIDs of those that are left where they are."""
+        now = datetime.now(UTC)
+        async with asyncio.TaskGroup() as taking:
+            tasks = {
+                uid: taking.create_task(self._take(uid, *found, old=is_old(waiting[uid], now)))
+                for uid, found in arrivals
+                if found is not None
+            }
+        return {uid for uid, task in tasks.items() if not task.result()}
+
+    async def _take(self, uid: int, arrival: Arrival, problem: str, *, old: bool) -> bool:
+        """False where the mail can neither be taken nor be kept: the mailbox does not stand still for it. Raises LATER."""
+        try:
+            if problem:
+                await self.taker.keep(arrival, NotTaken(problem))
+            else:
+                inbox = self._inbox()
+                await self.taker.take(arrival, replace(inbox, confirm=inbox.confirm and not old))
+        except NoRoom:
+            LEFT.labels(self.mailbox.name).inc()
+            log().error("mail left in its mailbox", mailbox=self.mailbox.name, uid=uid, reason="no room to keep it")
+            return False
+        return True
 
     async def _advance(self, uidvalidity: int, uid: int) -> None:
         async with db.transaction(self.taker.acceptor.engine) as conn:
@@ -205,8 +241,8 @@ class OneMailbox:
         name = self.mailbox.inbox
         return self.inboxes.current.named(name, "email") or Inbox(id=name, channel="email", address=self.mailbox.user)
 
-    def _arrival(self, raw: bytes) -> Arrival:
-        return Arrival("imap", raw, _sender(raw), (self._inbox().address,))
+    def _arrival(self, raw: bytes, media_type: str = "") -> Arrival:
+        return Arrival("imap", raw, _sender(raw), (self._inbox().address,), media_type)
 
 
 def is_old(mail: Waiting, now: datetime) -> bool:
@@ -230,8 +266,8 @@ def groups(uids: Sequence[int], sizes: dict[int, int]) -> Iterator[list[int]]:
 
 def _sender(raw: bytes) -> str:
     """What SMTP said: the server that delivered wrote it down as Return-Path (RFC 5321, 4.4); where it did not, who wrote."""
-    head = mime.parse(raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+    head = mime.parse(raw[:HEADER_BYTES].partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
     if any(value.strip() == "<>" for value in head.values_of("Return-Path")[:1]):
         return ""
     found = mime.addresses(head, "Return-Path", "From", "Sender")
-    return found[0][1] if found else UNKNOWN
+    return clean_text(found[0][1]) if found else UNKNOWN

@@ -26,7 +26,7 @@ from shared.telemetry import log
 
 PARSE_SECONDS = 60.0  # a mail that takes longer is kept for a person; one of 25 MB takes a second or two
 PARSERS = 2  # mails parsed at the same time, off the event loop
-MAIL = "message/rfc822"
+MAIL, HEADERS = "message/rfc822", "text/rfc822-headers"
 NONE_OF_OURS = "it reports on a mail that did not go out from here"
 
 
@@ -55,7 +55,7 @@ class MailTaker:
             async with self.parsers:
                 contact = await self._read(arrival, inbox)
             if contact is None:
-                await self._keep(arrival, NotTaken(email.OWN_LOOP))
+                await self.keep(arrival, NotTaken(email.OWN_LOOP))
                 CONTACTS.labels("email", "own_loop").inc()
                 return None
             if arrival.way == "smtp":
@@ -66,11 +66,11 @@ class MailTaker:
             placement = await self.acceptor.accept_one(contact)
             if not placement.unknown:
                 return placement
-            await self._keep(arrival, NotTaken(NONE_OF_OURS))
+            await self.keep(arrival, NotTaken(NONE_OF_OURS))
         except LATER:
             raise
         except Exception as error:  # noqa: BLE001 - a mail must never be lost for what is in it
-            await self._keep(arrival, error)
+            await self.keep(arrival, error)
         return None
 
     async def _brought(self, contact: InboundMessage, way: str) -> InboundMessage:
@@ -101,41 +101,27 @@ class MailTaker:
         except TimeoutError:
             raise NotTaken("it took too long to read") from None
 
-    async def _keep(self, arrival: Arrival, error: Exception) -> None:
-        """Park it; of what comes by SMTP, where anybody sends anything, so much in a minute and so much in all. Raises TooMuch,
-        NoRoom, DatabaseAway: what is not kept, its sender keeps and sends again.
+    async def keep(self, arrival: Arrival, error: Exception) -> None:
+        """Park it, once, however often it comes: of what comes one way so much in all, and by SMTP, where anybody sends anything,
+        so much in a minute. Raises TooMuch, NoRoom, DatabaseAway: what is not kept, its sender keeps and sends again, and in a
+        mailbox it stays.
         """
-        if arrival.way != "smtp":
-            await self.park(arrival, error)
-            return
         reason = _reason(error)
-        if await self.limiter.of_kept(reason):
+        if arrival.way == "smtp" and await self.limiter.of_kept(reason):
             LIMITED.labels("email", "refused").inc()
             raise TooMuch
         most, digest = self.limiter.settings.intake_parked_bytes, await _digest(reason, arrival)
         async with db.transaction(self.acceptor.engine) as conn:
-            kept = await parked.park_within(conn, arrival, reason, MAIL, digest, most)
+            kept = await parked.park(conn, arrival, reason, arrival.media_type or MAIL, digest, most)
         if not kept:
             LIMITED.labels("email", "refused").inc()
-            log().error("mail put off", reason="no room to keep it", most_bytes=most)
+            log().error("mail put off", way=arrival.way, reason="no room to keep it", most_bytes=most)
             raise NoRoom
-        _tell(reason, error)
-
-    async def park(self, arrival: Arrival, error: Exception) -> None:
-        """Keep a mail that cannot be read or stored as it is; once, where the way may bring it again. Raises DatabaseAway."""
-        reason = _reason(error)
-        _tell(reason, error)
-        digest = await _digest(reason, arrival)
-        async with db.transaction(self.acceptor.engine) as conn:
-            await parked.park(conn, arrival, reason, MAIL, digest)
+        log().error("mail parked", reason=reason, exc_info=error if not isinstance(error, NotTaken) else None)
 
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, NotTaken) else type(error).__name__
-
-
-def _tell(reason: str, error: Exception) -> None:
-    log().error("mail parked", reason=reason, exc_info=error if not isinstance(error, NotTaken) else None)
 
 
 async def _digest(reason: str, arrival: Arrival) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 from prometheus_client import Gauge
 from pydantic import ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake import consents
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
@@ -24,7 +25,7 @@ from services.intake.domain.contacts import Contact, DeliveryWord, InboundMessag
 from services.intake.domain.inboxes import Inboxes
 from services.intake.domain.tokens import Signer
 from services.intake.inboxes import InboxBook
-from services.intake.mail import MAIL
+from services.intake.mail import HEADERS, MAIL
 from services.intake.store import parked
 from services.intake.store.parked import Arrival, Naming
 from services.intake.stored_mail import Storage, carried, stored_in
@@ -32,7 +33,9 @@ from shared import db, telemetry
 from shared.telemetry import log
 
 PARKED_CONTACTS = Gauge("patchbay_parked_contacts", "Contacts that could not be taken and wait for a person to look at them")
+PARKED_BYTES = Gauge("patchbay_parked_bytes", "How large those are together, by the way they came", ["way"])
 LOOK_SECONDS = 1.0
+COUNT_SECONDS = 10.0  # counting is work where much is kept
 AT_ONCE = 50
 
 
@@ -49,6 +52,7 @@ class Replayer:
     signer: Signer
     border: Border = NO_BORDER
     storage: Storage | None = None  # None: no bucket may be read
+    _counted: float | None = None
 
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out."""
@@ -63,8 +67,17 @@ class Replayer:
         """Try those that were asked for, up to AT_ONCE. Returns how many were settled. Raises DatabaseAway."""
         async with db.transaction(self.acceptor.engine) as conn:
             wanted = await parked.asked(conn, AT_ONCE)
-            PARKED_CONTACTS.set(await parked.count(conn))
+            await self._count(conn)
         return sum([await self._replay(contact_id) for contact_id in wanted])
+
+    async def _count(self, conn: AsyncConnection) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._counted is not None and now < self._counted + COUNT_SECONDS:
+            return
+        self._counted, held = now, await parked.held(conn)
+        PARKED_CONTACTS.set(sum(one.contacts for one in held.values()))
+        for way in parked.CHANNELS:
+            PARKED_BYTES.labels(way).set(held[way].size_bytes if way in held else 0)
 
     async def _replay(self, contact_id: int) -> bool:
         """Whether it is settled, one way or the other."""
@@ -141,6 +154,8 @@ def contact_of(arrival: Arrival, inboxes: Inboxes, signer: Signer, border: Borde
     """The contact as its channel reads it. Raises what the channel's parser raises, NotReplayable."""
     body = arrival.body
     match arrival.way:
+        case "imap" if arrival.media_type == HEADERS:
+            raise NotReplayable("only its header was kept; put the mail into the folder of the mailbox once more")
         case "smtp" | "imap":
             inbox = inboxes.at("email", arrival.recipients[0])
             if inbox is None:

@@ -168,12 +168,12 @@ class IntakeSettings(Settings):
         " contact=whsec_…,whsec_…;shop=whsec_… (any of several verifies, all of them sign)",
     )
     intake_webhook_secrets_file: Path | None = Field(None, description="file with them, an inbox a line, instead of the variable")
-    intake_parked_days: int = Field(30, ge=1, description="how long what could not be read is kept")
+    intake_parked_days: int = Field(30, ge=1, description="how long what could not be taken is kept")
     intake_parked_bytes: int = Field(
         1_000_000_000,
         ge=1,
-        description="how much is kept at most of mail that came by SMTP and could not be read, in bytes; what comes then is put"
-        " off until somebody has seen to it (451)",
+        description="how much is kept at most of what came by one way (SMTP, IMAP, a provider, forms …) and could not be taken,"
+        " in bytes; what comes then is put off until somebody has seen to it (451, 503), or left in its mailbox",
     )
 
     @field_validator("smtp_relays")

@@ -10,10 +10,12 @@ from functools import partial
 from aiosmtpd.smtp import SMTP, Session
 from aiosmtpd.smtp import Envelope as SmtpEnvelope
 
+from services.intake.channels.clean import clean_text
 from services.intake.held_bytes import AT_ONCE, Room
 from services.intake.inboxes import InboxBook
 from services.intake.limiting import TooMuch
 from services.intake.mail import LATER, MailTaker, NoRoom
+from services.intake.owners import owner_of
 from services.intake.settings import IntakeSettings
 from services.intake.smtp_conversation import Conversation, Door, Full
 from services.intake.smtp_peers import CONVERSATIONS, Peers
@@ -57,8 +59,9 @@ class MailHandler:
         inbox = self.inboxes.current.at("email", envelope.rcpt_tos[0])
         if not isinstance(content, bytes) or inbox is None:
             return NOT_NOW
-        sender = "" if envelope.mail_from == NO_SENDER else envelope.mail_from or ""
-        arrival = Arrival("smtp", content, sender, tuple(envelope.rcpt_tos), peer=_address(session.peer))
+        sender = "" if envelope.mail_from == NO_SENDER else clean_text(envelope.mail_from or "")
+        recipients = tuple(map(clean_text, envelope.rcpt_tos))
+        arrival = Arrival("smtp", content, sender, recipients, peer=owner_of(_address(session.peer)))
         with telemetry.span("smtp intake"):
             try:
                 placement = await self.taker.take(arrival, inbox)
@@ -67,6 +70,9 @@ class MailHandler:
             except NoRoom:
                 return NO_ROOM
             except LATER:
+                return NOT_NOW
+            except Exception as error:  # noqa: BLE001 - aiosmtpd would say 500, and the mail would be sent back
+                log().error("mail not taken", error=type(error).__name__, exc_info=error)
                 return NOT_NOW
         return KEPT if placement is None else f"250 2.0.0 OK, ticket #{placement.number}"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from services.intake.owners import ip_of, owner_of
 
 Network = IPv4Network | IPv6Network
 CONVERSATIONS = 100  # at the same time
-_OWNERS_BITS = 64  # of an IPv6 address: who has one address has all that share these
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
@@ -38,32 +39,15 @@ class Peers:
         """Whether one more may come from this address."""
         if self.full:
             return False
-        ip = _ip(address)
+        ip = ip_of(address)
         if not self.most_of_one or (ip is not None and any(ip in network for network in self.relays)):
             return True
-        return list(self.talking.values()).count(_owner(ip)) < self.most_of_one
+        return list(self.talking.values()).count(owner_of(address)) < self.most_of_one
 
     def came(self, conversation: object, address: str) -> None:
         """It has begun."""
-        self.talking[conversation] = _owner(_ip(address))
+        self.talking[conversation] = owner_of(address)
 
     def gone(self, conversation: object) -> None:
         """It has ended; said once or more."""
         self.talking.pop(conversation, None)
-
-
-def _ip(address: str) -> IPv4Address | IPv6Address | None:
-    """None where nobody tells: who was gone before they were looked at."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return None
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return mapped or ip
-
-
-def _owner(ip: IPv4Address | IPv6Address | None) -> str:
-    """Whose an address is, as far as addresses tell."""
-    if isinstance(ip, IPv6Address):
-        return str(IPv6Network((int(ip), _OWNERS_BITS), strict=False))
-    return str(ip)

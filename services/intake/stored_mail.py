@@ -33,6 +33,7 @@ FETCHES = Counter("patchbay_intake_stored_mail_fetches", "Attempts to fetch mail
 AT_ONCE = 4  # each may hold a mail of the largest size in memory
 FETCH_SECONDS = 60.0
 LEASE_SECONDS = 180.0  # for fetching, reading and storing
+HOWEVER_MANY = 2**62  # a notification is small, and SES was told that it is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +138,5 @@ def carried(stored: StoredMail, mail: bytes) -> Arrival:
 
 async def _park(conn: AsyncConnection, row: StoredRow, reason: str) -> None:
     log().error("mail in S3 parked", stored_mail=row.id, reason=reason)
-    await parked.park(conn, Arrival("ses", row.pointer), reason, JSON, hashlib.sha256(row.pointer).digest())
+    digest = hashlib.sha256(row.pointer).digest()
+    await parked.park(conn, Arrival("ses", row.pointer), reason, JSON, digest, HOWEVER_MANY)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 import msgspec
@@ -12,11 +14,12 @@ from msgspec.structs import replace
 from pydantic import TypeAdapter, ValidationError
 
 from services.intake.acceptor import Overloaded
-from services.intake.api.edge import Accepted, Intake, Kept, NotTaken, accepted, apart, overloaded, parts_of
+from services.intake.api.edge import Accepted, Intake, Kept, NotTaken, Unplaced, accepted, apart, overloaded, parts_of
 from services.intake.channels import generic
 from services.intake.channels.generic import ContactBody, UnusableHandle
 from services.intake.domain.contacts import InboundMessage, RequestName
 from services.intake.domain.plan import Placement
+from services.intake.store.parked import Naming
 from shared import telemetry
 from shared.auth import Caller, requires
 from shared.db import DatabaseAway
@@ -54,6 +57,14 @@ _SCHEMA = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A contact in which a defect of ours shows: it cannot be read."""
+
+    unplaced: Unplaced
+    error: Exception
+
+
 @router.post("/v1/contacts", status_code=201, openapi_extra=_SCHEMA, response_model=Accepted, responses={202: {"model": Kept}})
 async def post_contacts(request: Request) -> Response:
     """Take one contact (201) or several (200, with a result for each). A repeat gets the answer of the first. What cannot be
@@ -68,13 +79,20 @@ async def post_contacts(request: Request) -> Response:
     if body.lstrip()[:1] == b"[":
         return await _several(intake, caller, idempotency_key, body)
     contact = await apart(len(body), lambda: _contact(intake, caller, idempotency_key, body, request_hash("contacts", body), ""))
+    if isinstance(contact, Unread):
+        await intake.keep_unread(contact.unplaced, contact.error)
+        return _kept()
     await _check_rate(intake, caller, [contact])
     try:
         placement = await intake.take(contact)
     except NotTaken as error:
         await intake.keep("generic", contact, error)
-        return Response(Kept().model_dump_json(), 202, None, "application/json")
+        return _kept()
     return _answer(placement, idempotency_key)
+
+
+def _kept() -> Response:
+    return Response(Kept().model_dump_json(), 202, None, "application/json")
 
 
 def _answer(placement: Placement, idempotency_key: str | None) -> Response:
@@ -92,7 +110,7 @@ async def _check_rate(intake: Intake, caller: Caller, contacts: Sequence[Inbound
 
 
 async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes) -> Response:
-    taken = await apart(len(body), lambda: _listed(intake, caller, key, body))
+    taken = await asyncio.to_thread(_listed, intake, caller, key, body)  # as many as 500, each to be read
     traceparent = telemetry.current_traceparent()
     contacts = [replace(one, traceparent=traceparent) for one in taken if isinstance(one, InboundMessage)]
     await _check_rate(intake, caller, contacts)
@@ -102,7 +120,7 @@ async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes)
         raise overloaded() from None
     except TimeoutError:
         raise away() from None
-    results = [one if isinstance(one, Problem) else await _fate(intake, one, next(placed), key) for one in taken]
+    results = [await _result(intake, one, placed, key) for one in taken]
     if results and all(isinstance(result, Problem) and result.status == 503 for result in results):
         raise away()
     return Response(
@@ -110,31 +128,48 @@ async def _several(intake: Intake, caller: Caller, key: str | None, body: bytes)
     )
 
 
-def _listed(intake: Intake, caller: Caller, key: str | None, body: bytes) -> list[InboundMessage | Problem]:
+def _listed(intake: Intake, caller: Caller, key: str | None, body: bytes) -> list[InboundMessage | Unread | Problem]:
     items, digest = _items(body), request_hash("contacts", body)
-    taken: list[InboundMessage | Problem] = []
+    taken: list[InboundMessage | Unread | Problem] = []
     for index, item in enumerate(items):
         try:
             raw = json.dumps(item, ensure_ascii=False).encode("utf-8", "replace")
             taken.append(_contact(intake, caller, key, raw, digest, f"[{index}]"))
+        except RecursionError:
+            taken.append(_malformed(f"body[{index}]", "is nested too deep"))
         except Problem as problem:
             taken.append(problem)
     return taken
 
 
+async def _result(
+    intake: Intake, one: InboundMessage | Unread | Problem, placed: Iterator[Placement | BaseException], key: str | None
+) -> Placement | Problem | Kept:
+    """What became of one of a list. `placed`: where those came to be that were read, in their order."""
+    if isinstance(one, Problem):
+        return one
+    try:
+        if isinstance(one, Unread):
+            await intake.keep_unread(one.unplaced, one.error)
+            return Kept()
+        return await _fate(intake, one, next(placed), key)
+    except DatabaseAway:
+        return away()
+    except Problem as problem:
+        return problem
+
+
 async def _fate(
     intake: Intake, contact: InboundMessage, placed: Placement | BaseException, key: str | None
 ) -> Placement | Problem | Kept:
+    """Raises DatabaseAway, Problem."""
     if isinstance(placed, Placement):
         reused = placed.reused or (placed.conflict and key is not None)
         return _reused() if reused else placed
-    try:
-        if not isinstance(placed, DatabaseAway):
-            await intake.keep("generic", contact, placed if isinstance(placed, NotTaken) else NotTaken(type(placed).__name__))
-            return Kept()
-    except DatabaseAway:
-        pass
-    return away()
+    if isinstance(placed, DatabaseAway):
+        return away()
+    await intake.keep("generic", contact, placed if isinstance(placed, NotTaken) else NotTaken(type(placed).__name__))
+    return Kept()
 
 
 def _as_json(result: Placement | Problem | Kept) -> dict[str, object]:
@@ -157,7 +192,7 @@ def _items(body: bytes) -> list[object]:
     return list(items)
 
 
-def _contact(intake: Intake, caller: Caller, key: str | None, raw: bytes, digest: bytes, place: str) -> InboundMessage:
+def _contact(intake: Intake, caller: Caller, key: str | None, raw: bytes, digest: bytes, place: str) -> InboundMessage | Unread:
     """One contact of the body. Raises Problem."""
     body = _validated(raw, place)
     if intake.inboxes.current.named(body.inbox, body.channel) is None:
@@ -168,11 +203,16 @@ def _contact(intake: Intake, caller: Caller, key: str | None, raw: bytes, digest
         raise Problem(403, "forbidden", "This key may not vouch for who somebody is. Leave `also` out.", [error])
     unnamed = f"{key}{place}" if key is not None else str(uuid4())
     request = RequestName(f"{caller.key_id}/{key}", digest) if key is not None else None
+    inboxes = intake.inboxes.current
     try:
-        return generic.parse(body, intake.inboxes.current, caller=caller.key_id, unnamed=unnamed, request=request, raw=raw)
+        return generic.parse(body, inboxes, caller=caller.key_id, unnamed=unnamed, request=request, raw=raw)
     except UnusableHandle as error:
         errors = [FieldError(f"body{place}.{error.field}", str(error))]
         raise Problem(422, "invalid-request", "The handle cannot be used; see errors.", errors) from None
+    except Exception as error:  # noqa: BLE001 - what passed every check must not be lost for what is in it
+        naming = Naming(generic.name_of(body, caller=caller.key_id, unnamed=unnamed), request=request)
+        whose = generic.as_far_as_known(body, inboxes)
+        return Unread(Unplaced("generic", body.inbox, raw, generic.MEDIA_TYPE, naming, whose), error)
 
 
 def _validated(raw: bytes, place: str) -> ContactBody:

@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from services.intake.acceptor import Acceptor, NotTaken, Overloaded
-from services.intake.api.large_bodies import LargeBodies
+from services.intake.api.large_bodies import LargeBodies, SmallBodies
 from services.intake.channels import s3, ses
 from services.intake.channels.clean import clean_line
 from services.intake.channels.provided import JSON, ProviderSecrets, StoredMail
 from services.intake.channels.sns import REACH, Sns
-from services.intake.domain.contacts import Contact, InboundMessage
+from services.intake.domain.contacts import Contact, Handle, InboundMessage
 from services.intake.domain.identity import proven
 from services.intake.domain.plan import Placement
 from services.intake.domain.tokens import Signer
@@ -59,6 +59,7 @@ class Intake:
     limiter: Limiter = field(init=False)
     bodies: LargeBodies = field(init=False)
     buckets: Buckets = field(init=False)
+    unproven: SmallBodies = field(default_factory=SmallBodies.of_all)
 
     def __post_init__(self) -> None:
         self.limiter = Limiter(self.parts.engine, self.signer, self.settings)
@@ -101,7 +102,7 @@ class Intake:
     async def park(self, way: Way, reason: str, media_type: str, body: bytes, query: str = "") -> None:
         """Keep what is authentic but cannot be taken, for people to look at; once, however often it comes.
 
-        Raises DatabaseAway.
+        Raises Problem 503 where there is no room for it, DatabaseAway.
         """
         digest = await apart(len(body), lambda: _digest(way, body, query))
         await self._keep(Arrival(way, body, media_type=media_type, query=query), reason, digest)
@@ -120,19 +121,54 @@ class Intake:
 
     async def keep(self, way: Way, contact: InboundMessage, error: NotTaken) -> None:
         """Keep a contact that passed every check and still could not be stored, with the names by which it is known when it comes
-        again; once, as `park`. Raises DatabaseAway.
+        again; once. Raises as `park`.
         """
         naming = Naming(contact.dedup_key, contact.unnamed, contact.request)
-        whose = tuple(proven(handle).key for handle in (contact.handle, *contact.also, *contact.vouched) if handle is not None)
-        arrival = Arrival(way, contact.raw, "", (contact.inbox,), contact.media_type, naming=naming, handles=whose)
-        named = "" if contact.unnamed else msgspec.json.encode(naming).decode()
-        said = "\n".join((way, contact.inbox, named, contact.content_hash))
-        await self._keep(arrival, str(error), hashlib.sha256(said.encode()).digest())
+        whose = (contact.handle, *contact.also, *contact.vouched)
+        unplaced = Unplaced(way, contact.inbox, contact.raw, contact.media_type, naming, whose)
+        await self._keep_named(unplaced, contact.content_hash, error)
+
+    async def keep_unread(self, one: Unplaced, error: Exception) -> None:
+        """The same of what could not even be read."""
+        log().error("contact not read", way=one.way, error=type(error).__name__, exc_info=error)
+        await self._keep_named(one, hashlib.sha256(one.raw).hexdigest(), error)
+
+    async def _keep_named(self, one: Unplaced, content_hash: str, error: Exception) -> None:
+        whose = tuple(proven(handle).key for handle in one.handles if handle is not None)
+        arrival = Arrival(one.way, one.raw, "", (one.inbox,), one.media_type, naming=one.naming, handles=whose)
+        named = "" if one.naming.unnamed else msgspec.json.encode(one.naming).decode()
+        said = "\n".join((one.way, one.inbox, named, content_hash))
+        reason = str(error) if isinstance(error, NotTaken) else type(error).__name__
+        await self._keep(arrival, reason, hashlib.sha256(said.encode()).digest())
 
     async def _keep(self, arrival: Arrival, reason: str, digest: bytes) -> None:
-        log().error("contact parked", way=arrival.way, reason=reason)
+        most = self.settings.intake_parked_bytes
         async with db.transaction(self.parts.engine) as conn:
-            await parked.park(conn, arrival, reason, arrival.media_type, digest)
+            kept = await parked.park(conn, arrival, reason, arrival.media_type, digest, most)
+        if not kept:
+            LIMITED.labels(parked.CHANNELS[arrival.way], "refused").inc()
+            log().error("contact put off", way=arrival.way, reason="no room to keep it", most_bytes=most)
+            raise _no_room()
+        log().error("contact parked", way=arrival.way, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A form, or a contact of a connector, that passed every check and came to no ticket: as it came, under which name it is
+    known, and whose it says that it is.
+    """
+
+    way: Way
+    inbox: str
+    raw: bytes
+    media_type: str
+    naming: Naming
+    handles: Sequence[Handle | None] = ()
+
+
+def _no_room() -> Problem:
+    detail = "It could only be kept for people to look at, and there is no room for more of that just now. Send it again later."
+    return Problem(503, "no-room", detail, headers={"Retry-After": "600"})
 
 
 def _too_much(seconds: float) -> Problem:
@@ -153,13 +189,10 @@ async def apart(size: int, read: Callable[[], Read]) -> Read:
 
 
 async def body_of(request: Request, most_bytes: int) -> bytes:
-    """The body of a request whose sender is not known yet: no more of it is read than such requests have. Raises Problem 413."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
-            raise Problem(413, "too-large", f"The body is larger than {most_bytes} bytes; send less at once.")
-    return bytes(body)
+    """The body of a request whose sender is not known yet: no more of it is read than such requests have. Raises Problem 400,
+    413, 503.
+    """
+    return await parts_of(request).unproven.of(request, most_bytes)
 
 
 def overloaded() -> Problem:
@@ -211,4 +244,16 @@ async def _parts(request: Request) -> Intake:
 
 Parts = Annotated[Intake, Depends(_parts)]
 
-__all__ = ["Accepted", "Intake", "Kept", "NotTaken", "Parts", "accepted", "apart", "body_of", "overloaded", "parts_of"]
+__all__ = [
+    "Accepted",
+    "Intake",
+    "Kept",
+    "NotTaken",
+    "Parts",
+    "Unplaced",
+    "accepted",
+    "apart",
+    "body_of",
+    "overloaded",
+    "parts_of",
+]

@@ -16,10 +16,14 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 
 from services.intake.api import pages
-from services.intake.api.edge import Intake, Kept, NotTaken, Parts, body_of
+from services.intake.api.edge import Intake, Kept, NotTaken, Parts, Unplaced, apart, body_of
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
+from services.intake.domain.contacts import InboundMessage
+from services.intake.domain.handles import plus_stripped
 from services.intake.domain.inboxes import Inbox
+from services.intake.owners import owner_of
+from services.intake.store.parked import Naming
 from shared.db import DatabaseAway
 from shared.http import FieldError, Problem, away
 from shared.idempotency import IdempotencyKey, check_key
@@ -138,7 +142,8 @@ def _form(intake: Intake, form_id: str) -> Inbox:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+    """Whose it is: who has one address of IPv6 has very many."""
+    return owner_of(request.client.host) if request.client else "unknown"
 
 
 @asynccontextmanager
@@ -176,12 +181,16 @@ async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | 
     if not sent.trusted:
         await intake.check_rate("form", f"{inbox.id} {_address(request)}", intake.settings.intake_form_per_minute, ["form"])
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = _body(raw, media_type)
+    body = await apart(len(raw), lambda: _body(raw, media_type))
     if not sent.trusted:
         sent = _shown(intake, inbox, body)
-        who = (body.email or body.phone).strip().lower()
-        await intake.check_rate("form_sender", f"{inbox.id} {who}", intake.settings.intake_sender_per_minute, ["form"])
-    return await _take(intake, inbox, body, raw, media_type, sent.name or key or "")
+    contact = await _contact(intake, inbox, body, raw, media_type, sent.name or form.said(key or ""))
+    if contact is None:
+        return Kept()
+    if not sent.trusted:
+        who = f"{inbox.id} {_writer(contact)}"
+        await intake.check_rate("form_sender", who, intake.settings.intake_sender_per_minute, ["form"])
+    return await _take(intake, contact)
 
 
 def _signed(request: Request, intake: Intake, inbox: Inbox, raw: bytes) -> Submission:
@@ -193,7 +202,7 @@ def _signed(request: Request, intake: Intake, inbox: Inbox, raw: bytes) -> Submi
     except signed.WrongSignature:
         detail = "The request is not signed with a secret of this form (Standard Webhooks), or its clock is off by minutes."
         raise Problem(401, "wrong-signature", detail) from None
-    return Submission(f"signed:{name}", trusted=True)
+    return Submission(f"{form.SIGNED}{name}", trusted=True)
 
 
 def _shown(intake: Intake, inbox: Inbox, body: FormBody) -> Submission:
@@ -208,18 +217,35 @@ def _shown(intake: Intake, inbox: Inbox, body: FormBody) -> Submission:
     problem = form.token_problem(token, int(time.time()))
     if token is None or problem is not None:
         raise _wrong("token", problem or "", "The form was open too long or too short. Load it again.")
-    return Submission(f"token:{token.name}")
+    return Submission(f"{form.BY_TOKEN}{token.name}")
 
 
 def _wrong(name: str, reason: str, detail: str) -> Problem:
     return Problem(422, "invalid-request", detail, [FieldError(f"body.{name}", reason)])
 
 
-async def _take(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> FormAccepted | Kept:
+async def _contact(intake: Intake, inbox: Inbox, body: FormBody, raw: bytes, media_type: str, name: str) -> InboundMessage | None:
+    """The submission; None where a defect of ours shows in it, and it is kept as it came. Raises Problem 422."""
+    unnamed = str(uuid4())
     try:
-        contact = form.parse(body, inbox, raw, media_type, submission=name, unnamed=str(uuid4()))
+        return await apart(len(raw), lambda: form.parse(body, inbox, raw, media_type, submission=name, unnamed=unnamed))
     except form.Unusable as error:
         raise _wrong(error.field, error.reason, "The form cannot be taken; see errors.") from None
+    except Exception as error:  # noqa: BLE001 - what passed every check must not be lost for what is in it
+        named = form.name_of(body, inbox, submission=name, unnamed=unnamed)
+        whose = form.as_far_as_known(body, inbox)
+        await intake.keep_unread(Unplaced("form", inbox.id, raw, media_type, Naming(*named), whose), error)
+        return None
+
+
+def _writer(contact: InboundMessage) -> str:
+    """Whom their limit counts, however they write their address or number, and whatever stands behind a `+` in it."""
+    if contact.handle is None:
+        return ""
+    return plus_stripped(contact.handle.value) if contact.handle.kind == "email" else contact.handle.key
+
+
+async def _take(intake: Intake, contact: InboundMessage) -> FormAccepted | Kept:
     try:
         placement = await intake.take(contact)
     except NotTaken as error:

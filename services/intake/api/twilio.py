@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from fastapi import APIRouter, Request, Response
 
 from services.intake import consents
 from services.intake.api.edge import Intake, NotTaken, body_of, parts_of
 from services.intake.api.mail_providers import NOT_OURS
 from services.intake.channels import twilio, twilio_sms, twilio_voice
-from services.intake.domain.contacts import InboundMessage
+from services.intake.domain.contacts import DeliveryWord, InboundMessage
 from services.intake.limiting import quarantined
 from services.intake.store.parked import Way
 from shared.http import Problem
+from shared.telemetry import log
 
 router = APIRouter()
 TWIML = "text/xml"
 FORM = "application/x-www-form-urlencoded"
 BODY_BYTES = 256 * 1024  # a message has 1,600 characters and ten links at most
+Read = TypeVar("Read")
 
 
 @router.post("/v1/providers/twilio/sms", response_class=Response, responses={200: {"content": {TWIML: {}}}})
@@ -24,11 +29,8 @@ async def twilio_sms_received(request: Request) -> Response:
     """A message came in. Signed by Twilio; answered with an empty TwiML document once it is stored."""
     intake = parts_of(request)
     raw, pairs = await _signed(request, intake)
-    try:
-        contact = twilio_sms.parse(raw, pairs, intake.inboxes.current)
-    except twilio_sms.Unreadable as error:
-        await intake.park("twilio_sms", str(error), FORM, raw)
-    else:
+    contact = await _read(intake, "twilio_sms", raw, lambda: twilio_sms.parse(raw, pairs, intake.inboxes.current))
+    if contact is not None:
         await _take(intake, contact, raw)
     return Response(twilio.EMPTY_RESPONSE, media_type=TWIML)
 
@@ -38,17 +40,12 @@ async def twilio_sms_status(request: Request) -> Response:
     """What became of a message of ours, in any order and any number of times."""
     intake = parts_of(request)
     raw, pairs = await _signed(request, intake)
-    try:
-        word = twilio_sms.parse_status(raw, pairs, twilio_sms.message_named(_query(request)))
-        unknown = word is not None and (await intake.take(word)).unknown
-        number = twilio_sms.refusing(word, pairs) if word is not None and not unknown else None
-        if word is not None and number is not None:
-            await consents.withdraw(intake.parts.engine, intake.parts.outbox, number, word.channel, word.cause)
-    except (twilio_sms.Unreadable, NotTaken) as error:
-        await intake.park("twilio_sms_status", str(error), FORM, raw, _query(request))
-    else:
-        if unknown:
-            await intake.park("twilio_sms_status", NOT_OURS, FORM, raw, _query(request))
+    query = _query(request)
+    word = await _read(
+        intake, "twilio_sms_status", raw, lambda: twilio_sms.parse_status(raw, pairs, twilio_sms.message_named(query)), query
+    )
+    if word is not None:
+        await _heard(intake, word, raw, pairs, query)
     return Response(status_code=204)
 
 
@@ -75,17 +72,43 @@ async def twilio_call_status(request: Request) -> Response:
 WEBHOOKS = (twilio_sms_received, twilio_sms_status, twilio_call_received, twilio_call_status)
 
 
+async def _read(intake: Intake, way: Way, raw: bytes, read: Callable[[], Read], query: str = "") -> Read | None:
+    """What a signed request says; None where that is nothing known, or a defect of ours shows in it: it is kept as it came."""
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001 - Twilio tries once more at most: nothing signed may be lost for what is in it
+        known = isinstance(error, twilio_sms.Unreadable | twilio_voice.Unreadable)
+        if not known:
+            log().error("contact not read", way=way, error=type(error).__name__, exc_info=error)
+        await intake.park(way, str(error) if known else type(error).__name__, FORM, raw, query)
+        return None
+
+
 async def _word(intake: Intake, raw: bytes, pairs: twilio.Pairs, *, incoming: bool) -> None:
     way: Way = "twilio_voice" if incoming else "twilio_status"
-    try:
-        word = twilio_voice.parse(raw, pairs, intake.inboxes.current, incoming=incoming)
-    except twilio_voice.Unreadable as error:
-        await intake.park(way, str(error), FORM, raw)
+    inboxes = intake.inboxes.current
+    word = await _read(intake, way, raw, lambda: twilio_voice.parse(raw, pairs, inboxes, incoming=incoming))
+    if word is None:
         return
     try:
         await intake.take(word)
     except NotTaken as error:
         await intake.park(way, str(error), word.media_type, raw)
+
+
+async def _heard(intake: Intake, word: DeliveryWord, raw: bytes, pairs: twilio.Pairs, query: str) -> None:
+    """Also that somebody wrote STOP to Twilio."""
+    try:
+        placement = await intake.take(word)
+    except NotTaken as error:
+        await intake.park("twilio_sms_status", str(error), FORM, raw, query)
+        return
+    if placement.unknown:
+        await intake.park("twilio_sms_status", NOT_OURS, FORM, raw, query)
+        return
+    number = twilio_sms.refusing(word, pairs)
+    if number is not None:
+        await consents.withdraw(intake.parts.engine, intake.parts.outbox, number, word.channel, word.cause)
 
 
 async def _take(intake: Intake, contact: InboundMessage, raw: bytes) -> None:

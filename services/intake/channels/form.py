@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +27,8 @@ FIELD_NAME_LIMIT = 100
 TEXT_LIMIT = 100_000
 FILL_SECONDS = 2  # no person fills in a form faster
 TOKEN_SECONDS = 7200
+# How the names begin that a server's signature and a page's token give. Nobody else may give such a one.
+SIGNED, BY_TOKEN = "signed:", "token:"
 
 
 class FormBody(BaseModel):
@@ -88,21 +90,54 @@ def token_problem(token: FormToken | None, now_seconds: int) -> str | None:
     return f"is older than {TOKEN_SECONDS} seconds" if age > TOKEN_SECONDS else None
 
 
+class Name(NamedTuple):
+    """By what a submission is known; `unnamed` where nobody gave it a name."""
+
+    key: str
+    unnamed: bool
+
+
+def said(name: str) -> str:
+    """A name that whoever sends a form says: never one that a signature or a token gives."""
+    name = clean_line(name)
+    return f"said:{name}" if name.startswith((SIGNED, BY_TOKEN)) else name
+
+
+def name_of(body: FormBody, inbox: Inbox, *, submission: str, unnamed: str) -> Name:
+    """`submission` is its name, where the request gives one; `unnamed` where nothing does."""
+    name = clean_line(submission) or said(body.submission_id)
+    return Name(f"{inbox.id}:{name}", unnamed=False) if name else Name(f"{inbox.id}/{unnamed}", unnamed=True)
+
+
+def handles_of(body: FormBody, inbox: Inbox) -> tuple[Handle | None, tuple[Handle, ...]]:
+    """How they want to be answered, and a number that they gave beside an address; both only claimed. Raises Unusable."""
+    handle = _handle(body, inbox)
+    return handle, _also(body, inbox) if handle is not None and handle.kind == "email" else ()
+
+
+def as_far_as_known(body: FormBody, inbox: Inbox) -> tuple[Handle, ...]:
+    """Whose it is, of one that cannot be read: what is kept of it is forgotten with them."""
+    try:
+        handle, also = handles_of(body, inbox)
+    except Exception:  # noqa: BLE001 - it may be that which cannot be read
+        return ()
+    return (handle, *also) if handle is not None else also
+
+
 def parse(body: FormBody, inbox: Inbox, raw: bytes, media_type: str, *, submission: str, unnamed: str) -> InboundMessage:
     """A submission. `submission` is its name, where the page or an Idempotency-Key gives one; `unnamed` where nothing does: it
     is then the same again when somebody sends the same within minutes. Raises Unusable.
     """
-    handle = _handle(body, inbox)
-    also = _also(body, inbox) if handle is not None and handle.kind == "email" else ()
+    handle, also = handles_of(body, inbox)
+    name = name_of(body, inbox, submission=submission, unnamed=unnamed)
     whole = clean_text(body.text)
     text, cut = cut_text(whole)
     own, own_cut = _own_fields(body)
     language = language_of(f"{body.subject}\n{text}")
-    name = submission or body.submission_id
     return InboundMessage(
         provider=PROVIDER,
-        dedup_key=f"{inbox.id}:{clean_line(name)}" if name else f"{inbox.id}/{unnamed}",
-        unnamed=not name,
+        dedup_key=name.key,
+        unnamed=name.unnamed,
         content_hash=_content_hash(body, inbox, whole),
         channel="form",
         inbox=inbox.id,

@@ -125,10 +125,7 @@ def parse(
     text, cut = cut_text(clean_text(body.text))
     language = body.language or language_of(text)
     region = inbox.region if inbox else None
-    handle = _handle(body.handle, region, "handle")
-    also = _also(body, handle, region) if body.also else ()
-    if handle is not None and body.channel in TYPED:
-        handle = claimed(handle)
+    handle, also = _handles(body, region)
     priority: Priority = body.priority
     plain = priority == 2 and body.topic is None and body.product is None and not body.tags
     files = _files(body) if body.attachments else ()
@@ -136,7 +133,7 @@ def parse(
     content += [one.key for one in also]
     return InboundMessage(
         provider=PROVIDER,
-        dedup_key=f"{body.inbox}:{clean_line(body.id)}" if body.id is not None else f"{caller}/{unnamed}",
+        dedup_key=name_of(body, caller=caller, unnamed=unnamed),
         content_hash=hashlib.sha256("\x1f".join(content).encode("utf-8", "replace")).hexdigest(),
         channel=body.channel,
         inbox=body.inbox,
@@ -161,6 +158,28 @@ def parse(
         raw=raw,
         media_type=MEDIA_TYPE,
     )
+
+
+def name_of(body: ContactBody, *, caller: str, unnamed: str) -> str:
+    """By what a posted contact is known."""
+    return f"{body.inbox}:{clean_line(body.id)}" if body.id is not None else f"{caller}/{unnamed}"
+
+
+def as_far_as_known(body: ContactBody, inboxes: Inboxes) -> tuple[Handle, ...]:
+    """Whose it is, of one that cannot be read: what is kept of it is forgotten with them."""
+    try:
+        inbox = inboxes.named(body.inbox, body.channel)
+        handle, also = _handles(body, inbox.region if inbox else None)
+    except Exception:  # noqa: BLE001 - it may be that which cannot be read
+        return ()
+    return (handle, *also) if handle is not None else also
+
+
+def _handles(body: ContactBody, region: str | None) -> tuple[Handle | None, tuple[Handle, ...]]:
+    """Who writes, and further handles of theirs. Raises UnusableHandle."""
+    handle = _handle(body.handle, region, "handle")
+    also = _also(body, handle, region) if body.also else ()
+    return claimed(handle) if handle is not None and body.channel in TYPED else handle, also
 
 
 def _files(body: ContactBody) -> tuple[InboundFile, ...]:

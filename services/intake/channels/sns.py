@@ -28,7 +28,8 @@ CONFIRMATIONS = frozenset({"SubscriptionConfirmation", "UnsubscribeConfirmation"
 FETCH_SECONDS = 5.0
 CERTIFICATE_BYTES = 20_000
 CERTIFICATES_CAP = 20
-_HOST = r"https://sns\.[a-z0-9-]{1,40}\.amazonaws\.com(?:\.cn)?"
+# A region, such as us-gov-west-1, and nothing else: sns.s3.amazonaws.com is a bucket of somebody's.
+_HOST = r"https://sns\.[a-z]{2,8}(?:-[a-z]{2,12}){1,3}-\d{1,2}\.amazonaws\.com(?:\.cn)?"
 _CERTIFICATE = re.compile(rf"{_HOST}/[A-Za-z0-9._-]{{1,200}}\.pem")
 _SUBSCRIBE = re.compile(rf"{_HOST}/\?[^\s#]{{1,3000}}")
 TRYING = "https://sns.patchbay.invalid/try.pem"  # what is signed with the key that the operator trusts names it so

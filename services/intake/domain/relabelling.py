@@ -6,17 +6,19 @@ against what people or rules set. Only what a person wrote, and nobody takes for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from services.intake.domain.contacts import InboundMessage, Labels
 from services.intake.domain.plan import NewMessage, NewTicket, Plan, Relabelled, Step
-from services.intake.domain.word_lists import Hit, Words, added
+from services.intake.domain.word_lists import Hit, added
 from shared.events.base import Fact
 from shared.events.ticket import TicketLabelled, TicketPrioritised
 from shared.ticket import Ticket
+
+HitsOf = Callable[[InboundMessage], Sequence[Hit]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +42,19 @@ class Standing:
         return Labels(priority, found.topic, found.product, was.tags if self.tagged else found.tags)
 
 
-def label(plan: Plan, words: Words, stories: Mapping[str, Ticket]) -> Plan:
+def label(plan: Plan, hits_of: HitsOf, stories: Mapping[str, Ticket]) -> Plan:
     """The plan with what the words of its messages say, each before the message: whoever reads that it came knows how urgent it
-    is. `stories` are of the tickets that were there before it.
+    is. `hits_of` tells what is found in a message; `stories` are of the tickets that were there before it.
     """
-    if not words.phrases and not words.beginnings:
-        return plan
     standing: dict[str, Standing] = {}
     steps: list[Step] = []
     for step in plan.steps:
         if isinstance(step, NewTicket):
-            opening = _opening(step, words)
+            opening = _opening(step, hits_of)
             steps.append(opening)
             standing[step.ticket_id] = Standing(_labels_of(opening))
             continue
-        if isinstance(step, NewMessage) and not step.opened and (hits := _hits(step.contact, words)):
+        if isinstance(step, NewMessage) and not step.opened and (hits := _hits(step.contact, hits_of)):
             before = standing.get(step.ticket_id) or Standing.of(stories[step.ticket_id])
             after = before.after(hits)
             standing[step.ticket_id] = replace(before, labels=after)
@@ -64,17 +64,20 @@ def label(plan: Plan, words: Words, stories: Mapping[str, Ticket]) -> Plan:
     return Plan(steps, plan.placements)
 
 
-def _opening(step: NewTicket, words: Words) -> NewTicket:
+def _opening(step: NewTicket, hits_of: HitsOf) -> NewTicket:
+    """What its connector said stands, and urgency is only ever raised."""
     contact = step.contact
-    return msgspec.structs.replace(step, contact=words.labelled(contact)) if isinstance(contact, InboundMessage) else step
+    if not isinstance(contact, InboundMessage) or not (hits := hits_of(contact)):
+        return step
+    return msgspec.structs.replace(step, contact=msgspec.structs.replace(contact, labels=added(contact.labels, hits)))
 
 
 def _labels_of(step: NewTicket) -> Labels:
     return step.contact.labels if isinstance(step.contact, InboundMessage) else Labels()
 
 
-def _hits(contact: InboundMessage, words: Words) -> list[Hit]:
-    return words.hits_in(contact) if contact.origin == "human" and contact.spam is None else []
+def _hits(contact: InboundMessage, hits_of: HitsOf) -> Sequence[Hit]:
+    return hits_of(contact) if contact.origin == "human" and contact.spam is None else ()
 
 
 def _facts(was: Labels, now: Labels, hits: Sequence[Hit]) -> tuple[Fact, ...]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-from msgspec.structs import replace
 
 from services.intake.domain.contacts import InboundMessage, Labels
 from shared.events.base import Priority
@@ -30,85 +28,121 @@ _ARABIC_PREFIXES = ("وال", "فال", "بال", "كال", "ولل", "فلل", 
 _ARABIC_SUFFIXES = ("هما", "كما", "ها", "هم", "هن", "كم", "كن", "نا", "ني", "ه", "ك", "ي")
 _STEM = 2  # letters that are left at least; three before a suffix
 
+# No text of people has more: one of 16 KiB has 3,000 words. What was made to have more is read so far.
+WORDS_CAP = 4_000
+LETTERS_CAP = 40_000
+
 Hit = tuple[WordListConfigured, int]  # a list, and how many of its phrases were found
 
 
-@dataclass(frozen=True, slots=True)
-class _Phrase:
+@dataclass(frozen=True, slots=True, eq=False)
+class Phrase:
+    """One of the words and phrases of a list. Each is itself alone."""
+
     words: tuple[str, ...]
     language: str
     of: WordListConfigured
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """Where one stands after some words: at the end of these phrases, and before the words with which others go on, whole or as
+    they begin. So a text takes as long as it has words, however many phrases begin alike.
+    """
+
+    phrases: dict[Phrase, None] = field(default_factory=dict)
+    whole: dict[str, Node] = field(default_factory=dict)
+    begun: dict[str, Node] = field(default_factory=dict)
+    lengths: set[int] = field(default_factory=set)
+
+    def put(self, phrase: Phrase) -> None:
+        """A phrase, from here on."""
+        node = self
+        for word in phrase.words:
+            if word.endswith("*"):
+                node.lengths.add(len(word) - 1)
+                node = node.begun.setdefault(word[:-1], Node())
+            else:
+                node = node.whole.setdefault(word, Node())
+        node.phrases[phrase] = None
+
+    def after(self, word: str) -> dict[Node, None]:
+        """Where one comes by this word."""
+        return dict.fromkeys(self._after(word)) if self.whole or self.begun else {}
+
+    def _after(self, word: str) -> Iterator[Node]:
+        for stem in stems(word):
+            if (node := self.whole.get(stem)) is not None:
+                yield node
+            for length in self.lengths:
+                if len(stem) >= length and (node := self.begun.get(stem[:length])) is not None:
+                    yield node
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
     """All word lists, ready to be looked for."""
 
-    phrases: dict[str, tuple[_Phrase, ...]] = field(default_factory=dict)
-    beginnings: dict[str, tuple[_Phrase, ...]] = field(default_factory=dict)
-    lengths: tuple[int, ...] = ()
+    root: Node = field(default_factory=Node)
     languages: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, lists: Iterable[WordListConfigured]) -> Words:
         """From the configured ones."""
-        whole: defaultdict[str, list[_Phrase]] = defaultdict(list)
-        begun: defaultdict[str, list[_Phrase]] = defaultdict(list)
-        for one in lists:
-            for language, texts in one.words.items():
-                for words in map(words_of, texts):
-                    if words:
-                        index, key = (begun, words[0][:-1]) if words[0].endswith("*") else (whole, words[0])
-                        index[key].append(_Phrase(tuple(words), language, one))
-        lengths = tuple(sorted({len(key) for key in begun}))
-        languages = frozenset(phrase.language for found in (*whole.values(), *begun.values()) for phrase in found)
-        return cls(_settled(whole), _settled(begun), lengths, languages)
+        root = Node()
+        split = [
+            Phrase(tuple(words), language, one)
+            for one in lists
+            for language, texts in one.words.items()
+            for words in map(words_of, texts)
+            if words
+        ]
+        for phrase in split:
+            root.put(phrase)
+        return cls(root, frozenset(phrase.language for phrase in split))
 
-    def labelled(self, contact: InboundMessage) -> InboundMessage:
-        """The message with what its words say; what its connector said stands, and urgency is only ever raised."""
-        hits = self.hits_in(contact)
-        return replace(contact, labels=added(contact.labels, hits)) if hits else contact
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.languages)
 
     def hits_in(self, contact: InboundMessage) -> list[Hit]:
         """The lists of which something is found in a message, and how much: the most first."""
-        return self._hits(words_of(f"{contact.subject}\n{contact.text}"), contact.language.partition("-")[0])
+        return self.hits(self.found_in(contact), contact.language)
 
-    def _hits(self, words: Sequence[str], language: str) -> list[Hit]:
+    def found_in(self, contact: InboundMessage) -> tuple[Phrase, ...]:
+        """All phrases that stand in a message, whatever languages they are of. This is the work, and grows with the text."""
+        words = words_of(f"{contact.subject}\n{contact.text}")[:WORDS_CAP] if self else []
+        found: dict[Phrase, None] = {}
+        first = {word: self.root.after(word) for word in set(words)}
+        for at, word in enumerate(words):
+            nodes, place = first[word], at
+            while nodes:
+                for node in nodes:
+                    found |= node.phrases
+                place += 1
+                nodes = {then: None for node in nodes for then in node.after(words[place])} if place < len(words) else {}
+        return tuple(found)
+
+    def hits(self, phrases: Iterable[Phrase], language: str) -> list[Hit]:
         """The lists of which something was found, and how many different phrases; the most first, then by position. Where no
-        list has words of the language those of all are looked for, as where it is not known: names of products and faults
-        stand in texts of any.
+        list has words of the language those of all count, as where it is not known: names of products and faults stand in texts
+        of any.
         """
+        language = language.partition("-")[0]
         in_any = language not in self.languages
-        beginning = {word: tuple(self._beginning_with(word)) for word in set(words)}
-        found = {
-            (phrase.of.id, phrase.words): phrase.of
-            for at, word in enumerate(words)
-            for phrase in beginning[word]
-            if in_any or phrase.language in (language, ANY_LANGUAGE)
-            if _stands(phrase.words, words, at)
-        }
-        counted = Counter(list_id for list_id, _ in found)
-        lists = {one.id: one for one in found.values()}
+        counting = [one for one in phrases if in_any or one.language in (language, ANY_LANGUAGE)]
+        counted = Counter(list_id for list_id, _ in {(one.of.id, one.words) for one in counting})
+        lists = {one.of.id: one.of for one in counting}
         return sorted(((lists[key], n) for key, n in counted.items()), key=lambda hit: (-hit[1], hit[0].position, hit[0].id))
-
-    def _beginning_with(self, word: str) -> Iterator[_Phrase]:
-        for stem in stems(word):
-            yield from self.phrases.get(stem, ())
-            for length in self.lengths:
-                yield from self.beginnings.get(stem[:length], ()) if len(stem) >= length else ()
 
 
 NO_WORDS = Words()
 
 
-def _settled(found: dict[str, list[_Phrase]]) -> dict[str, tuple[_Phrase, ...]]:
-    return {key: tuple(phrases) for key, phrases in found.items()}
-
-
 def words_of(text: str) -> list[str]:
     """The words of a text in the form in which they are compared."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKD", text)
+        text = unicodedata.normalize("NFKD", text)[:LETTERS_CAP]
         text = "".join(c for c in text if not unicodedata.combining(c)).translate(_FOLDED)
     return _WORD.findall(_INSIDE.sub("", text.casefold()))
 
@@ -135,14 +169,6 @@ def _arabic(word: str) -> Iterator[str]:
                 yield stem
                 if stem.endswith("ت"):
                     yield stem[:-1] + "ه"  # فاتورة becomes فاتورت before a pronoun
-
-
-def _stands(phrase: Sequence[str], words: Sequence[str], at: int) -> bool:
-    """Whether the phrase stands at this place; its first word was found there."""
-    return len(words) - at >= len(phrase) and all(
-        any(stem.startswith(wanted[:-1]) if wanted.endswith("*") else stem == wanted for stem in stems(word))
-        for wanted, word in zip(phrase[1:], words[at + 1 :], strict=False)
-    )
 
 
 def added(said: Labels, hits: Sequence[Hit]) -> Labels:

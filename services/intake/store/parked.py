@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,17 +43,13 @@ CHANNELS: dict[str, Channel] = {
     "generic": "other",
 }
 
-PARK = """
-    INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query, naming, handles)
-    VALUES ($1, $2, $3::text[], $4, $5, $6, $7, $8, $9, $10::text[]) ON CONFLICT (digest) DO NOTHING
-    """
 # How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's.
-PARK_WITHIN = """
+PARK = """
     WITH held AS (SELECT coalesce(sum(size_bytes), 0) AS bytes FROM intake.parked_contact WHERE way = $1::text),
     parked AS (
-        INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest)
-        SELECT $1::text, $2::text, $3::text[], $4::text, $5::text, $6::bytea, $7::bytea FROM held
-        WHERE bytes = 0 OR bytes + octet_length($6::bytea) <= $8::bigint
+        INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query, naming, handles)
+        SELECT $1::text, $2::text, $3::text[], $4::text, $5::text, $6::bytea, $7::bytea, $8::text, $9::bytea, $10::text[]
+        FROM held WHERE bytes = 0 OR bytes + octet_length($6::bytea) <= $11::bigint
         ON CONFLICT (digest) DO NOTHING RETURNING id
     )
     SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM intake.parked_contact WHERE digest = $7::bytea) AS kept
@@ -72,7 +68,7 @@ STANDING = "SELECT id, replay, reason FROM intake.parked_contact WHERE id = ANY(
 ASKED = "SELECT id FROM intake.parked_contact WHERE replay ORDER BY id LIMIT $1"
 FAILED = "UPDATE intake.parked_contact SET replay = false, attempts = attempts + 1, reason = $2 WHERE id = $1"
 DROP = "DELETE FROM intake.parked_contact WHERE id = $1 RETURNING id"
-COUNT = "SELECT count(*) FROM intake.parked_contact"
+HELD = "SELECT way, count(*), sum(size_bytes)::bigint FROM intake.parked_contact GROUP BY way"
 
 
 class Naming(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,7 +86,7 @@ _naming = msgspec.json.Decoder(Naming)
 class Arrival:
     """A contact as it came. `sender` and `recipients` are what SMTP said around a mail; of a form its id is the recipient.
     `query` is what stood in the URL of a request behind the `?`. `handles`: whose it is, by the keys of their handles, as they
-    are when they are proven. `peer` is the address from which it came, which is not kept.
+    are when they are proven. `peer` is from whose address it came (`owner_of`), which is not kept.
     """
 
     way: str
@@ -102,6 +98,13 @@ class Arrival:
     naming: Naming | None = None
     handles: tuple[str, ...] = ()
     peer: str = ""
+
+
+class Held(NamedTuple):
+    """So many are kept, of so many bytes together."""
+
+    contacts: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +126,14 @@ class ParkedContact:
         return CHANNELS.get(self.way, "other")
 
 
-async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes | None = None) -> None:
-    """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept."""
-    around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
-    naming = msgspec.json.encode(arrival.naming) if arrival.naming is not None else None
-    await db.fetch(conn, PARK, *around, arrival.body, digest, arrival.query, naming, list(arrival.handles))
-
-
-async def park_within(
-    conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes, most_bytes: int
-) -> bool:
-    """Like `park`, where no more than `most_bytes` are kept of all that came this way; one alone is always kept. False where
-    there is no room for it.
+async def park(conn: AsyncConnection, arrival: Arrival, reason: str, media_type: str, digest: bytes, most_bytes: int) -> bool:
+    """Keep what is authentic but could not be taken, for people to look at. Of one `digest`, one is kept; of all that came one
+    way no more than `most_bytes`, but one alone always. False where there is no room for it.
     """
     around = arrival.way, arrival.sender, list(arrival.recipients), reason, media_type
-    [row] = await db.fetch(conn, PARK_WITHIN, *around, arrival.body, digest, most_bytes)
+    naming = msgspec.json.encode(arrival.naming) if arrival.naming is not None else None
+    more = digest, arrival.query, naming, list(arrival.handles), most_bytes
+    [row] = await db.fetch(conn, PARK, *around, arrival.body, *more)
     return bool(row["kept"])
 
 
@@ -186,6 +182,6 @@ async def drop(conn: AsyncConnection, contact_id: int) -> bool:
     return bool(await db.fetch(conn, DROP, contact_id))
 
 
-async def count(conn: AsyncConnection) -> int:
-    """How many there are."""
-    return int((await db.fetch(conn, COUNT))[0]["count"])
+async def held(conn: AsyncConnection) -> dict[str, Held]:
+    """How many there are of each way, and how large they are together."""
+    return {way: Held(count, size_bytes) for way, count, size_bytes in await db.fetch(conn, HELD)}

@@ -20,6 +20,7 @@ class ImapServer:
     idles: bool = True
     cut_at: int | None = None  # in the middle of this mail, once
     withheld: set[int] = field(default_factory=set)  # cut at these always
+    refused: set[int] = field(default_factory=set)  # of which it tells and hands out nothing, as Exchange of damaged mails
     hanging: bool = False
     password: str = PASSWORD
     token: str = ""  # where one is set, XOAUTH2 takes it
@@ -72,6 +73,9 @@ class ImapServer:
             while line := await reader.readline():
                 tag, _, rest = line.decode().strip().partition(" ")
                 self.said.append(rest)
+                if self.hanging:
+                    await reader.read()
+                    break
                 await self._answer(tag, rest, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -80,9 +84,6 @@ class ImapServer:
             writer.close()
 
     async def _answer(self, tag: str, said: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.hanging:
-            await reader.read()
-            return
         words = said.upper().split()
         match words[:2] if words[0] == "UID" else words[:1]:
             case ["CAPABILITY"]:
@@ -99,6 +100,9 @@ class ImapServer:
                 found = [uid for uid in self.mails if uid >= first] or sorted(self.mails)[-1:]
                 writer.write(f"* SEARCH {' '.join(map(str, found))}\r\n".encode())
             case ["UID", "FETCH"]:
+                if not self.refused.isdisjoint(int(uid) for uid in words[2].split(",")):
+                    writer.write(f"{tag} NO it is damaged\r\n".encode())
+                    return
                 self._fetch(said, writer)
             case ["UID", "STORE"]:
                 self.flags.update({int(uid): said for uid in words[2].split(",")})

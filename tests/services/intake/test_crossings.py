@@ -7,7 +7,10 @@ import sqlalchemy as sa
 
 from deploy.erasure import live_keys
 from services.intake import merging
+from services.intake.domain import looking
 from services.intake.domain.contacts import DeliveryWord, Handle, InboundMessage
+from services.intake.domain.spam import NO_RULES
+from services.intake.domain.word_lists import NO_WORDS
 from services.intake.store import deliveries
 from shared import db
 from shared.events.base import Position
@@ -286,7 +289,7 @@ async def test_two_answers_to_a_closed_ticket_at_once_are_on_one_that_follows(wo
     await call(world, f"{second_address['customer_id']}/merge", into_customer_id=closed["customer_id"])
     first = InboundMessage("test", "m1", "h1", "email", "in", Handle("email", BOB), "About it", reply_refs=("a1",))
     async with db.transaction(world.parts.engine) as conn:
-        plan = await world.intake.acceptor._place(conn, [first])
+        plan = await world.intake.acceptor._place(conn, looking.look([first], NO_RULES, NO_WORDS))
         second = asyncio.create_task(mailed(world, ANA, "a3", "And?", "a2"))
         await somebody_waits(world)
     assert plan.placements[0].opened

@@ -285,6 +285,45 @@ async def test_one_person_cannot_flood_a_form_from_many_addresses(database: str)
         assert (await post(world, "contact", email="b@x.example")).status_code == 201
 
 
+async def test_one_person_cannot_flood_a_form_by_writing_their_address_or_number_in_many_ways(database: str) -> None:
+    addresses = [{"email": f"a+{n}@x.example"} for n in range(3)]
+    numbers = [{"email": "", "phone": f"+40 721{' ' * n}234567"} for n in range(3)]
+    for written in (addresses, numbers):
+        async with process(database, intake_sender_per_minute=2) as world:
+            answers = [
+                await world.http.post("/v1/forms/contact", json={**FORM, **one, "text": f"number {n}"})
+                for n, one in enumerate(written)
+            ]
+            assert [answer.status_code for answer in answers] == [201, 201, 429]
+
+
+async def test_one_network_of_ipv6_cannot_flood_a_form_from_its_many_addresses(database: str) -> None:
+    async with process(database, intake_form_per_minute=2) as world:
+        statuses = [await _from(world, f"2001:db8::{n}", n) for n in range(3)]
+        assert statuses == [201, 201, 429]
+        assert await _from(world, "2001:db8:0:1::1", 4) == 201
+
+
+async def _from(world: World, address: str, n: int) -> int:
+    """What somebody at this address is answered."""
+    app = world.http._transport.app  # type: ignore[attr-defined]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(address, 1)), base_url=PUBLIC) as http:
+        said = {**FORM, "email": f"{n}@x.example", "text": f"number {n}"}
+        return (await http.post("/v1/forms/contact", json=said)).status_code
+
+
+@pytest.mark.parametrize("name", ["signed:msg_1", "\x00 signed:msg_1"])
+async def test_nobody_takes_the_name_of_what_a_server_signs(database: str, name: str) -> None:
+    async with process(database, intake_webhook_secrets=f"shop={SECRET}") as world:
+        await world.inbox("shop", channel="form", address="shop", guard="open")
+        assert (await post(world, "shop", submission_id=name, text="I was here first")).status_code == 201
+        keyed = {"Idempotency-Key": "signed:msg_2"}
+        assert (await post(world, "shop", keyed, text="And I")).status_code == 201
+        for n in (1, 2):
+            assert (await send(world, body(text=f"Order {n}"), webhook_id=f"msg_{n}")).status_code == 201
+        assert await world.count("message") == 4
+
+
 async def test_a_key_may_post_so_many_contacts_in_a_minute(database: str) -> None:
     contact = {"channel": "chat", "inbox": "web", "text": "hello"}
     async with process(database, intake_key_per_minute=2) as world:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
-from services.intake.imap import ImapReader, Pace, groups
+from services.intake.imap import HEADER_BYTES, UNKNOWN, ImapReader, Pace, _sender, groups
 from services.intake.imap_settings import Mailbox, mailboxes_of
 from services.intake.mail import MailTaker
 from services.intake.replaying import Replayer
@@ -182,6 +182,57 @@ async def test_a_mail_that_is_too_large_is_kept_by_its_header_and_the_others_are
     assert (
         await world.count("parked_contact", "octet_length(body) < 3000 AND reason LIKE '%UID 2: its % bytes are too many'") == 1
     )
+
+
+async def test_a_mail_of_which_the_server_tells_nothing_is_told_of_and_the_others_are_taken(world: World) -> None:
+    async with imap_server() as server:
+        await server.bring(mail(1), mail(2), mail(3))
+        server.refused = {2}
+        async with reading(world, server):
+            await taken(world, 2)
+            await until(lambda: _stored(world, 7, 3))
+    assert await world.count("parked_contact", "reason LIKE '%UID 2: the server refuses to hand it out'") == 1
+
+
+async def test_of_a_mail_that_is_too_large_the_header_alone_makes_no_ticket_when_it_is_tried_again(world: World) -> None:
+    async with imap_server() as server:
+        await server.bring(mail(1), mail(2, "x" * 5000))
+        async with reading(world, server, most_bytes=3000):
+            await taken(world, 1)
+            await until(lambda: _stored(world, 7, 2))
+    async with db.transaction(world.parts.engine) as conn:
+        assert await parked.ask_all(conn, "imap", None)
+    await Replayer(world.intake.acceptor, world.intake.inboxes, world.signer).once()
+    assert (await world.count("message"), await world.count("parked_contact", "reason LIKE 'only its header was kept%'")) == (
+        1,
+        1,
+    )
+
+
+async def test_a_mail_for_which_no_room_is_left_stays_in_its_mailbox_and_holds_up_no_other(database: str) -> None:
+    ours = b"support@patchbay.example"
+    async with process(database, intake_parked_bytes=100) as world, imap_server() as server:
+        await world.inbox("support", channel="email", address="support@patchbay.example")
+        first, second = (mail(n).replace(b"From: c%d@customers.example" % n, b"From: " + ours) for n in (1, 2))
+        before = REGISTRY.get_sample_value("patchbay_imap_left_total", {"mailbox": "support/INBOX"}) or 0
+        async with reading(world, server, move_to="Taken"):
+            await server.bring(first)
+            await until(lambda: _moved(server, 1))
+            await server.bring(second, mail(3))
+            await until(lambda: _moved(server, 1, 3))
+    assert sorted(server.mails) == [2]
+    assert (await world.count("parked_contact"), await world.count("message")) == (1, 1)
+    assert REGISTRY.get_sample_value("patchbay_imap_left_total", {"mailbox": "support/INBOX"}) == before + 1
+
+
+async def _moved(server: ImapServer, *uids: int) -> bool:
+    return server.moved == list(uids)
+
+
+def test_of_a_mail_of_nothing_but_a_header_no_more_is_looked_at_for_its_sender_than_a_header_has() -> None:
+    early, late = b"Return-Path: <a@x.example>\n", b"X-Filler: %s\n" % (b"x" * 1000) * (HEADER_BYTES // 1000 + 1)
+    assert _sender(early + late) == "a@x.example"
+    assert _sender(late + early) == UNKNOWN
 
 
 async def test_the_null_sender_is_known_by_its_return_path_and_a_person_without_one_is_a_person(world: World) -> None:

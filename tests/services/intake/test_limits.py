@@ -268,9 +268,10 @@ def _by_postmark(n: int, **headers: str) -> Posted:
 BY: dict[str, Callable[..., Posted]] = {"mailgun": _by_mailgun, "sendgrid": _by_sendgrid, "postmark": _by_postmark}
 
 
-def by_ses(n: int) -> Posted:
+def by_ses(n: int, **headers: str) -> Posted:
     receipt = {"recipients": [SUPPORT], "action": {"type": "SNS", "encoding": "UTF-8"}}
-    said = {"notificationType": "Received", "mail": {"source": "dan@customers.example"}, "receipt": receipt, "content": _whole(n)}
+    mail_ = {"mail": {"source": "dan@customers.example"}, "receipt": receipt, "content": _whole(n, **headers)}
+    said = {"notificationType": "Received", **mail_}
     return ask.ses(json.dumps(said), MessageId=f"{n}")
 
 
@@ -302,6 +303,40 @@ async def test_mail_in_our_own_name_is_put_off_by_providers_too(database: str, p
         await a_minute_later(world)
         assert (await ours[1].to(world.http)).status_code == 200
         assert (await world.count("parked_contact"), await world.count("message")) == (2, 0)
+
+
+@pytest.mark.parametrize("provider", [*BY, "ses"])
+async def test_what_a_provider_brings_and_nobody_can_read_is_kept_as_far_as_there_is_room_and_asked_for_again(
+    database: str, provider: str
+) -> None:
+    """Each way by itself: who fills up one keeps nothing out of another."""
+    async with process(database, intake_parked_bytes=10_000, **ask.settings()) as world:
+        world.intake.sns = Sns(httpx.AsyncClient(transport=ask.SnsHost()))
+        await world.inbox("support", channel="email", address=SUPPORT)
+        brings = BY.get(provider, by_ses)
+        before = limited("email", "refused")
+        first = brings(1, From=SUPPORT, text="x" * 12_000)
+        assert (await first.to(world.http)).status_code == 200, "one alone always"
+        assert (await first.to(world.http)).status_code == 200, "what is kept is kept"
+        put_off = await brings(2, From=SUPPORT).to(world.http)
+        assert (put_off.status_code, put_off.json()["code"], put_off.headers["retry-after"]) == (503, "no-room", "600")
+        assert (await world.count("parked_contact"), limited("email", "refused") - before) == (1, 1)
+        assert (await brings(3).to(world.http)).status_code == 200, "what is understood needs no such room"
+        other = "postmark" if provider == "mailgun" else "mailgun"
+        assert (await BY[other](4, From=SUPPORT).to(world.http)).status_code == 200
+        await world.execute("DELETE FROM intake.parked_contact")
+        assert (await brings(2, From=SUPPORT).to(world.http)).status_code == 200
+        assert (await world.count("parked_contact"), await world.count("message")) == (1, 1)
+
+
+async def test_a_form_that_can_only_be_kept_and_not_even_that_is_told_so_and_not_lost_unsaid(database: str) -> None:
+    async with process(database, intake_parked_bytes=100) as world:
+        await world.execute("ALTER TABLE intake.message ADD CONSTRAINT poison CHECK (content_hash = '') NOT VALID")
+        assert (await submit(world)).status_code == 202
+        refused = await submit(world, text="Another matter")
+        assert (refused.status_code, refused.json()["code"]) == (503, "no-room")
+        page = await world.http.post("/v1/forms/contact", data={**FORM, "text": "x"}, headers={"Accept": "text/html"})
+        assert (page.status_code, "<h1>" in page.text) == (503, True)
 
 
 async def test_mail_over_the_limit_that_sns_would_drop_is_taken_into_quarantine(database: str) -> None:

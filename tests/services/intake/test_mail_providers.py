@@ -575,6 +575,8 @@ ELSEWHERE = [
     "https://sns.eu-west-1.amazonaws.com:8443/x.pem",
     "https://169.254.169.254/x.pem",
     "https://sns.eu-west-1.amazonaws.com/x.pem?y",
+    "https://sns.s3.amazonaws.com/x.pem",  # the bucket that is called sns
+    "https://sns.s3-eu-west-1.amazonaws.com/x.pem",
 ]
 
 
@@ -584,6 +586,13 @@ async def test_a_certificate_is_fetched_from_sns_only(house: World) -> None:
     for url in ELSEWHERE:
         assert (await ask.ses("{}", SigningCertURL=url).to(house.http)).status_code == 403
     assert host.asked == []
+
+
+@pytest.mark.parametrize("topic", [[], {}, 7, None])
+async def test_a_topic_that_is_no_text_is_none_of_ours(house: World, topic: object) -> None:
+    body = json.dumps({"Type": "Notification", "TopicArn": topic}).encode()
+    answer = await ask.Posted("/v1/providers/ses/inbound", body, ask.JSON).to(house.http)
+    assert (answer.status_code, answer.json()["code"]) == (403, "unknown-topic")
 
 
 async def test_sns_is_told_to_come_again_when_its_certificate_cannot_be_fetched_and_both_versions_verify(house: World) -> None:

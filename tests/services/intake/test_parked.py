@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from prometheus_client import REGISTRY
 
+from services.intake.domain.inboxes import Inbox, Inboxes
 from services.intake.replaying import Replayer
 from services.intake.store import parked
 from services.intake.store.parked import ParkedContact
 from shared import db
+from shared.events.base import Channel
 from shared.events.call import CallReceived
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.ticket import TicketOpened
@@ -203,3 +205,90 @@ async def test_a_sender_who_is_known_only_from_the_envelope_is_forgotten_too(wor
     assert len(await listed(world)) == 1
     answer = await world.http.post(f"/v1/customers/{received.data.customer_id}/erase", headers=await world.key("admin"))
     assert (answer.status_code, await listed(world)) == (200, [])
+
+
+ADDRESSES: dict[Channel, str] = {"sms": "+40312295500", "phone": "+40312295501"}
+
+
+def broken(world: World, *channels: Channel) -> None:
+    """A defect of ours: the region of these inboxes is something on which the parsers fail."""
+    inboxes = [Inbox(one, one, ADDRESSES.get(one, one), region=[]) for one in channels]  # type: ignore[arg-type]
+    world.intake.inboxes.current = Inboxes.of(inboxes)
+
+
+class Undecided:
+    """Another: what is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+
+async def test_a_form_that_cannot_be_read_for_a_defect_of_ours_is_kept_once_and_taken_when_it_can_be(world: World) -> None:
+    broken(world, "form")
+    said = {"text": "Where is it?", "phone": "0721 234 567", "submission_id": "s-1"}
+    for _ in range(2):
+        answer = await world.http.post("/v1/forms/form", json=said)
+        assert (answer.status_code, answer.json()["code"]) == (202, "kept")
+    page = await world.http.post("/v1/forms/form?lang=he", data=said, headers=HTML)
+    assert (page.status_code, "התקבלה" in page.text) == (202, True)
+    assert [(kept.way, kept.reason) for kept in await listed(world)] == [("form", "TypeError")] * 2, "as JSON, and as a browser's"
+    await replay(world)
+    assert len(await listed(world)) == 2
+    await world.inbox("form", channel="form", address="form", region="RO", guard="open")
+    again = await world.http.post("/v1/forms/form", json=said)  # the person, too, sent it again
+    assert again.status_code == 201
+    await replay(world)
+    assert (await listed(world), await world.count("message")) == ([], 1)
+
+
+async def test_posted_contacts_that_cannot_be_read_for_a_defect_of_ours_are_kept_each_by_itself(world: World) -> None:
+    broken(world, "sms", "chat")
+    headers = {**await world.key("intake:write"), "Idempotency-Key": "k-1"}
+    number = {"kind": "phone", "value": "0721 234 567"}
+    text = {"channel": "sms", "inbox": "sms", "text": "Where is it?", "handle": number}
+    chat = {**POSTED, "inbox": "chat"}
+    for _ in range(2):
+        assert (await world.http.post("/v1/contacts", json=text, headers=headers)).status_code == 202
+    several = [chat, {**text, "id": "m-2"}, {"text": "?"}]
+    answer = await world.http.post("/v1/contacts", json=several, headers=await world.key("intake:write"))
+    assert [one["status"] for one in answer.json()["results"]] == [201, 202, 422]
+    assert [kept.reason for kept in await listed(world)] == ["TypeError"] * 2
+    await world.inbox("sms", channel="sms", address="+40312295500", region="RO")
+    await replay(world)
+    assert (await listed(world), await world.count("message")) == ([], 3)
+    assert await world.count("handle", "value = '+40721234567'") == 1
+    repeated = await world.http.post("/v1/contacts", json=text, headers=headers)
+    assert (repeated.status_code, repeated.headers["idempotency-replayed"]) == (201, "true")
+
+
+async def test_what_twilio_signed_and_we_cannot_read_for_a_defect_of_ours_is_answered_well_and_kept(world: World) -> None:
+    broken(world, "sms", "phone")
+    assert (await sms(world)).status_code == 200
+    assert (await post(world, "/v1/providers/twilio/voice", CALL)).status_code == 200
+    assert [(kept.way, kept.reason) for kept in await listed(world)] == [
+        ("twilio_sms", "TypeError"),
+        ("twilio_voice", "TypeError"),
+    ]
+    world.intake.inboxes.current = Inboxes()
+    await replay(world)
+    assert (await listed(world), await world.count("ticket")) == ([], 2)
+
+
+async def test_who_is_erased_takes_along_what_could_not_be_read_of_them(world: World) -> None:
+    await sms(world)  # from +40721234567
+    customer_id = (await world.events(MessageReceived))[-1].data.customer_id
+    await world.execute("INSERT INTO intake.parked_contact (reason, media_type, body) VALUES ('old', 'text/plain', 'x')")
+    form = Inbox("contact", "form", "contact", region="RO", confirm=Undecided())  # type: ignore[arg-type]
+    world.intake.inboxes.current = Inboxes.of([form])
+    answer = await submit(world, email="", phone="0721 234 567")
+    assert (answer.status_code, len(await listed(world))) == (202, 2)
+    await world.http.post(f"/v1/customers/{customer_id}/erase", headers=await world.key("admin"))
+    assert [kept.reason for kept in await listed(world)] == ["old"]
+
+
+async def test_how_much_waits_is_told_by_the_way_it_came(world: World) -> None:
+    for n in range(2):
+        await post(world, "/v1/providers/twilio/sms", {"Surprise": str(n)})
+    await replayer(world).once()
+    assert REGISTRY.get_sample_value("patchbay_parked_bytes", {"way": "twilio_sms"}) == 2 * len("Surprise=0")
+    assert REGISTRY.get_sample_value("patchbay_parked_bytes", {"way": "smtp"}) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiosmtplib
 
 from services.intake.held_bytes import SMALL_BYTES, Room
-from services.intake.smtp import TOO_MUCH
+from services.intake.smtp import KEPT, NOT_NOW, TOO_MUCH
 from services.intake.smtp_conversation import LINE_TOO_LONG, NO_MEMORY, SENT_AWAY, TOO_LARGE
 from shared.events.message import MessageReceived
 from tests.services.intake.test_mail import SUPPORT, deliver, mail, until_heard
@@ -171,3 +171,22 @@ async def test_the_limits_of_a_sender_hold_on_the_wire(database: str) -> None:
             assert (await one.begins()).startswith("354")
             answers.append(await one.says(headers(n, "text/plain"), b"hello\r\n", END))
         assert (answers[0][:3], answers[1]) == ("250", TOO_MUCH)
+
+
+async def test_a_mail_from_an_address_that_is_no_text_is_kept_as_any_other_that_cannot_be_taken(world: World) -> None:
+    await world.inbox("support", channel="email", address=SUPPORT)
+    ours = headers(1).replace(b"dan@customers.example", SUPPORT.encode())
+    async with mail_port(world) as port, client(port) as one:
+        assert (await one.says(b"MAIL FROM:<d\xffan@customers.example>\r\n")).startswith("250")
+        assert (await one.says(f"RCPT TO:<{SUPPORT}>\r\n".encode())).startswith("250")
+        assert (await one.says(b"DATA\r\n")).startswith("354")
+        assert await one.says(ours, END) == KEPT
+    assert await world.count("parked_contact", "sender LIKE 'd%an@customers.example'") == 1
+
+
+async def test_a_mail_that_can_neither_be_taken_nor_kept_is_put_off_and_not_sent_back(world: World) -> None:
+    await world.inbox("support", channel="email", address=SUPPORT)
+    await world.execute("ALTER TABLE intake.parked_contact ADD CONSTRAINT poison CHECK (way = '')")
+    async with mail_port(world) as port, client(port) as one:
+        assert (await one.begins()).startswith("354")
+        assert await one.says(headers(1).replace(b"dan@customers.example", SUPPORT.encode()), END) == NOT_NOW

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from services.intake.acceptor import LETTERS
+from services.intake.domain.contacts import InboundMessage
+from services.intake.domain.word_lists import Phrase, Words
 from services.intake.recalling import ConfigRecalled
 from services.intake.store import tickets
 from services.intake.store.configured import SPAM_RULES, SURVEYS, WORD_LISTS, Table
@@ -17,6 +22,7 @@ from tests.services.intake.world import World
 
 REFUNDS = {"position": 1, "words": {"he": ["החזר כספי"], "en": ["refund*"]}, "topic": "refund", "priority": 3, "tags": ["money"]}
 CONTACT = {"channel": "chat", "inbox": "web"}
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def opened(world: World, text: str, **more: object) -> TicketOpened:
@@ -137,3 +143,34 @@ async def test_what_an_agent_set_before_stands(world: World) -> None:
     assert await world.say(opened.key, *by_agent) == []
     await written(world, "There is smoke in my kitchen!")
     assert (await world.events(TicketPrioritised), await world.events(TicketLabelled)) == ([], [])
+
+
+async def test_what_is_found_counts_in_the_language_that_its_writer_is_known_by(world: World) -> None:
+    await world.http.put("/v1/word-lists/refunds", json=REFUNDS, headers=await world.key("admin"))
+    headers = await world.key("intake:write")
+    for text in ("שלום, איפה החבילה שלי?", "refund", "זיכוי? החזר כספי"):  # "refund" alone might be of many languages
+        said = {**CONTACT, "handle": {"kind": "visitor", "value": "v-1"}, "text": text}
+        assert (await world.http.post("/v1/contacts", json=said, headers=headers)).status_code == 201
+        if text == "refund":
+            assert await world.events(TicketPrioritised) == []
+    assert len(await world.events(TicketPrioritised)) == 1
+
+
+class Watched(Words):
+    """Notes for each message whether the event loop waited while it was looked through."""
+
+    def found_in(self, contact: InboundMessage) -> tuple[Phrase, ...]:
+        ON_THE_LOOP.append(threading.current_thread() is threading.main_thread())
+        return super().found_in(contact)
+
+
+ON_THE_LOOP: list[bool] = []
+
+
+async def test_long_texts_are_looked_through_beside_the_event_loop(world: World) -> None:
+    words = WordListConfigured(id="urgent", version=1, effective_from=SINCE, position=1, words={"en": ("urgent",)}, priority=3)
+    world.intake.acceptor.words.current = Watched.of([words])
+    ON_THE_LOOP.clear()
+    assert (await opened(world, "This is urgent")).priority == 3
+    assert (await opened(world, f"{'well ' * (LETTERS // 5)} urgent")).priority == 3
+    assert ON_THE_LOOP == [True, False]

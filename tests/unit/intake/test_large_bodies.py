@@ -9,9 +9,10 @@ import pytest
 from fastapi import Request
 from starlette.types import Message, Scope
 
-from services.intake.api.large_bodies import LargeBodies
+from services.intake.api.large_bodies import UNCOUNTED_BYTES, LargeBodies, SmallBodies
 from services.intake.held_bytes import SMALL_BYTES, Room
 from shared.http import Problem
+from tests.waiting import until
 
 LARGE = 2 * SMALL_BYTES
 
@@ -20,14 +21,14 @@ def bodies(*, of_the_largest: int = 2, read_seconds: float = 5.0) -> LargeBodies
     return LargeBodies(most_bytes=LARGE, room=Room(of_the_largest * LARGE), read_seconds=read_seconds)
 
 
-def request(*chunks: int, declared: int | None = None, comes: bool = True) -> Request:
-    """One whose body comes in pieces of these lengths, or never."""
+def request(*chunks: int, declared: int | None = None, comes: bool = True, stops: bool = False) -> Request:
+    """One whose body comes in pieces of these lengths, or never, or all but the last."""
     headers = [(b"content-length", str(declared).encode())] if declared is not None else []
     scope: Scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
     waiting = list(chunks)
 
     async def receive() -> Message:
-        if not comes:
+        if not comes or (stops and len(waiting) == 1):
             await asyncio.Event().wait()
         return {"type": "http.request", "body": b" " * (waiting.pop(0) if waiting else 0), "more_body": bool(waiting)}
 
@@ -99,3 +100,40 @@ def test_a_mail_of_the_largest_size_fits_as_postmark_posts_it_and_four_of_them_a
     held = LargeBodies.of_mails(mail)
     assert in_lines_of_json + files_again < held.most_bytes < 3 * mail
     assert held.room.most_bytes == 4 * held.most_bytes
+
+
+def small(*, seconds: float = 5.0) -> SmallBodies:
+    return SmallBodies(Room(2 * UNCOUNTED_BYTES, small_bytes=UNCOUNTED_BYTES), read_seconds=seconds)
+
+
+async def refused_small(held: SmallBodies, one: Request, most: int = 3 * UNCOUNTED_BYTES) -> tuple[int, str]:
+    with pytest.raises(Problem) as problem:
+        await held.of(one, most)
+    return problem.value.status, problem.value.code
+
+
+async def test_a_small_body_is_read_as_far_as_such_requests_go_and_waited_for_for_so_long() -> None:
+    assert len(await small().of(request(10, 20), 30)) == 30
+    assert await refused_small(small(), request(10, 21), 30) == (413, "too-large")
+    assert await refused_small(small(seconds=0.02), request(comes=False)) == (503, "too-slow")
+
+
+async def test_of_small_bodies_no_more_comes_at_a_time_than_there_is_room_for_but_what_sns_and_twilio_bring_always() -> None:
+    held = small(seconds=0.1)
+    comes = request(2 * UNCOUNTED_BYTES, 1, stops=True)
+    waited = asyncio.create_task(refused_small(held, comes))
+    await until("it is there but for its end", lambda: held.room.held == 2 * UNCOUNTED_BYTES)
+    assert await refused_small(held, request(UNCOUNTED_BYTES, 1)) == (503, "overloaded")
+    assert len(await held.of(request(256 * 1024), 256 * 1024)) == 256 * 1024
+    assert await waited == (503, "too-slow")
+    assert held.room.held == 0
+    assert len(await held.of(request(UNCOUNTED_BYTES, 1), LARGE)) == UNCOUNTED_BYTES + 1
+
+
+async def test_who_hangs_up_in_the_middle_is_no_failure_of_ours() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    gone = Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}, receive)
+    assert await refused_small(small(), gone) == (400, "cut-off")
+    assert await refused(bodies(), gone) == (400, "cut-off")

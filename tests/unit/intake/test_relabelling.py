@@ -30,7 +30,7 @@ def told(
     """What is said of a conversation that is so, when these come in it."""
     facts = Known(tickets={"talk": KnownTicket("talk", 7, "c-1")}, conversations={TALK: "talk"})
     contacts = [chat(str(n), text=text, language="en", spam=spam, origin=origin) for n, text in enumerate(messages)]
-    plan = label(decide(contacts, facts), words, {"talk": story})
+    plan = label(decide(contacts, facts), words.hits_in, {"talk": story})
     assert {placement.ticket_id for placement in plan.placements} == {"talk"}
     return [fact for step in plan.steps if isinstance(step, Relabelled) for fact in step.facts]
 
@@ -83,7 +83,7 @@ def test_nothing_is_said_where_nothing_is_configured() -> None:
 
 def labelled(*texts: str) -> Plan:
     contacts = [chat(str(n), text=text, language="en") for n, text in enumerate(texts)]
-    return label(numbered(decide(contacts, Known()), [1]), ALL, {})
+    return label(numbered(decide(contacts, Known()), [1]), ALL.hits_in, {})
 
 
 def test_the_second_message_of_a_ticket_that_opens_in_the_same_group_is_later_too() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.contacts import InboundMessage, Labels
-from services.intake.domain.word_lists import NO_WORDS, Words, words_of
+from services.intake.domain.word_lists import LETTERS_CAP, NO_WORDS, WORDS_CAP, Node, Words, added, words_of
 from shared.events.config import WordListConfigured
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,7 +55,7 @@ def labels(text: str, language: str, said: Labels | None = None, subject: str = 
         language=language,
         labels=said or Labels(),
     )
-    return words.labelled(contact).labels
+    return added(contact.labels, words.hits_in(contact))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,31 @@ def test_the_subject_counts_and_a_product_is_known_in_every_language() -> None:
 
 def test_nothing_is_looked_for_where_nothing_is_configured() -> None:
     assert labels("urgent refund", "en", words=NO_WORDS) == Labels()
+
+
+def test_a_text_that_was_made_to_have_very_many_words_is_read_so_far() -> None:
+    assert labels(f"{'a ' * (WORDS_CAP - 2)} urgent", "en").priority == 3
+    assert labels(f"{'a ' * WORDS_CAP} urgent", "en").priority == 2
+    assert sum(map(len, words_of("\ufdfa" * 5000))) <= LETTERS_CAP, "a letter that stands for eighteen"
+
+
+class Counted(dict[str, Node]):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def get(self, key: str, default: object = None) -> Any:
+        self.asked += 1
+        return super().get(key, default)
+
+
+def test_a_text_takes_no_longer_for_many_phrases_that_begin_alike() -> None:
+    for many in (1, 100):
+        words = Words.of([a_list("mine", words={"en": tuple(f"my {n}th" for n in range(many))}, topic="mine")])
+        going_on = words.root.whole["my"]
+        going_on.whole = asked = Counted(going_on.whole)
+        assert labels("my " * 1000, "en", words=words).topic is None
+        assert asked.asked == 999, "once for each place"
 
 
 @given(st.text(), st.sampled_from(["en", "he", "ar", "ro", "und"]))
