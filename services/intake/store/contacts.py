@@ -117,6 +117,7 @@ RETURNED = f"""
     FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
     JOIN intake.ticket t ON t.id = d.ticket_id CROSS JOIN (SELECT 'email' AS kind) k CROSS JOIN LATERAL {WAY} m
     WHERE d.channel IN ('email', 'form') AND d.cc IS NULL AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
+    RETURNING h.customer_id
     """
 
 Columns = list[tuple[object, ...]]
@@ -135,19 +136,20 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
     return Drawn(now, numbers)
 
 
-async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
-    """Everything of a plan. `stories` are those of the tickets it opens."""
+async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> set[str]:
+    """Everything of a plan. `stories` are those of the tickets it opens. Returns the customers to whom mail came back for good."""
     await _leave(conn, [step for step in plan.steps if isinstance(step, HandleLeft)])
     if not all(isinstance(step, SentTold | ConsentSaid | Scored) for step in plan.steps):
         await _place(conn, plan, stories, now)
     await _save_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
-    await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
+    returned = await _save_told(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await _save_consents(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
     await _note_names(conn, [step for step in plan.steps if isinstance(step, NameSeen)])
     await copies.first_heard(conn, [step for step in plan.steps if isinstance(step, FirstHeard)])
     await _save_scores(conn, [step for step in plan.steps if isinstance(step, Scored)], now)
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
     await merges.suggest(conn, pairs, now)
+    return returned
 
 
 async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
@@ -269,19 +271,19 @@ async def _save_calls(conn: AsyncConnection, words: Sequence[CallWord], now: dat
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
-async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: datetime) -> None:
+async def _save_told(conn: AsyncConnection, words: Sequence[SentTold], now: datetime) -> set[str]:
     if not words:
-        return
+        return set()
     last = {word.sent.message_id: word.sent.told for word in words}
     await db.fetch(conn, TOLD, *_columns(2, [(key, msgspec.json.encode(told)) for key, told in sorted(last.items())]))
     returned = sorted({w.sent.message_id for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard})
-    if returned:
-        await note_returned(conn, [(message_id, now) for message_id in returned])
+    whose = await note_returned(conn, [(message_id, now) for message_id in returned]) if returned else set()
     unasked = sorted({w.sent.message_id for w in words if w.sent.kind == "survey" and w.sent.told.trouble == HARD})
     if unasked:
         await surveys.unask(conn, unasked)
     said = [(word_id_of(w.contact), w.sent.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await db.fetch(conn, WORDS, now, *_columns(4, said))
+    return whose
 
 
 async def _leave(conn: AsyncConnection, left: Sequence[HandleLeft]) -> None:
@@ -323,6 +325,6 @@ async def _save_scores(conn: AsyncConnection, words: Sequence[Scored], now: date
     await db.fetch(conn, WORDS, now, *_columns(4, said))
 
 
-async def note_returned(conn: AsyncConnection, returned: Sequence[tuple[str, datetime]]) -> None:
-    """The addresses to which these messages went take no mail, since then."""
-    await db.fetch(conn, RETURNED, *_columns(2, returned))
+async def note_returned(conn: AsyncConnection, returned: Sequence[tuple[str, datetime]]) -> set[str]:
+    """The addresses to which these messages went take no mail, since then. Returns whose they are."""
+    return {row["customer_id"] for row in await db.fetch(conn, RETURNED, *_columns(2, returned))}

@@ -33,3 +33,11 @@ BEGUN_BY = f"""coalesce(
      CROSS JOIN LATERAL (SELECT convert_from(c.state, 'UTF8')::json AS state) s
      WHERE c.ticket_id = t.id AND t.channel = 'phone' ORDER BY s.state ->> 'rang_at', c.id LIMIT 1),
     ({_WRITER} ORDER BY m.received_at LIMIT 1), t.customer_id)"""
+
+
+def returned_to(handle: str, customer_id: str) -> str:
+    """Whether a mail to the address of this row came back for good, and nobody wrote from it since on a ticket of the customer."""
+    return f"""({handle}.returned_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM intake.ticket o JOIN intake.message w ON w.ticket_id = o.id
+        WHERE o.customer_id = {customer_id} AND w.handle = {handle}.value AND w.human
+          AND w.received_at > {handle}.returned_at))"""
