@@ -1,5 +1,5 @@
-"""Before a person is forgotten: their addresses are taken out of what is somebody else's, and what has no customer and names them is
-deleted. Some at a time, each in a transaction of its own: while rows are held, all waits that names them.
+"""Before a person is forgotten: their addresses are taken out of what is somebody else's, and what has no customer and names them
+is deleted. Some at a time, each in a transaction of its own: while rows are held, all waits that names them.
 
 It may be broken off and asked for again: what is done names them no more.
 """

@@ -137,7 +137,7 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
 
 
 async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> set[str]:
-    """Everything of a plan. `stories` are those of the tickets it opens. Returns the customers to whom mail came back for good."""
+    """Everything of a plan. `stories` are those of the tickets it opens. Returns to whom mail came back for good."""
     await _leave(conn, [step for step in plan.steps if isinstance(step, HandleLeft)])
     if not all(isinstance(step, SentTold | ConsentSaid | Scored) for step in plan.steps):
         await _place(conn, plan, stories, now)

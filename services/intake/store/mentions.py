@@ -1,5 +1,5 @@
-"""What is somebody else's and may name a person: what others wrote on tickets on which they take part, what providers said of that,
-and what has no customer. Read in order, so much at a time as a transaction can.
+"""What is somebody else's and may name a person: what others wrote on tickets on which they take part, what providers said of
+that, and what has no customer. Read in order, so much at a time as a transaction can.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from services.intake.store.ways import returned_to
 from shared import db
 from shared.events.people import CustomerReachabilityChanged
 
-# With them whoever only claims an address or number of theirs: what is known of it is known of both. Held, so that of two who learn
-# something at once the second sees what the first learned.
+# With them whoever only claims an address or number of theirs: what is known of it is known of both. Held, so that of two who
+# learn something at once the second sees what the first learned.
 HELD = """
     SELECT c.id FROM intake.customer c
     WHERE c.erased_at IS NULL AND c.id IN (
@@ -28,7 +28,8 @@ _NO_WAY = f"""
     AND NOT EXISTS (
         SELECT FROM intake.handle h LEFT JOIN intake.handle p ON p.kind = h.kind AND p.scope = '' AND p.value = h.value
         WHERE h.customer_id = c.id AND h.kind = w.kind
-          AND NOT CASE w.channel WHEN 'email' THEN {returned_to("p", "c.id")} ELSE coalesce(w.channel = ANY(p.refuses), false) END)
+          AND NOT CASE w.channel WHEN 'email' THEN {returned_to("p", "c.id")}
+                                  ELSE coalesce(w.channel = ANY(p.refuses), false) END)
     AND NOT EXISTS (
         SELECT FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
         WHERE t.customer_id = c.id AND m.handle_kind = w.kind AND (m.participant OR m.customer_id = c.id)

@@ -36,7 +36,7 @@ BEGUN_BY = f"""coalesce(
 
 
 def returned_to(handle: str, customer_id: str) -> str:
-    """Whether a mail to the address of this row came back for good, and nobody wrote from it since on a ticket of the customer."""
+    """Whether mail to the address of this row came back for good, and nobody wrote from it since on a ticket of this customer."""
     return f"""({handle}.returned_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM intake.ticket o JOIN intake.message w ON w.ticket_id = o.id
         WHERE o.customer_id = {customer_id} AND w.handle = {handle}.value AND w.human

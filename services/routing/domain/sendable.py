@@ -1,5 +1,5 @@
-"""Whether an answer can go out, as far as the log tells it: who is erased, who cannot be written to, which inboxes there are, what
-their channels carry.
+"""Whether an answer can go out, as far as the log tells it: who is erased, who cannot be written to, which inboxes there are,
+what their channels carry.
 
 What the log does not tell in clear (addresses, which of several numbers refuses messages, accounts of providers) intake finds out
 when it sends, and says by `message.failed` with the same codes.

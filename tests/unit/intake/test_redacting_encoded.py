@@ -1,4 +1,4 @@
-"""Somebody's address goes out of what others wrote however it is encoded there, and nothing else does: as `verify-erased` looks."""
+"""Somebody's address goes out of what others wrote however it is encoded there, as `verify-erased` looks, and nothing else does."""
 
 from __future__ import annotations
 
@@ -48,11 +48,12 @@ def part(text: str, encoding: str = "", media_type: str = "text/plain") -> str:
 def a_mail(*parts: str, more: str = "") -> str:
     """A mail of several parts, the last of which is a file that names nobody."""
     told = "".join(f"--b1\n{one}\n" for one in (*parts, part(b64("nobody, " * 30), "base64", "text/csv")))
-    return f'From: dan@x.example\nSubject: Hello\n{more}MIME-Version: 1.0\nContent-Type: multipart/mixed;\n boundary="b1"\n\n{told}--b1--\n'
+    head = f'From: dan@x.example\nSubject: Hello\n{more}MIME-Version: 1.0\nContent-Type: multipart/mixed;\n boundary="b1"\n'
+    return f"{head}\n{told}--b1--\n"
 
 
 LETTER = f"Please tell {CALLED}, and eve@x.example too; thank you very much for all that you did for us.\n" * 2
-WRAPPED = f"Please tell {'very ' * 11}well {CALLED}.\n"
+WRAPPED = f"Please tell {'very ' * 7}well {CALLED}.\n"
 PRINTABLE = encodestring(WRAPPED.replace("well", "wéll").encode()).decode()
 assert ANN not in PRINTABLE
 
@@ -77,8 +78,8 @@ CASES = {
     "partly an encoded word": a_mail(part("Hi"), more="Cc: =?utf-8?q?ann=2Epopescu?=@x.example\n"),
     "an encoded name": a_mail(part("Hi"), more=f"Cc: {Header('Ann Popescu, Ionescu și fiii', 'utf-8').encode()}\n <{ANN}>\n"),
     "a folded header": a_mail(part("Hi"), more="Cc: eve@x.example,\n Ann\n Popescu <ann.popescu@x.exam\n ple>\n"),
-    "a file's name": a_mail(part("Hi", "", f"text/plain; name=\"{ANN}.txt\"")),
-    "a file's name in pieces": a_mail(part("Hi", "", "text/plain; name*0*=utf-8''ann.popescu%40;\n name*1=x.example; format=flowed")),
+    "a file's name": a_mail(part("Hi", "", f"text/plain; name=\"for {ANN} only.txt\"")),
+    "a file's name in pieces": a_mail(part("Hi", "", "text/plain; name*0*=utf-8''ann.popescu%40;\n name*1=x.example; x=y")),
     "wrapped by hand": a_mail(part("my friend ann.pope\nscu@x.example said")),
     "cut off": a_mail(part(b64(LETTER), "base64")).partition("--b1\nContent-Type: text/csv")[0],
     "no line between": "From: dan@x.example\nCc: " + CALLED,
@@ -199,7 +200,8 @@ def test_a_number_names_its_owner_too(media_type: str, body: str) -> None:
 
 
 words = st.text(st.sampled_from("abcd efgh\nאבגד éț.,;<>\"'=&%?\\ "), max_size=60)
-texts = st.builds(lambda before, called, after: f"{before} {called} {after}\n", words, st.sampled_from([CALLED, ANN, ANN.upper()]), words)
+called = st.sampled_from([CALLED, ANN, ANN.upper()])
+texts = st.builds(lambda before, said, after: f"{before} {said} {after}\n", words, called, words)
 ENCODINGS = ("base64", "quoted-printable", "8bit")
 
 
@@ -213,7 +215,8 @@ def mails(draw: st.DrawFn, text: st.SearchStrategy[str]) -> EmailMessage:
     if draw(st.booleans()):
         mail.add_alternative(f"<p>{draw(text)}</p>", subtype="html", cte=draw(st.sampled_from(ENCODINGS)))
     for _ in range(draw(st.integers(0, 2))):
-        mail.add_attachment(draw(text).encode("utf-16-le" if draw(st.booleans()) else "utf-8"), maintype="a", subtype="b", filename="f")
+        file = draw(text).encode("utf-16-le" if draw(st.booleans()) else "utf-8")
+        mail.add_attachment(file, maintype="a", subtype="b", filename="f")
     if draw(st.booleans()):
         within = EmailMessage()
         within.set_content(draw(text), cte=draw(st.sampled_from(ENCODINGS)))
@@ -248,11 +251,16 @@ def test_a_mail_that_does_not_name_them_is_the_same_bytes(mail: EmailMessage, fo
     assert without(body, MAIL, (ANN,)) is body
 
 
+SHARDS = [b"--b", b"\r\n", b"\n", b"--", b"=?u?q?a?=", b":", b'"', b"\\", b"{", b"=", b"YWFh", b"\xff", b"a"]
+SHARDS += [b"Content-Type: multipart/mixed; boundary=b", b"Content-Transfer-Encoding: base64"]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.sampled_from([b"--b", b"\r\n", b"\n", b"Content-Type: multipart/mixed; boundary=b", b"--", b"=?u?q?a?=", b":", b'"', b"\\", b"{", b"Content-Transfer-Encoding: base64", b"=", b"YWFh", b"\xff", b"a"])))  # fmt: skip
+@given(st.lists(st.sampled_from(SHARDS)))
 def test_damage_is_kept_as_it_is(pieces: list[bytes]) -> None:
     body = b"".join(pieces)
-    for media_type in (MAIL, "application/json", FORM, "multipart/form-data; boundary=b", "text/plain; charset=utf-16", "a/b", ""):
+    types = MAIL, "application/json", FORM, "multipart/form-data; boundary=b", "text/plain; charset=utf-16", "a/b", ""
+    for media_type in types:
         assert without(body, media_type, (ANN,)) is body
 
 

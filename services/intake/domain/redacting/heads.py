@@ -7,6 +7,8 @@ import binascii
 import re
 from collections.abc import Callable
 from email.header import Header
+from itertools import groupby
+from operator import itemgetter
 from urllib.parse import unquote_to_bytes
 
 Change = Callable[[bytes], bytes]  # of a text, as UTF-8
@@ -33,12 +35,13 @@ def decoded(head: bytes, change: Change) -> bytes:
 
 def _field(field: re.Match[bytes], change: Change, newline: bytes) -> bytes:
     value = field[2]
+    ends = b"\r" if value.endswith(b"\r") else b""
     if b"=?" in value:
         value = _RUN.sub(lambda run: _run(run[0], change, newline), value)
         plain = _said(_FOLD.sub(b" ", value))
         # Partly in a word and partly beside it.
         if change(value) == value and (left := change(plain)) != plain:
-            value = b" " + _word(left, newline)
+            value = b" " + _word(left.strip(), newline) + ends
     if b"*0" in value:
         value = _PIECES.sub(lambda pieces: _pieces(pieces, change), value)
     return field[0] if value == field[2] else field[0][: field.start(2) - field.start()] + value
@@ -60,13 +63,10 @@ def _said(value: bytes) -> bytes:
     """The value with its words decoded, as UTF-8."""
     kept, at = [], 0
     for run in _RUN.finditer(value):
-        held: list[tuple[str, bytes]] = []
-        for charset, how, text in _ONE.findall(run[0]):
-            name = charset.partition(b"*")[0].decode("ascii", "replace").lower()
-            data = _data(how, text)
-            same = bool(held) and held[-1][0] == name
-            held[-1:] = [(name, held[-1][1] + data)] if same else [*held[-1:], (name, data)]
-        kept += [value[at : run.start()], *(as_utf8(data, name) for name, data in held)]
+        words = [(charset.partition(b"*")[0].lower(), _data(how, text)) for charset, how, text in _ONE.findall(run[0])]
+        alike = groupby(words, key=itemgetter(0))
+        texts = (as_utf8(b"".join(data for _, data in some), name.decode("ascii", "replace")) for name, some in alike)
+        kept += [value[at : run.start()], *texts]
         at = run.end()
     return b"".join([*kept, value[at:]])
 
