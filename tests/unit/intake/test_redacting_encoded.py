@@ -1,4 +1,4 @@
-"""Somebody's address goes out of what others wrote however it is encoded there, as `verify-erased` looks, and nothing else does."""
+"""Somebody's address goes out of what others wrote however it is encoded, as `verify-erased` looks, and nothing else does."""
 
 from __future__ import annotations
 
