@@ -27,8 +27,8 @@ class Change(NamedTuple):
 
 
 def concerned(plan: Plan, known: Known) -> set[str]:
-    """Of whom that may be otherwise after these contacts: those who cannot be reached, who may have written or have another handle
-    now; who said STOP or START; who lost a number. Of nearly all groups nobody.
+    """Of whom that may be otherwise after these contacts: who cannot be reached, and may have written or have another handle now;
+    who said STOP or START; who lost a number. Of nearly all groups nobody.
     """
     asked = {customer.customer_id for customer in known.customers.values() if customer.unreachable}
     for step in plan.steps:

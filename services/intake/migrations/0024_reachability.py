@@ -1,5 +1,5 @@
-"""On which channels no address or number of a customer can be written to, as it was told last; and when that was told, until it was
-looked at once more.
+"""On which channels no address or number of a customer can be written to, as it was told last; and when that was told, until it
+was looked at once more.
 """
 
 from alembic import op

@@ -132,29 +132,29 @@ def test_a_file_keeps_its_length_and_the_numbers_of_files_stay() -> None:
     assert content.file_content(left, 1) == content.file_content(body, 1)
 
 
+NAMED = 'Content-Disposition: form-data; name="email"'
 STORY = json.dumps({"said": CALLED, "eve": "eve@x.example"})
 ESCAPED = "".join(f"\\u{ord(one):04x}" for one in ANN)
 REQUESTS = {
-    "escapes in JSON": ("application/json", '{"Email": "%s", "Name": "Ann P", "eve": "Eve \\u003ceve@x.example>"}' % ESCAPED),
+    "escapes in JSON": ("application/json", f'{{"Email": "{ESCAPED}", "Name": "Ann P", "eve": "Eve \\u003ceve@x.example>"}}'),
     "JSON in JSON": ("application/json", json.dumps({"Message": STORY.replace("@", "\\u0040"), "n": [1, 2.50, None]})),
     "a mail in JSON": ("application/vnd.postmark+json", json.dumps({"RawEmail": CASES["base64"], "To": "eve@x.example"})),
     "a mail in base64 in JSON in JSON": (
         "application/json",
-        json.dumps({"Message": json.dumps({"content": base64.b64encode(CASES["base64"].encode()).decode()})}),
+        json.dumps({"Message": json.dumps({"content": base64.b64encode(CASES["base64"].encode()).decode()}), "eve": 1}),
     ),
     "a file in JSON": (
         "application/json",
-        json.dumps({"attachments": [{"content": base64.b64encode(b"\0\xff" * 30 + ANN.encode()).decode()}], "a": "é"}),
+        json.dumps({"attachments": [{"content": base64.b64encode(b"\0\xff" * 30 + ANN.encode()).decode()}], "eve": "é"}),
     ),
     "a form": (FORM, urlencode({"from": CALLED, "text": "said by eve@x.example", "empty": ""})),
     "a mail in a form": (FORM, urlencode({"body-mime": CASES["base64"], "recipient": "eve@x.example"})),
     "escapes in JSON in a form": (FORM, urlencode({"headers": STORY.replace("ann", "\\u0061nn"), "eve": "eve@x.example"})),
     "a mail in a form of parts": (
         PARTS,
-        f'--xYzZY\r\nContent-Disposition: form-data; name="email"\r\n\r\n{CASES["base64"]}\r\n'
-        '--xYzZY\r\nContent-Disposition: form-data; name="to"\r\n\r\neve@x.example\r\n--xYzZY--\r\n',
+        "\r\n".join(("--xYzZY", NAMED, "", CASES["base64"], "--xYzZY", NAMED, "", "for eve", "--xYzZY--")),
     ),
-    "what is no JSON after all": ("application/json", '{"Email": "%s", "Name": "Ann P", "eve@x.example": ' % ESCAPED),
+    "what is no JSON after all": ("application/json", f'{{"Email": "{ESCAPED}", "Name": "Ann P", "eve@x.example": '),
 }
 
 
@@ -275,6 +275,7 @@ HOSTILE = {
     "pieces of parameters": (MAIL, "Content-Type: a/b" + "; n*0*=x" * 60_000 + "\n\n"),
     "spaces": (MAIL, "Subject: a" + " " * 1_000_000 + "=?\n\n" + "a\n" * 200_000),
     "fields": (FORM, "a=%20&" * 200_000),
+    "strings with something in them": ("application/json", '["' + '","'.join(["abcdefghijklmnopqrst\\nuv"] * 200_000) + '"]'),
 }
 
 
@@ -282,5 +283,5 @@ HOSTILE = {
 def test_a_hostile_body_takes_no_longer_than_another(case: str) -> None:
     media_type, body = HOSTILE[case]
     begun = time.process_time()
-    assert b"popescu" not in without(f"{body}{ANN}".encode(), media_type, (ANN,)).lower()
+    assert b"popescu" not in without(f"{body} {ANN}".encode(), media_type, (ANN,)).lower()
     assert time.process_time() - begun < 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from services.intake.domain.redacting import clear, heads, mails, requests
 from services.intake.domain.redacting.clear import ERASED
@@ -18,6 +19,7 @@ __all__ = ["ERASED", "MAIL", "names", "without"]
 
 MAIL = "message/rfc822"
 DEPTH_CAP = 8  # of one encoding within another
+PIECES_CAP = 20_000  # encoded pieces of one body that are looked into; further ones as they stand
 FORM, PARTS = "application/x-www-form-urlencoded", "multipart/"
 _ANYTHING = frozenset({"", "text/plain", "application/octet-stream"})
 _TEXTS = ("text/", "message/", "multipart/", FORM)
@@ -29,12 +31,20 @@ _OTHER_LETTERS = re.compile(
 )
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One body that is read: for whom, and how many pieces of it may still be looked into."""
+
+    person: tuple[str, ...]
+    pieces: int = PIECES_CAP
+
+
 def without(body: bytes, media_type: str, addresses: Iterable[str]) -> bytes:
     """The same bytes without these addresses; what stands before one as a name, within `<>`, goes with it. As it was where none
     stands in it. Takes a time in proportion to the bytes.
     """
     person = tuple(dict.fromkeys(addresses))
-    left = _left(body, media_type, person, 0) if person else body
+    left = _left(body, media_type, _Reading(person), 0) if person else body
     return body if left == body else left
 
 
@@ -43,12 +53,16 @@ def names(body: bytes, media_type: str, values: Iterable[str]) -> bool:
     return without(body, media_type, values) is not body
 
 
-def _left(body: bytes, media_type: str, person: tuple[str, ...], depth: int) -> bytes:
+def _left(body: bytes, media_type: str, reading: _Reading, depth: int) -> bytes:
+    person = reading.person
+    reading.pieces -= 1
+    if len(body) < min(map(len, person)) or reading.pieces < 0:
+        return body
     kind = media_type.partition(";")[0].strip().lower()
     if _is_file(body, kind) and (depth or kind):
         return clear.overwritten(body, person)
     if depth < DEPTH_CAP:
-        body = _opened(body, media_type, kind, person, depth)
+        body = _opened(body, media_type, kind, reading, depth)
     body = _in_letters(body, media_type, person) if kind.startswith("text/") else body
     return requests.overwritten_base64(clear.cleared(body, person), person)
 
@@ -63,12 +77,13 @@ def _is_file(body: bytes, kind: str) -> bool:
         return True
 
 
-def _opened(body: bytes, media_type: str, kind: str, person: tuple[str, ...], depth: int) -> bytes:
+def _opened(body: bytes, media_type: str, kind: str, reading: _Reading, depth: int) -> bytes:
     """With what it holds encoded changed."""
 
     def inner(content: bytes, its_type: str) -> bytes:
-        return _left(content, its_type, person, depth + 1)
+        return _left(content, its_type, reading, depth + 1)
 
+    person = reading.person
     changes = Changes(
         head=lambda head: clear.cleared(head, person, listed=True), word=lambda text: clear.cleared(text, person), content=inner
     )

@@ -56,7 +56,7 @@ _PLAIN = _spelling(
     space=rb"[ \t]|\r?\n[ \t]",
     word=rb'[^\s<>,:;"\\&]|\\+u(?!00[0-3])[0-9a-fA-F]{4}',
     # In JSON what stands between two strings is no name.
-    quoted=rb'\\+"(?![\s,:\]}])[^"\r\n]*"|(?<!\\)"(?![\s,:\]}])[^"\\\r\n]+"(?=[ \t\r<])',
+    quoted=rb'\\+"(?![\s,:\]}])[^"\r\n]*"|(?<!\\)"(?![\s,:\]}])[^"\\\r\n]+"(?=[ \t\r]|\Z)',
 )
 _PERCENT = _spelling(
     opens=rb"(?:%3[cC]|(?:%5[cC])+u003[cC])(?:mailto%3[aA])?",
@@ -100,17 +100,24 @@ def cleared(body: bytes, addresses: Iterable[str], *, listed: bool = False) -> b
 
 def overwritten(content: bytes, addresses: Iterable[str]) -> bytes:
     """The same number of bytes, an address written over: of a file whose places are counted, as of most that are no text."""
-    lowered, kept = content.lower(), bytearray(content)
+    lowered, kept = content.lower(), bytearray()
     for address in addresses:
-        for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
-            form, instead = address.lower().encode(encoding), ("x" * len(address)).encode(encoding)
+        for form, instead in _wide_and_narrow(address.lower()):
             start = lowered.find(form)
             while start >= 0:
                 end = start + len(form)
-                if encoding != "utf-8" or _is_whole(content, start, end, _PLAIN):
-                    kept[start:end] = instead.ljust(len(form), b"x")[: len(form)]
+                if b"\0" in form or _is_whole(content, start, end, _PLAIN):
+                    kept = kept or bytearray(content)
+                    kept[start:end] = instead
                 start = lowered.find(form, end)
-    return content if kept == content else bytes(kept)
+    return bytes(kept) if kept else content
+
+
+@lru_cache(maxsize=256)
+def _wide_and_narrow(address: str) -> tuple[tuple[bytes, bytes], ...]:
+    """How files have it, and as many bytes to write over it."""
+    forms = [(address.encode(one), "x".encode(one)) for one in ("utf-8", "utf-16-le", "utf-16-be")]
+    return tuple((form, x * (len(form) // len(x))) for form, x in forms)
 
 
 def applied(body: bytes, cuts: Sequence[Cut]) -> bytes:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.intake.domain.redacting import heads
 
@@ -18,6 +19,7 @@ WITHIN = frozenset({"message/rfc822", "message/global"})
 _HEAD_ENDS = re.compile(rb"\r?\n(\r?\n)")
 _FOLD = re.compile(rb"\r?\n[ \t]*")
 _BOUNDARY = re.compile(rb'boundary\s*=\s*(?:"([^"]{1,300})"|([^\s;"]{1,300}))', re.IGNORECASE)
+_REST = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")  # of a line between parts, behind the boundary
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _PADDED = re.compile(rb"[A-Za-z0-9+/\s]*=(?:\s*=)?")
 
@@ -29,6 +31,12 @@ class Changes:
     head: Callable[[bytes], bytes]
     word: Callable[[bytes], bytes]
     content: Callable[[bytes, str], bytes]
+
+
+class _Limit(NamedTuple):
+    start: int
+    end: int
+    is_last: bool
 
 
 def changed(raw: bytes, changes: Changes, depth: int = 0) -> bytes:
@@ -44,23 +52,27 @@ def changed(raw: bytes, changes: Changes, depth: int = 0) -> bytes:
 def parts(body: bytes, media_type: str, changes: Changes, depth: int = 0) -> bytes:
     """What is of several parts, each like a mail: a body of this type."""
     found = _BOUNDARY.search(media_type.encode("utf-8", "replace"))
-    if found is None:
-        return body
-    line = re.compile(rb"(?:\A|\r?\n)--" + re.escape(found[1] or found[2]) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
     kept, at, begins = [], 0, -1
-    for limit in line.finditer(body):
-        if begins >= 0 and limit.start() > begins:
-            kept += [body[at:begins], changed(body[begins : limit.start()], changes, depth + 1)]
-            at = limit.start()
-        begins = -1 if limit[1] else _after_line(body, limit.end())
+    for limit in _limits(body, b"--" + (found[1] or found[2])) if found is not None else ():
+        if 0 <= begins < limit.start:
+            kept += [body[at:begins], changed(body[begins : limit.start], changes, depth + 1)]
+            at = limit.start
+        begins = -1 if limit.is_last else limit.end
     if 0 <= begins < len(body):  # it was cut off
         kept += [body[at:begins], changed(body[begins:], changes, depth + 1)]
         at = len(body)
     return b"".join([*kept, body[at:]])
 
 
-def _after_line(body: bytes, at: int) -> int:
-    return at + (2 if body.startswith(b"\r\n", at) else 1)
+def _limits(body: bytes, mark: bytes) -> Iterator[_Limit]:
+    """The lines between parts, each with the end of the line before it, which is no part of what stands there."""
+    start = body.find(mark)
+    while start >= 0:
+        rest = _REST.match(body, start + len(mark))
+        if rest is not None and (start == 0 or body[start - 1 : start] == b"\n"):
+            before = start - 2 if body[max(0, start - 2) : start] == b"\r\n" else max(0, start - 1)
+            yield _Limit(before, rest.end(), rest[1] is not None)
+        start = body.find(mark, start + len(mark))
 
 
 def _split(raw: bytes) -> tuple[bytes, bytes]:
@@ -86,11 +98,11 @@ def _body(body: bytes, kind: str, encoding: bytes, changes: Changes, depth: int)
         content = binascii.a2b_qp(body)
         left = changes.content(content, kind)
         return body if left == content else _to_printable(left, body)
-    if plain.startswith("multipart/") and depth < DEPTH_CAP:
-        return parts(body, kind, changes, depth)
-    if plain in WITHIN and depth < DEPTH_CAP:
-        return changed(body, changes, depth + 1)
-    return changes.content(body, kind)
+    if not plain.startswith("multipart/") and plain not in WITHIN:
+        return changes.content(body, kind)
+    if depth >= DEPTH_CAP:
+        return changes.content(body, "application/octet-stream")
+    return changed(body, changes, depth + 1) if plain in WITHIN else parts(body, kind, changes, depth)
 
 
 def from_base64(body: bytes) -> bytes:
