@@ -275,7 +275,7 @@ HOSTILE = {
     "pieces of parameters": (MAIL, "Content-Type: a/b" + "; n*0*=x" * 60_000 + "\n\n"),
     "spaces": (MAIL, "Subject: a" + " " * 1_000_000 + "=?\n\n" + "a\n" * 200_000),
     "fields": (FORM, "a=%20&" * 200_000),
-    "strings with something in them": ("application/json", '["' + '","'.join(["abcdefghijklmnopqrst\\nuv"] * 200_000) + '"]'),
+    "strings with something in them": ("application/json", '["' + '","'.join(["abcdefghijklmnopqrst\\nuv"] * 60_000) + '"]'),
 }
 
 
