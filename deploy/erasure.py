@@ -95,7 +95,7 @@ async def _search(conn: AsyncConnection, columns: Sequence[Column], needles: Seq
     table = f"{_quoted(columns[0].schema)}.{_quoted(columns[0].table)}"
     values: dict[str, list[str]] = {}
     for number, needle in enumerate(needles):
-        values |= {f"n{number}": _spellings(needle), f"e{number}": _encoded(needle), f"b{number}": in_base64(needle)}
+        values |= {f"n{number}": spellings(needle), f"e{number}": encoded(needle), f"b{number}": in_base64(needle)}
     # OFFSET 0: each cell is turned into text once, however many strings are looked for.
     statement = sa.text(f"SELECT {counts} FROM (SELECT {cells} FROM {table} OFFSET 0) cells")
     if not any(column.is_bytes for column in columns):
@@ -132,13 +132,13 @@ def _quoted(name: str) -> str:
     return f'"{escaped}"'
 
 
-def _spellings(needle: str) -> list[str]:
+def spellings(needle: str) -> list[str]:
     """As it is, in small and capital letters (a database may know only those of ASCII), and as JSON that is all ASCII has it."""
     plain = {needle, needle.lower(), needle.upper()}
     return sorted(plain | {json.dumps(word)[1:-1] for word in plain})
 
 
-def _encoded(needle: str) -> list[str]:
+def encoded(needle: str) -> list[str]:
     """Quoted-printable and percent-encoded, as mails and forms have it."""
     printable = quopri.encodestring(needle.encode()).decode().replace("=\n", "")
     return sorted({printable, printable.replace(" ", "_"), quote(needle, safe=""), quote_plus(needle)})

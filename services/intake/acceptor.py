@@ -14,12 +14,14 @@ import asyncpg
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.intake import reaching
 from services.intake.domain import decide as decisions
 from services.intake.domain import fingerprints, looking, relabelling
 from services.intake.domain.contacts import Contact
 from services.intake.domain.identity import as_shown
 from services.intake.domain.looking import Looked
 from services.intake.domain.plan import Placement, Plan
+from services.intake.domain.reachable import concerned
 from services.intake.domain.tell import channel_of, tell
 from services.intake.domain.threads import RULES, Rules
 from services.intake.spam_rules import SpamBook
@@ -188,7 +190,8 @@ class Acceptor:
         # What leaves a story as it was (a machine's mail, a link) is no life of the ticket.
         went_on = {t: story for t, story in stories.items() if t in situation.stories and story != situation.stories[t]}
         await tickets.update(conn, went_on, drawn.now)
-        await rows.save(conn, plan, stories, drawn.now)
+        returned = await rows.save(conn, plan, stories, drawn.now)
+        await reaching.look_at(conn, self.outbox, concerned(plan, situation.known) | returned, drawn.now)
         return plan
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.intake import merging
+from services.intake import merging, reaching
 from services.intake.domain import closing
 from services.intake.domain.closing import Resting
 from services.intake.domain.identity import MergeRefused
@@ -37,7 +37,7 @@ class Ticker:
     async def run(self) -> None:
         """Until cancelled. A database that is away is waited out; what goes wrong with one part holds up no other."""
         while True:
-            for part in (self.close_all_rested, self.merge_proven, self.keep_house):
+            for part in (self.close_all_rested, self.merge_proven, self.reach_again, self.keep_house):
                 try:
                     await part()
                 except db.DatabaseAway:
@@ -50,6 +50,19 @@ class Ticker:
         """Close all tickets that were resolved long enough ago."""
         while await self.close_rested() == AT_ONCE:
             continue
+
+    async def reach_again(self) -> None:
+        """Look once more at the customers of whom it was told that they can, or cannot, be written to."""
+        settled_seconds = 2 * self.settings.transaction_seconds
+        while await db.retrying(lambda: self._reach_again(settled_seconds)) == reaching.AT_ONCE:
+            continue
+
+    async def _reach_again(self, settled_seconds: float) -> int:
+        async with db.transaction(self.engine) as conn:
+            looked_at = await reaching.look_again(conn, self.outbox, settled_seconds)
+        if looked_at:
+            self.outbox.wake.set()
+        return looked_at
 
     async def keep_house(self) -> None:
         """Forget what need not be kept any longer. A transaction for each kind: an erasure holds several in another order.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.intake import reaching
 from services.intake.store import consents
 from shared import db
 from shared.clock import clock
@@ -32,7 +33,9 @@ async def withdraw(engine: AsyncEngine, outbox: Outbox, number: str, channel: Ch
                 person=person,
                 personal=CustomerPersonal(handles=(number,)),
             )
-            await outbox.publish(conn, [draft], await clock(conn))
+            now = await clock(conn)
+            await outbox.publish(conn, [draft], now)
+            await reaching.look_at(conn, outbox, [customer_id], now)
             return True
 
     if await db.retrying(heed):

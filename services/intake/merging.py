@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake import reaching
 from services.intake.domain import identity
 from services.intake.domain.identity import MergeRefused, Person, Profile
 from services.intake.domain.records import OwnedHandle, Written, profile_draft, together
@@ -47,6 +48,7 @@ async def merge(
     said += await retold(conn, [into_id], cause)
     moved = TicketCustomerChanged(customer_id=into_id, previous=one_id, reason="merged")
     await _tell(conn, outbox, stories, said, moved, cause, now)
+    await reaching.look_at(conn, outbox, [one_id, into_id], now)
     return len(stories)
 
 
@@ -76,6 +78,7 @@ async def unmerge(conn: AsyncConnection, outbox: Outbox, one_id: str, agent_id: 
     said += await retold(conn, [one_id, holder], cause)
     moved = TicketCustomerChanged(customer_id=one_id, previous=holder, reason="unmerged")
     await _tell(conn, outbox, stories, said, moved, cause, now)
+    await reaching.look_at(conn, outbox, [one_id, holder], now)
     return from_id
 
 

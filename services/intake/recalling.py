@@ -13,6 +13,7 @@ from typing import get_args
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake import reaching
 from services.intake.answering import Answerer
 from services.intake.configuring import sealed_under
 from services.intake.domain.identity import CLAIMED
@@ -66,6 +67,7 @@ async def recall(back: Recall) -> None:
     async with back.transaction() as conn:
         await sent.leave_open(conn)
         await rows.leave_open(conn)
+    await reaching.look_at_all(back)
 
 
 def _note(_context: None, told: Told, event: Event[Fact], _now: datetime) -> tuple[Told, Sequence[Draft[Fact]]]:

@@ -164,13 +164,14 @@ def _noted(_context: Context, _turn: Turn, _event: Event[Fact]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CustomerCase:
-    """What a batch learned about a customer: entitlements that changed ("": no longer any), and ids whose data is to be
-    scrubbed.
+    """What a batch learned about a customer: entitlements that changed ("": no longer any), why they cannot be written to on a
+    channel (None: they can), and ids whose data is to be scrubbed.
     """
 
     vip: bool | None = None
     plan: str | None = None
     tier: str | None = None
+    reach: Mapping[str, people.Unreachable | None] = field(default_factory=dict)
     scrub: tuple[str, ...] = ()
 
 
@@ -182,6 +183,13 @@ def _profile(
     tier = "" if "tier" in fact.cleared else case.tier
     vip = case.vip if fact.vip is None else fact.vip
     return replace(case, vip=vip, plan=fact.plan or plan, tier=fact.tier or tier), ()
+
+
+def _reachability(
+    _context: None, case: CustomerCase, event: Event[people.CustomerReachabilityChanged], _now: datetime
+) -> tuple[CustomerCase, Sequence[Draft[Fact]]]:
+    fact = event.data
+    return replace(case, reach={**case.reach, fact.channel: None if fact.reachable else fact.reason}), ()
 
 
 def _erased(
@@ -270,6 +278,7 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
 }
 CUSTOMER_HANDLERS: dict[type[Fact], Handler[None, CustomerCase]] = {
     people.CustomerProfileChanged: _profile,
+    people.CustomerReachabilityChanged: _reachability,
     people.CustomerErased: _erased,
 }
 INBOX_HANDLERS: dict[type[Fact], Handler[None, InboxConfigured | None]] = {InboxConfigured: _inbox}

@@ -71,7 +71,7 @@ async def _regulars(conn: AsyncConnection, queues: Sequence[QueueConfigured], ev
 
 
 class CustomerProjection:
-    """What customers are entitled to, and who was erased."""
+    """What customers are entitled to, whether they can be written to, and who was erased."""
 
     topic = topics.CUSTOMERS
     handlers: Mapping[type[Fact], Handler[None, CustomerCase]] = handlers.CUSTOMER_HANDLERS
@@ -82,7 +82,7 @@ class CustomerProjection:
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, CustomerCase], _now: datetime) -> None:
         """Entitlements, then the erased."""
-        told = {key: case for key, case in sorted(states.items()) if case != CustomerCase(scrub=case.scrub)}
+        told = {key: case for key, case in sorted(states.items()) if case != CustomerCase(reach=case.reach, scrub=case.scrub)}
         await promises.save_customers(
             conn,
             list(told),
@@ -90,6 +90,7 @@ class CustomerProjection:
             [case.plan for case in told.values()],
             [case.tier for case in told.values()],
         )
+        await promises.save_reach(conn, {key: case.reach for key, case in sorted(states.items()) if case.reach})
         await desk.file_again(conn, [customer_id for customer_id, case in told.items() if case.vip is not None])
         erased = [customer_id for case in states.values() for customer_id in case.scrub]
         await promises.scrub(conn, erased)

@@ -11,6 +11,8 @@ from shared.events.base import Channel, Fact, Moment, PersonalFact
 
 AgentState = Literal["offline", "available", "break", "wrap_up", "missed"]
 HandleKind = Literal["email", "phone", "provider_id", "external_id", "visitor"]
+# Why nothing can be sent to a customer; the codes are those of `message.failed`.
+Unreachable = Literal["opted-out", "address-returned"]
 
 
 class AgentEnrolled(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,6 +103,17 @@ class CustomerProfileChanged(PersonalFact, frozen=True, kw_only=True, omit_defau
     cleared: tuple[str, ...] = ()
 
 
+class CustomerReachabilityChanged(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """From now on no address or number of the customer can be written to on the channel (`reason` says why), or again one can.
+    `email` is forms too. While one of several still can, nothing is said.
+    """
+
+    TYPE: ClassVar[str] = "customer.reachability_changed.v1"
+    channel: Channel
+    reachable: bool
+    reason: Unreachable | None = None
+
+
 class CustomerJoined(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """Became a paying customer."""
 
@@ -187,6 +200,7 @@ CustomerFacts = (
     | CustomerHandleAdded
     | CustomerHandleRemoved
     | CustomerProfileChanged
+    | CustomerReachabilityChanged
     | CustomerJoined
     | CustomerRenewed
     | CustomerLeft

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake import spam_rules
+from services.intake import erasing, spam_rules
 from services.intake.api.edge import Intake, Parts
 from services.intake.api.files import download
 from services.intake.domain import handles
@@ -180,21 +180,10 @@ async def erase_customer(customer_id: str, intake: Parts, caller: Admin) -> Eras
         async with db.transaction(intake.parts.engine) as conn:
             return await _erase(conn, intake, customer_id, caller.key_id)
 
-    await _redact(intake, customer_id)
+    await erasing.prepare(intake.parts.engine, customer_id)
     ids = await db.retrying(erase)
     intake.parts.outbox.wake.set()
     return Erased(customer_ids=ids)
-
-
-async def _redact(intake: Intake, customer_id: str) -> None:
-    """Out of what others wrote with a copy to them first, some at a time: while they are held, all waits that names them."""
-
-    async def some() -> bool:
-        async with db.transaction(intake.parts.engine) as conn:
-            return await erasure.redact(conn, await erasure.merge_set(conn, customer_id))
-
-    while await db.retrying(some):
-        pass
 
 
 async def _erase(conn: AsyncConnection, intake: Intake, customer_id: str, requested_by: str) -> list[str]:

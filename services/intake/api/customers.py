@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake import reaching
 from services.intake.api.customer_refs import (
     Cursor,
     Label,
@@ -31,7 +32,7 @@ from services.intake.domain import handles as reading
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import Profile
 from services.intake.domain.records import Known, Put, PutRefused, Record, put_all, together
-from services.intake.store import customers, locks, tickets
+from services.intake.store import customers, locks, reachable, tickets
 from shared import db
 from shared.auth import Caller, requires
 from shared.clock import clock
@@ -229,7 +230,9 @@ async def delete_handle(ref: Ref, handle_id: str, intake: Parts, _caller: Writer
             await tickets.leave_conversations(conn, [(customer.customer_id, one.handle) for one in owned])
             fact = CustomerHandleRemoved(handle_id=handle_id, reason="removed_by_hand")
             draft: Draft[Fact] = Draft(key=customer.customer_id, data=fact, cause=f"handle:{handle_id}:removed")
-            await intake.parts.outbox.publish(conn, [draft], await clock(conn))
+            now = await clock(conn)
+            await intake.parts.outbox.publish(conn, [draft], now)
+            await reaching.look_at(conn, intake.parts.outbox, [customer.customer_id], now)
 
     await db.retrying(remove)
     intake.parts.outbox.wake.set()
@@ -249,6 +252,8 @@ async def _save(conn: AsyncConnection, intake: Intake, puts: Sequence[Put], know
     now = await clock(conn)
     await customers.save(conn, changes, now)
     await intake.parts.outbox.publish(conn, changes.drafts, now)
+    reached = {handle.customer_id for handle in changes.handles}
+    await reaching.look_at(conn, intake.parts.outbox, await reachable.unreachable(conn, reached), now)
     return results
 
 

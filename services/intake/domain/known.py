@@ -80,7 +80,8 @@ class Coming(NamedTuple):
 
 class KnownCustomer(msgspec.Struct, frozen=True):
     """A customer as far as a new ticket wants to know. `origin`: whose the handle was, by which they were found, before that one
-    was merged into this one. `handle_id`: that handle's, where it was looked for.
+    was merged into this one. `handle_id`: that handle's, where it was looked for. `unreachable`: on some channel none of their
+    handles can be written to.
     """
 
     customer_id: str
@@ -90,6 +91,7 @@ class KnownCustomer(msgspec.Struct, frozen=True):
     language: str = "und"
     origin: str | None = None
     handle_id: str = ""
+    unreachable: bool = False
 
     @property
     def sealed_under(self) -> str:

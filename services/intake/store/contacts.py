@@ -100,19 +100,20 @@ async def draw(conn: AsyncConnection, count: int) -> Drawn:
     return Drawn(now, numbers)
 
 
-async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:
-    """Everything of a plan. `stories` are those of the tickets it opens."""
+async def save(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> set[str]:
+    """Everything of a plan. `stories` are those of the tickets it opens. Returns to whom mail came back for good."""
     await _leave(conn, [step for step in plan.steps if isinstance(step, HandleLeft)])
     if not all(isinstance(step, SentTold | ConsentSaid | Scored) for step in plan.steps):
         await _place(conn, plan, stories, now)
     await words.of_calls(conn, [step for step in plan.steps if isinstance(step, CallWord)], now)
-    await words.of_what_went_out(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
+    returned = await words.of_what_went_out(conn, [step for step in plan.steps if isinstance(step, SentTold)], now)
     await words.of_consent(conn, [step for step in plan.steps if isinstance(step, ConsentSaid)], now)
     await _note_names(conn, [step for step in plan.steps if isinstance(step, NameSeen)])
     await copies.first_heard(conn, [step for step in plan.steps if isinstance(step, FirstHeard)])
     await words.of_scores(conn, [step for step in plan.steps if isinstance(step, Scored)], now)
     pairs = [(step.customer_id, step.other_id, step.evidence) for step in plan.steps if isinstance(step, Suggestion)]
     await merges.suggest(conn, pairs, now)
+    return returned
 
 
 async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket], now: datetime) -> None:

@@ -14,7 +14,7 @@ from services.intake.domain.delivery import ALIKE_WINDOW, CAPS, PROMISE_WAIT, Au
 from services.intake.domain.inboxes import Inbox
 from services.intake.domain.words import Told
 from services.intake.store import files
-from services.intake.store.ways import THEIRS, WAY, ZONE
+from services.intake.store.ways import THEIRS, WAY, ZONE, returned_to
 from shared import db
 from shared.events.base import Event, Sealed, derived_id
 from shared.events.message import ReplyRequested
@@ -75,12 +75,8 @@ DETAILS = f"""
                    AND d.channel = ANY(h.refuses)) AS opted_out,
            (SELECT min(nullif(h.scope, 'claimed')) FROM intake.handle h
             WHERE h.customer_id = t.customer_id AND h.kind = m.handle_kind AND h.value = m.handle) AS scope,
-           -- A mail to this address came back for good, and nobody wrote from it since.
-           EXISTS (SELECT 1 FROM intake.handle h
-                   WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle AND h.returned_at IS NOT NULL
-                     AND NOT EXISTS (SELECT 1 FROM intake.ticket o JOIN intake.message w ON w.ticket_id = o.id
-                                     WHERE o.customer_id = t.customer_id AND w.handle = m.handle AND w.human
-                                       AND w.received_at > h.returned_at)) AS returned,
+           EXISTS (SELECT 1 FROM intake.handle h WHERE h.kind = m.handle_kind AND h.scope = '' AND h.value = m.handle
+                   AND {returned_to("h", "t.customer_id")}) AS returned,
            CASE WHEN d.kind <> 'reply' THEN ARRAY(
                SELECT count(c.n) FROM unnest($2::interval[]) WITH ORDINALITY AS l(span, place)
                LEFT JOIN intake.delivery c ON c.customer_id = d.customer_id AND c.kind <> 'reply'

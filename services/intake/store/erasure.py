@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain.contacts import Handle
 from services.intake.domain.redacting import without
+from services.intake.store.mentions import AT_ONCE, BYTES_AT_ONCE
 from shared import db
 
-AT_ONCE, BYTES_AT_ONCE = 100, 16 * 2**20  # messages of others that are read together; one alone whatever its size
 MERGE_SET = """
     WITH RECURSIVE way(id, depth) AS (
         SELECT id, 0 FROM intake.customer WHERE id = :id
@@ -139,18 +139,19 @@ async def is_done(conn: AsyncConnection, customer_ids: list[str]) -> bool:
     return bool((await conn.execute(DONE, {"ids": customer_ids})).scalar_one())
 
 
-async def redact(conn: AsyncConnection, customer_ids: Sequence[str]) -> bool:
-    """Take their addresses out of what others wrote with a copy to them, so much at a time as a transaction can. False when
-    nothing is left to do.
+async def redact(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[str]:
+    """Take their addresses out of what others wrote with a copy to them, so much at a time as a transaction can. Returns which
+    messages it were; none when nothing is left to do.
     """
     ids = list(customer_ids)
     addresses = [row["value"] for row in await db.fetch(conn, ADDRESSES, ids)]
     rows = await db.fetch(conn, COPIED, ids, AT_ONCE, BYTES_AT_ONCE) if addresses else []
     if not rows:
-        return False
+        return []
     bodies = await asyncio.to_thread(lambda: [_redacted(row["body"], row["media_type"], addresses) for row in rows])
-    await db.fetch(conn, REDACT, ids, [row["id"] for row in rows], bodies)
-    return True
+    done = [row["id"] for row in rows]
+    await db.fetch(conn, REDACT, ids, done, bodies)
+    return done
 
 
 def _redacted(body: bytes | None, media_type: str, addresses: Sequence[str]) -> bytes | None:

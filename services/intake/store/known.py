@@ -37,7 +37,7 @@ FACTS = """
     FROM intake.message m JOIN intake.ticket t ON t.id = m.ticket_id WHERE m.id = ANY($1::text[])
     UNION ALL
     SELECT 'customer', h.kind, h.scope, h.value, c.id, c.plan, c.tier, h.name_hash, c.vip,
-           convert_to(concat_ws(' ', c.language, h.id, h.origin), 'UTF8')
+           convert_to(concat_ws(' ', c.language, h.id, (c.unreachable <> '{}')::text, h.origin), 'UTF8')
     FROM unnest($2::text[], $3::text[], $4::text[]) AS w(kind, scope, value)
     JOIN intake.handle h USING (kind, scope, value) JOIN intake.customer c ON c.id = h.customer_id
     UNION ALL
@@ -200,9 +200,10 @@ def _received(known: Known, row: asyncpg.Record) -> None:
 
 def _customer(known: Known, row: asyncpg.Record) -> None:
     _, kind, scope, value, customer_id, plan, tier, called, vip, more = row
-    language, handle_id, *origin = more.decode().split(" ")
+    language, handle_id, unreachable, *origin = more.decode().split(" ")
     handle = Handle(kind, value, scope)
-    known.customers[handle] = KnownCustomer(customer_id, vip, plan, tier, language, origin[0] if origin else None, handle_id)
+    whose = origin[0] if origin else None
+    known.customers[handle] = KnownCustomer(customer_id, vip, plan, tier, language, whose, handle_id, unreachable == "true")
     if called is not None:
         known.names[handle] = called
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import identity
 from services.intake.domain.records import Written
-from services.intake.store import copies, customers, merges, orders, tickets
+from services.intake.store import copies, customers, merges, orders, reachable, tickets
 from shared.events.base import Event, Fact
 from shared.events.message import MessageReceived, ReplyRequested
 from shared.events.people import (
@@ -18,6 +18,7 @@ from shared.events.people import (
     CustomerMergedInto,
     CustomerPersonal,
     CustomerProfileChanged,
+    CustomerReachabilityChanged,
     CustomerUnmerged,
     MergeSuggested,
     OrderRecorded,
@@ -50,6 +51,8 @@ async def write_back(conn: AsyncConnection, events: Sequence[Event[Fact]], seale
                 await _unmerge(conn, event.key, fact.customer_id)
             case CustomerHandleRemoved():
                 await tickets.leave_conversations(conn, await customers.forget_handle(conn, fact.handle_id))
+            case CustomerReachabilityChanged():
+                await reachable.write_back(conn, event.key, fact)
             case MergeSuggested() if not await _erased(conn, event.key, fact.customer_id):
                 await merges.suggest(conn, [(event.key, fact.customer_id, fact.evidence)], event.time)
             case OrderRecorded() if not await _erased(conn, event.key):

@@ -44,3 +44,11 @@ ZONE = """(
     )
     SELECT f.profile ->> 'zone' FROM family JOIN intake.customer f USING (id) WHERE f.profile ->> 'zone' IS NOT NULL
     ORDER BY depth, id LIMIT 1)"""
+
+
+def returned_to(handle: str, customer_id: str) -> str:
+    """Whether mail to the address of this row came back for good, and nobody wrote from it since on a ticket of this customer."""
+    return f"""({handle}.returned_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM intake.ticket o JOIN intake.message w ON w.ticket_id = o.id
+        WHERE o.customer_id = {customer_id} AND w.handle = {handle}.value AND w.human
+          AND w.received_at > {handle}.returned_at))"""

@@ -43,6 +43,7 @@ RETURNED = f"""
     FROM unnest($1::text[], $2::timestamptz[]) AS w(id, at) JOIN intake.delivery d ON d.message_id = w.id
     JOIN intake.ticket t ON t.id = d.ticket_id CROSS JOIN (SELECT 'email' AS kind) k CROSS JOIN LATERAL {WAY} m
     WHERE d.channel IN ('email', 'form') AND d.cc IS NULL AND (h.kind, h.scope, h.value) = ('email', '', m.handle)
+    RETURNING h.customer_id
     """
 
 Said = tuple[str, str, str, bytes]  # the id of a word, whose it is, and what came
@@ -60,21 +61,23 @@ async def of_calls(conn: AsyncConnection, words: Sequence[CallWord], now: dateti
     await _keep(conn, said, now)
 
 
-async def of_what_went_out(conn: AsyncConnection, words: Sequence[SentTold], now: datetime) -> None:
-    """What is told of messages of ours; addresses that take no mail, and questions that nobody got."""
+async def of_what_went_out(conn: AsyncConnection, words: Sequence[SentTold], now: datetime) -> set[str]:
+    """What is told of messages of ours; addresses that take no mail, and questions that nobody got. Returns to whom mail came
+    back for good.
+    """
     if not words:
-        return
+        return set()
     last = {word.sent.message_id: word.sent.told for word in words}
     told = [(key, msgspec.json.encode(told)) for key, told in sorted(last.items())]
     await db.fetch(conn, TOLD, *zip(*told, strict=True))
     returned = sorted({w.sent.message_id for w in words if isinstance(w.fact, MessageBounced) and w.fact.hard})
-    if returned:
-        await note_returned(conn, [(message_id, now) for message_id in returned])
+    whose = await note_returned(conn, [(message_id, now) for message_id in returned]) if returned else set()
     unasked = sorted({w.sent.message_id for w in words if w.sent.kind == "survey" and w.sent.told.trouble == HARD})
     if unasked:
         await surveys.unask(conn, unasked)
     said = [(word_id_of(w.contact), w.sent.sealed_under, w.contact.media_type, w.contact.raw) for w in words]
     await _keep(conn, said, now)
+    return whose
 
 
 async def of_consent(conn: AsyncConnection, words: Sequence[ConsentSaid], now: datetime) -> None:
@@ -98,9 +101,9 @@ async def of_scores(conn: AsyncConnection, words: Sequence[Scored], now: datetim
     await _keep(conn, said, now)
 
 
-async def note_returned(conn: AsyncConnection, returned: Sequence[tuple[str, datetime]]) -> None:
-    """The addresses to which these messages went take no mail, since then."""
-    await db.fetch(conn, RETURNED, *zip(*returned, strict=True))
+async def note_returned(conn: AsyncConnection, returned: Sequence[tuple[str, datetime]]) -> set[str]:
+    """The addresses to which these messages went take no mail, since then. Returns whose they are."""
+    return {row["customer_id"] for row in await db.fetch(conn, RETURNED, *zip(*returned, strict=True))}
 
 
 async def _keep(conn: AsyncConnection, said: Sequence[Said], now: datetime) -> None:

@@ -106,8 +106,9 @@ async def reply_to_ticket(
 ) -> Response:
     """Answer the customer, on the channel on which they wrote or on another of theirs.
 
-    Refused with 409 `erased`, `channel-cannot-send`, `no-number`, or 422 `attachments-not-possible`, `text-too-long`, as far as
-    routing knows; what only intake can know it says by `message.failed` with its code.
+    Refused with 409 `erased`, `opted-out`, `address-returned`, `channel-cannot-send`, `no-number`, or 422
+    `attachments-not-possible`, `text-too-long`, as far as routing knows; what only intake can know it says by `message.failed`
+    with its code.
     """
     answer = body.answer()
     async with db.transaction(room.parts.engine) as conn:

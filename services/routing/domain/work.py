@@ -17,7 +17,7 @@ from services.routing.domain.agents import Agent
 from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
 from shared.events.base import NOTHING_SEEN, Channel, Direction, Draft, Event, Fact, Position, Sealed
-from shared.events.people import AgentLoadChanged
+from shared.events.people import AgentLoadChanged, Unreachable
 from shared.events.ticket import TicketLabelled, TicketOpened
 from shared.ticket import Ticket
 
@@ -123,7 +123,7 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
-    customer was forgotten.
+    customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why.
     """
 
     id: str
@@ -142,6 +142,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_agent_id: str | None = None
     attention: str | None = None
     erased: bool = False
+    unreachable: Mapping[str, Unreachable] = {}
 
     @property
     def owner(self) -> str | None:

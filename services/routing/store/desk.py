@@ -16,20 +16,22 @@ from services.routing.domain.choice import used_share, versatility
 from services.routing.domain.work import Entitlement, Work
 from services.routing.store.config import QUEUES_VERSION
 from shared import db
-from shared.events.people import AgentState
+from shared.events.people import AgentState, Unreachable
 
 AGENT_COLUMNS = (
     "a.agent_id, CAST(a.profile AS text), a.state, a.state_since, a.idle_since, a.used_units, a.tickets,"
     " CAST(a.by_channel AS text), a.given_at"
 )
 WORKS = """
-    SELECT t.state, c.vip, c.plan, c.tier, t.filed_under FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
+    SELECT t.state, c.vip, c.plan, c.tier, t.filed_under, CAST(c.unreachable AS text) AS unreachable
+    FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
     WHERE t.ticket_id = ANY($1::text[]) ORDER BY t.ticket_id FOR UPDATE OF t
 """
 FREE_WORKS = f"{WORKS} SKIP LOCKED"
 WORKS_AND_QUEUES = f"""
     WITH held AS MATERIALIZED ({WORKS})
-    SELECT state, vip, plan, tier, filed_under, NULL FROM held UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, {QUEUES_VERSION}
+    SELECT state, vip, plan, tier, filed_under, unreachable, NULL FROM held
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, {QUEUES_VERSION}
 """
 AGENTS = f"SELECT {AGENT_COLUMNS} FROM routing.agent a WHERE a.agent_id = ANY($1::text[]) ORDER BY a.agent_id FOR UPDATE"
 FILE_AGAIN = """
@@ -44,6 +46,7 @@ LAST_AGENTS = """
 _works = msgspec.json.Decoder(Work)
 _profiles = msgspec.json.Decoder(Profile)
 _counts = msgspec.json.Decoder(dict[str, int])
+_reasons = msgspec.json.Decoder(dict[str, Unreachable | None])
 _encode = msgspec.json.encode
 
 
@@ -56,13 +59,13 @@ async def works(conn: AsyncConnection, ticket_ids: Collection[str], *, skip_lock
 async def works_and_queues(conn: AsyncConnection, ticket_ids: Collection[str]) -> tuple[dict[str, Work], int]:
     """These tickets, locked in order of their ids, and the version of all queues together (see `config.QueueShelf`)."""
     rows = await db.fetch(conn, WORKS_AND_QUEUES, sorted(ticket_ids))
-    return _found(rows[:-1]), rows[-1][5]
+    return _found(rows[:-1]), rows[-1][6]
 
 
 def _found(rows: Iterable[asyncpg.Record]) -> dict[str, Work]:
     found = (
-        _as_filed(_entitled(_works.decode(state), vip, plan, tier), filed_under)
-        for state, vip, plan, tier, filed_under, *_ in rows
+        _as_filed(_reached(_entitled(_works.decode(state), vip, plan, tier), unreachable), filed_under)
+        for state, vip, plan, tier, filed_under, unreachable, *_ in rows
     )
     return {work.id: work for work in found}
 
@@ -194,6 +197,14 @@ def _entitled(work: Work, vip: bool | None, plan: str | None, tier: str | None) 
     if vip is None and plan is None and tier is None:
         return work
     return msgspec.structs.replace(work, entitlement=Entitlement(vip=vip, plan=plan, tier=tier))
+
+
+def _reached(work: Work, unreachable: str | None) -> Work:
+    """What is null can be written to again."""
+    if unreachable is None:
+        return work
+    barred = {channel: why for channel, why in _reasons.decode(unreachable).items() if why is not None}
+    return msgspec.structs.replace(work, unreachable=barred)
 
 
 def _as_filed(work: Work, filed_under: int | None) -> Work:

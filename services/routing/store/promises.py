@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -36,6 +37,11 @@ FILE_AGAIN = """
         WHERE (SELECT EXISTS (SELECT 1 FROM routing.config WHERE kind = 'queue' AND data ? 'due_lead_seconds'))
             AND t.ticket_id = ANY($1::text[]) AND c.data ? 'due_lead_seconds'
         ORDER BY t.ticket_id FOR UPDATE OF t)
+"""
+SAVE_REACH = """
+    INSERT INTO routing.customer AS c (customer_id, unreachable)
+    SELECT id, told::jsonb FROM unnest($1::text[], $2::text[]) AS w(id, told)
+    ON CONFLICT (customer_id) DO UPDATE SET unreachable = coalesce(c.unreachable, '{}') || excluded.unreachable
 """
 
 
@@ -93,6 +99,12 @@ async def save_customers(
         ),
         {"ids": list(ids), "vips": list(vips), "plans": list(plans), "tiers": list(tiers)},
     )
+
+
+async def save_reach(conn: AsyncConnection, told: Mapping[str, Mapping[str, str | None]]) -> None:
+    """Write why customers cannot be written to, by channel; what was not said stays as it is."""
+    if told:
+        await db.fetch(conn, SAVE_REACH, list(told), [json.dumps(dict(reach)) for reach in told.values()])
 
 
 async def scrub(conn: AsyncConnection, customer_ids: Sequence[str]) -> None:

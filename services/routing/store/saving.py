@@ -150,7 +150,8 @@ def _why(reason: Reason | None) -> tuple[str | None, str | None]:
 
 def _work(work: Work) -> tuple[object, ...]:
     ticket, visit, offer = work.ticket, work.visit, work.offer
-    kept = work if work.entitlement == _NOBODY else msgspec.structs.replace(work, entitlement=_NOBODY)
+    is_plain = work.entitlement == _NOBODY and not work.unreachable
+    kept = work if is_plain else msgspec.structs.replace(work, entitlement=_NOBODY, unreachable={})
     return (
         work.id,
         ticket.intake.number,

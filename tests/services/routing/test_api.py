@@ -7,9 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
+from shared.events.base import Channel
 from shared.events.config import InboxConfigured
 from shared.events.message import ReplyRequested
-from shared.events.people import CustomerErased
+from shared.events.people import CustomerErased, CustomerProfileChanged, CustomerReachabilityChanged, Unreachable
 from tests.services.routing.conftest import CUSTOMER, House
 
 pytestmark = pytest.mark.timeout(60)
@@ -235,3 +236,24 @@ async def test_an_answer_to_somebody_who_was_erased_is_refused(house: House) -> 
     refused = await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/reply", {"text": "Here."})
     assert (refused.status_code, refused.json()["code"]) == (409, "erased")
     await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/resolve", {})
+
+
+@pytest.mark.parametrize(("channel", "told", "reason"), [("email", "email", "address-returned"), ("sms", "sms", "opted-out")])
+async def test_an_answer_to_somebody_who_cannot_be_written_to_is_refused_until_they_can(
+    house: House, channel: Channel, told: Channel, reason: Unreachable
+) -> None:
+    await house.queue()
+    await house.agent()
+    ticket_id = await house.owned()
+    path, answer = f"/v1/tickets/{ticket_id}/reply", {"text": "Here.", "channel": channel}
+    await house.hear(CUSTOMER, CustomerReachabilityChanged(channel=told, reachable=False, reason=reason))
+    await house.hear(CUSTOMER, CustomerReachabilityChanged(channel="whatsapp", reachable=False, reason="opted-out"))
+    refused = await house.ask("dana", "POST", path, answer)
+    assert (refused.status_code, refused.json()["code"]) == (409, reason)
+    assert refused.json()["detail"].startswith("This cannot go out: ")
+    assert "reply.requested" not in await house.types(ticket_id)
+    await house.hear(CUSTOMER, CustomerProfileChanged(plan="gold"))
+    assert (await house.ask("dana", "POST", path, answer)).json()["code"] == reason, "what else is heard changes nothing"
+    await house.hear(CUSTOMER, CustomerReachabilityChanged(channel=told, reachable=True))
+    await house.done("dana", "POST", path, answer)
+    assert (await house.ask("dana", "POST", path, {**answer, "channel": "whatsapp"})).json()["code"] == "opted-out"

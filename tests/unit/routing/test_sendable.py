@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
 from services.routing.domain.sendable import NO_SENDERS, TEXT_MESSAGE_LIMIT, CannotGoOut, Senders
 from shared.events.base import Channel
 from shared.events.config import InboxConfigured
+from shared.events.people import Unreachable
 from tests.unit.routing.story import START, at, opened
 
 HOOK = "https://connector.example/in"
+NOWHERE: Mapping[str, Unreachable] = {}
 
 
 def an_inbox(inbox_id: str, channel: Channel, partner_id: str | None = None, webhook: str | None = None) -> InboxConfigured:
@@ -26,10 +30,16 @@ def an_inbox(inbox_id: str, channel: Channel, partner_id: str | None = None, web
 
 
 def refusal(
-    senders: Senders, channel: Channel, text: str = "Hello", *, has_files: bool = False, erased: bool = False
+    senders: Senders,
+    channel: Channel,
+    text: str = "Hello",
+    *,
+    has_files: bool = False,
+    erased: bool = False,
+    unreachable: Mapping[str, Unreachable] = NOWHERE,
 ) -> str | None:
     """The code, None where the answer is let go."""
-    work = msgspec.structs.replace(opened(channel=channel), erased=erased)
+    work = msgspec.structs.replace(opened(channel=channel), erased=erased, unreachable=unreachable)
     try:
         senders.check(work, channel, text, at(5), has_files=has_files)
     except CannotGoOut as refused:
@@ -85,3 +95,28 @@ def test_by_a_change_that_is_still_to_come_nothing_is_judged() -> None:
     later = msgspec.structs.replace(CHATS, effective_from=at(6))
     assert refusal(known(later), "chat") is None
     assert refusal(known(msgspec.structs.replace(later, effective_from=at(5))), "chat") == "channel-cannot-send"
+
+
+MAIL_COMES_BACK: Mapping[str, Unreachable] = {"email": "address-returned"}
+STOPPED: Mapping[str, Unreachable] = {"sms": "opted-out"}
+
+
+@pytest.mark.parametrize(
+    ("senders", "channel", "unreachable", "code"),
+    [
+        (known(LETTERS), "email", MAIL_COMES_BACK, "address-returned"),
+        (known(LETTERS), "form", MAIL_COMES_BACK, "address-returned"),
+        (NO_SENDERS, "email", MAIL_COMES_BACK, "address-returned"),
+        (known(LETTERS, an_inbox("s", "sms")), "sms", MAIL_COMES_BACK, None),
+        (known(LETTERS), "email", STOPPED, None),
+        (known(TEXTS), "sms", STOPPED, "opted-out"),
+        (known(TEXTS, an_inbox("w", "whatsapp")), "whatsapp", STOPPED, None),
+        (known(an_inbox("help", "sms", webhook=HOOK)), "sms", STOPPED, "opted-out"),
+        (known(an_inbox("help", "email", webhook=HOOK)), "email", MAIL_COMES_BACK, None),
+        (known(an_inbox("help", "email", webhook=HOOK)), "form", MAIL_COMES_BACK, "address-returned"),
+    ],
+)
+def test_an_answer_is_refused_on_the_channel_on_which_its_customer_cannot_be_written_to(
+    senders: Senders, channel: Channel, unreachable: Mapping[str, Unreachable], code: str | None
+) -> None:
+    assert refusal(senders, channel, unreachable=unreachable) == code
