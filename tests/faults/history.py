@@ -142,12 +142,12 @@ def _mail(recipient: str, mail: EmailMessage) -> Mail:
 
 
 async def _opened(settings: Settings, log: Log) -> dict[str, str]:
-    """What agents wrote to customers who were not erased: unsealed with the customers' keys."""
+    """What agents wrote to customers who were not erased: unsealed with the keys of those under whom it was sealed."""
     replies = [(record.event, record.event.data) for record in log.records if isinstance(record.event.data, ReplyRequested)]
     keys, engine = KeyRing(settings.master_key_bytes()), db.make_engine(settings, "history")
     try:
         async with db.transaction(engine) as conn:
-            await keys.load(conn, {reply.customer_id for _, reply in replies})
+            await keys.load(conn, {reply.personal.customer_id for _, reply in replies if reply.personal is not None})
     finally:
         await engine.dispose()
     texts = {reply.message_id: _text(keys, event.id, reply) for event, reply in replies}
