@@ -15,13 +15,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ValidationError
 
-from services.intake.api import pages
+from services.intake.api import form_page, pages
 from services.intake.api.edge import Intake, Kept, NotTaken, Parts, Unplaced, apart, body_of
+from services.intake.api.form_page import Refused
 from services.intake.channels import form, signed
 from services.intake.channels.form import FormBody
 from services.intake.domain.contacts import InboundMessage
 from services.intake.domain.handles import plus_stripped
 from services.intake.domain.inboxes import Inbox
+from services.intake.domain.speech import Speech
 from services.intake.owners import owner_of
 from services.intake.store.parked import Naming
 from shared.db import DatabaseAway
@@ -76,12 +78,14 @@ async def submit_form(form_id: str, request: Request, intake: Parts, idempotency
     """
     inbox = _form(intake, form_id)
     speech = pages.speech_of(request, inbox.language)
+    raw = b""
     try:
         async with _from_allowed(request, intake, inbox) as headers:
-            answer = await _submitted(request, intake, inbox, idempotency_key)
+            raw = await body_of(request, BODY_BYTES)
+            answer = await _submitted(request, intake, inbox, idempotency_key, raw)
     except Problem as problem:
         if pages.by_browser(request):
-            return HTMLResponse(pages.refusal(problem, speech, form_id), problem.status, {**pages.HEADERS, **problem.headers})
+            return _refused(intake, inbox, Refused(form.typed(raw, _media_type(request)), problem), speech)
         raise
     if isinstance(answer, Kept):
         if pages.by_browser(request):
@@ -125,8 +129,17 @@ async def show_form(form_id: str, request: Request, intake: Parts) -> HTMLRespon
     inbox = _form(intake, form_id)
     if inbox.guard == "signature":
         raise Problem(404, "unknown-form", "This form is sent by servers; there is no page of it.")
-    page = pages.form_page(form_id, new_token(intake, form_id), pages.speech_of(request, inbox.language))
-    return HTMLResponse(page, headers=pages.form_headers(_own_origin(intake)))
+    page = form_page.fresh(form_id, new_token(intake, form_id), pages.speech_of(request, inbox.language))
+    return HTMLResponse(page, headers=form_page.headers(_own_origin(intake)))
+
+
+def _refused(intake: Intake, inbox: Inbox, refused: Refused, speech: Speech) -> HTMLResponse:
+    """The form as it was filled in, to be sent again; or why it was refused, where there is no form of our own to show it in."""
+    problem = refused.problem
+    if not refused.typed or inbox.guard == "signature":
+        return HTMLResponse(form_page.refusal(problem, speech, inbox.id), problem.status, {**pages.HEADERS, **problem.headers})
+    page = form_page.again(inbox.id, refused.token or new_token(intake, inbox.id), speech, refused)
+    return HTMLResponse(page, problem.status, {**form_page.headers(_own_origin(intake)), **problem.headers})
 
 
 def new_token(intake: Intake, form_id: str) -> str:
@@ -139,6 +152,10 @@ def _form(intake: Intake, form_id: str) -> Inbox:
     if inbox is None:
         raise Problem(404, "unknown-form", "There is no such form. Configure it with PUT /v1/inboxes/{id}.")
     return inbox
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _address(request: Request) -> str:
@@ -173,14 +190,13 @@ def _own_origin(intake: Intake) -> str:
     return f"{url.scheme}://{url.netloc}".lower()
 
 
-async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None) -> FormAccepted | Kept:
+async def _submitted(request: Request, intake: Intake, inbox: Inbox, key: str | None, raw: bytes) -> FormAccepted | Kept:
     if key is not None:
         check_key(key)
-    raw = await body_of(request, BODY_BYTES)
     sent = _signed(request, intake, inbox, raw)
     if not sent.trusted:
         await intake.check_rate("form", f"{inbox.id} {_address(request)}", intake.settings.intake_form_per_minute, ["form"])
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     body = await apart(len(raw), lambda: _body(raw, media_type))
     if not sent.trusted:
         sent = _shown(intake, inbox, body)

@@ -1,4 +1,4 @@
-"""Small pages for people: what they are made of, and the form with its refusal. Without JavaScript, nothing loaded."""
+"""Small pages for people: what they are made of, and why one cannot be shown. Without JavaScript, nothing loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STYLE = (
     "fieldset{border:0;padding:0;margin:1rem 0}.score{display:inline-block;text-align:center;margin:.3rem;min-width:2.2rem}"
     ".score input{width:auto;margin:auto}"
     "article{border-inline-start:.25rem solid #999;padding-inline-start:1rem;margin:1.5rem 0}article.ours{border-color:#27c}"
-    "header,small{color:#555}p{overflow-wrap:anywhere}"
+    ".wrong{display:block;color:#b00}header,small{color:#555}p{overflow-wrap:anywhere}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
@@ -40,23 +40,17 @@ REASONS = {
     "email": phrase("Give a correct e-mail address or a telephone number, so that we can answer."),
     "phone": phrase("The telephone number is not correct."),
     "text": phrase("Write what it is about."),
-    "token": phrase("The form was open too long or too short. Load it again."),
+    "token": phrase("The form was open too long or too short. Send it again in a moment."),
+    "website": phrase("A field that nobody sees was filled in. Send it again."),
+    "too-long": phrase("This is longer than can be taken. Write less."),
     "too-many-requests": phrase("Too many requests were sent. Try again in a minute."),
-    "idempotency-key-reused": phrase("This form was sent already. Load it again to send something else."),
+    "idempotency-key-reused": phrase("This form was sent already. Send it again to send this too."),
     "temporarily-unavailable": LATER,
     "overloaded": LATER,
     "unknown-link": phrase("The link is not one of ours, or was cut short. Use the whole link."),
     "no-such-link": phrase("The link is good no longer. Open the page on which it stood again."),
     "not-found": phrase("The file is not there any more."),
 }
-
-
-def form_headers(public_origin: str) -> dict[str, str]:
-    """Of a form as a page: a browser says from where it is posted, which without a referrer it would not, and may be sent on to
-    the status page, whatever name of ours the form was shown under.
-    """
-    policy = HEADERS["Content-Security-Policy"].replace("form-action 'self'", f"form-action 'self' {public_origin}")
-    return {**HEADERS, "Referrer-Policy": "same-origin", "Content-Security-Policy": policy}
 
 
 def by_browser(request: Request) -> bool:
@@ -73,35 +67,6 @@ def speech_of(request: Request, otherwise: str = "en") -> Speech:
     return SPEECHES[language_for("und", otherwise)]
 
 
-def form_page(form_id: str, token: str, speech: Speech) -> str:
-    """A form to fill in. `website` is a trap that no person sees."""
-    fields = "".join(
-        f'<label>{escape(label)}<input name="{name}" type="{kind}" autocomplete="{by}" maxlength="{limit}" dir="{dir_}"></label>'
-        for label, name, kind, by, limit, dir_ in (
-            (speech.say("Name"), "name", "text", "name", 200, "auto"),
-            (speech.say("E-mail"), "email", "email", "email", 320, "ltr"),
-            (speech.say("Phone"), "phone", "tel", "tel", 60, "ltr"),
-            (speech.say("Subject"), "subject", "text", "off", 500, "auto"),
-        )
-    )
-    text = escape(speech.say("How can we help?"))
-    return page(
-        speech.say("Contact us"),
-        f'<form method="post" action="/v1/forms/{escape(form_id)}?lang={speech.language}">{fields}'
-        f'<label>{text}<textarea name="text" rows="8" maxlength="20000" required dir="auto"></textarea></label>'
-        '<p class="hp" aria-hidden="true"><label>Website<input name="website" tabindex="-1" autocomplete="off"></label></p>'
-        f'<input type="hidden" name="token" value="{escape(token)}"><button>{escape(speech.say("Send"))}</button></form>',
-        speech,
-    )
-
-
-def refusal(problem: Problem, speech: Speech, form_id: str) -> str:
-    """Why a form was not taken."""
-    back = escape(speech.say("Back to the form"))
-    link = f'<p><a href="/forms/{escape(form_id)}?lang={speech.language}">{back}</a></p>'
-    return page(speech.say("The form was not sent"), _reasons(problem, speech) + link, speech)
-
-
 async def shown(request: Request, answer: Awaitable[Response]) -> Response:
     """The answer; or why there is none, where a person asks, in their words. Raises Problem, DatabaseAway to all others."""
     try:
@@ -111,12 +76,12 @@ async def shown(request: Request, answer: Awaitable[Response]) -> Response:
             raise
         problem = error if isinstance(error, Problem) else away()
     speech = speech_of(request)
-    html = page(speech.say("This page cannot be shown"), _reasons(problem, speech), speech)
+    html = page(speech.say("This page cannot be shown"), reasons(problem, speech), speech)
     return HTMLResponse(html, problem.status, {**HEADERS, **problem.headers})
 
 
-def _reasons(problem: Problem, speech: Speech) -> str:
-    """In the visitor's words; what has no words of its own is said in ours."""
+def reasons(problem: Problem, speech: Speech) -> str:
+    """Why, in the visitor's words; what has no words of its own is said in ours."""
     keys = [error.field.rpartition(".")[2] for error in problem.errors] or [problem.code]
     said = [speech.say(REASONS[key]) if key in REASONS else problem.detail for key in dict.fromkeys(keys)]
     return "".join(f"<p>{escape(one)}</p>" for one in said)

@@ -25,6 +25,8 @@ OWN_FIELDS_CAP = 30  # of a site beside ours; they travel with the message, with
 OWN_FIELDS_BYTES = 8192
 FIELD_NAME_LIMIT = 100
 TEXT_LIMIT = 100_000
+# The longest that each field of a person may be, in characters.
+LIMITS = {"name": 1000, "email": handles.HANDLE_LIMIT, "phone": 60, "subject": 5000, "text": TEXT_LIMIT}
 FILL_SECONDS = 2  # no person fills in a form faster
 TOKEN_SECONDS = 7200
 # How the names begin that a server's signature and a page's token give. Nobody else may give such a one.
@@ -38,11 +40,11 @@ class FormBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    text: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
-    name: Annotated[str, Field(max_length=1000)] = ""
-    email: Annotated[str, Field(max_length=handles.HANDLE_LIMIT)] = ""
-    phone: Annotated[str, Field(max_length=60)] = ""
-    subject: Annotated[str, Field(max_length=5000)] = ""
+    text: Annotated[str, Field(min_length=1, max_length=LIMITS["text"])]
+    name: Annotated[str, Field(max_length=LIMITS["name"])] = ""
+    email: Annotated[str, Field(max_length=LIMITS["email"])] = ""
+    phone: Annotated[str, Field(max_length=LIMITS["phone"])] = ""
+    subject: Annotated[str, Field(max_length=LIMITS["subject"])] = ""
     topic: Annotated[str, Field(max_length=100)] = ""
     product: Annotated[str, Field(max_length=100)] = ""
     submission_id: Annotated[str, Field(max_length=200)] = ""
@@ -69,10 +71,22 @@ def read(raw: bytes, media_type: str) -> FormBody:
     if media_type != URLENCODED:
         raise LookupError(f"a form is {JSON} or {URLENCODED}")
     said: dict[str, list[str]] = {}
-    for name, value in parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_CAP):
+    for name, value in _pairs(raw):
         said.setdefault(name, []).append(value)
     ours = FormBody.model_fields
     return FormBody.model_validate({name: all_[-1] if name in ours else ", ".join(all_) for name, all_ in said.items()})
+
+
+def typed(raw: bytes, media_type: str) -> tuple[tuple[str, str], ...]:
+    """What a browser's form says, field by field, also where it cannot be taken; nothing where it is no such form."""
+    try:
+        return tuple(_pairs(raw)) if media_type == URLENCODED else ()
+    except ValueError:
+        return ()
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=FIELDS_CAP)
 
 
 def is_trapped(body: FormBody) -> bool:

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from standardwebhooks import Webhook
 
 from services.intake.settings import IntakeSettings
-from shared.events.message import MessageReceived
+from shared.events.message import MessagePersonal, MessageReceived
 from tests.services.intake.test_edge import FORM
 from tests.services.intake.test_fingerprints import later
 from tests.services.intake.world import PUBLIC, World, mail_server, process
@@ -337,3 +338,117 @@ async def test_a_key_may_post_so_many_contacts_in_a_minute(database: str) -> Non
 def test_secrets_that_are_none_are_refused_at_the_start(text: str) -> None:
     with pytest.raises(ValueError, match="whsec_"):
         IntakeSettings.model_validate({"intake_webhook_secrets": text})
+
+
+class Shown(HTMLParser):
+    """A page with a form: the fields as a browser has them filled in, and what is said beside them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.fields: list[tuple[str, str]] = []
+        self.wrong: dict[str, str] = {}
+        self.ways: dict[str, str | None] = {}
+        self.tags: set[str] = set()
+        self._open = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        self.tags.add(tag)
+        name = told.get("name") or ""
+        if tag in ("input", "textarea"):
+            self.fields.append((name, told.get("value") or ""))
+            self.ways[name] = told.get("dir")
+        if told.get("aria-invalid") == "true":
+            assert told["aria-describedby"] == f"wrong-{name}"
+        self._open = "text" if tag == "textarea" else told.get("id") or ""
+
+    def handle_endtag(self, _tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "text":
+            self.fields[-1] = ("text", data.removeprefix("\n"))
+        elif self._open.startswith("wrong-"):
+            self.wrong[self._open.removeprefix("wrong-")] = data
+
+
+TYPED = {
+    "name": '"><script>alert(1)</script>',
+    "email": "ana@",
+    "phone": "",
+    "subject": "<b>אחריות</b> & 'עוד'",
+    "text": '\n\nשלום </textarea><script>\nHello & "all"\n',
+    "order_number": '"A-17"<i>',
+}
+
+
+async def shown_again(world: World, typed: dict[str, str], form_id: str = "page", lang: str = "he") -> tuple[int, str, Shown]:
+    answer = await world.http.post(f"/v1/forms/{form_id}?lang={lang}", data=typed, headers={**HTML, "Origin": PUBLIC})
+    return answer.status_code, answer.text, Shown(answer.text)
+
+
+async def test_a_form_that_is_refused_is_shown_as_it_was_filled_in_with_the_reason_beside_the_field(guarded: World) -> None:
+    given = token(guarded)
+    status, text, shown = await shown_again(guarded, {**TYPED, "token": given})
+    assert (status, text.count('<html lang="he" dir="rtl">'), "script" in shown.tags, "i" in shown.tags) == (422, 1, False, False)
+    assert dict(shown.fields) == {**TYPED, "website": "", "token": given}, "the token was not used up"
+    assert shown.wrong == {"email": 'יש לכתוב כתובת דוא"ל תקינה או מספר טלפון, כדי שנוכל להשיב.'}
+    assert {name: shown.ways[name] for name in ("name", "email", "phone", "subject", "text")} == {
+        "name": "auto",
+        "email": "ltr",
+        "phone": "ltr",
+        "subject": "auto",
+        "text": "auto",
+    }
+    mended = {**dict(shown.fields), "email": "ana@customers.example"}
+    sent = await guarded.http.post("/v1/forms/page?lang=he", data=mended, headers={**HTML, "Origin": PUBLIC})
+    assert sent.status_code == 303, sent.text
+    [received] = await guarded.events(MessageReceived)
+    told = await guarded.opened(received, MessagePersonal)
+    assert isinstance(told, MessagePersonal)
+    assert (told.text.strip(), told.fields) == (TYPED["text"].strip(), {"order_number": TYPED["order_number"]})
+
+
+async def test_each_language_says_the_reasons_beside_the_fields(guarded: World) -> None:
+    reasons = set()
+    for lang, way in (("en", "ltr"), ("he", "rtl"), ("ar", "rtl"), ("ro", "ltr")):
+        typed = {"name": "n" * 1001, "email": "", "phone": "+" * 61, "subject": "s", "text": "", "token": token(guarded)}
+        status, text, shown = await shown_again(guarded, typed, lang=lang)
+        assert (status, f'<html lang="{lang}" dir="{way}">' in text) == (422, True)
+        assert shown.wrong.keys() == {"name", "phone", "text"}
+        assert shown.wrong["name"] == shown.wrong["phone"] != shown.wrong["text"]
+        assert text.count(" autofocus") == 1
+        reasons |= {*shown.wrong.values()}
+    assert len(reasons) == 8
+
+
+async def test_what_was_typed_is_kept_when_it_comes_too_often_or_twice_or_cannot_be_stored(database: str) -> None:
+    async with process(database, intake_form_per_minute=2) as world:
+        await world.inbox("page", channel="form", address="page", guard="token")
+        old, typed = token(world, age_seconds=9000), {**TYPED, "email": "ana@customers.example", "submission_id": "s-1"}
+        status, text, shown = await shown_again(world, {**typed, "token": old}, lang="en")
+        fresh = dict(shown.fields)["token"]
+        assert (status, dict(shown.fields), shown.wrong) == (422, {**typed, "website": "", "token": fresh}, {})
+        assert ("Send it again in a moment" in text, fresh != old) == (True, True)
+        assert (await world.http.post("/v1/forms/page", data={**typed, "token": token(world)}, headers=HTML)).status_code == 303
+        status, text, shown = await shown_again(world, {**typed, "token": (given := token(world))}, lang="en")
+        assert (status, "Try again in a minute" in text, dict(shown.fields)["token"]) == (429, True, given)
+        assert dict(shown.fields)["text"] == TYPED["text"]
+
+
+async def test_a_form_that_was_sent_before_is_shown_with_a_token_of_its_own_for_the_other_words(guarded: World) -> None:
+    given = token(guarded)
+    assert (await post(guarded, "page", token=given)).status_code == 201
+    other = {**FORM, "text": "Something else", "submission_id": "s-1", "token": given}
+    status, _, shown = await shown_again(guarded, other)
+    fields = dict(shown.fields)
+    assert (status, fields["text"], "submission_id" in fields) == (422, "Something else", False)
+    assert fields["token"] not in ("", given)
+
+
+async def test_a_page_that_may_not_post_and_a_form_without_a_page_are_shown_no_form(guarded: World) -> None:
+    evil = await guarded.http.post("/v1/forms/contact", data=TYPED, headers={**HTML, "Origin": "https://evil.example"})
+    signed_only = await guarded.http.post("/v1/forms/shop", data=TYPED, headers=HTML)
+    assert [(answer.status_code, "<form" in answer.text) for answer in (evil, signed_only)] == [(403, False), (401, False)]
+    assert "alert(1)" not in evil.text + signed_only.text
