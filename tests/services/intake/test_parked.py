@@ -202,6 +202,7 @@ async def test_a_sender_who_is_known_only_from_the_envelope_is_forgotten_too(wor
         await world.execute(POISON)
         unsigned = mail(From="Somebody <else@other.example>", Message_ID="<2@other.example>")
         await deliver(port, unsigned, sender="Dan@Customers.example")
+    await world.execute(CURE)
     assert len(await listed(world)) == 1
     answer = await world.http.post(f"/v1/customers/{received.data.customer_id}/erase", headers=await world.key("admin"))
     assert (answer.status_code, await listed(world)) == (200, [])

@@ -26,7 +26,7 @@ SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def opened(world: World, text: str, **more: object) -> TicketOpened:
-    handle = {"kind": "visitor", "value": text}
+    handle = {"kind": "visitor", "value": text[-200:]}
     answer = await world.http.post(
         "/v1/contacts", json={**CONTACT, "handle": handle, "text": text, **more}, headers=await world.key("intake:write")
     )
