@@ -129,8 +129,8 @@ class IntakeSettings(Settings):
     intake_provider_credentials: SecretStr = Field(
         SecretStr(""),
         description="what is in the URLs that mail providers call, comma-separated: `user:password`, or a word for ?token=; with"
-        " `postmark=` before it (`mailgun=`, `sendgrid=`, `ses=`) it is of that one alone, else all must bring one; Postmark, and"
-        " SendGrid without keys, are taken with one only",
+        " `postmark=` before it (`mailgun=`, `sendgrid=`, `ses=`) it is that one's alone, else all but SES must bring one;"
+        " Postmark and SendGrid without keys are taken with one only",
     )
     intake_provider_credentials_file: Path | None = Field(None, description="file with them, instead of the variable")
     intake_close_after_days: int = Field(7, ge=0, le=3650, description="a ticket resolved for so long is closed")

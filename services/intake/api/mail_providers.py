@@ -264,13 +264,15 @@ def _check_credential(request: Request, intake: Intake, provider: Provider, *, s
     given = provided.proof(request.headers.get("authorization", ""), request.url.query, credentials) if credentials else "right"
     if given == "right":
         return
-    log().warning("credential of a provider does not fit", provider=provider, given=given)
+    # SNS brings a password only when it is asked for.
+    is_sns = provider == "ses" and given == "missing" and any(":" in one for one in credentials)
+    if not is_sns:
+        log().warning("credential of a provider does not fit", provider=provider, given=given)
     if given == "wrong":
         detail = "The credential in the URL is none of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS."
         raise Problem(503 if signs else 403, "bad-credential", detail)
     detail = "Put a credential of PATCHBAY_INTAKE_PROVIDER_CREDENTIALS into the URL, or name there whose it is (`postmark=…`)."
-    # SNS brings a password only when it is asked for.
-    asks = provider == "postmark" or (provider == "ses" and any(":" in one for one in credentials))
+    asks = is_sns or provider == "postmark"
     challenge = {"WWW-Authenticate": 'Basic realm="patchbay"'} if asks else {}
     raise Problem(401 if asks else 503, "unauthorized", detail, headers=challenge)
 

@@ -100,9 +100,11 @@ class ProviderSecrets:
             raise ValueError("no credential stands behind the name of a provider and its =")
 
     def credentials_of(self, provider: Provider) -> tuple[str, ...]:
-        """Of which its requests must bring one, where there are any: its own, and those that are nobody's alone."""
-        told = (provider_of(one) for one in self.credentials)
-        return tuple(credential for named, credential in told if named in (None, provider))
+        """Of which its requests must bring one, where there are any: its own, and those that are nobody's alone. Of SNS only its
+        own are asked: its signature proves all that it says, and the 401 by which a password is asked for is final to it.
+        """
+        asked = (provider,) if provider == "ses" else (None, provider)
+        return tuple(credential for named, credential in map(provider_of, self.credentials) if named in asked)
 
 
 def provider_of(entry: str) -> tuple[Provider | None, str]:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
-from services.intake.domain.identity import TYPED, Profile, claimed
+from services.intake.domain.identity import CLAIMED, TYPED, Profile, claimed
 from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
 from services.intake.store.locks import handle_lock, lock
 from shared import db
@@ -190,10 +190,11 @@ async def insert(conn: AsyncConnection, languages: Mapping[str, str], now: datet
 
 
 async def add_handles(conn: AsyncConnection, handles: Sequence[OwnedHandle]) -> None:
-    """Ways to reach customers."""
+    """Ways to reach customers. Of a claim its scope says that nothing proves it."""
     if handles:
         asked = columns([owned.handle for owned in handles])
-        rest = [h.handle_id for h in handles], [h.customer_id for h in handles], [h.verified_by for h in handles]
+        verified = [h.verified_by if h.handle.scope != CLAIMED else None for h in handles]
+        rest = [h.handle_id for h in handles], [h.customer_id for h in handles], verified
         await db.fetch(conn, ADD_HANDLES, *asked, *rest)
 
 

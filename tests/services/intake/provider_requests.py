@@ -79,7 +79,7 @@ def settings() -> dict[str, object]:
         "intake_sendgrid_inbound_keys": sendgrid_public(),
         "intake_sendgrid_event_keys": sendgrid_public(),
         "intake_ses_topics": TOPIC,
-        "intake_provider_credentials": f"before:it,{CREDENTIAL}",
+        "intake_provider_credentials": f"before:it,{CREDENTIAL},ses=before:it,ses={CREDENTIAL}",
     }
 
 

@@ -94,7 +94,7 @@ async def test_they_are_answered_where_they_said_and_their_answer_proves_the_add
     owner = await posted(world, "email", "email", ANA)
     who = str((await made(world, email=ANA, phone=PHONE))["customer_id"])
     await opened(world, who)
-    mail, text = await world.reply("by-hand", who, "Hello", "email"), await world.reply("by-hand", who, "Hello", "sms", 2)
+    mail, text = [await world.reply("by-hand", who, "Hello", *way) for way in (("email", 2), ("sms", 3))]
     assert await ways(world, mail, text) == {mail: ANA, text: PHONE}
     answer = EmailMessage()
     answer["From"], answer["Message-ID"], answer["Subject"] = ANA, "<1@customers.example>", "Re: you were here"
