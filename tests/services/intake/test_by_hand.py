@@ -20,6 +20,7 @@ from tests.services.intake.test_recalled_merges import lose, recall, state
 from tests.services.intake.world import World, mail_port
 
 PHONE = "+40721234567"
+TICKET = "0b8d6a52-7a55-4c0e-9d0e-3f6f6d0c6a11"
 
 
 async def made(world: World, status: int = 200, scope: str = "agent:dana", **body: object) -> dict[str, object]:
@@ -89,21 +90,21 @@ async def test_a_ticket_by_hand_that_was_opened_while_two_were_one_stays_with_wh
 
 
 async def test_they_are_answered_where_they_said_and_their_answer_proves_the_address(world: World) -> None:
+    owner = await posted(world, "email", "email", ANA)
     await world.inbox("support", channel="email", address="support@patchbay.example")
     await world.inbox("texts", channel="sms", address="+40312295500")
-    owner = await posted(world, "email", "email", ANA)
     who = str((await made(world, email=ANA, phone=PHONE))["customer_id"])
-    await opened(world, who)
-    mail, text = [await world.reply("by-hand", who, "Hello", *way) for way in (("email", 2), ("sms", 3))]
+    await opened(world, who, TICKET)
+    mail, text = [await world.reply(TICKET, who, "Hello", *way) for way in (("email", 2), ("sms", 3))]
     assert await ways(world, mail, text) == {mail: ANA, text: PHONE}
     answer = EmailMessage()
     answer["From"], answer["Message-ID"], answer["Subject"] = ANA, "<1@customers.example>", "Re: you were here"
-    answer["To"] = address = world.signer.reply_address("by-hand", "support@patchbay.example")
+    answer["To"] = address = world.signer.reply_address(TICKET, "support@patchbay.example")
     answer.set_content("It is I.")
     async with mail_port(world) as port:
         await deliver(port, answer, address)
     received = (await world.events(MessageReceived))[-1]
-    assert (received.key, received.data.participant) == ("by-hand", True)
+    assert (received.key, received.data.participant) == (TICKET, True)
     assert await world.ticker().merge_proven() == 1
     assert (await got(world, who))["id"] == owner["customer_id"]
 
