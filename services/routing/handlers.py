@@ -9,9 +9,10 @@ from typing import Any
 
 from services.routing.domain import lifecycle
 from services.routing.domain.changes import Crew
+from services.routing.domain.labels import labels_of, relabelled
 from services.routing.domain.promises import Promise, heard_breach, heard_clock, heard_warning
 from services.routing.domain.timeline import Entry, entries_of, entries_to_be
-from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work, hear, labels_of, relabelled
+from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work, hear
 from shared.events import call, message, people, sla
 from shared.events import ticket as t
 from shared.events.base import Draft, Event, Fact

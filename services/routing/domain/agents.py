@@ -192,6 +192,18 @@ def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime, giv
     )
 
 
+def occupy(agent: Agent, units: int) -> Agent:
+    """The agent with so many units more used, for no ticket of any channel. Raises OverCapacity."""
+    if agent.used_units + units > agent.capacity_units:
+        raise OverCapacity(f"agent '{agent.id}' carries {agent.used_units} of {agent.capacity_units} units")
+    return msgspec.structs.replace(agent, used_units=agent.used_units + units)
+
+
+def vacate(agent: Agent, units: int) -> Agent:
+    """The agent with so many units less used, for no ticket of any channel."""
+    return msgspec.structs.replace(agent, used_units=max(agent.used_units - units, 0))
+
+
 def change_state(
     agent: Agent, state: AgentState, now: datetime, reason: str | None = None
 ) -> tuple[Agent, AgentStateChanged | None]:

@@ -15,7 +15,7 @@ import msgspec
 from services.routing.domain import lifecycle
 from services.routing.domain.agents import Agent, has_room, load, units_of
 from services.routing.domain.steps import entered
-from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work, labels_of, relabelled
+from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work
 from shared import ticket as tickets
 from shared.events import call, ticket, work
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
