@@ -5,10 +5,19 @@ Work after a contact, a hand-over that was offered, an expert who is asked; and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 import msgspec
+
+
+class Holding(NamedTuple):
+    """What a ticket takes of an agent, and for what. Consultations are beside all channels."""
+
+    agent_id: str
+    units: int
+    kind: Literal["offer", "owner", "wrap_up", "hand_over", "consult"]
 
 
 class WrapUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,13 +79,12 @@ class Besides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             yield self.hand_over.expires_at
 
     @property
-    def takes(self) -> Mapping[str, int]:
-        """How many units it takes of whom. Not those of consultations."""
-        units = {one.agent_id: one.units for one in self.wrap_ups if one.units}
+    def holdings(self) -> Iterable[Holding]:
+        """What it takes of whom."""
+        yield from (Holding(one.agent_id, one.units, "wrap_up") for one in self.wrap_ups)
+        yield from (Holding(one.expert_id, one.units, "consult") for one in self.consults)
         if self.hand_over is not None:
-            asked = self.hand_over.to_agent_id
-            units[asked] = units.get(asked, 0) + self.hand_over.units
-        return units
+            yield Holding(self.hand_over.to_agent_id, self.hand_over.units, "hand_over")
 
 
 NOTHING = Besides()

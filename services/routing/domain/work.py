@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 from services.routing.domain.agents import Agent
-from services.routing.domain.besides import NOTHING, Besides
+from services.routing.domain.besides import NOTHING, Besides, Holding
 from services.routing.domain.labels import Labels
 from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
@@ -27,14 +27,6 @@ OfferEnd = Literal["accepted", "declined", "expired", "rescinded"]
 NoticeValue = str | int | bool | None
 # Where both sides have to be there at once: somebody else goes on when the agent is gone.
 LIVE: frozenset[Channel] = frozenset({"chat"})
-
-
-class Holding(NamedTuple):
-    """What a ticket takes of an agent, and for what. Consultations are beside all channels."""
-
-    agent_id: str
-    units: int
-    kind: Literal["offer", "owner", "wrap_up", "hand_over", "consult"]
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -197,11 +189,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """All that it takes of agents."""
         offered = [Holding(self.offer.agent_id, self.offer.units, "offer")] if self.offer is not None else []
         owned = [Holding(self.owner, self.units, "owner")] if self.owner is not None else []
-        asked = self.besides.hand_over
-        handed = [Holding(asked.to_agent_id, asked.units, "hand_over")] if asked is not None else []
-        after = [Holding(one.agent_id, one.units, "wrap_up") for one in self.besides.wrap_ups]
-        advised = [Holding(one.expert_id, one.units, "consult") for one in self.besides.consults]
-        return [holding for holding in (*offered, *owned, *handed, *after, *advised) if holding.units]
+        return [holding for holding in (*offered, *owned, *self.besides.holdings) if holding.units]
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,8 +105,8 @@ def _say_load(turn: Turn, agent_id: str) -> None:
 
 
 def _replace(turn: Turn, wrap_up: WrapUp, after: WrapUp | None) -> None:
-    others = tuple(one for one in turn.work.besides.wrap_ups if one.agent_id != wrap_up.agent_id)
-    turn.beside(wrap_ups=others if after is None else (*others, after))
+    changed = (after if one.agent_id == wrap_up.agent_id else one for one in turn.work.besides.wrap_ups)
+    turn.beside(wrap_ups=tuple(one for one in changed if one is not None))
 
 
 def _of(work: Work, agent_id: str | None) -> WrapUp | None:

@@ -29,6 +29,8 @@ class Due:
     presence: bool
     without_queue: bool
     filing: bool
+    besides: bool
+    judging: bool
 
 
 WAITING = "queue_id IS NOT NULL AND offer_expires_at IS NULL"
@@ -184,12 +186,14 @@ async def due(conn: AsyncConnection) -> Due:
                     EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue,
                     EXISTS (SELECT 1 FROM routing.ticket WHERE file_again_at <= clock_timestamp())
                         OR EXISTS (SELECT 1 FROM routing.config c JOIN routing.ticket t
-                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing
+                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing,
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE due_at <= clock_timestamp()) AS besides,
+                    EXISTS (SELECT 1 FROM routing.to_judge) AS judging
                 """
             )
         )
     ).one()
-    return Due(row.offers, row.presence, row.without_queue, row.filing)
+    return Due(row.offers, row.presence, row.without_queue, row.filing, row.besides, row.judging)
 
 
 async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis.stateful import invariant
 
 from services.routing.domain.agents import Agent
-from services.routing.domain.recalling import Debt, Known, Told, owed, recount, settle, told
+from services.routing.domain.recalling import Debt, Known, Told, owed, settle, told
+from services.routing.domain.recounting import recount
 from services.routing.domain.work import Turn, Work
 from shared.events.base import Event, Fact, Position
 from shared.events.call import CallEnded, CallReceived
