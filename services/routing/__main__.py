@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from services.routing.api import agents, asking, configuring, deciding, reading, tickets
+from services.routing.api import agents, asking, besides, configuring, deciding, moves, reading, rules, tickets
 from services.routing.api.room import Room
 from services.routing.commanding import Commander
 from services.routing.hub import Hub
@@ -27,7 +27,7 @@ def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready
     app = create_app("routing", "Patchbay routing", ready, alive)
     app.state.authenticator = parts.authenticator
     app.state.room = Room(parts, settings, hub, Commander(parts, settings))
-    for module in (configuring, agents, reading, deciding, tickets, asking):
+    for module in (configuring, rules, agents, reading, deciding, tickets, moves, besides, asking):
         app.include_router(module.router)
     return app
 

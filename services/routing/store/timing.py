@@ -22,8 +22,13 @@ LEFT_ALONE = """
 """
 # Where there are no rules nothing is noted. Whoever notes a ticket again while it is looked at has it looked at again.
 NOTE = """
-    INSERT INTO routing.to_judge (ticket_id, noted_at) SELECT DISTINCT id, clock_timestamp() FROM unnest($1::text[]) AS id
+    INSERT INTO routing.to_judge (ticket_id, noted_at) SELECT id, clock_timestamp() FROM unnest($1::text[]) AS id
     WHERE EXISTS (SELECT 1 FROM routing.config WHERE kind = 'rule') ORDER BY id
+    ON CONFLICT (ticket_id) DO UPDATE SET noted_at = excluded.noted_at
+"""
+NOTE_ALL = """
+    INSERT INTO routing.to_judge (ticket_id, noted_at) SELECT ticket_id, clock_timestamp() FROM routing.ticket
+    WHERE status IN ('new', 'open') AND (queue_id IS NOT NULL OR agent_id IS NOT NULL) ORDER BY ticket_id
     ON CONFLICT (ticket_id) DO UPDATE SET noted_at = excluded.noted_at
 """
 NOTED = """
@@ -37,7 +42,7 @@ JUDGED = """
         ORDER BY j.ticket_id FOR UPDATE OF j SKIP LOCKED)
 """
 # Nobody opened them: told on a topic that was read before `tickets`, for a ticket that never came.
-FORGET = "DELETE FROM routing.to_judge j WHERE noted_at < now() - interval '1 day'"
+FORGET = "DELETE FROM routing.to_judge WHERE noted_at < now() - interval '1 day'"
 PROMISED = """
     SELECT ticket_id, max(warned_percent), bool_or(breached) FROM routing.promise
     WHERE ticket_id = ANY($1::text[]) AND coalesce(state, 'running') IN ('running', 'paused') GROUP BY ticket_id
@@ -58,6 +63,11 @@ async def note(conn: AsyncConnection, ticket_ids: Collection[str]) -> None:
     """Have rules look at these tickets. The last statement of its transaction, or nearly: it may wait for others who note them."""
     if ticket_ids:
         await db.fetch(conn, NOTE, sorted(ticket_ids))
+
+
+async def note_all(conn: AsyncConnection) -> None:
+    """Have rules look at all tickets that wait or are at work."""
+    await db.fetch(conn, NOTE_ALL)
 
 
 async def noted(conn: AsyncConnection, at_most: int) -> dict[str, datetime]:
