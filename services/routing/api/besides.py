@@ -58,7 +58,7 @@ class Consult(Body):
         return self
 
 
-class Answer(Body):
+class ConsultAnswer(Body):
     """What the expert says."""
 
     text: Text
@@ -100,7 +100,7 @@ async def consult_expert(
 async def answer_consult(
     ticket_id: TicketId,
     consult_id: ConsultId,
-    body: Answer,
+    body: ConsultAnswer,
     room: TheRoom,
     caller: AgentOrSupervisor,
     idempotency_key: IdempotencyKey = None,

@@ -43,13 +43,13 @@ class Told:
 
 
 class Debt(NamedTuple):
-    """What routing has not answered: its caller left while it waited, or asked to be called back from then on; a fact up to which
-    it has not placed the ticket.
+    """What routing has not answered: the fact that its caller left while it waited, or that they are to be called back from then on;
+    a fact up to which it has not placed the ticket.
     """
 
-    abandoned: bool = False
+    abandoned: Position | None = None
     unplaced: Position | None = None
-    callback: datetime | None = None
+    callback: tuple[Position, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,21 @@ def owed(debt: Debt, event: Event[Fact]) -> Debt:
     """What is owed after one more fact, in the order of the log. An answer of routing covers what it had seen."""
     fact = event.data
     if isinstance(fact, call.CallEnded | call.ChatEnded) and fact.outcome == "abandoned":
-        return debt._replace(abandoned=True)
+        return debt._replace(abandoned=event.position)
     if isinstance(fact, call.CallbackRequested) and event.writer == "intake":
-        return debt._replace(callback=fact.not_before or event.time)
+        return debt._replace(callback=(event.position, fact.not_before or event.time))
     if tickets.awaits_answer(fact) or isinstance(fact, ASKS_FOR_A_PLACE):
         return debt._replace(unplaced=event.position if event.writer == "intake" else NOTHING_SEEN)
     if isinstance(fact, PLACES) and debt.unplaced is not None and event.seen >= debt.unplaced:
         debt = debt._replace(unplaced=None)
     if isinstance(fact, ticket.TicketLeftQueue | ticket.TicketAssigned):
-        return debt._replace(abandoned=False, callback=None)
+        return debt._replace(abandoned=None, callback=None)
+    if isinstance(fact, ticket.TicketQueued):
+        hung_up, wish = debt.abandoned, debt.callback
+        return debt._replace(
+            abandoned=None if hung_up is not None and event.seen >= hung_up else hung_up,
+            callback=None if wish is not None and event.seen >= wish[0] else wish,
+        )
     return debt
 
 
@@ -100,8 +106,8 @@ def settle(turn: Turn, queues: Sequence[QueueConfigured], debt: Debt) -> None:
     elif story.intake.withdrawn:
         lifecycle.take_out(turn, "cancelled")
     elif debt.callback is not None and one.owner is None:
-        calling_back.spare(turn, queues, debt.callback)
-    elif debt.abandoned and one.visit is not None:
+        calling_back.spare(turn, queues, debt.callback[1])
+    elif debt.abandoned is not None and one.visit is not None and one.besides.callback is None:
         lifecycle.leave(turn, "abandoned")
     elif story.active and one.owner is not None and not one.units:
         lifecycle.customer_wrote(turn, queues, story.waiting_since or turn.now)
