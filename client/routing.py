@@ -178,7 +178,9 @@ class Routing(Service):
         """Ask an expert; its owner keeps the ticket."""
         return await self._post(Json, at("/v1/tickets/{}/consults", ticket_id), body, idempotency_key)
 
-    async def answer_consult(self, ticket_id: str, consult_id: str, body: ConsultAnswer, idempotency_key: str | None = None) -> Json:
+    async def answer_consult(
+        self, ticket_id: str, consult_id: str, body: ConsultAnswer, idempotency_key: str | None = None
+    ) -> Json:
         """The expert answers."""
         path = at("/v1/tickets/{}/consults/{}/answer", ticket_id, consult_id)
         return await self._post(Json, path, body, idempotency_key)

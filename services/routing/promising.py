@@ -1,4 +1,4 @@
-"""What a fact of sla changes in what routing shows of a ticket's promises: event → handler. Pure; the tables stand at the foot."""
+"""What a fact of sla changes in what is shown of a ticket's promises: event → handler. Pure; the tables stand at the foot."""
 
 from __future__ import annotations
 

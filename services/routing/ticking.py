@@ -149,9 +149,7 @@ class Ticker:
             await self._decide(conn, works, "rules", look)
             await timing.judged(conn, {ticket_id: noted[ticket_id] for ticket_id in works})
 
-    async def _decide(
-        self, conn: AsyncConnection, works: Mapping[str, Work], what: str, decide: Callable[[Turn], None]
-    ) -> None:
+    async def _decide(self, conn: AsyncConnection, works: Mapping[str, Work], what: str, decide: Callable[[Turn], None]) -> None:
         """Decide on each of the tickets, and write what changed."""
         known = await desk.agents(conn, desk.concerned(works.values()))
         now = await clock(conn)

@@ -148,7 +148,7 @@ class TicketTransferred(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketEscalated(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """Moved up: by hand or by the rule named. `queue_id` is where to, `path` the queues that it rose through, that one included."""
+    """Moved up: by hand or by the rule named. `queue_id` is where to, `path` the queues it rose through, that one included."""
 
     TYPE: ClassVar[str] = "ticket.escalated.v1"
     from_tier: int

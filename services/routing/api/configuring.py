@@ -226,6 +226,7 @@ async def put(
     prepare: Callable[[AsyncConnection, Fits], Awaitable[list[Draft[Fact]]]],
 ) -> Response:
     """Write a version and say it. `prepare` refuses what cannot be in force, and gives what is to be said besides."""
+
     async def attempt() -> tuple[Fits, bool]:
         async with db.transaction(room.parts.engine) as conn:
             before = await config.find(conn, kind, config_id, lock=True)

@@ -75,8 +75,8 @@ class CallBack(Body):
 async def take_ticket(
     ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Take a waiting ticket without being offered it. For an agent who could be offered it now; one that is offered to somebody else
-    is theirs until they have answered.
+    """Take a waiting ticket without being offered it. For an agent who could be offered it now; one that is offered to somebody
+    else is theirs until they have answered.
     """
     agent_id = acting_agent(caller)
 
@@ -84,9 +84,7 @@ async def take_ticket(
         moves.take(turn, agent_id, queues)
 
     concerned = frozenset({agent_id})
-    return await ticket_command(
-        room, caller, "take_ticket", ticket_id, idempotency_key, None, decide, concerns=concerned
-    )
+    return await ticket_command(room, caller, "take_ticket", ticket_id, idempotency_key, None, decide, concerns=concerned)
 
 
 @router.post("/v1/tickets/{ticket_id}/assign")
@@ -99,16 +97,14 @@ async def assign_ticket(
         moves.assign(turn, queues, body.agent_id)
 
     concerned = frozenset({body.agent_id})
-    return await ticket_command(
-        room, caller, "assign_ticket", ticket_id, idempotency_key, body, decide, concerns=concerned
-    )
+    return await ticket_command(room, caller, "assign_ticket", ticket_id, idempotency_key, body, decide, concerns=concerned)
 
 
 @router.post("/v1/tickets/{ticket_id}/transfer")
 async def transfer_ticket(
     ticket_id: TicketId, body: Transfer, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Send it on, with the age it has. A warm transfer answers with its `transfer_id`, and changes nothing until it is accepted."""
+    """Send it on, with the age it has. A warm transfer answers with its `transfer_id`; nothing changes until it is accepted."""
     if body.warm and body.to != "agent":
         error = FieldError("body.warm", "only with an agent, who can be asked")
         raise Problem(422, "invalid-request", "Only an agent can be asked whether they take it.", [error])
@@ -117,9 +113,7 @@ async def transfer_ticket(
         return _transfer(turn, body, room, caller, queues)
 
     concerned = frozenset({body.id} if body.to == "agent" else ())
-    return await ticket_command(
-        room, caller, "transfer_ticket", ticket_id, idempotency_key, body, decide, concerns=concerned
-    )
+    return await ticket_command(room, caller, "transfer_ticket", ticket_id, idempotency_key, body, decide, concerns=concerned)
 
 
 def _transfer(turn: Turn, body: Transfer, room: Room, caller: Caller, queues: Queues) -> Json | None:
@@ -196,4 +190,3 @@ async def call_back_later(
         return {"returns_at": returns_at.isoformat()}
 
     return await ticket_command(room, caller, "call_back_later", ticket_id, idempotency_key, body, decide)
-

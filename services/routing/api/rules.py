@@ -21,7 +21,7 @@ router = APIRouter(tags=["configuration"])
 
 
 class Rule(Version):
-    """A rule of escalation: a ticket for which `when` holds rises to `to_tier`, or to the next tier that takes it; once by each rule.
+    """A rule of escalation: a ticket for which `when` holds rises to `to_tier`, or to the next tier that takes it; once by each.
 
     `when` is a condition tree over what queues may ask, and `tier`, `queue`, `waits`, `transfers`, `repeat_contact`,
     `sla_warned_percent` and `sla_breached` of promises that run. The first rule by `position` that holds counts; none holds

@@ -1,6 +1,6 @@
 """What goes on with a ticket besides its place in a queue and its owner, and ends by itself when its time comes.
 
-Work after a contact, a hand-over that was offered, an expert who is asked; and the customer who is called back instead of waiting.
+Work after a contact, a hand-over that was offered, an expert who is asked; and a customer who is called back instead of waiting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The customer is called back instead of waiting: the ticket leaves its queue, and comes back at its time, where it stood. Pure."""
+"""The customer is called back instead of waiting: the ticket leaves its queue, and comes back at its time, where it stood."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from shared.events.base import Draft, Fact
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written. Of a ticket or an agent changed several times the last one counts. `to_judge`: tickets at which rules
-    are to look.
+    """What is to be written. Of a ticket or an agent changed several times the last one counts. `to_judge`: tickets at which
+    rules are to look.
     """
 
     works: dict[str, Work] = field(default_factory=dict)

@@ -64,7 +64,7 @@ class NotAtWork(ValueError):
 
 
 def allow(work: Work, command: Command) -> None:
-    """Refuse what the status does not allow, and to give work on a ticket on which there is none. Raises CommandRefused, NotAtWork."""
+    """Refuse what the status does not allow, and to give work where there is none. Raises CommandRefused, NotAtWork."""
     check(work.ticket, command)
     if command in ("queue", "assign") and (work.ticket.spam or work.ticket.intake.withdrawn):
         raise NotAtWork("it is quarantined as spam" if work.ticket.spam else "it was withdrawn")
@@ -273,10 +273,11 @@ def permit(turn: Turn, actor: Actor, command: Command, *, owned: bool = False) -
     CommandRefused, NotAtWork, NotYours.
     """
     work = turn.work
-    allow(work, command)
+    check(work.ticket, command)
     held_by = holder(work)
     if (owned and work.owner is None) or (held_by != actor.agent_id and not actor.supervisor):
         raise NotYours(held_by, work.visit.queue_id if work.visit else None)
+    allow(work, command)
 
 
 def fits(text: str) -> None:

@@ -104,7 +104,7 @@ def file_again(turn: Turn, queue: QueueConfigured, deadline: datetime | None = N
 
 
 def age_of(work: Work, now: datetime) -> datetime:
-    """From when it counts as waiting where it is put into a queue again: it keeps the place that it had, unless it rested since."""
+    """From when it counts as waiting where it is queued again: it keeps the place that it had, unless it rested since."""
     rested = work.ticket.routing.decision
     since = work.ticket.waiting_since
     if work.age_from is None or (rested is not None and rested.at > work.age_from and since is not None):
@@ -143,7 +143,7 @@ def release(turn: Turn, reason: ReleaseReason, new_owner: str | None = None) -> 
 
 
 def put_down(turn: Turn) -> None:
-    """Give the owner the units back: nobody has to work on the ticket now. Whoever is in wrap-up for it keeps them till its end."""
+    """Give the owner the units back: nobody has to work on the ticket now. Who is in wrap-up for it keeps them till its end."""
     if wrapping.keep_units(turn):
         return
     work = turn.work

@@ -1,4 +1,4 @@
-"""Who let an offer pass without an answer is `missed`: asked nothing more until they, or a supervisor, say that they are there."""
+"""Who let an offer pass without an answer is `missed`: asked nothing more until they, or a supervisor, say they are there."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,8 +44,8 @@ class Told:
 
 
 class Debt(NamedTuple):
-    """What routing has not answered: the fact that its caller left while it waited, or that they are to be called back from then on;
-    a fact up to which it has not placed the ticket.
+    """What routing has not answered: the fact that its caller left while it waited, or that they are to be called back from then
+    on; a fact up to which it has not placed the ticket.
     """
 
     abandoned: Position | None = None

@@ -12,8 +12,8 @@ from services.routing.domain.work import Work
 
 
 def recount(works: Iterable[Work], agents: Mapping[str, Agent]) -> tuple[dict[str, Work], dict[str, Agent]]:
-    """What each ticket takes of its owner, each offer of its agent, and what goes on besides, from nothing: live offers first, then
-    tickets by id.
+    """What each ticket takes of its owner, each offer of its agent, and what goes on besides, from nothing: live offers first,
+    then tickets by id.
 
     A ticket for which its owner has no room any more takes nothing: `settle` gives it back.
     """

@@ -245,7 +245,7 @@ class Turn:
             self.set(besides=NOTHING if after == NOTHING else after)
 
     def say(self, fact: Fact, *, person: str | None = None, personal: msgspec.Struct | None = None) -> None:
-        """Say a fact on the ticket's log, and hold it for true at once. Several of a type have causes, and so ids, of their own."""
+        """Say a fact on the ticket's log, and hold it for true at once. Several of a type have causes, so ids, of their own."""
         before = sum(type(draft.data) is type(fact) and draft.key == self.work.id for draft in self.drafts)
         cause = f"{self.cause} {before}" if before else self.cause
         self.drafts.append(Draft(key=self.work.id, data=fact, cause=cause, person=person, personal=personal))

@@ -1,5 +1,5 @@
-"""What ends by time on a ticket besides its offer, whose conversation it is, who has something to do with it; and at which tickets
-rules are to look.
+"""What ends by time on a ticket besides its offer, whose conversation it is, who has something to do with it; and at which
+tickets rules are to look.
 """
 
 from alembic import op

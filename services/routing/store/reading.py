@@ -15,6 +15,9 @@ from services.routing.domain.work import Work
 from services.routing.store.desk import AGENT_COLUMNS, agent_of
 from shared import db
 
+BESIDES = """
+    SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
+"""
 EXPERTS = """
     SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
     WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
@@ -147,11 +150,7 @@ async def owned(conn: AsyncConnection, agent_id: str, after: str, at_most: int) 
 
 async def besides(conn: AsyncConnection, agent_id: str) -> list[Work]:
     """Tickets that the agent neither owns nor is offered, and has something to do with; few, so they are looked through."""
-    rows = await db.fetch(
-        conn,
-        "SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id",
-        agent_id,
-    )
+    rows = await db.fetch(conn, BESIDES, agent_id)
     return [_works.decode(row[0]) for row in rows]
 
 

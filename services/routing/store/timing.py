@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.escalating import Promised
@@ -60,7 +61,7 @@ async def left_alone(conn: AsyncConnection, grace_seconds: float, at_most: int) 
 
 
 async def note(conn: AsyncConnection, ticket_ids: Collection[str]) -> None:
-    """Have rules look at these tickets. The last statement of its transaction, or nearly: it may wait for others who note them."""
+    """Have rules look at these tickets. The last statement of its transaction, or nearly: it may wait for who notes them too."""
     if ticket_ids:
         await db.fetch(conn, NOTE, sorted(ticket_ids))
 
@@ -91,5 +92,5 @@ async def promised(conn: AsyncConnection, ticket_ids: Collection[str]) -> dict[s
     return {row[0]: Promised(warned_percent=row[1], breached=bool(row[2])) for row in rows}
 
 
-async def _claimed(conn: AsyncConnection, rows: Sequence[Sequence[str]]) -> dict[str, Work]:
+async def _claimed(conn: AsyncConnection, rows: Sequence[asyncpg.Record]) -> dict[str, Work]:
     return await desk.works(conn, [row[0] for row in rows], skip_locked=True) if rows else {}

@@ -2,8 +2,8 @@
 
 What an agent carries follows from the tickets: a live offer and an owned ticket on which somebody has to work take units;
 one that waits for the customer or a third party takes none. Whoever is in wrap-up for a ticket carries it still, whoever is
-asked to take it over carries it already, and an expert what the question says. A transaction says all its facts at one instant, and the
-transactions about one agent follow each other, so the instants order what concerns an agent.
+asked to take it over carries it already, and an expert what the question says. A transaction says all its facts at one instant,
+and the transactions about one agent follow each other, so the instants order what concerns an agent.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ async def test_a_wrap_up_ends_by_the_clock_of_the_database_once(house: House) ->
     await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/resolve", {})
     await house.ticker.once()
     assert "wrap_up.completed" not in await house.types(ticket_id)
-    await past(house, ticket_id, "{besides,wrap_ups,0,ends_by}")
+    await past(house, ticket_id, "besides", "wrap_ups", "0", "ends_by")
     await house.ticker.once()
     await house.ticker.once()
     completed = [event.data for event in await house.said(ticket_id) if isinstance(event.data, WrapUpCompleted)]
@@ -79,11 +79,13 @@ async def test_an_expert_sees_the_ticket_while_they_are_asked_and_their_answer_i
     assert (await house.types(ticket_id))[-2:] == ["consult.answered", "consult.ended"]
     assert (await house.ask("noa", "GET", path)).status_code == 403
     assert (await agent(house, "noa"))["used_units"] == 0
-    [answered] = [event for event in await house.said(ticket_id) if isinstance(event.data, ConsultAnswered)]
+    [(answered, told_as)] = [
+        (event.data, event.id) for event in await house.said(ticket_id) if isinstance(event.data, ConsultAnswered)
+    ]
     async with db.transaction(house.parts.engine) as conn:
         await house.parts.keys.load(conn, [CUSTOMER])
-    assert answered.data.personal is not None
-    assert house.parts.keys.open(answered.data.personal, ConsultPersonal, answered.id) == ConsultPersonal(text="Yes, in full.")
+    assert answered.personal is not None
+    assert house.parts.keys.open(answered.personal, ConsultPersonal, told_as) == ConsultPersonal(text="Yes, in full.")
     left = await house.rows("SELECT 1 FROM routing.ticket WHERE convert_from(state, 'UTF8') LIKE '%refund Ruth%'")
     assert not left, "what is asked stands sealed in the history only"
 
@@ -103,7 +105,7 @@ async def test_a_question_ends_by_the_clock_and_by_whoever_asked(house: House) -
     await house.done("dana", "POST", f"{path}/{consult_id}/end")
     second = await house.done("dana", "POST", path, {"text": "And now?", "agent_id": "noa"})
     assert second["consult_id"] != consult_id
-    await past(house, ticket_id, "{besides,consults,0,expires_at}")
+    await past(house, ticket_id, "besides", "consults", "0", "expires_at")
     await house.ticker.once()
     assert (await house.types(ticket_id)).count("consult.ended") == 2
     assert (await agent(house, "noa"))["used_units"] == 0

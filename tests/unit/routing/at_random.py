@@ -10,33 +10,19 @@ from functools import partial
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from services.routing.domain import (
-    afterwards,
-    calling_back,
-    commands,
-    consulting,
-    escalating,
-    experts,
-    handing,
-    lifecycle,
-    moves,
-    offers,
-    timers,
-    wrapping,
-)
+from services.routing.domain import commands, lifecycle, offers, timers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.changes import Crew
 from services.routing.domain.match import match
 from services.routing.domain.work import Turn, Work
 from services.routing.handlers import TICKET_HANDLERS, Case, Context
-from shared.conditions import Test
 from shared.events.base import Channel, Draft, Event, Fact
 from shared.events.call import CallbackRequested, CallEnded
-from shared.events.config import QueueConfigured, RuleConfigured
+from shared.events.config import QueueConfigured
 from shared.events.message import MessageReceived
 from shared.events.people import AgentState
 from shared.events.ticket import TicketClosed, TicketOpened
-from shared.ticket import CommandRefused
+from tests.unit.routing.deeds import DEEDS, OTHERS, REFUSALS, RULES
 from tests.unit.routing.story import BACK_OFF, START, a_queue, an_agent, by_intake
 
 CHANNELS: dict[str, Channel] = {"t-0": "email", "t-1": "email", "t-2": "phone", "t-3": "chat"}
@@ -44,54 +30,13 @@ TICKETS = list(CHANNELS)
 AGENTS = ["dana", "noa", "omar"]
 STATES: tuple[AgentState, ...] = ("available", "break", "offline")
 GRACE = timedelta(seconds=30)
+RINA = commands.Actor("rina", supervisor=True)
 WRAP_UP_SECONDS = 60
 QUEUES: tuple[QueueConfigured, ...] = (
     a_queue("support", position=1, wrap_up_seconds=WRAP_UP_SECONDS, consult_units=1),
     a_queue("second", position=2, tier=2, consult_seconds=100),
     a_queue("north", position=3, partner_id="north"),
 )
-RULES = (
-    RuleConfigured(
-        id="sent-about",
-        version=1,
-        effective_from=START,
-        kind="escalate",
-        position=1,
-        when=Test(field="transfers", op="at_least", value=2),
-    ),
-)
-REFUSALS = (
-    CommandRefused,
-    commands.NotYours,
-    commands.NotAtWork,
-    moves.CannotTake,
-    moves.NoSuchPlace,
-    moves.OfferedToAnother,
-    handing.TransferGone,
-    handing.TransferPending,
-    escalating.NoHigherTier,
-    calling_back.NothingWaits,
-    wrapping.NoWrapUp,
-    consulting.NoConsult,
-    consulting.TooManyConsults,
-)
-Act = Callable[[Turn, commands.Actor, str], object]
-# What whoever holds a ticket, or a supervisor, does to it; the third is another agent.
-ACTS: dict[str, Act] = {
-    "resolve": lambda turn, actor, _: commands.resolve(turn, actor, None, QUEUES),
-    "pend": lambda turn, actor, _: commands.pend(turn, actor),
-    "hold": lambda turn, actor, _: commands.put_on_hold(turn, actor, None),
-    "reopen": lambda turn, actor, _: commands.reopen(turn, actor, QUEUES, None),
-    "release": lambda turn, actor, _: commands.give_back(turn, actor, QUEUES, lifecycle.age_of(turn.work, turn.now)),
-    "to second": lambda turn, actor, _: moves.transfer(turn, actor, QUEUES, "queue", "second", None, BACK_OFF),
-    "to tier 1": lambda turn, actor, _: moves.transfer(turn, actor, QUEUES, "tier", "1", None, BACK_OFF),
-    "to north": lambda turn, actor, _: moves.transfer(turn, actor, QUEUES, "partner", "north", None, BACK_OFF),
-    "hand over": lambda turn, actor, other: moves.hand_to(turn, actor, QUEUES, other, None),
-    "offer": lambda turn, actor, other: moves.offer_to(turn, actor, QUEUES, other, None),
-    "escalate": lambda turn, actor, _: escalating.escalate(turn, actor, QUEUES),
-    "consult": lambda turn, actor, other: experts.ask(turn, actor, QUEUES, [other], "How?"),
-    "call back": lambda turn, actor, _: calling_back.request(turn, actor, QUEUES, turn.now + GRACE),
-}
 
 
 class Contact(RuleBasedStateMachine):
@@ -145,7 +90,11 @@ class Contact(RuleBasedStateMachine):
     @rule(ticket_id=st.sampled_from(TICKETS))
     def the_customer_writes(self, ticket_id: str) -> None:
         written = MessageReceived(
-            message_id=f"m-{ticket_id}-{len(self.told[ticket_id])}", customer_id="c-1", channel="email", inbox="help", provider="x"
+            message_id=f"m-{ticket_id}-{len(self.told[ticket_id])}",
+            customer_id="c-1",
+            channel="email",
+            inbox="help",
+            provider="x",
         )
         if ticket_id not in self.works:
             channel = CHANNELS[ticket_id]
@@ -172,44 +121,15 @@ class Contact(RuleBasedStateMachine):
         else:
             self.attempt(ticket_id, lambda turn: offers.decline(turn, offer.id, offer.agent_id, None, BACK_OFF))
 
-    @rule(ticket_id=st.sampled_from(TICKETS), what=st.sampled_from(sorted(ACTS)), other=st.sampled_from(AGENTS), own=st.booleans())
-    def somebody_acts(self, ticket_id: str, what: str, other: str, own: bool) -> None:
+    @rule(ticket_id=st.sampled_from(TICKETS), what=st.sampled_from(sorted(DEEDS)), other=st.sampled_from(AGENTS), own=st.booleans())
+    def the_holder_or_a_supervisor_acts(self, ticket_id: str, what: str, other: str, own: bool) -> None:
         work = self.works.get(ticket_id)
-        actor = commands.Actor(work.owner) if own and work and work.owner else commands.Actor("rina", supervisor=True)
-        self.attempt(ticket_id, lambda turn: ACTS[what](turn, actor, other))
+        actor = commands.Actor(work.owner) if own and work and work.owner else RINA
+        self.attempt(ticket_id, lambda turn: DEEDS[what](turn, actor, QUEUES, other))
 
-    @rule(ticket_id=st.sampled_from(TICKETS), agent_id=st.sampled_from(AGENTS), forced=st.booleans())
-    def a_ticket_is_taken_or_assigned(self, ticket_id: str, agent_id: str, forced: bool) -> None:
-        if forced:
-            self.attempt(ticket_id, lambda turn: moves.assign(turn, QUEUES, agent_id))
-        else:
-            self.attempt(ticket_id, lambda turn: moves.take(turn, agent_id, QUEUES))
-
-    @rule(ticket_id=st.sampled_from(TICKETS), agent_id=st.sampled_from(AGENTS), accepted=st.booleans())
-    def a_hand_over_is_answered(self, ticket_id: str, agent_id: str, accepted: bool) -> None:
-        if accepted:
-            self.attempt(ticket_id, lambda turn: moves.accept_transfer(turn, agent_id, QUEUES))
-        else:
-            self.attempt(ticket_id, lambda turn: handing.decline(turn, agent_id, None))
-
-    @rule(ticket_id=st.sampled_from(TICKETS), answered=st.booleans())
-    def a_question_is_answered_or_ended(self, ticket_id: str, answered: bool) -> None:
-        asked = next(iter(self.works[ticket_id].besides.consults), None) if ticket_id in self.works else None
-        if asked is None:
-            return
-        expert = commands.Actor(asked.expert_id)
-        if answered:
-            self.attempt(ticket_id, lambda turn: experts.answer(turn, expert, asked.id, "So."))
-        else:
-            self.attempt(ticket_id, lambda turn: experts.cancel(turn, expert, asked.id))
-
-    @rule(ticket_id=st.sampled_from(TICKETS), agent_id=st.sampled_from(AGENTS))
-    def a_wrap_up_is_completed(self, ticket_id: str, agent_id: str) -> None:
-        self.attempt(ticket_id, lambda turn: afterwards.wrap_up(turn, commands.Actor(agent_id), "done", "parcels"))
-
-    @rule(ticket_id=st.sampled_from(TICKETS))
-    def rules_look(self, ticket_id: str) -> None:
-        self.attempt(ticket_id, lambda turn: escalating.by_rule(turn, QUEUES, RULES))
+    @rule(ticket_id=st.sampled_from(TICKETS), what=st.sampled_from(sorted(OTHERS)), other=st.sampled_from(AGENTS))
+    def others_act(self, ticket_id: str, what: str, other: str) -> None:
+        self.attempt(ticket_id, lambda turn: OTHERS[what](turn, RINA, QUEUES, other))
 
     @rule(agent_id=st.sampled_from(AGENTS), state=st.sampled_from(STATES))
     def an_agent_comes_or_goes(self, agent_id: str, state: AgentState) -> None:

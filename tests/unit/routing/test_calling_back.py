@@ -40,9 +40,7 @@ def wished(not_before: datetime | None = None) -> tuple[Work, list[Draft[Fact]]]
 
 def test_it_leaves_its_queue_and_comes_back_at_its_time_with_its_age() -> None:
     work, [left] = wished(at(3600))
-    assert left.data == TicketLeftQueue(
-        queue_id="support", visit=1, reason="callback", waited_us=20_000_000, returns_at=at(3600)
-    )
+    assert left.data == TicketLeftQueue(queue_id="support", visit=1, reason="callback", waited_us=20_000_000, returns_at=at(3600))
     assert (work.visit, work.awaits_callback, work.due_at) == (None, True, at(3600))
     timers.fire(early := turn(work, now=at(3599)), [QUEUE])
     assert said(early) == []

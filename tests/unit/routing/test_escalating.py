@@ -138,7 +138,7 @@ def test_each_rule_raises_a_ticket_once_and_the_first_by_position_that_can_goes_
 
 def arrives(opened: TicketOpened) -> tuple[Work, list[str]]:
     """What becomes of a ticket when it is opened where VIPs and what is urgent go to the second line."""
-    rule = a_rule("vip", AnyOf((Test(field="vip", op="equals"), Test(field="priority", op="at_least", value=4))))
+    rule = a_rule("vip", AnyOf(of=(Test(field="vip", op="equals"), Test(field="priority", op="at_least", value=4))))
     crew = Crew({})
     context = Context(QUEUES, crew, rules=(rule,))
     case, drafts = TICKET_HANDLERS[TicketOpened](context, Case(Work(id="t-1"), crew), by_intake("t-1", 1, opened, at(0)), at(0))
@@ -167,11 +167,11 @@ def test_a_customer_who_comes_back_is_a_repeat_contact() -> None:
 
 def test_a_rule_that_could_never_be_asked_is_refused_with_its_place() -> None:
     for rule, path in (
-        (a_rule("r", All((Test(field="weather", op="is_set"),))), "when.of[0].field"),
+        (a_rule("r", All(of=(Test(field="weather", op="is_set"),))), "when.of[0].field"),
         (a_rule("r", Test(field="transfers", op="at_least", value="2")), "when.value"),
         (a_rule("r", All(), to_tier=1), "to_tier"),
     ):
         with pytest.raises(WrongCondition) as wrong:
             escalating.check_rule(rule)
         assert wrong.value.path == path
-    escalating.check_rule(a_rule("r", AnyOf((BREACHED, Test(field="topic", op="equals", value="x"))), to_tier=2))
+    escalating.check_rule(a_rule("r", AnyOf(of=(BREACHED, Test(field="topic", op="equals", value="x"))), to_tier=2))

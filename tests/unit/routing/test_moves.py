@@ -1,4 +1,4 @@
-"""How a ticket goes from one to another: sent on, handed over, taken, assigned; with its age, one owner, nobody above capacity."""
+"""How a ticket goes from one to another: sent on, handed over, taken, assigned; with its age, one owner, nobody too full."""
 
 from __future__ import annotations
 
