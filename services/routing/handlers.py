@@ -67,6 +67,7 @@ def _handler(decide: Decide) -> Handler[Context, Case]:
     def handle(context: Context, case: Case, event: Event[Any], now: datetime) -> tuple[Case, Sequence[Draft[Fact]]]:
         turn = Turn(hear(case.work, event), event.id, now, context.crew.agents)
         decide(context, turn, event)
+        turn.to_judge &= bool(context.rules)
         after = case.after(turn, event)
         context.crew.take(turn.changed)  # last, so that a decision that fails has changed nobody
         return after, turn.drafts

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain import escalating, lifecycle, offers, timers
+from services.routing.domain import escalating, handing, lifecycle, offers, timers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
@@ -214,11 +214,23 @@ async def set_states(
     changed = {agent_id: known[agent_id] for agent_id in agent_ids if agent_id in known}
     turns = []
     for work in works.values():
-        if work.offer is None or work.offer.agent_id not in losing:
-            continue
-        turn = Turn(work, work.offer.id, now, known)
-        offers.rescind(turn, "agent_left")
-        known.update(turn.changed)
-        turns.append(turn)
+        turn = _taken_back(work, losing, now, known)
+        if turn is not None:
+            known.update(turn.changed)
+            turns.append(turn)
     await acting.write(conn, outbox, turns, now, besides=drafts, agents=list(changed.values()))
     return {agent_id: known[agent_id] for agent_id in changed}
+
+
+def _taken_back(work: Work, losing: Sequence[str], now: datetime, known: Mapping[str, Agent]) -> Turn | None:
+    """What was offered to one who is gone, by a queue or by its owner, is offered no more; None where nothing was."""
+    offer, asked = work.offer, work.besides.hand_over
+    if offer is not None and offer.agent_id in losing:
+        turn = Turn(work, offer.id, now, known)
+        offers.rescind(turn, "agent_left")
+        return turn
+    if asked is not None and asked.to_agent_id in losing:
+        turn = Turn(work, f"left {asked.id}", now, known)
+        handing.end(turn, "withdrawn", "agent_left")
+        return turn
+    return None

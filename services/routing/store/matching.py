@@ -228,9 +228,15 @@ async def expired_offers(conn: AsyncConnection, at_most: int) -> dict[str, Work]
 
 
 async def offered_to(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str, Work]:
-    """Tickets offered to these agents now, locked."""
+    """Tickets that are offered to these agents now, or to be handed over to them, locked; and some of which they have something
+    to do besides.
+    """
     rows = await conn.execute(
-        sa.text("SELECT ticket_id FROM routing.ticket WHERE offer_agent_id = ANY(:ids)"), {"ids": sorted(agent_ids)}
+        sa.text(
+            "SELECT ticket_id FROM routing.ticket WHERE offer_agent_id = ANY(:ids)"
+            " OR due_at IS NOT NULL AND string_to_array(besides, ' ') && CAST(:ids AS text[])"
+        ),
+        {"ids": sorted(agent_ids)},
     )
     ids = [row.ticket_id for row in rows]
     return await desk.works(conn, ids) if ids else {}

@@ -138,6 +138,16 @@ async def test_an_owner_takes_a_hand_over_back(house: House) -> None:
     assert ((await agent(house, "noa"))["used_units"], (await ticket(house, ticket_id))["transfer"]) == (0, None)
 
 
+async def test_a_hand_over_to_one_who_goes_is_taken_back_at_once(house: House) -> None:
+    await open_house_with_tiers(house)
+    ticket_id = await house.owned()
+    await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/transfer", {"to": "agent", "id": "noa", "warm": True})
+    await house.done("noa", "POST", "/v1/agents/noa/state", {"state": "break"})
+    assert (await house.types(ticket_id))[-1] == "transfer.ended"
+    assert ((await agent(house, "noa"))["used_units"], (await ticket(house, ticket_id))["agent_id"]) == (0, "dana")
+    assert (await told(house, "dana"))[-1] == "transfer.ended"
+
+
 async def test_of_all_who_take_a_ticket_at_once_one_has_it_and_the_others_learn_who(house: House) -> None:
     await house.queue()
     for name in ("dana", "noa"):
