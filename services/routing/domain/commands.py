@@ -160,6 +160,7 @@ def resolve(turn: Turn, actor: Actor, code: str | None, queues: Sequence[QueueCo
     routing = turn.work.ticket.routing
     leave(turn, "resolved")
     turn.say(TicketResolved(agent_id=actor.agent_id, code=code, queue_id=routing.queue_id, team_id=routing.team_id))
+    turn.set(resolved=True)
     let_go(turn, actor, queues, "resolved")
 
 

@@ -66,11 +66,10 @@ def by_rule(
 def rule_fields(work: Work, queues: Sequence[QueueConfigured], promised: Promised) -> Fields:
     """What rules may ask about a ticket at work. `repeat_contact`: its customer came back, on this ticket or by a follow-up."""
     fields, queue = fields_of(work), last_of(queues, work)
-    reopened = work.ticket.routing.decided_once
     return {
         **fields,
-        "is_reopened": reopened,
-        "repeat_contact": reopened or work.labels.follow_up_of is not None,
+        "is_reopened": work.resolved,
+        "repeat_contact": work.resolved or work.labels.follow_up_of is not None,
         "tier": tier_of(work, queues),
         "queue": queue.id if queue is not None else None,
         "waits": work.visit is not None,

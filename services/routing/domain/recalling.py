@@ -190,6 +190,10 @@ def _assigned(_known: Known, state: Told, event: Event[ticket.TicketAssigned]) -
     return after.beside(callback=None)
 
 
+def _resolved(_known: Known, state: Told, _event: Event[ticket.TicketResolved]) -> Told:
+    return state.set(resolved=True)
+
+
 def _transferred(_known: Known, state: Told, _event: Event[ticket.TicketTransferred]) -> Told:
     return state.set(transfers=state.work.transfers + 1)
 
@@ -269,6 +273,7 @@ CHANGES: dict[type[Fact], Callable[[Known, Told, Event[Any]], Told]] = {
     work.OfferRescinded: _rescinded,
     work.OfferFailed: _rescinded,
     work.ActionRequired: _attention,
+    ticket.TicketResolved: _resolved,
     ticket.TicketTransferred: _transferred,
     ticket.TicketEscalated: _escalated,
     work.WrapUpStarted: _wrapping,

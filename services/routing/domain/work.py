@@ -95,7 +95,7 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
     customer was forgotten. `age_from` is what its last place in a queue counted from; `path` the queues through which it rose to
-    its `tier`, `rules` those that raised it.
+    its `tier`, `rules` those that raised it. `resolved`: it was, once.
     """
 
     id: str
@@ -119,6 +119,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     transfers: int = 0
+    resolved: bool = False
     besides: Besides = NOTHING
 
     @property

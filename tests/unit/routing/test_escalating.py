@@ -159,6 +159,8 @@ def test_who_is_a_vip_or_urgent_goes_up_as_it_comes_in(vip: bool, priority: int,
 def test_a_customer_who_comes_back_is_a_repeat_contact() -> None:
     deciding = owned()
     assert not escalating.rule_fields(deciding.work, QUEUES, Promised())["repeat_contact"]
+    commands.pend(deciding, DANA)
+    assert not escalating.rule_fields(deciding.work, QUEUES, Promised())["repeat_contact"], "who answers us does not come back"
     commands.resolve(deciding, DANA, None)
     again = Turn(hear(deciding.work, a_message("t-1", 3, at(50))), "k2", at(50), {})
     lifecycle.customer_wrote(again, QUEUES, at(50))
