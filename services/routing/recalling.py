@@ -43,7 +43,7 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
         told = TicketsRecalled()
         await back.fold(told)
         async with back.transaction() as conn:
-            await _recount(conn)
+            await carry_afresh(conn)
         keys = sorted(told.debts)
         for start in range(0, len(keys), AT_ONCE):
             async with back.transaction() as conn:
@@ -54,7 +54,8 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
     return recall
 
 
-async def _recount(conn: AsyncConnection) -> None:
+async def carry_afresh(conn: AsyncConnection) -> None:
+    """Have the agents carry what the tickets come to."""
     works = await rows.in_hand(conn)
     agents = await rows.all_agents(conn)
     counted, carrying = recount(works, agents)
