@@ -115,6 +115,7 @@ class Ticker:
                     lifecycle.file_again(turn, queues[work.visit.queue_id], deadlines.get(work.id))
                 turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
+            await timing.note(conn, [work.id for work in works.values() if _entitled_anew(work)])
 
     async def _end_what_is_due(self) -> None:
         """Wrap-ups, hand-overs and questions whose time is over; callbacks whose time has come."""
@@ -220,6 +221,11 @@ async def set_states(
             turns.append(turn)
     await acting.write(conn, outbox, turns, now, besides=drafts, agents=list(changed.values()))
     return {agent_id: known[agent_id] for agent_id in changed}
+
+
+def _entitled_anew(work: Work) -> bool:
+    """Whether it is filed again perhaps because its customer is a VIP now, or no longer: that rules may ask about."""
+    return work.visit is not None and work.visit.filed_under == 0 and work.entitlement.vip is not None
 
 
 def _taken_back(work: Work, losing: Sequence[str], now: datetime, known: Mapping[str, Agent]) -> Turn | None:

@@ -8,6 +8,7 @@ import pytest
 
 from shared import db
 from shared.events.base import derived_id
+from shared.events.people import CustomerProfileChanged
 from shared.events.sla import SlaBreached, SlaWarned
 from shared.events.ticket import TicketEscalated, TicketLabelled
 from shared.events.work import ConsultAnswered, ConsultPersonal, WrapUpCompleted
@@ -206,6 +207,16 @@ async def test_without_rules_nothing_is_noted_and_a_new_rule_looks_at_what_is_th
     await a_rule(house, "urgent", asks("priority", "at_least", 4))
     await house.ticker.once()
     assert (await ticket(house, ticket_id))["tier"] == 2
+
+
+async def test_who_becomes_a_vip_while_waiting_goes_up(house: House) -> None:
+    await open_house_with_tiers(house)
+    await a_rule(house, "vip", asks("vip", "equals", True))
+    ticket_id = await house.open()
+    await house.hear(CUSTOMER, CustomerProfileChanged(vip=True))
+    for _ in range(2):
+        await house.ticker.once()
+    assert "ticket.escalated" in await house.types(ticket_id)
 
 
 async def test_rules_are_versioned_and_wrong_ones_refused_with_their_place(house: House) -> None:
