@@ -13,7 +13,13 @@ from .exchange import Json
 from .paging import Page
 from .routing_types import (
     AgentBody,
+    Assign,
+    CallBack,
+    Consult,
+    ConsultAnswer,
     Decline,
+    DeclineTransfer,
+    Escalate,
     Hold,
     Link,
     Merge,
@@ -24,10 +30,13 @@ from .routing_types import (
     Reopen,
     Reply,
     Resolve,
+    Rule,
     Skill,
     Split,
     State,
     Team,
+    Transfer,
+    WrapUp,
 )
 from .service import Service, at
 from .streaming import StreamEvent, follow
@@ -68,6 +77,10 @@ class Routing(Service):
     async def list_offers(self, agent_id: str) -> Page[Json]:
         """What the agent is offered now, oldest first. `expires_at` is the server's: whoever is later gets 409."""
         return await self._get(Page[Json], at("/v1/agents/{}/offers", agent_id))
+
+    async def list_agent_tasks(self, agent_id: str) -> Page[Json]:
+        """What the agent has to do with tickets that they neither own nor are offered: wrap-ups, questions, hand-overs."""
+        return await self._get(Page[Json], at("/v1/agents/{}/tasks", agent_id))
 
     async def accept_offer(self, offer_id: str, idempotency_key: str | None = None) -> Json:
         """Take the ticket."""
@@ -125,6 +138,57 @@ class Routing(Service):
         """Give it back to the queue, with the age it has."""
         return await self._post(Json, at("/v1/tickets/{}/release", ticket_id), None, idempotency_key)
 
+    async def take_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Take a waiting ticket without being offered it."""
+        return await self._post(Json, at("/v1/tickets/{}/take", ticket_id), None, idempotency_key)
+
+    async def assign_ticket(self, ticket_id: str, body: Assign, idempotency_key: str | None = None) -> Json:
+        """Give it to an agent, whatever they are able to do; never more than they can carry."""
+        return await self._post(Json, at("/v1/tickets/{}/assign", ticket_id), body, idempotency_key)
+
+    async def transfer_ticket(self, ticket_id: str, body: Transfer, idempotency_key: str | None = None) -> Json:
+        """Send it on, with the age it has. A warm transfer answers with its `transfer_id`."""
+        return await self._post(Json, at("/v1/tickets/{}/transfer", ticket_id), body, idempotency_key)
+
+    async def accept_transfer(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Take over a ticket that is offered to be handed over."""
+        return await self._post(Json, at("/v1/tickets/{}/transfer/accept", ticket_id), None, idempotency_key)
+
+    async def decline_transfer(self, ticket_id: str, body: DeclineTransfer, idempotency_key: str | None = None) -> Json:
+        """Leave it with its owner, who is told."""
+        return await self._post(Json, at("/v1/tickets/{}/transfer/decline", ticket_id), body, idempotency_key)
+
+    async def withdraw_transfer(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
+        """Keep it after all."""
+        return await self._post(Json, at("/v1/tickets/{}/transfer/withdraw", ticket_id), None, idempotency_key)
+
+    async def escalate_ticket(self, ticket_id: str, body: Escalate, idempotency_key: str | None = None) -> Json:
+        """Send it up to the next tier, or the one named, with the age it has."""
+        return await self._post(Json, at("/v1/tickets/{}/escalate", ticket_id), body, idempotency_key)
+
+    async def call_back_later(self, ticket_id: str, body: CallBack, idempotency_key: str | None = None) -> Json:
+        """The customer is called back instead of waiting, and keeps their place."""
+        return await self._post(Json, at("/v1/tickets/{}/callback", ticket_id), body, idempotency_key)
+
+    async def complete_wrap_up(self, ticket_id: str, body: WrapUp, idempotency_key: str | None = None) -> Json:
+        """The work after the contact is done."""
+        return await self._post(Json, at("/v1/tickets/{}/wrap-up", ticket_id), body, idempotency_key)
+
+    async def consult_expert(self, ticket_id: str, body: Consult, idempotency_key: str | None = None) -> Json:
+        """Ask an expert; its owner keeps the ticket."""
+        return await self._post(Json, at("/v1/tickets/{}/consults", ticket_id), body, idempotency_key)
+
+    async def answer_consult(
+        self, ticket_id: str, consult_id: str, body: ConsultAnswer, idempotency_key: str | None = None
+    ) -> Json:
+        """The expert answers."""
+        path = at("/v1/tickets/{}/consults/{}/answer", ticket_id, consult_id)
+        return await self._post(Json, path, body, idempotency_key)
+
+    async def end_consult(self, ticket_id: str, consult_id: str, idempotency_key: str | None = None) -> Json:
+        """No answer is needed any more, or the expert has none."""
+        return await self._post(Json, at("/v1/tickets/{}/consults/{}/end", ticket_id, consult_id), None, idempotency_key)
+
     async def prioritise_ticket(self, ticket_id: str, body: Prioritise, idempotency_key: str | None = None) -> Json:
         """Change the priority."""
         return await self._post(Json, at("/v1/tickets/{}/priority", ticket_id), body, idempotency_key)
@@ -168,6 +232,18 @@ class Routing(Service):
     async def put_queue(self, config_id: str, body: Queue, if_match: int | None = None) -> Json:
         """Make or change a queue."""
         return await self._put(Json, at("/v1/queues/{}", config_id), body, if_match)
+
+    async def list_rules(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+        """Rules of escalation in order of id."""
+        return await self._get(Page[Json], at("/v1/rules", cursor=cursor, limit=limit))
+
+    async def get_rule(self, config_id: str) -> Json:
+        """A rule as configured."""
+        return await self._get(Json, at("/v1/rules/{}", config_id))
+
+    async def put_rule(self, config_id: str, body: Rule, if_match: int | None = None) -> Json:
+        """Make or change a rule."""
+        return await self._put(Json, at("/v1/rules/{}", config_id), body, if_match)
 
     async def list_skills(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
         """Skills in order of id."""

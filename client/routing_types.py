@@ -74,6 +74,63 @@ class Prioritise(TypedDict):
     priority: Literal[1, 2, 3, 4]
 
 
+class Transfer(TypedDict, total=False):
+    """Where to. `warm`: an agent is asked first, and the owner keeps the ticket until they accept."""
+
+    to: Required[Literal["queue", "agent", "tier", "partner"]]
+    id: Required[str]
+    reason: str | None
+    warm: bool
+
+
+class DeclineTransfer(TypedDict, total=False):
+    """Why not."""
+
+    reason: str | None
+
+
+class Assign(TypedDict):
+    """To whom."""
+
+    agent_id: str
+
+
+class Escalate(TypedDict, total=False):
+    """How far up, the next tier where none is named; and why."""
+
+    reason: str | None
+    to_tier: int | None
+
+
+class CallBack(TypedDict, total=False):
+    """When the customer wants to be called; as soon as it is their turn where nothing is said."""
+
+    not_before: Instant | None
+
+
+class WrapUp(TypedDict, total=False):
+    """How it went, and what it was about. A supervisor names the agent whose wrap-up is to end."""
+
+    agent_id: str | None
+    code: str | None
+    product: str | None
+    topic: str | None
+
+
+class Consult(TypedDict, total=False):
+    """The question, and who is asked: an agent, or the best of those who have a skill."""
+
+    text: Required[str]
+    agent_id: str | None
+    skill: str | None
+
+
+class ConsultAnswer(TypedDict):
+    """What the expert says."""
+
+    text: str
+
+
 class Merge(TypedDict):
     """The ticket that goes on."""
 
@@ -120,6 +177,8 @@ class Queue(TypedDict, total=False):
     ageing_seconds: int | None
     auto_accept: bool
     calendar_id: str | None
+    consult_seconds: int
+    consult_units: int
     due_lead_seconds: int | None
     effective_from: Instant | None
     offer_timeout_seconds: int
@@ -136,6 +195,16 @@ class Queue(TypedDict, total=False):
     tier: int
     vip_bonus_seconds: int
     when: dict[str, Any]
+    wrap_up_seconds: int
+
+
+class Rule(TypedDict, total=False):
+    """A rule of escalation: a ticket for which `when` holds rises to `to_tier`, or to the next tier that takes it."""
+
+    position: Required[int]
+    when: Required[dict[str, Any]]
+    effective_from: Instant | None
+    to_tier: int | None
 
 
 class Team(TypedDict, total=False):

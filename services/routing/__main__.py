@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from services.routing.api import agents, asking, configuring, deciding, reading, tickets
+from services.routing.api import agents, asking, besides, configuring, deciding, moves, reading, rules, tickets
 from services.routing.api.room import Room
 from services.routing.commanding import Commander
 from services.routing.hub import Hub
@@ -21,13 +21,15 @@ from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 
+PARTS = (configuring, rules, agents, reading, deciding, tickets, moves, besides, asking)
+
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
     """The application with routing's routes."""
     app = create_app("routing", "Patchbay routing", ready, alive)
     app.state.authenticator = parts.authenticator
     app.state.room = Room(parts, settings, hub, Commander(parts, settings))
-    for module in (configuring, agents, reading, deciding, tickets, asking):
+    for module in PARTS:
         app.include_router(module.router)
     return app
 

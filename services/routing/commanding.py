@@ -65,7 +65,8 @@ class Target:
 class Command:
     """What somebody asks of a ticket. `decide` gives the answer's body, and is pure: it may be called again.
 
-    `agent_id` is the agent who calls, None for other keys; `asked` is there when it came with an Idempotency-Key.
+    `agent_id` is the agent who calls, None for other keys; `asked` is there when it came with an Idempotency-Key; `concerns` are
+    agents whom it is about besides those of the ticket.
     """
 
     agent_id: str | None
@@ -75,6 +76,7 @@ class Command:
     status: int
     asked: Asked | None
     traceparent: str | None
+    concerns: frozenset[str] = frozenset()
 
 
 class _Locked(Exception):
@@ -256,7 +258,8 @@ class Commander:
         named = {command.target.ticket_id for command in commands if command.target.ticket_id}
         works, version = await desk.works_and_queues(conn, named | set(offered.values()))
         queues = await self._queues.of(conn, version)
-        agents = await desk.agents(conn, desk.concerned(works.values()))
+        besides = {agent_id for command in commands for agent_id in command.concerns}
+        agents = await desk.agents(conn, desk.concerned(works.values()) | besides)
         return _Group(works, agents, offered, queues, memory, await clock(conn))
 
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from services.routing.domain import lifecycle
+from services.routing.domain import calling_back, escalating, lifecycle, wrapping
 from services.routing.domain.changes import Crew
-from services.routing.domain.promises import Promise, heard_breach, heard_clock, heard_warning
+from services.routing.domain.labels import labels_of, relabelled
+from services.routing.domain.queues import last_of
 from services.routing.domain.timeline import Entry, entries_of, entries_to_be
-from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work, hear, labels_of, relabelled
-from shared.events import call, message, people, sla
+from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work, hear
+from services.routing.promising import BREACH_HANDLERS, CLOCK_HANDLERS, WARNING_HANDLERS
+from shared.events import call, message, people
 from shared.events import ticket as t
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import InboxConfigured, QueueConfigured
+from shared.events.config import InboxConfigured, QueueConfigured, RuleConfigured
 from shared.folding import Handler
 from shared.ticket import awaits_answer
 
@@ -25,13 +27,14 @@ Decide = Callable[["Context", Turn, Event[Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What decisions of a batch look at: the queues in order, the agents the batch concerns, and who served customers last, where
-    a queue asks for it.
+    """What decisions of a batch look at: the queues and rules in order, the agents the batch concerns, and who served customers
+    last, where a queue asks for it.
     """
 
     queues: tuple[QueueConfigured, ...]
     crew: Crew
     regulars: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[RuleConfigured, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Case:
     ended: tuple[EndedOffer, ...] = ()
     notices: tuple[Notice, ...] = ()
     entries: tuple[Entry, ...] = ()
+    to_judge: bool = False
 
     def after(self, turn: Turn, event: Event[Fact]) -> Case:
         """The case after a decision."""
@@ -55,6 +59,7 @@ class Case:
             ended=(*self.ended, *turn.ended),
             notices=(*self.notices, *turn.notices),
             entries=(*self.entries, *told),
+            to_judge=self.to_judge or turn.to_judge,
         )
 
 
@@ -62,6 +67,7 @@ def _handler(decide: Decide) -> Handler[Context, Case]:
     def handle(context: Context, case: Case, event: Event[Any], now: datetime) -> tuple[Case, Sequence[Draft[Fact]]]:
         turn = Turn(hear(case.work, event), event.id, now, context.crew.agents)
         decide(context, turn, event)
+        turn.to_judge &= bool(context.rules)
         after = case.after(turn, event)
         context.crew.take(turn.changed)  # last, so that a decision that fails has changed nobody
         return after, turn.drafts
@@ -75,13 +81,16 @@ def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
     if not turn.work.ticket.spam:
         since, regular = fact.unanswered_since or event.time, context.regulars.get(fact.customer_id)
         lifecycle.place(turn, context.queues, "opened", since, fact.opened_by, regular)
+        escalating.by_rule(turn, context.queues, context.rules)
     if fact.opened_by is not None:
         turn.tell(fact.opened_by, "ticket.opened")
 
 
 def _written(context: Context, turn: Turn, event: Event[Fact]) -> None:
     if awaits_answer(event.data):
+        before = turn.work.visits
         lifecycle.customer_wrote(turn, context.queues, event.time)
+        turn.to_judge = turn.work.visits > before
 
 
 def _absorbed(context: Context, turn: Turn, event: Event[t.TicketAbsorbed]) -> None:
@@ -89,9 +98,16 @@ def _absorbed(context: Context, turn: Turn, event: Event[t.TicketAbsorbed]) -> N
         lifecycle.customer_wrote(turn, context.queues, event.data.unanswered_since)
 
 
-def _ended(_context: Context, turn: Turn, event: Event[call.CallEnded | call.ChatEnded]) -> None:
-    if event.data.outcome == "abandoned":
+def _ended(context: Context, turn: Turn, event: Event[call.CallEnded | call.ChatEnded]) -> None:
+    """Who hung up because they are called back has abandoned nothing; who was talked to is to be written of."""
+    if event.data.outcome == "abandoned" and turn.work.besides.callback is None:
         lifecycle.leave(turn, "abandoned")
+    elif event.data.outcome == "completed":
+        wrapping.begin(turn, last_of(context.queues, turn.work))
+
+
+def _called_back(context: Context, turn: Turn, event: Event[call.CallbackRequested]) -> None:
+    calling_back.spare(turn, context.queues, event.data.not_before)
 
 
 def _withdrawn(_context: Context, turn: Turn, event: Event[t.TicketWithdrawn]) -> None:
@@ -150,6 +166,12 @@ def _refused(_context: Context, turn: Turn, event: Event[t.RequestRefused]) -> N
 
 def _labelled(_context: Context, turn: Turn, event: Event[t.TicketLabelled]) -> None:
     turn.set(labels=relabelled(turn.work.labels, event.data))
+    turn.to_judge = True
+
+
+def _prioritised(context: Context, turn: Turn, event: Event[t.TicketPrioritised]) -> None:
+    turn.to_judge = True
+    _told(context, turn, event)
 
 
 def _told(_context: Context, turn: Turn, event: Event[Fact]) -> None:
@@ -205,20 +227,6 @@ def _inbox(
     return event.data, ()
 
 
-Promises = Mapping[str, Promise]
-
-
-def _promise(hears: Callable[[Promise, Any], Promise]) -> Handler[None, Promises]:
-    def handle(_context: None, known: Promises, event: Event[Any], _now: datetime) -> tuple[Promises, Sequence[Draft[Fact]]]:
-        fact = event.data
-        promise = known.get(fact.clock_id) or Promise(
-            clock_id=fact.clock_id, target=fact.target, cycle=fact.cycle, policy_id=fact.policy_id
-        )
-        return {**known, fact.clock_id: hears(promise, fact)}, ()
-
-    return handle
-
-
 WITHDRAWN: dict[str, lifecycle.LeaveReason] = {
     "cancelled": "cancelled",
     "abandoned": "abandoned",
@@ -248,7 +256,7 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     t.SpamMarked: _handler(_spam),
     t.SpamUnmarked: _handler(_came_back),
     t.TicketLabelled: _handler(_labelled),
-    t.TicketPrioritised: _handler(_told),
+    t.TicketPrioritised: _handler(_prioritised),
     t.RequestRefused: _handler(_refused),
     message.MessageFailed: _handler(_told),
     message.MessageBounced: _handler(_told),
@@ -260,7 +268,7 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     call.CallHeld: _handler(_noted),
     call.CallResumed: _handler(_noted),
     call.CallRecorded: _handler(_noted),
-    call.CallbackRequested: _handler(_noted),
+    call.CallbackRequested: _handler(_called_back),
     t.TicketCustomerChanged: _handler(_noted),
     t.TicketExpelled: _handler(_noted),
     t.TicketSplit: _handler(_granted),
@@ -282,19 +290,6 @@ CUSTOMER_HANDLERS: dict[type[Fact], Handler[None, CustomerCase]] = {
     people.CustomerErased: _erased,
 }
 INBOX_HANDLERS: dict[type[Fact], Handler[None, InboxConfigured | None]] = {InboxConfigured: _inbox}
-CLOCK_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {
-    sla.ClockStarted: _promise(heard_clock),
-    sla.ClockPaused: _promise(heard_clock),
-    sla.ClockResumed: _promise(heard_clock),
-    sla.ClockMet: _promise(heard_clock),
-    sla.ClockCancelled: _promise(heard_clock),
-}
-WARNING_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {sla.SlaWarned: _promise(heard_warning)}
-BREACH_HANDLERS: dict[type[Fact], Handler[None, Promises]] = {
-    sla.SlaBreached: _promise(heard_breach),
-    sla.SlaBreachRetracted: _promise(heard_breach),
-    sla.SlaBreachCleared: _promise(heard_breach),
-}
 HANDLERS: dict[type[Fact], object] = {
     **TICKET_HANDLERS,
     **CUSTOMER_HANDLERS,

@@ -9,9 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import handlers
 from services.routing.domain.changes import Changes, Crew
+from services.routing.domain.promises import Promise
 from services.routing.domain.work import Work
-from services.routing.handlers import Case, Context, CustomerCase, Promises
-from services.routing.store import config, desk, promises, saving
+from services.routing.handlers import Case, Context, CustomerCase
+from services.routing.promising import BREACH_HANDLERS, CLOCK_HANDLERS, WARNING_HANDLERS, Promises
+from services.routing.store import config, desk, promises, saving, timing
 from shared.events import topics
 from shared.events.base import Event, Fact
 from shared.events.config import InboxConfigured, QueueConfigured
@@ -39,7 +41,7 @@ class TicketProjection:
         works, version = await desk.works_and_queues(conn, keys)
         crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
         queues = await self._queues.of(conn, version)
-        context = Context(queues, crew, await _regulars(conn, queues, events))
+        context = Context(queues, crew, await _regulars(conn, queues, events), self._queues.rules)
         states = {event.key: Case(works.get(event.key) or Work(id=event.key), crew) for event in events}
         return Loaded(states, context)
 
@@ -58,6 +60,8 @@ class TicketProjection:
             changes.agents.update(case.crew.of(case.agents))
             changes.ended.extend(case.ended)
             changes.entries.extend(case.entries)
+            if case.to_judge:
+                changes.to_judge.add(key)
         if changes.worth_matching and self._note is not None:
             self._note()
         await saving.save(conn, changes, now, wake=changes.worth_matching and self._note is None)
@@ -130,6 +134,13 @@ class PromiseProjection:
         await promises.save(conn, states)
         heard = [key for key, known in sorted(states.items()) if any(promise.state is not None for promise in known.values())]
         await promises.file_again(conn, heard)
+        broken = [key for key, known in states.items() if any(_alarming(promise) for promise in known.values())]
+        await timing.note(conn, broken)
+
+
+def _alarming(promise: Promise) -> bool:
+    """Whether somebody was warned, or it is broken: that rules may ask about."""
+    return promise.warned_percent is not None or promise.breached is True
 
 
 def all_projections(
@@ -142,7 +153,7 @@ def all_projections(
         InboxProjection(),
         CustomerProjection(),
         TicketProjection(incarnation, note),
-        PromiseProjection(topics.SLA_CLOCKS, handlers.CLOCK_HANDLERS),
-        PromiseProjection(topics.SLA_WARNINGS, handlers.WARNING_HANDLERS),
-        PromiseProjection(topics.SLA_BREACHES, handlers.BREACH_HANDLERS),
+        PromiseProjection(topics.SLA_CLOCKS, CLOCK_HANDLERS),
+        PromiseProjection(topics.SLA_WARNINGS, WARNING_HANDLERS),
+        PromiseProjection(topics.SLA_BREACHES, BREACH_HANDLERS),
     )

@@ -15,6 +15,7 @@ from services.routing.domain import recalling
 from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.changes import Changes
 from services.routing.domain.recalling import Debt, Known, Told
+from services.routing.domain.recounting import recount
 from services.routing.domain.timeline import Entry, entries_of
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
@@ -22,10 +23,10 @@ from services.routing.store import config, desk, saving
 from services.routing.store import recalling as rows
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, TeamConfigured
+from shared.events.config import AgentConfigured, Configured, QueueConfigured, RuleConfigured, SkillConfigured, TeamConfigured
 from shared.events.people import AgentEnrolled, AgentStateChanged
 from shared.events.topics import AGENTS, CONFIG, TICKETS
-from shared.events.work import TicketOffered
+from shared.events.work import TicketOffered, TransferOffered
 from shared.folding import Handler, Loaded
 from shared.recalling import Recall
 
@@ -42,7 +43,7 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
         told = TicketsRecalled()
         await back.fold(told)
         async with back.transaction() as conn:
-            await _recount(conn)
+            await carry_afresh(conn)
         keys = sorted(told.debts)
         for start in range(0, len(keys), AT_ONCE):
             async with back.transaction() as conn:
@@ -53,10 +54,11 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
     return recall
 
 
-async def _recount(conn: AsyncConnection) -> None:
+async def carry_afresh(conn: AsyncConnection) -> None:
+    """Have the agents carry what the tickets come to."""
     works = await rows.in_hand(conn)
     agents = await rows.all_agents(conn)
-    counted, carrying = recalling.recount(works, agents)
+    counted, carrying = recount(works, agents)
     now = await clock(conn)
     changed = {one.id: counted[one.id] for one in works if counted[one.id] != one}
     await saving.save(conn, Changes(works=changed), now, wake=False)
@@ -82,11 +84,11 @@ def _note(_context: None, noted: Noted, event: Event[Fact], _now: datetime) -> t
 
 
 class ConfigurationRecalled:
-    """Queues, teams, skills and agents' names that were made or changed."""
+    """Queues, teams, skills, rules and agents' names that were made or changed."""
 
     topic = CONFIG
     handlers: Mapping[type[Fact], Handler[None, Noted]] = dict.fromkeys(
-        (QueueConfigured, TeamConfigured, SkillConfigured, AgentConfigured), _note
+        (QueueConfigured, TeamConfigured, SkillConfigured, AgentConfigured, RuleConfigured), _note
     )
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Noted]:
@@ -182,4 +184,6 @@ class TicketsRecalled:
 
 
 def _named(events: Iterable[Event[Fact]]) -> set[str]:
-    return {event.data.agent_id for event in events if isinstance(event.data, TicketOffered)}
+    facts = [event.data for event in events]
+    offered = {fact.agent_id for fact in facts if isinstance(fact, TicketOffered)}
+    return offered | {fact.to_agent_id for fact in facts if isinstance(fact, TransferOffered)}

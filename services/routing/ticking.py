@@ -1,4 +1,5 @@
-"""What time brings about: offers that nobody answered, agents whose presence lapsed, tickets to be filed anew, old rows.
+"""What time brings about: offers that nobody answered, agents whose presence lapsed, tickets to be filed anew, what ends or comes
+back on a ticket, rules that are to look, old rows.
 
 PostgreSQL's clock decides; a claim with SKIP LOCKED makes sure that of several processes one does it.
 """
@@ -6,18 +7,18 @@ PostgreSQL's clock decides; a claim with SKIP LOCKED makes sure that of several 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain import lifecycle, offers
+from services.routing.domain import escalating, handing, lifecycle, offers, timers
 from services.routing.domain.agents import Agent, change_state
-from services.routing.domain.work import Turn
+from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, matching, promises, streams
+from services.routing.store import config, decisions, desk, matching, promises, streams, timing
 from shared import db, idempotency
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -63,8 +64,14 @@ class Ticker:
             await db.retrying(self._end_presence)
         if due.filing:
             await db.retrying(self._file_again)
-        if due.without_queue and self._ticks % PLACING_TICKS == 0:
-            await db.retrying(self._place_those_without_queue)
+        if due.besides:
+            await db.retrying(self._end_what_is_due)
+        if due.judging:
+            await db.retrying(self._judge)
+        if self._ticks % PLACING_TICKS == 0:
+            await db.retrying(self._give_conversations_back)
+            if due.without_queue:
+                await db.retrying(self._place_those_without_queue)
         if self._ticks % HOUSEKEEPING_TICKS == 0:
             await self._keep_house()
         self._ticks += 1
@@ -108,27 +115,72 @@ class Ticker:
                     lifecycle.file_again(turn, queues[work.visit.queue_id], deadlines.get(work.id))
                 turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
+            await timing.note(conn, [work.id for work in works.values() if _entitled_anew(work)])
+
+    async def _end_what_is_due(self) -> None:
+        """Wrap-ups, hand-overs and questions whose time is over; callbacks whose time has come."""
+        async with db.transaction(self.parts.engine) as conn:
+            works = await timing.due(conn, AT_ONCE)
+            if works:
+                queues = await config.queues(conn)
+                await self._decide(conn, works, "due", lambda turn: timers.fire(turn, queues))
+
+    async def _give_conversations_back(self) -> None:
+        """Conversations whose agent did not come back wait again, where they stood."""
+        grace = self.settings.routing_live_grace_seconds
+        async with db.transaction(self.parts.engine) as conn:
+            works = await timing.left_alone(conn, grace, AT_ONCE)
+            if works:
+                queues, waited = await config.queues(conn), timedelta(seconds=grace)
+                await self._decide(conn, works, "left alone", lambda turn: lifecycle.lose(turn, queues, waited))
+
+    async def _judge(self) -> None:
+        """Rules look at tickets of which they may think otherwise by now."""
+        async with db.transaction(self.parts.engine) as conn:
+            noted = await timing.noted(conn, AT_ONCE)
+            works = await desk.works(conn, noted, skip_locked=True)
+            if not works:
+                return
+            queues, rules = await config.queues(conn), await config.rules(conn)
+            promised = await timing.promised(conn, works)
+
+            def look(turn: Turn) -> None:
+                escalating.by_rule(turn, queues, rules, promised.get(turn.work.id, escalating.NOTHING_PROMISED))
+
+            await self._decide(conn, works, "rules", look)
+            await timing.judged(conn, {ticket_id: noted[ticket_id] for ticket_id in works})
+
+    async def _decide(self, conn: AsyncConnection, works: Mapping[str, Work], what: str, decide: Callable[[Turn], None]) -> None:
+        """Decide on each of the tickets, and write what changed."""
+        known = await desk.agents(conn, desk.concerned(works.values()))
+        now = await clock(conn)
+        turns = []
+        for work in works.values():
+            # Never the same for two of a ticket's decisions.
+            cause = f"{what} {work.id} {work.visits} {len(work.rules)} {work.due_at}"
+            turn = Turn(work, cause, now, known)
+            decide(turn)
+            known.update(turn.changed)
+            if turn.work is not work:
+                turns.append(turn)
+        await acting.write(conn, self.parts.outbox, turns, now)
 
     async def _place_those_without_queue(self) -> None:
         """Tickets that no rule took: perhaps one does by now."""
         async with db.transaction(self.parts.engine) as conn:
             works = await matching.without_queue(conn, AT_ONCE)
             queues = await config.queues(conn)
-            known = await desk.agents(conn, desk.concerned(works.values()))
-            now = await clock(conn)
-            turns = []
-            for work in works.values():
-                since = work.ticket.waiting_since or work.ticket.intake.opened_at or now
-                turn = Turn(work, f"placed {work.id} {work.visits} {now.isoformat()}", now, known)
-                lifecycle.place_at_last(turn, queues, since)
-                if turn.work is not work:
-                    turns.append(turn)
-            await acting.write(conn, self.parts.outbox, turns, now)
+
+            def place(turn: Turn) -> None:
+                lifecycle.place_at_last(turn, queues, lifecycle.age_of(turn.work, turn.now))
+
+            await self._decide(conn, works, "placed", place)
 
     async def _keep_house(self) -> None:
         async with db.transaction(self.parts.engine) as conn:
             await streams.forget_old(conn)
             await idempotency.forget_old(conn, "routing")
+            await timing.forget_old(conn)
             await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
 
 
@@ -163,11 +215,28 @@ async def set_states(
     changed = {agent_id: known[agent_id] for agent_id in agent_ids if agent_id in known}
     turns = []
     for work in works.values():
-        if work.offer is None or work.offer.agent_id not in losing:
-            continue
-        turn = Turn(work, work.offer.id, now, known)
-        offers.rescind(turn, "agent_left")
-        known.update(turn.changed)
-        turns.append(turn)
+        turn = _taken_back(work, losing, now, known)
+        if turn is not None:
+            known.update(turn.changed)
+            turns.append(turn)
     await acting.write(conn, outbox, turns, now, besides=drafts, agents=list(changed.values()))
     return {agent_id: known[agent_id] for agent_id in changed}
+
+
+def _entitled_anew(work: Work) -> bool:
+    """Whether it is filed again perhaps because its customer is a VIP now, or no longer: that rules may ask about."""
+    return work.visit is not None and work.visit.filed_under == 0 and work.entitlement.vip is not None
+
+
+def _taken_back(work: Work, losing: Sequence[str], now: datetime, known: Mapping[str, Agent]) -> Turn | None:
+    """What was offered to one who is gone, by a queue or by its owner, is offered no more; None where nothing was."""
+    offer, asked = work.offer, work.besides.hand_over
+    if offer is not None and offer.agent_id in losing:
+        turn = Turn(work, offer.id, now, known)
+        offers.rescind(turn, "agent_left")
+        return turn
+    if asked is not None and asked.to_agent_id in losing:
+        turn = Turn(work, f"left {asked.id}", now, known)
+        handing.end(turn, "withdrawn", "agent_left")
+        return turn
+    return None

@@ -203,12 +203,13 @@ class CallHangUpRequested(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CallbackRequested(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """The caller would rather be called back, keeping the place."""
+    """The customer would rather be called back than wait, keeping the place. `by_agent_id`: an agent said so for them."""
 
     TYPE: ClassVar[str] = "callback.requested.v1"
     call_id: str | None = None
     customer_id: str = ""
     not_before: Moment | None = None
+    by_agent_id: str | None = None
 
 
 class ChatStarted(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -41,6 +41,8 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     ticket counts as waiting from `due_lead_seconds` before its next promise is due at the latest.
     `strategy` says which of those who can take a ticket is next; of equals it is the longest idle. `steps` ask less of agents the
     longer a ticket waits; for its first `prefer_last_agent_seconds` whoever had it last is waited for, if there at all.
+    Who was through with a ticket has `wrap_up_seconds` (0: none) for what is to be written of it. An expert who is consulted has
+    `consult_seconds` to answer, which takes `consult_units` of them.
     """
 
     TYPE: ClassVar[str] = "queue.configured.v1"
@@ -64,6 +66,9 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     steps: tuple[RoutingStep, ...] = ()
     prefer_last_agent_seconds: int | None = None
     signature: dict[str, str] = {}
+    wrap_up_seconds: int = 0
+    consult_seconds: int = 86_400
+    consult_units: int = 0
 
 
 class TeamConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
@@ -194,7 +199,7 @@ class TemplateConfigured(Configured, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class RuleConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
-    """An escalation or labelling rule."""
+    """An escalation or labelling rule. `escalate`: the ticket rises to `to_tier`, or to the next one; once by each rule."""
 
     TYPE: ClassVar[str] = "rule.configured.v1"
     kind: Literal["escalate", "label", "prioritise", "spam", "survey", "proactive"]

@@ -62,13 +62,16 @@ class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketLeftQueue(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """A visit to a queue ended without an agent: exactly one of assigned or this ends each visit."""
+    """A visit to a queue ended without an agent: exactly one of assigned or this ends each visit. A `callback` comes back at
+    `returns_at`.
+    """
 
     TYPE: ClassVar[str] = "ticket.left_queue.v1"
     queue_id: str
     visit: int
     reason: Literal["abandoned", "spam", "merged", "cancelled", "callback", "partner", "transferred", "resolved"]
     waited_us: int
+    returns_at: Moment | None = None
 
 
 class TicketAssigned(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -133,7 +136,7 @@ class TicketReopened(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketTransferred(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """Sent on to a queue, an agent, a tier or a partner; cold, or warm after a consultation."""
+    """Sent on to a queue, an agent, a tier or a partner; cold, or warm: the agent had said yes to the offer `transfer_id`."""
 
     TYPE: ClassVar[str] = "ticket.transferred.v1"
     by_agent_id: str | None
@@ -141,10 +144,11 @@ class TicketTransferred(Fact, frozen=True, kw_only=True, omit_defaults=True):
     to_id: str
     warm: bool = False
     reason: str | None = None
+    transfer_id: str | None = None
 
 
 class TicketEscalated(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """Moved up: by hand or by the rule named."""
+    """Moved up: by hand or by the rule named. `queue_id` is where to, `path` the queues it rose through, that one included."""
 
     TYPE: ClassVar[str] = "ticket.escalated.v1"
     from_tier: int
@@ -152,6 +156,8 @@ class TicketEscalated(Fact, frozen=True, kw_only=True, omit_defaults=True):
     by_agent_id: str | None = None
     rule_id: str | None = None
     reason: str | None = None
+    queue_id: str | None = None
+    path: tuple[str, ...] = ()
 
 
 class TicketPrioritised(Fact, frozen=True, kw_only=True, omit_defaults=True):

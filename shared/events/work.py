@@ -1,4 +1,4 @@
-"""Facts about the agents' work on a ticket: offers, consultations, wrap-up. Topic `tickets`, all said by routing."""
+"""Facts about the agents' work on a ticket: offers, hand-overs, consultations, wrap-up. Topic `tickets`, all said by routing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class ConsultPersonal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class ConsultRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """An expert is asked; the owner keeps the ticket."""
+    """An expert is asked, until `expires_at`; the owner keeps the ticket. It takes so many `units` of the expert."""
 
     TYPE: ClassVar[str] = "consult.requested.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = ConsultPersonal
@@ -85,6 +85,8 @@ class ConsultRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=Tr
     agent_id: str
     expert_id: str | None = None
     skill: str | None = None
+    expires_at: Moment | None = None
+    units: int = 0
 
 
 class ConsultAnswered(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,6 +104,29 @@ class ConsultEnded(Fact, frozen=True, kw_only=True, omit_defaults=True):
     TYPE: ClassVar[str] = "consult.ended.v1"
     consult_id: str
     outcome: Literal["answered", "cancelled", "transferred", "expired"]
+
+
+class TransferOffered(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """The owner would hand the ticket over to this agent, and keeps it until they say yes."""
+
+    TYPE: ClassVar[str] = "transfer.offered.v1"
+    transfer_id: str
+    by_agent_id: str
+    to_agent_id: str
+    expires_at: Moment
+    reason: str | None = None
+
+
+class TransferEnded(Fact, frozen=True, kw_only=True, omit_defaults=True):
+    """An offer to hand over is over. `accepted`: the `ticket.transferred` follows; else the ticket is where it was, or went
+    elsewhere (`withdrawn`).
+    """
+
+    TYPE: ClassVar[str] = "transfer.ended.v1"
+    transfer_id: str
+    to_agent_id: str
+    outcome: Literal["accepted", "declined", "expired", "withdrawn"]
+    reason: str | None = None
 
 
 class WrapUpStarted(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -157,6 +182,8 @@ WorkFacts = (
     | ConsultRequested
     | ConsultAnswered
     | ConsultEnded
+    | TransferOffered
+    | TransferEnded
     | WrapUpStarted
     | WrapUpCompleted
     | WorkStarted

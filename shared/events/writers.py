@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from shared.events.base import Fact, Writer
-from shared.events.call import CallFacts
+from shared.events.call import CallbackRequested, CallFacts
 from shared.events.message import MessageFacts, NoteAdded, ReplyRequested
 from shared.events.signals import TypingChanged
 from shared.events.ticket import (
@@ -28,7 +28,9 @@ from shared.events.ticket import (
 )
 from shared.events.topics import CONFIG, CONFIG_OWNERS, SIGNALS, TICKETS, TOPIC_OF
 
-_BY_EITHER: frozenset[type[Fact]] = frozenset({TicketLabelled, TicketPrioritised, SpamMarked, SpamUnmarked, TypingChanged})
+_BY_EITHER: frozenset[type[Fact]] = frozenset(
+    {TicketLabelled, TicketPrioritised, SpamMarked, SpamUnmarked, CallbackRequested, TypingChanged}
+)
 _OF_THE_TICKET_BY_INTAKE: frozenset[type[Fact]] = frozenset(
     {
         TicketOpened,

@@ -82,6 +82,7 @@ class Balance:
 
 def _takes(work: Work) -> dict[str, int]:
     """What a ticket takes of whom."""
-    if work.offer is not None:
-        return {work.offer.agent_id: work.offer.units}
-    return {work.owner: work.units} if work.owner is not None else {}
+    takes = Counter[str]()
+    for holding in work.holdings:
+        takes[holding.agent_id] += holding.units
+    return takes

@@ -17,6 +17,7 @@ from services.routing.api.room import (
     Label,
     Limit,
     TheRoom,
+    acting_agent,
     carry_out,
     check_self,
     command,
@@ -29,7 +30,6 @@ from services.routing.domain.work import Turn, Work
 from services.routing.store import config, reading, streams
 from services.routing.ticking import set_states
 from shared import db
-from shared.auth import Caller
 from shared.http import Problem
 from shared.idempotency import IdempotencyKey
 
@@ -124,7 +124,7 @@ async def accept_offer(
     offer_id: OfferId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Take the ticket. A repeat of an acceptance that succeeded gives the same answer; one that is too late is 409."""
-    agent_id = _answering(caller)
+    agent_id = acting_agent(caller)
 
     def decide(turn: Turn, queues: Queues) -> Json:
         of = turn.work.offer.queue_id if turn.work.offer else None
@@ -139,7 +139,7 @@ async def decline_offer(
     offer_id: OfferId, body: Decline, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Let it go to the next agent."""
-    agent_id = _answering(caller)
+    agent_id = acting_agent(caller)
     again_after = timedelta(seconds=room.settings.routing_again_seconds)
 
     def decide(turn: Turn, _queues: Queues) -> Json:
@@ -189,12 +189,6 @@ def ticket_line(work: Work) -> dict[str, object]:
         "waiting_since": ticket.waiting_since,
         "merged_into": ticket.intake.merged_into,
     }
-
-
-def _answering(caller: Caller) -> str:
-    if caller.agent_id is None:
-        raise Problem(403, "forbidden", "Only the agent who was asked answers an offer; use that agent's key.")
-    return caller.agent_id
 
 
 def _answered(turn: Turn, offer_id: str) -> Json:

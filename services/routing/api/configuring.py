@@ -61,7 +61,8 @@ class Queue(Version):
     having waited `vip_bonus_seconds` longer, and whose promise is running as waiting from `due_lead_seconds` before it is due,
     at the latest. `strategy` says which of those who can take a ticket is asked next, `steps` how less is asked of them the
     longer it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had it last, while that agent is
-    there and can take it.
+    there and can take it. Whoever was through with a ticket has `wrap_up_seconds` for what is to be said of it (0: none), while
+    they keep what it took of them; an expert who is asked about it has `consult_seconds` and gives `consult_units`.
     """
 
     name: Names
@@ -84,6 +85,9 @@ class Queue(Version):
     steps: Annotated[list[Step], Field(max_length=MOST_STEPS)] = Field(default_factory=list)
     prefer_last_agent_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     signature: SignatureTexts = Field(default_factory=dict)
+    wrap_up_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    consult_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 86_400
+    consult_units: Annotated[int, Field(ge=0, le=1_000)] = 0
 
 
 class Team(Version):
@@ -124,26 +128,26 @@ async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Adm
         try:
             check_queue(fact)
         except WrongQueue as wrong:
-            raise _invalid(wrong.field, wrong.reason) from None
+            raise invalid(wrong.field, wrong.reason) from None
         await _check_known(conn, "team", body.team_ids, "team_ids")
         for n, step in enumerate(body.steps):
             await _check_known(conn, "team", step.team_ids or [], f"steps[{n}].team_ids")
         return []
 
     values = {**body.model_dump(), "when": body.when or {"is": "all"}}
-    return await _put(room, "queue", config_id, body, values, QueueConfigured, if_match, prepare)
+    return await put(room, "queue", config_id, body, values, QueueConfigured, if_match, prepare)
 
 
 @router.put("/v1/teams/{config_id}")
 async def put_team(config_id: ConfigId, body: Team, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
     """Make or change a team."""
-    return await _put(room, "team", config_id, body, body.model_dump(), TeamConfigured, if_match, _nothing_more)
+    return await put(room, "team", config_id, body, body.model_dump(), TeamConfigured, if_match, nothing_more)
 
 
 @router.put("/v1/skills/{config_id}")
 async def put_skill(config_id: ConfigId, body: Skill, room: TheRoom, _admin: Admin, if_match: IfMatch = None) -> Response:
     """Make or change a skill."""
-    return await _put(room, "skill", config_id, body, body.model_dump(), SkillConfigured, if_match, _nothing_more)
+    return await put(room, "skill", config_id, body, body.model_dump(), SkillConfigured, if_match, nothing_more)
 
 
 @router.put("/v1/agents/{config_id}")
@@ -163,37 +167,37 @@ async def put_agent(config_id: ConfigId, body: AgentBody, room: TheRoom, _admin:
         return [Draft(key=config_id, data=profile.enrolled(), cause=cause)]
 
     values = {"display_name": body.display_name, "signature": body.signature}
-    return await _put(room, "agent", config_id, body, values, AgentConfigured, if_match, prepare)
+    return await put(room, "agent", config_id, body, values, AgentConfigured, if_match, prepare)
 
 
 @router.get("/v1/queues/{config_id}")
 async def get_queue(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
     """A queue as configured."""
-    return await _get(room, "queue", config_id)
+    return await get(room, "queue", config_id)
 
 
 @router.get("/v1/teams/{config_id}")
 async def get_team(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
     """A team as configured."""
-    return await _get(room, "team", config_id)
+    return await get(room, "team", config_id)
 
 
 @router.get("/v1/skills/{config_id}")
 async def get_skill(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
     """A skill as configured."""
-    return await _get(room, "skill", config_id)
+    return await get(room, "skill", config_id)
 
 
 @router.get("/v1/teams")
 async def list_teams(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Teams in order of id."""
-    return await _list(room, "team", cursor, limit)
+    return await listed(room, "team", cursor, limit)
 
 
 @router.get("/v1/skills")
 async def list_skills(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Skills in order of id."""
-    return await _list(room, "skill", cursor, limit)
+    return await listed(room, "skill", cursor, limit)
 
 
 @router.get("/v1/queues")
@@ -207,11 +211,11 @@ async def list_queues(room: TheRoom, _caller: Operations, cursor: Cursor = "", l
     return page(items, limit, "id")
 
 
-async def _nothing_more(_conn: AsyncConnection, _fact: Configured) -> list[Draft[Fact]]:
+async def nothing_more(_conn: AsyncConnection, _fact: Configured) -> list[Draft[Fact]]:
     return []
 
 
-async def _put(
+async def put(
     room: Room,
     kind: str,
     config_id: str,
@@ -221,13 +225,15 @@ async def _put(
     if_match: str | None,
     prepare: Callable[[AsyncConnection, Fits], Awaitable[list[Draft[Fact]]]],
 ) -> Response:
+    """Write a version and say it. `prepare` refuses what cannot be in force, and gives what is to be said besides."""
+
     async def attempt() -> tuple[Fits, bool]:
         async with db.transaction(room.parts.engine) as conn:
             before = await config.find(conn, kind, config_id, lock=True)
             check_match(if_match, before.version if before else None)
             now = await clock(conn)
             if body.effective_from is not None and body.effective_from > now:
-                raise _invalid("effective_from", "lies ahead; a change is in force at once, so send it when it is to begin")
+                raise invalid("effective_from", "lies ahead; a change is in force at once, so send it when it is to begin")
             fact = _fact(shape, {**values, "id": config_id, "version": version_after(before), "effective_from": now})
             drafts = await prepare(conn, fact)
             await config.put(conn, kind, fact, now)
@@ -245,10 +251,11 @@ def _fact(shape: type[Fits], values: Mapping[str, object]) -> Fits:
         return msgspec.convert(values, shape)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
-        raise _invalid(path.rstrip("`").lstrip(".") or "when", reason) from None
+        raise invalid(path.rstrip("`").lstrip(".") or "when", reason) from None
 
 
-async def _get(room: Room, kind: str, config_id: str) -> Response:
+async def get(room: Room, kind: str, config_id: str) -> Response:
+    """The newest version, with its ETag. Raises Problem 404."""
     async with db.transaction(room.parts.engine) as conn:
         stored = await config.find(conn, kind, config_id)
     if stored is None:
@@ -256,7 +263,8 @@ async def _get(room: Room, kind: str, config_id: str) -> Response:
     return Response(msgspec.json.encode(_view(stored)), 200, {"ETag": etag(stored.version)}, "application/json")
 
 
-async def _list(room: Room, kind: str, cursor: str, limit: int) -> dict[str, object]:
+async def listed(room: Room, kind: str, cursor: str, limit: int) -> dict[str, object]:
+    """A page of a kind, in order of id."""
     async with db.transaction(room.parts.engine) as conn:
         stored = await config.page(conn, kind, cursor, limit)
     return page([_view(one) for one in stored], limit, "id")
@@ -269,9 +277,10 @@ def _view(stored: Stored) -> dict[str, object]:
 async def _check_known(conn: AsyncConnection, kind: str, ids: list[str], field: str) -> None:
     unknown = await config.missing(conn, kind, ids)
     if unknown:
-        raise _invalid(field, f"no such {kind}: {', '.join(unknown)}; make it first")
+        raise invalid(field, f"no such {kind}: {', '.join(unknown)}; make it first")
 
 
-def _invalid(field: str, reason: str) -> Problem:
+def invalid(field: str, reason: str) -> Problem:
+    """That something in the body cannot be in force."""
     detail = "The request does not fit the contract; see errors for each field."
     return Problem(422, "invalid-request", detail, [FieldError(f"body.{field}", reason)])

@@ -69,9 +69,24 @@ async def get_ticket(
         "customer_id": work.ticket.intake.customer_id,
         "attention": "record_parked" if parked else work.looked_at_for,
         "offered_to": work.offer.agent_id if work.offer else None,
+        **_besides(work),
         "promises": promises,
         "timeline": timeline,
         "next_after": rows[-1].id if len(rows) == limit else None,
+    }
+
+
+def _besides(work: Work) -> dict[str, object]:
+    """How far it rose, and what goes on with it besides."""
+    callback = work.besides.callback if work.awaits_callback else None
+    return {
+        "tier": work.tier,
+        "path": work.path,
+        "transfers": work.transfers,
+        "transfer": msgspec.to_builtins(work.besides.hand_over),
+        "consults": msgspec.to_builtins(work.besides.consults),
+        "wrap_ups": [{"agent_id": one.agent_id, "since": one.since, "ends_by": one.ends_by} for one in work.besides.wrap_ups],
+        "returns_at": callback.due_at if callback is not None else None,
     }
 
 
@@ -146,13 +161,13 @@ async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_i
 
 
 async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:
-    """Refuse what is not for those who have it, had it last or are offered it; of a merged one also those of
+    """Refuse what is not for those who have it, had it last, are offered it or asked about it; of a merged one also those of
     the ticket that it went on as. Raises Problem 403.
     """
     theirs: set[str | None] = set()
     following: Work | None = work
     while following is not None and not theirs >= {caller.agent_id}:
-        theirs |= {following.owner, following.last_agent_id, following.offer.agent_id if following.offer else None}
+        theirs |= {following.last_agent_id, *following.agents}
         into = following.ticket.intake.merged_into
         following = await reading.ticket(conn, into) if into is not None else None
     if not caller.may("supervisor") and caller.agent_id not in theirs:

@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.routing.api.refusing import REFUSED, problem_of
 from services.routing.commanding import Command, Commander, Decide, NoSuchOffer, NoSuchTicket, Queues, Target
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
@@ -74,6 +75,13 @@ def actor(caller: Caller) -> Actor:
     return Actor(caller.agent_id or caller.key_id, caller.may("supervisor"))
 
 
+def acting_agent(caller: Caller) -> str:
+    """The agent who calls. Raises Problem 403."""
+    if caller.agent_id is None:
+        raise Problem(403, "forbidden", "Only an agent does this: whom it is about. Use that agent's key.")
+    return caller.agent_id
+
+
 def check_self(caller: Caller, agent_id: str) -> None:
     """Refuse what is another agent's. Raises Problem 403."""
     if caller.agent_id != agent_id and not caller.may("supervisor"):
@@ -118,8 +126,10 @@ async def ticket_command(
     body: BaseModel | None,
     decide: Callable[[Turn, Queues], Json | None],
     status: int = 200,
+    *,
+    concerns: frozenset[str] = frozenset(),
 ) -> Response:
-    """A command on one ticket: answers with its status and owner, and what `decide` adds."""
+    """A command on one ticket: answers with its status and owner, and what `decide` adds. `concerns` are agents it is about."""
 
     def decided(turn: Turn, queues: Queues) -> Json:
         more = decide(turn, queues) or {}
@@ -127,7 +137,8 @@ async def ticket_command(
         waits_in = work.visit.queue_id if work.visit else None
         return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in, **more}
 
-    return await carry_out(room, caller, operation, Target(ticket_id=ticket_id), key, body, decided, status)
+    target = Target(ticket_id=ticket_id)
+    return await carry_out(room, caller, operation, target, key, body, decided, status, concerns=concerns)
 
 
 async def carry_out(
@@ -139,6 +150,8 @@ async def carry_out(
     body: BaseModel | None,
     decide: Decide,
     status: int = 200,
+    *,
+    concerns: frozenset[str] = frozenset(),
 ) -> Response:
     """Carry out a command on a ticket once, together with those that arrive at the same time."""
     subject = target.offer_id or target.ticket_id
@@ -151,6 +164,7 @@ async def carry_out(
         status=status,
         asked=asked,
         traceparent=current_traceparent(),
+        concerns=concerns,
     )
     with refusals():
         answer = await room.commander.carry_out(command)
@@ -184,6 +198,8 @@ def refusals() -> Iterator[None]:
         field = FIELDS.get(refused.code)
         errors = [FieldError(field, str(refused))] if field is not None else []
         raise Problem(422 if field is not None else 409, refused.code, f"This cannot go out: {refused}.", errors) from None
+    except REFUSED as refused:
+        raise problem_of(refused) from None
     except TextTooLong as long:
         errors = [FieldError("body.text", str(long))]
         raise Problem(422, "text-too-long", "The text is longer than can be sent; shorten or split it.", errors) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -11,6 +10,7 @@ from pydantic import Field, StringConstraints
 from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
 from services.routing.commanding import Queues
 from services.routing.domain import commands
+from services.routing.domain.lifecycle import age_of
 from services.routing.domain.work import Turn
 from services.routing.store import config
 from shared import db
@@ -95,11 +95,6 @@ class Prioritise(Body):
     priority: Literal[1, 2, 3, 4]
 
 
-def _since(turn: Turn) -> datetime:
-    """From when the ticket's age counts."""
-    return turn.work.ticket.waiting_since or turn.work.ticket.intake.opened_at or turn.now
-
-
 @router.post("/v1/tickets/{ticket_id}/reply", status_code=201)
 async def reply_to_ticket(
     ticket_id: TicketId, body: Reply, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
@@ -138,8 +133,8 @@ async def resolve_ticket(
 ) -> Response:
     """The problem is solved."""
 
-    def decide(turn: Turn, _queues: Queues) -> None:
-        commands.resolve(turn, actor(caller), body.code)
+    def decide(turn: Turn, queues: Queues) -> None:
+        commands.resolve(turn, actor(caller), body.code, queues)
 
     return await ticket_command(room, caller, "resolve_ticket", ticket_id, idempotency_key, body, decide)
 
@@ -187,7 +182,7 @@ async def release_ticket(
     """Give it back to the queue, with the age it has."""
 
     def decide(turn: Turn, queues: Queues) -> None:
-        commands.give_back(turn, actor(caller), queues, _since(turn))
+        commands.give_back(turn, actor(caller), queues, age_of(turn.work, turn.now))
 
     return await ticket_command(room, caller, "release_ticket", ticket_id, idempotency_key, None, decide)
 
@@ -225,7 +220,7 @@ async def unmark_ticket_as_spam(
     """It is no spam after all: it waits in a queue, with the age it has. What nobody has, a supervisor takes out."""
 
     def decide(turn: Turn, queues: Queues) -> dict[str, object]:
-        commands.unmark_spam(turn, actor(caller), queues, _since(turn))
+        commands.unmark_spam(turn, actor(caller), queues, age_of(turn.work, turn.now))
         return {"spam": turn.work.ticket.spam}
 
     return await ticket_command(room, caller, "unmark_ticket_as_spam", ticket_id, idempotency_key, None, decide)

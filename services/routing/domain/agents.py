@@ -127,14 +127,14 @@ def lacks(agent: Agent, queue: QueueConfigured, language: str) -> Lack | None:
 
 def abilities(profile: Profile) -> set[str]:
     """All that `needs` may ask of an agent with this profile, as words: who has a skill has it at every lower level."""
-    skilled = {_skill(skill, lower) for skill, level in profile.skills.items() for lower in range(1, level + 1)}
+    skilled = {ability_of_skill(skill, lower) for skill, level in profile.skills.items() for lower in range(1, level + 1)}
     spoken = {ability_of_language(tag) for tag in profile.languages}
     return skilled | spoken | ({_partner(profile.partner_id)} if profile.partner_id is not None else set())
 
 
 def needs(queue: QueueConfigured, language: str) -> tuple[str, ...]:
     """The abilities without which nobody is `eligible` for a ticket of the queue, in order; none where anybody may be."""
-    asked = {_skill(skill, level) for skill, level in queue.required_skills.items()}
+    asked = {ability_of_skill(skill, level) for skill, level in queue.required_skills.items()}
     if queue.skill_by_language and language != ANY_LANGUAGE:
         asked.add(ability_of_language(language))
     if queue.partner_id is not None:
@@ -142,7 +142,8 @@ def needs(queue: QueueConfigured, language: str) -> tuple[str, ...]:
     return tuple(sorted(asked))
 
 
-def _skill(skill: str, level: int) -> str:
+def ability_of_skill(skill: str, level: int) -> str:
+    """To have it at this level at least, as an ability."""
     return f"skill {level} {skill}"
 
 
@@ -190,6 +191,18 @@ def unload(agent: Agent, channel: Channel, units: int, idle_since: datetime, giv
         idle_since=idle_since,
         given_at=given_at or agent.given_at,
     )
+
+
+def occupy(agent: Agent, units: int) -> Agent:
+    """The agent with so many units more used, for no ticket of any channel. Raises OverCapacity."""
+    if agent.used_units + units > agent.capacity_units:
+        raise OverCapacity(f"agent '{agent.id}' carries {agent.used_units} of {agent.capacity_units} units")
+    return msgspec.structs.replace(agent, used_units=agent.used_units + units)
+
+
+def vacate(agent: Agent, units: int) -> Agent:
+    """The agent with so many units less used, for no ticket of any channel."""
+    return msgspec.structs.replace(agent, used_units=max(agent.used_units - units, 0))
 
 
 def change_state(

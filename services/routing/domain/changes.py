@@ -14,7 +14,9 @@ from shared.events.base import Draft, Fact
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written. Of a ticket or an agent changed several times the last one counts."""
+    """What is to be written. Of a ticket or an agent changed several times the last one counts. `to_judge`: tickets at which
+    rules are to look.
+    """
 
     works: dict[str, Work] = field(default_factory=dict)
     agents: dict[str, Agent] = field(default_factory=dict)
@@ -24,6 +26,7 @@ class Changes:
     entries: list[Entry] = field(default_factory=list)
     drafts: list[Draft[Fact]] = field(default_factory=list)
     reasons: Sequence[Reason] = ()
+    to_judge: set[str] = field(default_factory=set)
 
     def add(self, turn: Turn) -> None:
         """One decision more."""
@@ -33,6 +36,8 @@ class Changes:
         self.ended.extend(turn.ended)
         self.notices.extend(turn.notices)
         self.drafts.extend(turn.drafts)
+        if turn.to_judge:
+            self.to_judge.add(turn.work.id)
 
     @property
     def worth_matching(self) -> bool:

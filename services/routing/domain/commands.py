@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.routing.domain.lifecycle import came_back, leave, pick_up, place, put_down, release, take_out
+from services.routing.domain import handing, wrapping
+from services.routing.domain.lifecycle import ReleaseReason, came_back, leave, pick_up, place, put_down, release, take_out
+from services.routing.domain.queues import last_of
 from services.routing.domain.sendable import NO_SENDERS, Senders
 from services.routing.domain.work import Turn, Work
 from shared.events.base import TEXT_LIMIT_BYTES, Attachment, Channel, Direction, Priority, derived_id
@@ -57,6 +59,17 @@ class TextTooLong(ValueError):
     """More text than may travel in an event."""
 
 
+class NotAtWork(ValueError):
+    """Nobody is to work on the ticket: it is quarantined as spam, or was withdrawn."""
+
+
+def allow(work: Work, command: Command) -> None:
+    """Refuse what the status does not allow, and to give work where there is none. Raises CommandRefused, NotAtWork."""
+    check(work.ticket, command)
+    if command in ("queue", "assign") and (work.ticket.spam or work.ticket.intake.withdrawn):
+        raise NotAtWork("it is quarantined as spam" if work.ticket.spam else "it was withdrawn")
+
+
 def holder(work: Work) -> str | None:
     """Who may act on it: its owner; of a resolved ticket, the one who had it last."""
     if work.owner is None and work.ticket.status in ("resolved", "closed"):
@@ -97,8 +110,8 @@ NO_SIGNATURES = Signatures()
 
 def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_SIGNATURES, senders: Senders = NO_SENDERS) -> str:
     """Answer the customer; returns the message's id. Raises CommandRefused, NotYours, TextTooLong, CannotGoOut."""
-    _permit(turn, actor, "reply")
-    _fits(answer.text)
+    permit(turn, actor, "reply")
+    fits(answer.text)
     intake, routing = turn.work.ticket.intake, turn.work.ticket.routing
     channel = answer.channel or intake.channel
     senders.check(turn.work, channel, answer.text, turn.now, has_files=bool(answer.files))
@@ -131,7 +144,7 @@ def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_
 def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
     """Write for other agents; any agent may. Returns the note's id. Raises CommandRefused, TextTooLong."""
     check(turn.work.ticket, "note")
-    _fits(text)
+    fits(text)
     note_id = derived_id("note", turn.work.id, turn.cause)
     turn.say(
         NoteAdded(note_id=note_id, agent_id=actor.agent_id, mentions=mentions),
@@ -141,32 +154,42 @@ def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
     return note_id
 
 
-def resolve(turn: Turn, actor: Actor, code: str | None) -> None:
-    """The problem is solved; the agent is free of it. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "resolve")
+def resolve(turn: Turn, actor: Actor, code: str | None, queues: Sequence[QueueConfigured] = ()) -> None:
+    """The problem is solved; the agent is free of it, after the wrap-up that its queue gives. Raises CommandRefused, NotYours."""
+    permit(turn, actor, "resolve")
     routing = turn.work.ticket.routing
     leave(turn, "resolved")
     turn.say(TicketResolved(agent_id=actor.agent_id, code=code, queue_id=routing.queue_id, team_id=routing.team_id))
-    release(turn, "resolved")
+    turn.set(resolved=True)
+    let_go(turn, actor, queues, "resolved")
+
+
+def let_go(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], why: ReleaseReason, new_owner: str | None = None) -> None:
+    """The owner owns it no longer; one who gives it away by their own will is in wrap-up for it, where its queue gives time."""
+    if actor.agent_id == turn.work.owner:
+        wrapping.begin(turn, last_of(queues, turn.work))
+    release(turn, why, new_owner)
 
 
 def pend(turn: Turn, actor: Actor) -> None:
     """Wait for the customer; the owner keeps it, without its weight. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "pend", owned=True)
+    permit(turn, actor, "pend", owned=True)
+    handing.end(turn, "withdrawn")
     turn.say(TicketPended(agent_id=actor.agent_id))
     put_down(turn)
 
 
 def put_on_hold(turn: Turn, actor: Actor, third_party: str | None) -> None:
     """Wait for a third party; the owner keeps it, without its weight. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "put_on_hold", owned=True)
+    permit(turn, actor, "put_on_hold", owned=True)
+    handing.end(turn, "withdrawn")
     turn.say(TicketPutOnHold(agent_id=actor.agent_id, third_party=third_party))
     put_down(turn)
 
 
 def reopen(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], reason: str | None) -> None:
     """Back to work: with its owner when there is room, else in a queue. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "reopen")
+    permit(turn, actor, "reopen")
     turn.say(TicketReopened(agent_id=actor.agent_id, reason=reason))
     owner = turn.agent(turn.work.owner) if turn.work.owner else None
     if owner is not None and pick_up(turn, owner):
@@ -177,7 +200,7 @@ def reopen(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], reason: 
 
 def give_back(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
     """Into a queue again, with the age it had. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "queue", owned=True)
+    permit(turn, actor, "queue", owned=True)
     by_supervisor = actor.agent_id != turn.work.owner
     release(turn, "supervisor" if by_supervisor else "transferred")
     place(turn, queues, "released", age_from)
@@ -185,15 +208,16 @@ def give_back(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], age_f
 
 def prioritise(turn: Turn, actor: Actor, priority: Priority) -> None:
     """Change the priority; nothing when it is that already. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "prioritise")
+    permit(turn, actor, "prioritise")
     previous = turn.work.ticket.priority
     if priority != previous:
         turn.say(TicketPrioritised(priority=priority, previous=previous, by_agent_id=actor.agent_id))
+        turn.to_judge = True
 
 
 def mark_spam(turn: Turn, actor: Actor) -> None:
     """Quarantine it: nobody works on it. Nothing when it is spam already. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "judge_spam")
+    permit(turn, actor, "judge_spam")
     if not turn.work.ticket.spam:
         turn.say(SpamMarked(by="agent", agent_id=actor.agent_id))
         take_out(turn, "spam")
@@ -201,7 +225,7 @@ def mark_spam(turn: Turn, actor: Actor) -> None:
 
 def unmark_spam(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
     """Not spam after all: it waits with the age it had. Nothing when it is none. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "judge_spam")
+    permit(turn, actor, "judge_spam")
     if turn.work.ticket.spam:
         turn.say(SpamUnmarked(by="agent", agent_id=actor.agent_id))
         came_back(turn, queues, age_from)
@@ -209,13 +233,13 @@ def unmark_spam(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], age
 
 def ask_to_close(turn: Turn, actor: Actor) -> None:
     """Ask intake to close it. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "close")
+    permit(turn, actor, "close")
     turn.say(TicketCloseRequested(agent_id=actor.agent_id))
 
 
 def ask_to_merge(turn: Turn, actor: Actor, into_ticket_id: str) -> None:
     """Ask intake to merge it into another. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "merge")
+    permit(turn, actor, "merge")
     turn.say(TicketMergeRequested(agent_id=actor.agent_id, into_ticket_id=into_ticket_id))
 
 
@@ -229,7 +253,7 @@ def ask_to_unmerge(turn: Turn, actor: Actor) -> None:
 
 def ask_to_split(turn: Turn, actor: Actor, message_ids: tuple[str, ...]) -> None:
     """Ask intake to put messages of it on a ticket of their own. Raises CommandRefused, NotYours."""
-    _permit(turn, actor, "split")
+    permit(turn, actor, "split")
     turn.say(TicketSplitRequested(agent_id=actor.agent_id, message_ids=message_ids))
 
 
@@ -245,15 +269,20 @@ def _theirs(turn: Turn, actor: Actor) -> None:
         raise NotYours(held_by, turn.work.visit.queue_id if turn.work.visit else None)
 
 
-def _permit(turn: Turn, actor: Actor, command: Command, *, owned: bool = False) -> None:
+def permit(turn: Turn, actor: Actor, command: Command, *, owned: bool = False) -> None:
+    """Refuse what the status does not allow, and what is not for the one who asks; `owned`: nor what nobody owns. Raises
+    CommandRefused, NotAtWork, NotYours.
+    """
     work = turn.work
     check(work.ticket, command)
     held_by = holder(work)
     if (owned and work.owner is None) or (held_by != actor.agent_id and not actor.supervisor):
         raise NotYours(held_by, work.visit.queue_id if work.visit else None)
+    allow(work, command)
 
 
-def _fits(text: str) -> None:
+def fits(text: str) -> None:
+    """Refuse what may not travel in an event. Raises TextTooLong."""
     if len(text.encode("utf-8", "replace")) > TEXT_LIMIT_BYTES:
         raise TextTooLong(f"at most {TEXT_LIMIT_BYTES} bytes of UTF-8")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
-from services.routing.domain import offers
+from services.routing.domain import consulting, handing, offers, wrapping
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
-from services.routing.domain.queues import choose
+from services.routing.domain.besides import Callback
+from services.routing.domain.queues import choose, last_of
 from services.routing.domain.steps import entered, filed
-from services.routing.domain.work import Turn, Visit, microseconds
+from services.routing.domain.work import Turn, Visit, Work, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
 from shared.events.work import ActionRequired
@@ -78,7 +79,9 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
     visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
     visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
-    turn.set(visits=number, visit=visit, attention=attention)
+    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from)
+    if turn.work.besides.callback is not None:
+        turn.beside(callback=Callback())
     turn.say(
         TicketQueued(
             queue_id=queue.id,
@@ -100,7 +103,16 @@ def file_again(turn: Turn, queue: QueueConfigured, deadline: datetime | None = N
         turn.set(visit=filed(queue, turn.work, visit, turn.now, deadline))
 
 
-def leave(turn: Turn, reason: LeaveReason) -> None:
+def age_of(work: Work, now: datetime) -> datetime:
+    """From when it counts as waiting where it is queued again: it keeps the place that it had, unless it rested since."""
+    rested = work.ticket.routing.decision
+    since = work.ticket.waiting_since
+    if work.age_from is None or (rested is not None and rested.at > work.age_from and since is not None):
+        return since or work.ticket.intake.opened_at or now
+    return work.age_from
+
+
+def leave(turn: Turn, reason: LeaveReason, returns_at: datetime | None = None) -> None:
     """End the visit without an agent, if there is one; its live offer is taken back first."""
     visit = turn.work.visit
     if visit is None:
@@ -112,23 +124,28 @@ def leave(turn: Turn, reason: LeaveReason) -> None:
             visit=visit.number,
             reason=reason,
             waited_us=microseconds(visit.entered_at, turn.now),
+            returns_at=returns_at,
         )
     )
     turn.set(visit=None)
 
 
-def release(turn: Turn, reason: ReleaseReason) -> None:
-    """The owner owns it no longer, if there is one."""
+def release(turn: Turn, reason: ReleaseReason, new_owner: str | None = None) -> None:
+    """The owner owns it no longer, if there is one; what they asked of others on it is over."""
     owner = turn.work.owner
     if owner is None:
         return
+    handing.end(turn, "withdrawn")
+    consulting.end_all(turn, new_owner)
     put_down(turn)
     turn.say(TicketReleased(agent_id=owner, reason=reason))
     turn.tell(owner, "ticket.released", reason=reason)
 
 
 def put_down(turn: Turn) -> None:
-    """Give the owner the units back: nobody has to work on the ticket now."""
+    """Give the owner the units back: nobody has to work on the ticket now. Who is in wrap-up for it keeps them till its end."""
+    if wrapping.keep_units(turn):
+        return
     work = turn.work
     agent = turn.agent(work.owner) if work.owner else None
     if agent is not None and work.units:
@@ -142,7 +159,7 @@ def put_down(turn: Turn) -> None:
 def pick_up(turn: Turn, agent: Agent) -> bool:
     """The owner works on a rested ticket again; False when there is no room for it."""
     work = turn.work
-    if work.units:
+    if work.units or wrapping.return_units(turn):
         return True
     if not has_room(agent, work.channel):
         return False
@@ -180,6 +197,20 @@ def take_out(turn: Turn, reason: LeaveReason) -> None:
     release(turn, "closed")
     if turn.work.attention == NO_QUEUE:
         turn.set(attention=None)
+
+
+def lose(turn: Turn, queues: Sequence[QueueConfigured], grace: timedelta) -> None:
+    """The owner is gone from a conversation for longer than is waited for them: it waits again, where it stood."""
+    work = turn.work
+    owner = turn.agent(work.live_agent_id) if work.live_agent_id is not None else None
+    if owner is None or owner.state != "offline" or owner.state_since + grace > turn.now:
+        return
+    age_from, queue = age_of(work, turn.now), last_of(queues, work)
+    release(turn, "presence_lost")
+    if queue is None:
+        place(turn, queues, "returned", age_from)
+    else:
+        enter(turn, queue, "returned", age_from)
 
 
 def came_back(turn: Turn, queues: Sequence[QueueConfigured], at: datetime) -> None:

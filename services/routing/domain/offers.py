@@ -7,10 +7,12 @@ from typing import Literal
 
 import msgspec
 
-from services.routing.domain.agents import Agent, change_state, has_room, load, team_for, units_of, unload
+from services.routing.domain import wrapping
+from services.routing.domain.agents import Agent, has_room, load, team_for, units_of, unload
+from services.routing.domain.missing import miss
 from services.routing.domain.steps import at_step, step_of
 from services.routing.domain.work import EndedOffer, Offer, OfferEnd, Passed, Turn, Work, microseconds
-from shared.events.base import Draft, derived_id
+from shared.events.base import derived_id
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketAssigned
 from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, OfferRescinded, TicketOffered
@@ -96,14 +98,7 @@ def expire(turn: Turn, again_after: timedelta) -> None:
     turn.say(OfferExpired(offer_id=offer.id, agent_id=offer.agent_id, queue_id=offer.queue_id))
     _end(turn, offer, "expired", turn.now)
     _pass_over(turn, offer.agent_id, again_after)
-    agent = turn.agent(offer.agent_id)
-    if agent is None or agent.state != "available":
-        return
-    missed, fact = change_state(agent, "missed", turn.now, "offer_expired")
-    turn.put(missed)
-    if fact is not None:
-        turn.drafts.append(Draft(key=agent.id, data=fact, cause=turn.cause))
-        turn.tell(agent.id, "agent.state_changed", state="missed")
+    miss(turn, offer.agent_id)
 
 
 def rescind(turn: Turn, reason: RescindReason) -> None:
@@ -123,9 +118,11 @@ def _live(turn: Turn, offer_id: str, agent_id: str) -> Offer:
 
 
 def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Literal["accepted", "auto_accepted"]) -> Agent:
-    visit, agent = turn.work.visit, turn.agent(offer.agent_id)
-    if visit is None or agent is None:
+    visit = turn.work.visit
+    if visit is None or turn.agent(offer.agent_id) is None:
         raise OfferGone("the ticket no longer waits")
+    wrapping.cut_short(turn, offer.agent_id)
+    agent = turn.changed.get(offer.agent_id) or turn.known[offer.agent_id]
     turn.say(
         OfferAccepted(
             offer_id=offer.id,
@@ -150,6 +147,7 @@ def _accepted(turn: Turn, offer: Offer, queue: QueueConfigured | None, how: Lite
     owner = msgspec.structs.replace(agent, tickets=agent.tickets + 1)
     turn.put(owner)
     turn.set(offer=None, visit=None, units=offer.units, last_agent_id=agent.id, accepted_offer_id=offer.id)
+    turn.beside(callback=None)
     turn.ended.append(EndedOffer(offer.id, "accepted"))
     turn.tell(agent.id, "ticket.assigned", how=how, queue_id=offer.queue_id, channel=turn.work.channel)
     return owner

@@ -58,9 +58,21 @@ def fields_of(work: Work) -> Fields:
 
 
 def choose(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | None:
-    """The queue for this ticket, None when no rule takes it. `queues` are in order of position."""
+    """The queue for this ticket, None when no rule takes it. `queues` are in order of position. One that rose to a tier comes
+    back to it, where a queue there takes it.
+    """
     fields = fields_of(work)
+    if work.tier > 1:
+        up_there = next((queue for queue in queues if queue.tier >= work.tier and matches(queue.when, fields)), None)
+        if up_there is not None:
+            return up_there
     return next((queue for queue in queues if matches(queue.when, fields)), None)
+
+
+def last_of(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | None:
+    """The queue in which it waits, or came to its owner from."""
+    queue_id = work.visit.queue_id if work.visit is not None else work.ticket.routing.queue_id
+    return next((queue for queue in queues if queue.id == queue_id), None)
 
 
 def in_order(queues: Sequence[QueueConfigured]) -> tuple[QueueConfigured, ...]:

@@ -1,21 +1,24 @@
 """A ticket told again after a backup was restored: by both writers, and nothing decided anew. Pure.
 
-First every fact is taken as it was said (`told`); then what agents carry is counted afresh (`recount`); at last each ticket
+First every fact is taken as it was said (`told`); then what agents carry is counted afresh (`recounting`); at last each ticket
 is brought to where its facts leave it (`settle`), for what routing had not yet answered when it was lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
-from services.routing.domain import lifecycle
-from services.routing.domain.agents import Agent, has_room, load, units_of
+from services.routing.domain import calling_back, lifecycle
+from services.routing.domain.agents import Agent, units_of
+from services.routing.domain.besides import NOTHING, Callback, Consult, HandOver, WrapUp
+from services.routing.domain.labels import labels_of, relabelled
 from services.routing.domain.steps import entered
-from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work, labels_of, relabelled
+from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work
 from shared import ticket as tickets
 from shared.events import call, ticket, work
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
@@ -34,12 +37,20 @@ class Told:
         """With changes of the ticket."""
         return replace(self, work=msgspec.structs.replace(self.work, **changes))
 
+    def beside(self, **changes: object) -> Told:
+        """With changes of what goes on besides."""
+        after = msgspec.structs.replace(self.work.besides, **changes)
+        return self.set(besides=NOTHING if after == NOTHING else after)
+
 
 class Debt(NamedTuple):
-    """What routing has not answered: its caller left while it waited; a fact up to which it has not placed the ticket."""
+    """What routing has not answered: the fact that its caller left while it waited, or that they are to be called back from then
+    on; a fact up to which it has not placed the ticket.
+    """
 
-    abandoned: bool = False
+    abandoned: Position | None = None
     unplaced: Position | None = None
+    callback: tuple[Position, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,41 +74,22 @@ def owed(debt: Debt, event: Event[Fact]) -> Debt:
     """What is owed after one more fact, in the order of the log. An answer of routing covers what it had seen."""
     fact = event.data
     if isinstance(fact, call.CallEnded | call.ChatEnded) and fact.outcome == "abandoned":
-        return debt._replace(abandoned=True)
+        return debt._replace(abandoned=event.position)
+    if isinstance(fact, call.CallbackRequested) and event.writer == "intake":
+        return debt._replace(callback=(event.position, fact.not_before or event.time))
     if tickets.awaits_answer(fact) or isinstance(fact, ASKS_FOR_A_PLACE):
         return debt._replace(unplaced=event.position if event.writer == "intake" else NOTHING_SEEN)
     if isinstance(fact, PLACES) and debt.unplaced is not None and event.seen >= debt.unplaced:
         debt = debt._replace(unplaced=None)
-    return debt._replace(abandoned=False) if isinstance(fact, ticket.TicketLeftQueue | ticket.TicketAssigned) else debt
-
-
-def recount(works: Iterable[Work], agents: Mapping[str, Agent]) -> tuple[dict[str, Work], dict[str, Agent]]:
-    """What each ticket takes of its owner and each offer of its agent, from nothing: live offers first, then tickets by id.
-
-    A ticket for which its owner has no room any more takes nothing: `settle` gives it back.
-    """
-    bare = {a.id: msgspec.structs.replace(a, used_units=0, tickets=0, by_channel={}) for a in agents.values()}
-    counted: dict[str, Work] = {}
-    for one in sorted(works, key=lambda w: (w.offer is None, w.id)):
-        agent = bare.get(one.offer.agent_id if one.offer is not None else one.owner or "")
-        if agent is None:
-            counted[one.id] = msgspec.structs.replace(one, units=0)
-        elif one.offer is not None:
-            bare[agent.id] = _carrying(agent, one, one.offer.units)
-            counted[one.id] = msgspec.structs.replace(one, units=0)
-        else:
-            units = units_of(one.channel, agent) if one.ticket.active and has_room(agent, one.channel) else 0
-            counted[one.id] = msgspec.structs.replace(one, units=units)
-            if units:
-                bare[agent.id] = msgspec.structs.replace(_carrying(agent, one, units), tickets=agent.tickets + 1)
-    return counted, bare
-
-
-def _carrying(agent: Agent, one: Work, units: int) -> Agent:
-    if agent.used_units + units > agent.capacity_units:  # lowered for a busy agent: what is carried stays
-        by_channel = {**agent.by_channel, one.channel: agent.by_channel.get(one.channel, 0) + 1}
-        return msgspec.structs.replace(agent, used_units=agent.used_units + units, by_channel=by_channel)
-    return load(agent, one.channel, units, agent.idle_since)
+    if isinstance(fact, ticket.TicketLeftQueue | ticket.TicketAssigned):
+        return debt._replace(abandoned=None, callback=None)
+    if isinstance(fact, ticket.TicketQueued):
+        hung_up, wish = debt.abandoned, debt.callback
+        return debt._replace(
+            abandoned=None if hung_up is not None and event.seen >= hung_up else hung_up,
+            callback=None if wish is not None and event.seen >= wish[0] else wish,
+        )
+    return debt
 
 
 def settle(turn: Turn, queues: Sequence[QueueConfigured], debt: Debt) -> None:
@@ -114,7 +106,9 @@ def settle(turn: Turn, queues: Sequence[QueueConfigured], debt: Debt) -> None:
         lifecycle.take_out(turn, "resolved")
     elif story.intake.withdrawn:
         lifecycle.take_out(turn, "cancelled")
-    elif debt.abandoned and one.visit is not None:
+    elif debt.callback is not None and one.owner is None:
+        calling_back.spare(turn, queues, debt.callback[1])
+    elif debt.abandoned is not None and one.visit is not None and one.besides.callback is None:
         lifecycle.leave(turn, "abandoned")
     elif story.active and one.owner is not None and not one.units:
         lifecycle.customer_wrote(turn, queues, story.waiting_since or turn.now)
@@ -144,10 +138,14 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
     )
     visit = entered(queue, state.work, visit, event.time) if queue is not None else visit
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
-    return state.set(visits=fact.visit, visit=visit, attention=attention, units=0)
+    tier = queue.tier if queue is not None and fact.reason == "transferred" else state.work.tier
+    state = state.beside(callback=Callback() if state.work.besides.callback is not None else None)
+    return state.set(visits=fact.visit, visit=visit, attention=attention, units=0, age_from=fact.age_from, tier=tier)
 
 
-def _left(_known: Known, state: Told, _event: Event[ticket.TicketLeftQueue]) -> Told:
+def _left(_known: Known, state: Told, event: Event[ticket.TicketLeftQueue]) -> Told:
+    if event.data.reason == "callback" and event.data.returns_at is not None:
+        state = state.beside(callback=Callback(due_at=event.data.returns_at))
     return state.set(visit=None)
 
 
@@ -187,7 +185,67 @@ def _rescinded(_known: Known, state: Told, event: Event[work.OfferRescinded | wo
 
 
 def _assigned(_known: Known, state: Told, event: Event[ticket.TicketAssigned]) -> Told:
-    return state.set(visit=None, offer=None, last_agent_id=event.data.agent_id)
+    attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
+    after = state.set(visit=None, offer=None, last_agent_id=event.data.agent_id, attention=attention)
+    return after.beside(callback=None)
+
+
+def _resolved(_known: Known, state: Told, _event: Event[ticket.TicketResolved]) -> Told:
+    return state.set(resolved=True)
+
+
+def _transferred(_known: Known, state: Told, _event: Event[ticket.TicketTransferred]) -> Told:
+    return state.set(transfers=state.work.transfers + 1)
+
+
+def _escalated(_known: Known, state: Told, event: Event[ticket.TicketEscalated]) -> Told:
+    fact = event.data
+    rules = state.work.rules if fact.rule_id is None else (*state.work.rules, fact.rule_id)
+    return state.set(tier=fact.to_tier, path=fact.path, rules=rules)
+
+
+def _wrapping(_known: Known, state: Told, event: Event[work.WrapUpStarted]) -> Told:
+    fact = event.data
+    begun = WrapUp(agent_id=fact.agent_id, since=event.time, ends_by=fact.ends_by or event.time)
+    return state.beside(wrap_ups=(*state.work.besides.wrap_ups, begun))
+
+
+def _wrapped_up(_known: Known, state: Told, event: Event[work.WrapUpCompleted]) -> Told:
+    left = tuple(one for one in state.work.besides.wrap_ups if one.agent_id != event.data.agent_id)
+    return state.beside(wrap_ups=left)
+
+
+def _handing(known: Known, state: Told, event: Event[work.TransferOffered]) -> Told:
+    fact, agent = event.data, known.agents.get(event.data.to_agent_id)
+    asked = HandOver(
+        id=fact.transfer_id,
+        by_agent_id=fact.by_agent_id,
+        to_agent_id=fact.to_agent_id,
+        expires_at=fact.expires_at,
+        units=units_of(state.work.channel, agent) if agent is not None else 0,
+        reason=fact.reason,
+    )
+    return state.beside(hand_over=asked)
+
+
+def _handed(_known: Known, state: Told, _event: Event[work.TransferEnded]) -> Told:
+    return state.beside(hand_over=None)
+
+
+def _asked(_known: Known, state: Told, event: Event[work.ConsultRequested]) -> Told:
+    fact = event.data
+    asked = Consult(
+        id=fact.consult_id,
+        by_agent_id=fact.agent_id,
+        expert_id=fact.expert_id or "",
+        expires_at=fact.expires_at or event.time,
+        units=fact.units,
+    )
+    return state.beside(consults=(*state.work.besides.consults, asked))
+
+
+def _advised(_known: Known, state: Told, event: Event[work.ConsultEnded]) -> Told:
+    return state.beside(consults=tuple(one for one in state.work.besides.consults if one.id != event.data.consult_id))
 
 
 def _attention(_known: Known, state: Told, event: Event[work.ActionRequired]) -> Told:
@@ -215,4 +273,13 @@ CHANGES: dict[type[Fact], Callable[[Known, Told, Event[Any]], Told]] = {
     work.OfferRescinded: _rescinded,
     work.OfferFailed: _rescinded,
     work.ActionRequired: _attention,
+    ticket.TicketResolved: _resolved,
+    ticket.TicketTransferred: _transferred,
+    ticket.TicketEscalated: _escalated,
+    work.WrapUpStarted: _wrapping,
+    work.WrapUpCompleted: _wrapped_up,
+    work.TransferOffered: _handing,
+    work.TransferEnded: _handed,
+    work.ConsultRequested: _asked,
+    work.ConsultEnded: _advised,
 }

@@ -14,15 +14,19 @@ from typing import Literal
 import msgspec
 
 from services.routing.domain.agents import Agent
+from services.routing.domain.besides import NOTHING, Besides, Holding
+from services.routing.domain.labels import Labels
 from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
 from shared.events.base import NOTHING_SEEN, Channel, Direction, Draft, Event, Fact, Position, Sealed
 from shared.events.people import AgentLoadChanged, Unreachable
-from shared.events.ticket import TicketLabelled, TicketOpened
+from shared.events.ticket import TicketOpened
 from shared.ticket import Ticket
 
 OfferEnd = Literal["accepted", "declined", "expired", "rescinded"]
 NoticeValue = str | int | bool | None
+# Where both sides have to be there at once: somebody else goes on when the agent is gone.
+LIVE: frozenset[Channel] = frozenset({"chat"})
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -67,39 +71,6 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     step: int = 0
 
 
-class Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """What else rules may ask about."""
-
-    topic: str | None = None
-    product: str | None = None
-    tags: tuple[str, ...] = ()
-    customer_tier: str | None = None
-    partner_id: str | None = None
-    follow_up_of: str | None = None
-
-
-def labels_of(fact: TicketOpened) -> Labels:
-    """The labels with which a ticket begins."""
-    return Labels(
-        topic=fact.topic,
-        product=fact.product,
-        tags=fact.tags,
-        customer_tier=fact.customer_tier,
-        partner_id=fact.partner_id,
-        follow_up_of=fact.follow_up_of,
-    )
-
-
-def relabelled(labels: Labels, fact: TicketLabelled) -> Labels:
-    """The labels afterwards: what the fact leaves out stays."""
-    return msgspec.structs.replace(
-        labels,
-        topic=fact.topic or labels.topic,
-        product=fact.product or labels.product,
-        tags=labels.tags if fact.tags is None else fact.tags,
-    )
-
-
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """Subject and name as they were sealed, for the event named."""
 
@@ -123,7 +94,9 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
-    customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why.
+    customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why. `age_from` is what
+    its last place in a queue counted from; `path` the queues through which it rose to its `tier`, `rules` those that raised it.
+    `resolved`: it was, once.
     """
 
     id: str
@@ -143,6 +116,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attention: str | None = None
     erased: bool = False
     unreachable: Mapping[str, Unreachable] = {}
+    age_from: datetime | None = None
+    tier: int = 1
+    path: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    transfers: int = 0
+    resolved: bool = False
+    besides: Besides = NOTHING
 
     @property
     def owner(self) -> str | None:
@@ -179,6 +159,41 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return None
         return rank(visit.age_from, self.ticket.priority, self.vip, visit.worth, visit.due_from)
 
+    @property
+    def awaits_callback(self) -> bool:
+        """Whether it comes back to a queue when its customer is to be called."""
+        callback = self.besides.callback
+        if callback is None or callback.due_at is None or self.visit is not None or self.owner is not None:
+            return False
+        return self.ticket.active and not self.ticket.spam and not self.ticket.intake.withdrawn
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When time changes something about it, other than its offer and what its queue asks."""
+        if self.besides is NOTHING:
+            return None
+        callback = self.besides.callback if self.awaits_callback else None
+        due = (callback.due_at,) if callback is not None and callback.due_at is not None else ()
+        return min((*self.besides.ends, *due), default=None)
+
+    @property
+    def live_agent_id(self) -> str | None:
+        """The owner, of a conversation for which that agent has to be there."""
+        return self.owner if self.units and self.channel in LIVE else None
+
+    @property
+    def agents(self) -> set[str]:
+        """Who owns it, is offered it, or has something to do with it besides."""
+        named = {self.owner, self.offer.agent_id if self.offer is not None else None}
+        return {agent_id for agent_id in named if agent_id is not None} | self.besides.agents
+
+    @property
+    def holdings(self) -> list[Holding]:
+        """All that it takes of agents."""
+        offered = [Holding(self.offer.agent_id, self.offer.units, "offer")] if self.offer is not None else []
+        owned = [Holding(self.owner, self.units, "owner")] if self.owner is not None else []
+        return [holding for holding in (*offered, *owned, *self.besides.holdings) if holding.units]
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -199,7 +214,9 @@ class EndedOffer:
 
 @dataclass(slots=True)
 class Turn:
-    """One decision about one ticket. `cause` names what made it happen (an event's id, a command's key)."""
+    """One decision about one ticket. `cause` names what made it happen (an event's id, a command's key). `to_judge`: rules are to
+    look at the ticket when all is known.
+    """
 
     work: Work
     cause: str
@@ -210,6 +227,7 @@ class Turn:
     notices: list[Notice] = field(default_factory=list)
     made: list[Offer] = field(default_factory=list)
     ended: list[EndedOffer] = field(default_factory=list)
+    to_judge: bool = False
 
     def agent(self, agent_id: str) -> Agent | None:
         """The agent as this decision has it so far."""
@@ -223,9 +241,17 @@ class Turn:
         """This decision changes the ticket."""
         self.work = msgspec.structs.replace(self.work, **changes)
 
+    def beside(self, **changes: object) -> None:
+        """This decision changes what goes on with the ticket besides."""
+        after = msgspec.structs.replace(self.work.besides, **changes)
+        if after != self.work.besides:
+            self.set(besides=NOTHING if after == NOTHING else after)
+
     def say(self, fact: Fact, *, person: str | None = None, personal: msgspec.Struct | None = None) -> None:
-        """Say a fact on the ticket's log, and hold it for true at once."""
-        self.drafts.append(Draft(key=self.work.id, data=fact, cause=self.cause, person=person, personal=personal))
+        """Say a fact on the ticket's log, and hold it for true at once. Several of a type have causes, so ids, of their own."""
+        before = sum(type(draft.data) is type(fact) and draft.key == self.work.id for draft in self.drafts)
+        cause = f"{self.cause} {before}" if before else self.cause
+        self.drafts.append(Draft(key=self.work.id, data=fact, cause=cause, person=person, personal=personal))
         self.set(ticket=tickets.apply(self.work.ticket, self._own(fact)))
 
     def tell(self, agent_id: str, kind: str, **payload: NoticeValue) -> None:
@@ -234,8 +260,9 @@ class Turn:
         self.notices.append(Notice(agent_id, kind, {"ticket_id": self.work.id, "number": intake.number, **payload}))
 
     def say_load(self, agent: Agent) -> None:
-        """Say on the agents' log how much the agent carries now."""
-        self.drafts.append(load_changed(agent, self.cause))
+        """Say on the agents' log how much the agent carries now; once, however often it changes in this decision."""
+        said = [draft for draft in self.drafts if not (draft.key == agent.id and isinstance(draft.data, AgentLoadChanged))]
+        self.drafts = [*said, load_changed(agent, self.cause)]
 
     def _own(self, fact: Fact) -> Event[Fact]:
         return Event(

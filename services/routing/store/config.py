@@ -1,4 +1,4 @@
-"""Configuration: queues, teams, skills, agents' names, which routing owns, and intake's inboxes. The newest version of each."""
+"""Configuration: queues, teams, skills, rules, agents' names, which routing owns, and intake's inboxes. The newest of each."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.commands import Signatures
+from services.routing.domain.escalating import in_order as rules_in_order
 from services.routing.domain.queues import in_order
 from services.routing.domain.sendable import Senders
 from shared import db
-from shared.events.config import Configured, InboxConfigured, QueueConfigured
+from shared.events.config import Configured, InboxConfigured, QueueConfigured, RuleConfigured
 
 # Signatures and inboxes, in one statement: an answer needs both.
 FOR_ANSWERS = """
     SELECT kind, id, CAST(CASE kind WHEN 'inbox' THEN data ELSE data->'signature' END AS text) FROM routing.config
     WHERE kind = 'inbox' OR (kind = 'queue' OR kind = 'agent' AND id = $1) AND data->'signature' IS NOT NULL
     """
-# Rises with every change: versions count up, and a queue is never taken away.
-QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config WHERE kind = 'queue')"
+# Rises with every change: versions count up, and neither a queue nor a rule is ever taken away.
+QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config WHERE kind IN ('queue', 'rule'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,18 @@ class Stored:
 
 @dataclass(slots=True)
 class QueueShelf:
-    """Keeps the queues as long as they are the newest. `version` is QUEUES_VERSION as the transaction sees it."""
+    """Keeps the queues, and the rules that move tickets between them, as long as they are the newest. `version` is QUEUES_VERSION
+    as the transaction sees it. `rules` are as of the last look at the queues, in order of position.
+    """
 
+    rules: tuple[RuleConfigured, ...] = ()
     _version: int = -1
     _queues: tuple[QueueConfigured, ...] = ()
 
     async def of(self, conn: AsyncConnection, version: int) -> tuple[QueueConfigured, ...]:
         """All queues, in order of position."""
         if version != self._version:
-            self._queues, self._version = await queues(conn), version
+            self._queues, self.rules, self._version = await queues(conn), await rules(conn), version
         return self._queues
 
 
@@ -52,6 +56,12 @@ async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
     """All queues, in order of position."""
     rows = await db.fetch(conn, "SELECT CAST(data AS text) FROM routing.config WHERE kind = 'queue'")
     return in_order([msgspec.json.decode(data, type=QueueConfigured) for (data,) in rows])
+
+
+async def rules(conn: AsyncConnection) -> tuple[RuleConfigured, ...]:
+    """All rules, in order of position."""
+    rows = await db.fetch(conn, "SELECT CAST(data AS text) FROM routing.config WHERE kind = 'rule'")
+    return rules_in_order([msgspec.json.decode(data, type=RuleConfigured) for (data,) in rows])
 
 
 async def for_answers(conn: AsyncConnection, agent_id: str) -> tuple[Signatures, Senders]:

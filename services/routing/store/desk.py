@@ -142,9 +142,8 @@ async def file_again(conn: AsyncConnection, customer_ids: Sequence[str]) -> None
 
 
 def concerned(found: Iterable[Work]) -> set[str]:
-    """The agents who own these tickets or are offered them."""
-    owners = {work.owner for work in found if work.owner is not None}
-    return owners | {work.offer.agent_id for work in found if work.offer is not None}
+    """The agents who own these tickets, are offered them, or have something to do with them besides."""
+    return {agent_id for work in found for agent_id in work.agents}
 
 
 async def configure_agent(conn: AsyncConnection, agent: Agent) -> None:

@@ -29,6 +29,8 @@ class Due:
     presence: bool
     without_queue: bool
     filing: bool
+    besides: bool
+    judging: bool
 
 
 WAITING = "queue_id IS NOT NULL AND offer_expires_at IS NULL"
@@ -184,12 +186,14 @@ async def due(conn: AsyncConnection) -> Due:
                     EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue,
                     EXISTS (SELECT 1 FROM routing.ticket WHERE file_again_at <= clock_timestamp())
                         OR EXISTS (SELECT 1 FROM routing.config c JOIN routing.ticket t
-                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing
+                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing,
+                    EXISTS (SELECT 1 FROM routing.ticket WHERE due_at <= clock_timestamp()) AS besides,
+                    EXISTS (SELECT 1 FROM routing.to_judge) AS judging
                 """
             )
         )
     ).one()
-    return Due(row.offers, row.presence, row.without_queue, row.filing)
+    return Due(row.offers, row.presence, row.without_queue, row.filing, row.besides, row.judging)
 
 
 async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
@@ -224,9 +228,15 @@ async def expired_offers(conn: AsyncConnection, at_most: int) -> dict[str, Work]
 
 
 async def offered_to(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str, Work]:
-    """Tickets offered to these agents now, locked."""
+    """Tickets that are offered to these agents now, or to be handed over to them, locked; and some of which they have something
+    to do besides.
+    """
     rows = await conn.execute(
-        sa.text("SELECT ticket_id FROM routing.ticket WHERE offer_agent_id = ANY(:ids)"), {"ids": sorted(agent_ids)}
+        sa.text(
+            "SELECT ticket_id FROM routing.ticket WHERE offer_agent_id = ANY(:ids)"
+            " OR due_at IS NOT NULL AND string_to_array(besides, ' ') && CAST(:ids AS text[])"
+        ),
+        {"ids": sorted(agent_ids)},
     )
     ids = [row.ticket_id for row in rows]
     return await desk.works(conn, ids) if ids else {}

@@ -10,10 +10,19 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.domain.agents import Agent
+from services.routing.domain.agents import Agent, ability_of_skill
 from services.routing.domain.work import Work
 from services.routing.store.desk import AGENT_COLUMNS, agent_of
 from shared import db
+
+BESIDES = """
+    SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
+"""
+EXPERTS = """
+    SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
+    WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
+    ORDER BY CAST(a.profile->'skills'->>$2::text AS integer) DESC, a.used_units, a.agent_id LIMIT $3
+"""
 
 _works = msgspec.json.Decoder(Work)
 
@@ -137,6 +146,18 @@ async def owned(conn: AsyncConnection, agent_id: str, after: str, at_most: int) 
         {"agent": agent_id, "after": after, "at_most": at_most},
     )
     return [_works.decode(row.state) for row in rows]
+
+
+async def besides(conn: AsyncConnection, agent_id: str) -> list[Work]:
+    """Tickets that the agent neither owns nor is offered, and has something to do with; few, so they are looked through."""
+    rows = await db.fetch(conn, BESIDES, agent_id)
+    return [_works.decode(row[0]) for row in rows]
+
+
+async def experts(conn: AsyncConnection, skill: str, at_most: int) -> list[str]:
+    """Agents who are there and have the skill, the best first, of equals who is least busy. Not locked."""
+    rows = await db.fetch(conn, EXPERTS, ability_of_skill(skill, 1), skill, at_most)
+    return [agent_id for (agent_id,) in rows]
 
 
 async def needing_attention(conn: AsyncConnection, attention: str, after: str, at_most: int) -> list[Work]:

@@ -20,11 +20,11 @@ STREAM_NUMBERS_LEFT_OUT = 1_000_000_000
 
 
 async def in_hand(conn: AsyncConnection) -> list[Work]:
-    """Every ticket that an agent owns or is offered, locked in order."""
+    """Every ticket that an agent owns, is offered, or has something to do with besides, locked in order."""
     rows = await conn.execute(
         sa.text(
             "SELECT state FROM routing.ticket WHERE agent_id IS NOT NULL OR offer_agent_id IS NOT NULL"
-            " ORDER BY ticket_id FOR UPDATE"
+            " OR due_at IS NOT NULL ORDER BY ticket_id FOR UPDATE"
         )
     )
     return [_works.decode(row.state) for row in rows]

@@ -15,6 +15,7 @@ from services.routing.domain.choice import used_share
 from services.routing.domain.timeline import Entry
 from services.routing.domain.tracing import Reason
 from services.routing.domain.work import Entitlement, Work
+from services.routing.store import timing
 from shared import db
 
 _encode = msgspec.json.Encoder().encode
@@ -23,7 +24,7 @@ _NOBODY = Entitlement()
 # The types of the arrays that the statement unnests, in its order.
 ROWS = {
     "works": "text bigint text text text text text text smallint bigint timestamptz timestamptz integer"
-    " timestamptz text timestamptz text bytea",
+    " timestamptz text timestamptz text timestamptz text text bytea",
     "agents": "text text timestamptz timestamptz timestamptz integer integer integer integer text boolean",
     "ended": "text text",
     "made": "text text text text integer text timestamptz timestamptz timestamptz text text",
@@ -45,15 +46,16 @@ def _unnested() -> dict[str, str]:
 SAVE = """
     WITH works AS (
         INSERT INTO routing.ticket AS t (ticket_id, number, customer_id, status, agent_id, last_agent_id, queue_id, lane,
-            priority, rank, age_from, entered_at, filed_under, file_again_at, offer_agent_id, offer_expires_at, attention, state,
-            updated_at)
+            priority, rank, age_from, entered_at, filed_under, file_again_at, offer_agent_id, offer_expires_at, attention, due_at,
+            live_agent_id, besides, state, updated_at)
         SELECT *, $1::timestamptz FROM unnest({works})
         ON CONFLICT (ticket_id) DO UPDATE SET number = excluded.number, customer_id = excluded.customer_id,
             status = excluded.status, agent_id = excluded.agent_id, last_agent_id = excluded.last_agent_id,
             queue_id = excluded.queue_id, lane = excluded.lane, priority = excluded.priority, rank = excluded.rank,
             age_from = excluded.age_from, entered_at = excluded.entered_at, filed_under = excluded.filed_under,
             file_again_at = excluded.file_again_at, offer_agent_id = excluded.offer_agent_id,
-            offer_expires_at = excluded.offer_expires_at, attention = excluded.attention,
+            offer_expires_at = excluded.offer_expires_at, attention = excluded.attention, due_at = excluded.due_at,
+            live_agent_id = excluded.live_agent_id, besides = excluded.besides,
             state = excluded.state, updated_at = excluded.updated_at
     ), a AS (
         SELECT * FROM unnest({agents})
@@ -120,6 +122,7 @@ async def save(conn: AsyncConnection, changes: Changes, now: datetime, *, wake: 
         *_columns("notices", notices),
         [channel for channel, told in wakes if told],
     )
+    await timing.note(conn, changes.to_judge)
 
 
 def _made(changes: Changes, now: datetime) -> list[tuple[object, ...]]:
@@ -170,6 +173,9 @@ def _work(work: Work) -> tuple[object, ...]:
         offer.agent_id if offer else None,
         offer.expires_at if offer else None,
         work.looked_at_for,
+        work.due_at,
+        work.live_agent_id,
+        " ".join(sorted(work.besides.agents)) or None,
         _encode(kept),
     )
 

@@ -1,8 +1,9 @@
 """Promises about what agents carry: never above capacity at any moment of the log, and the tables say what the log says.
 
 What an agent carries follows from the tickets: a live offer and an owned ticket on which somebody has to work take units;
-one that waits for the customer or a third party takes none. A transaction says all its facts at one instant, and the
-transactions about one agent follow each other, so the instants order what concerns an agent.
+one that waits for the customer or a third party takes none. Whoever is in wrap-up for a ticket carries it still, whoever is
+asked to take it over carries it already, and an expert what the question says. A transaction says all its facts at one instant,
+and the transactions about one agent follow each other, so the instants order what concerns an agent.
 """
 
 from __future__ import annotations
@@ -16,8 +17,26 @@ from functools import lru_cache
 
 from shared.events.base import Channel, Event, Fact, event_id
 from shared.events.people import AgentEnrolled, AgentLoadChanged
-from shared.events.ticket import TicketAbsorbed, TicketAssigned, TicketPended, TicketPutOnHold, TicketReleased, TicketReopened
-from shared.events.work import OfferAccepted, TicketOffered
+from shared.events.ticket import (
+    TicketAbsorbed,
+    TicketAssigned,
+    TicketPended,
+    TicketPutOnHold,
+    TicketQueued,
+    TicketReleased,
+    TicketReopened,
+    TicketResolved,
+)
+from shared.events.work import (
+    ConsultEnded,
+    ConsultRequested,
+    OfferAccepted,
+    TicketOffered,
+    TransferEnded,
+    TransferOffered,
+    WrapUpCompleted,
+    WrapUpStarted,
+)
 from shared.ticket import awaits_answer
 from tests.faults.index import Index
 from tests.faults.log import Record
@@ -32,13 +51,16 @@ LIMITS: Mapping[Channel, int] = {"phone": 1, "video": 1, "in_person": 1}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A ticket that an agent begins or ceases to carry: one unit of work more or less. `owned`: not only offered."""
+    """A ticket that an agent begins or ceases to carry: one unit of work more or less. `owned`: not only offered; `beside`: as a
+    question, which is none of a channel.
+    """
 
     at: datetime
     ticket_id: str
     channel: Channel
     units: int
     owned: int
+    beside: bool = False
 
 
 @dataclass(slots=True)
@@ -53,7 +75,7 @@ class Carried:
         """Carry a ticket more, or less, or own what was offered."""
         self.units += change.units
         self.owned += change.owned
-        if change.units:
+        if change.units and not change.beside:
             self.by_channel[change.channel] += 1 if change.units > 0 else -1
 
 
@@ -98,6 +120,9 @@ class _Carrier:
     offered: dict[str, tuple[str, int]] = field(default_factory=dict)
     owner: str | None = None
     units: int = 0
+    resting: bool = False
+    after: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def follow(self, records: list[Record]) -> None:
         wakers = [r.event for r in records if awaits_answer(r.event.data) or isinstance(r.event.data, TicketAbsorbed)]
@@ -119,10 +144,13 @@ class _Carrier:
                 agent_id, units = self.offered.pop(fact.offer_id, (fact.agent_id, 0))
                 self._note(agent_id, event.time, -units, 0)
             case TicketAssigned():
-                _, units = self.offered.pop(fact.offer_id or "", (fact.agent_id, 0))
-                self.owner, self.units = fact.agent_id, units
-                self._note(fact.agent_id, event.time, 0, 1)
+                self._assigned(fact, event.time)
+            case TicketQueued():
+                self.resting = False
+            case TicketResolved():
+                self.resting = True
             case TicketPended() | TicketPutOnHold():
+                self.resting = True
                 self._rest(event.time)
             case TicketReleased():
                 self._rest(event.time)
@@ -132,7 +160,36 @@ class _Carrier:
                 if not released:
                     self._resume(event.time)
             case _:
+                self._besides(fact, event.time)
+
+    def _assigned(self, fact: TicketAssigned, at: datetime) -> None:
+        self.owner, self.units = fact.agent_id, 0
+        if fact.offer_id is not None:
+            _, self.units = self.offered.pop(fact.offer_id, (fact.agent_id, 0))
+            self._note(fact.agent_id, at, 0, 1)
+        elif not self.resting:
+            self._resume(at)
+
+    def _besides(self, fact: Fact, at: datetime) -> None:
+        match fact:
+            case WrapUpStarted():
+                self.after[fact.agent_id] = 0
+            case WrapUpCompleted():
+                self._note(fact.agent_id, at, -self.after.pop(fact.agent_id, 0), 0)
+            case TransferOffered():
+                self._ask(fact.transfer_id, fact.to_agent_id, self._units(fact.to_agent_id, at), at)
+            case ConsultRequested():
+                self._ask(fact.consult_id, fact.expert_id or "", fact.units, at, beside=True)
+            case TransferEnded() | ConsultEnded():
+                beside = isinstance(fact, ConsultEnded)
+                agent_id, units = self.asked.pop(fact.consult_id if isinstance(fact, ConsultEnded) else fact.transfer_id, ("", 0))
+                self._note(agent_id, at, -units, 0, beside=beside)
+            case _:
                 pass
+
+    def _ask(self, name: str, agent_id: str, units: int, at: datetime, *, beside: bool = False) -> None:
+        self.asked[name] = agent_id, units
+        self._note(agent_id, at, units, 0, beside=beside)
 
     def _wake(self, wakers: list[Event[Fact]], since: datetime, until: datetime | None) -> None:
         """A message of the customer put it back on its owner's desk, between one fact of routing and the next."""
@@ -143,19 +200,27 @@ class _Carrier:
 
     def _rest(self, at: datetime) -> None:
         if self.owner is not None and self.units:
-            self._note(self.owner, at, -self.units, -1)
+            kept = self.owner in self.after
+            if kept:
+                self.after[self.owner] = self.units
+            self._note(self.owner, at, 0 if kept else -self.units, -1)
         self.units = 0
 
     def _resume(self, at: datetime) -> None:
+        self.resting = False
         if self.owner is not None and not self.units:
-            self.units = self._units(self.owner, at)
-            self._note(self.owner, at, self.units, 1)
+            kept = self.after.get(self.owner, 0)
+            self.units = kept or self._units(self.owner, at)
+            if kept:
+                self.after[self.owner] = 0
+            self._note(self.owner, at, 0 if kept else self.units, 1)
 
     def _units(self, agent_id: str, at: datetime) -> int:
         return min(UNITS.get(self.channel, OTHER_UNITS), max(self.agents.configured(agent_id, at).capacity_units, 1))
 
-    def _note(self, agent_id: str, at: datetime, units: int, owned: int) -> None:
-        self.agents.changes[agent_id].append(Change(at, self.ticket_id, self.channel, units, owned))
+    def _note(self, agent_id: str, at: datetime, units: int, owned: int, *, beside: bool = False) -> None:
+        if units or owned:
+            self.agents.changes[agent_id].append(Change(at, self.ticket_id, self.channel, units, owned, beside))
 
 
 def capacity(index: Index) -> Iterator[str]:

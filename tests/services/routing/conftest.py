@@ -56,6 +56,7 @@ class House:
     matcher: Matcher
     ticker: Ticker
     keys: dict[str, str]
+    heard: list[Event[Fact]] = field(default_factory=list)
     _seq: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     @asynccontextmanager
@@ -130,6 +131,7 @@ class House:
 
     async def fold(self, events: list[Event[Fact]]) -> None:
         """These events of one topic come in one batch; none may be parked."""
+        self.heard.extend(events)
         topic = TOPIC_OF[type(events[0].data)].name
         projection: AnyProjection = next(p for p in all_projections(1) if p.topic.name == topic)
         records = [Record(topic, 0, n, event.key, encode(event)) for n, event in enumerate(events)]

@@ -50,10 +50,13 @@ QUEUE_FIELDS = (
     "vip_bonus_seconds",
     "due_lead_seconds",
     "prefer_last_agent_seconds",
+    "wrap_up_seconds",
+    "consult_seconds",
+    "consult_units",
     "steps",
 )
 AGENT_FIELDS = ("skills", "capacity_units", "channel_limits", "tier")
-LISTS = ("/v1/queues", "/v1/teams", "/v1/skills", "/v1/agents", "/v1/agents/dana/tickets")
+LISTS = ("/v1/queues", "/v1/teams", "/v1/skills", "/v1/rules", "/v1/agents", "/v1/agents/dana/tickets")
 
 
 @pytest_asyncio.fixture

@@ -36,6 +36,10 @@ def a_queue(
     skill_by_language: bool = False,
     auto_accept: bool = False,
     partner_id: str | None = None,
+    tier: int = 1,
+    wrap_up_seconds: int = 0,
+    consult_units: int = 0,
+    consult_seconds: int = 3600,
 ) -> QueueConfigured:
     """A queue with an offer timeout of 30 seconds."""
     return QueueConfigured(
@@ -50,6 +54,10 @@ def a_queue(
         skill_by_language=skill_by_language,
         auto_accept=auto_accept,
         partner_id=partner_id,
+        tier=tier,
+        wrap_up_seconds=wrap_up_seconds,
+        consult_units=consult_units,
+        consult_seconds=consult_seconds,
     )
 
 

@@ -11,17 +11,15 @@ from services.routing.domain.changes import Crew
 from services.routing.domain.match import place_in_line
 from services.routing.domain.work import Work
 from services.routing.handlers import (
-    BREACH_HANDLERS,
-    CLOCK_HANDLERS,
     CUSTOMER_HANDLERS,
     HANDLERS,
     INBOX_HANDLERS,
     TICKET_HANDLERS,
-    WARNING_HANDLERS,
     Case,
     Context,
     CustomerCase,
 )
+from services.routing.promising import BREACH_HANDLERS, CLOCK_HANDLERS, WARNING_HANDLERS
 from shared.conditions import Test
 from shared.events import topics
 from shared.events.base import Event, Fact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -10,14 +10,15 @@ from hypothesis import settings
 from hypothesis.stateful import invariant
 
 from services.routing.domain.agents import Agent
-from services.routing.domain.recalling import Debt, Known, Told, owed, recount, settle, told
+from services.routing.domain.recalling import Debt, Known, Told, owed, settle, told
+from services.routing.domain.recounting import recount
 from services.routing.domain.work import Turn, Work
-from shared.events.base import Event, Fact, Position
+from shared.events.base import Draft, Event, Fact, Position
 from shared.events.call import CallEnded, CallReceived
-from shared.events.ticket import TicketClosed, TicketOpened, TicketQueued, TicketReleased, TicketResolved
+from shared.events.ticket import TicketOpened, TicketQueued, TicketReleased, TicketResolved
 from tests.counts import examples
+from tests.unit.routing.at_random import QUEUES, TICKETS, Contact
 from tests.unit.routing.story import START, a_message, a_queue, an_agent, at, by_intake, said
-from tests.unit.routing.test_balance import TICKETS, Contact
 
 QUEUE = a_queue()
 OPENED = TicketOpened(number=100_001, customer_id="c-1", channel="email", inbox="help", language="en")
@@ -31,7 +32,7 @@ def again(events: list[Event[Fact]], *agents: Agent) -> tuple[Work, Debt]:
     """A ticket told from its beginning."""
     state, debt = Told(Work(id=events[0].key)), Debt()
     for event in events:
-        state = told(Known({"support": QUEUE}, {agent.id: agent for agent in agents}), state, event)
+        state = told(Known({queue.id: queue for queue in QUEUES}, {agent.id: agent for agent in agents}), state, event)
         debt = owed(debt, event)
     return state.work, debt
 
@@ -51,25 +52,14 @@ class Retold(Contact):
     def __init__(self) -> None:
         super().__init__()
         self.log: dict[str, list[Event[Fact]]] = {ticket_id: [] for ticket_id in TICKETS}
-        self.written: Counter[str] = Counter()
 
-    def take(self, turn: Turn) -> None:
-        key = turn.work.id
-        events = self.log[key]
-        while (heard := sum(event.writer == "intake" for event in events)) < self.seq[key]:
-            events.append(self._by_intake(turn.work, heard + 1, closed=any(isinstance(e.data, TicketClosed) for e in events)))
-        for draft in turn.drafts:
-            if draft.key == key:
-                self.written[key] += 1
-                events.append(by_routing(key, self.written[key], draft.data, self.now, self.seq[key]))
-        super().take(turn)
-
-    def _by_intake(self, work: Work, seq: int, *, closed: bool) -> Event[Fact]:
-        if seq == 1:
-            return by_intake(work.id, 1, OPENED, self.now)
-        if work.ticket.intake.closed and not closed:
-            return by_intake(work.id, seq, TicketClosed(reason="requested"), self.now)
-        return a_message(work.id, seq, self.now)
+    def decided(self, work: Work, agents: Mapping[str, Agent], drafts: Sequence[Draft[Fact]]) -> None:
+        events, told_by_intake = self.log[work.id], self.told[work.id]
+        events += told_by_intake[sum(event.writer == "intake" for event in events) :]
+        written = sum(event.writer == "routing" for event in events)
+        own = [draft.data for draft in drafts if draft.key == work.id]
+        events += [by_routing(work.id, written + n, f, self.now, len(told_by_intake)) for n, f in enumerate(own, start=1)]
+        super().decided(work, agents, drafts)
 
     @invariant()
     def told_again_it_is_the_same_house(self) -> None:
@@ -82,7 +72,7 @@ class Retold(Contact):
             assert (mine.used_units, mine.tickets, mine.by_channel) == (agent.used_units, agent.tickets, agent.by_channel)
         for work, debt in known:
             turn = Turn(works[work.id], "restored", self.now, agents)
-            settle(turn, [self.queue], debt)
+            settle(turn, QUEUES, debt)
             assert said(turn) == [], "nothing was left to do"
 
 

@@ -16,7 +16,7 @@ from shared.events.base import Priority
 from shared.events.people import AgentState
 from simulator.virtual.balance import Unbalanced
 from tests.counts import PROOF, examples
-from tests.unit.simulator.virtual.walk import DEEDS, STATES, Deed, Walk
+from tests.unit.simulator.virtual.walk import STATES, WHAT, Walk
 
 NUMBERS = st.integers(0, 60)
 PRIORITIES: tuple[Priority, ...] = (1, 2, 3, 4)
@@ -60,9 +60,9 @@ class House(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.walk.time_passes(seconds)
 
-    @rule(number=NUMBERS, deed=st.sampled_from(DEEDS), by_owner=st.booleans())
-    def somebody_acts(self, number: int, deed: Deed, by_owner: bool) -> None:
-        self.walk.somebody_acts(number, deed, by_owner)
+    @rule(number=NUMBERS, what=st.sampled_from(WHAT), by_owner=st.booleans(), other=NUMBERS)
+    def somebody_acts(self, number: int, what: str, by_owner: bool, other: int) -> None:
+        self.walk.somebody_acts(number, what, by_owner, other)
 
     @rule(number=NUMBERS, state=st.sampled_from(STATES))
     def agent_changes_state(self, number: int, state: AgentState) -> None:
@@ -99,10 +99,11 @@ def test_a_long_walk_breaks_nothing_and_leaves_nothing_out(seed: int) -> None:
     walk = walked(seed, steps)
     balance = walk.house.balance
     assert walk.steps == steps
-    # It went everywhere: enough was opened, answered, abandoned, taken out.
+    # It went everywhere: enough was opened, answered, abandoned, taken out, and everything that can be done was.
     assert walk.opened > steps / 100
     assert balance.answered > steps / 100
-    assert min(balance.left["abandoned"], balance.left["resolved"], balance.left["spam"]) > 0
+    assert min(balance.left[reason] for reason in ("abandoned", "resolved", "spam", "transferred", "callback")) > 0
+    assert set(WHAT) == set(walk.done)
 
 
 def ringing() -> tuple[Walk, Turn]:

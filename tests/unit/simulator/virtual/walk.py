@@ -9,23 +9,23 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import Literal, get_args
 
 import msgspec
 
-from services.routing.domain import commands, lifecycle, offers
+from services.routing.domain import commands, lifecycle, offers, timers
 from services.routing.domain.agents import Agent, Profile, change_state
 from services.routing.domain.match import match
-from services.routing.domain.work import Turn, Work, hear
+from services.routing.domain.besides import NOTHING
+from services.routing.domain.work import Work, hear
 from shared.conditions import Test
 from shared.events.base import Channel, Event, Fact, Position, Priority
 from shared.events.config import QueueConfigured
 from shared.events.message import MessageReceived
 from shared.events.people import AgentState
 from shared.events.ticket import TicketClosed, TicketOpened
-from shared.ticket import CommandRefused
 from simulator.virtual.agenda import START
 from simulator.virtual.house import House
+from tests.unit.routing.deeds import DEEDS, OTHERS, REFUSALS
 
 TICKETS = 10
 BACK_OFF = timedelta(seconds=60)
@@ -33,8 +33,9 @@ CHANNELS: tuple[Channel, ...] = ("phone", "chat", "email")
 LANGUAGES = ("he", "ro")
 STATES: tuple[AgentState, ...] = ("available", "available", "break", "offline", "wrap_up")
 CAPACITIES = (0, 3, 5, 6, 10)
-Deed = Literal["resolve", "pend", "hold", "reopen", "give back", "spam", "not spam", "urgent", "not urgent"]
-DEEDS: tuple[Deed, ...] = get_args(Deed)
+GRACE = timedelta(seconds=30)
+WHAT = (*DEEDS, *OTHERS)
+ENDS = frozenset({"accept", "decline", "answer", "end the question", "wrap up"})
 RINA = commands.Actor("rina", supervisor=True)
 
 
@@ -45,10 +46,19 @@ def queue(queue_id: str, position: int, **how: object) -> QueueConfigured:
 
 
 QUEUES = (
-    queue("calls", 1, when=Test(field="channel", op="equals", value="phone"), team_ids=("voice",), auto_accept=True),
+    queue(
+        "calls",
+        1,
+        when=Test(field="channel", op="equals", value="phone"),
+        team_ids=("voice",),
+        auto_accept=True,
+        wrap_up_seconds=20,
+    ),
     queue("reopened", 2, when=Test(field="is_reopened", op="equals", value=True), required_skills={"patience": 3}),
     queue("chats", 3, when=Test(field="channel", op="equals", value="chat"), skill_by_language=True),
-    queue("letters", 4, team_ids=("letters", "voice")),
+    queue("letters", 4, team_ids=("letters", "voice"), wrap_up_seconds=40, consult_units=1, consult_seconds=60),
+    queue("second", 5, tier=2),
+    queue("north", 6, partner_id="north", when=Test(field="language", op="equals", value="ro")),
 )
 STAFF = {
     "dana": Profile(display_name="Dana", team_ids=("voice",), languages=("he",), capacity_units=10),
@@ -57,6 +67,7 @@ STAFF = {
     "ion": Profile(display_name="Ion", team_ids=("letters",), languages=("ro",), skills={"patience": 2}, capacity_units=6),
     "maria": Profile(display_name="Maria", team_ids=("letters",), languages=("ro",), skills={"patience": 3}, capacity_units=3),
     "lior": Profile(display_name="Lior", team_ids=("voice",), languages=("he",), capacity_units=10),
+    "eva": Profile(display_name="Eva", languages=("ro",), capacity_units=6, partner_id="north"),
 }
 AGENTS = tuple(STAFF)
 
@@ -68,6 +79,8 @@ class Walk:
     house: House = field(default_factory=lambda: House(QUEUES, START))
     steps: int = 0
     opened: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    _over: set[str] = field(default_factory=set)
     _seq: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,7 +128,7 @@ class Walk:
             turn = self.house.turn(work, self._cause())
             lifecycle.leave(turn, "abandoned")
             self.house.take(turn)
-            self.house.forget(work.id)
+            self._forget(work.id)
 
     def intake_closes(self, number: int) -> None:
         """Whatever it was, it is over."""
@@ -124,7 +137,7 @@ class Walk:
             turn = self.house.turn(self._heard(work, TicketClosed(reason="requested")), self._cause())
             lifecycle.take_out(turn, "resolved")
             self.house.take(turn)
-            self.house.forget(work.id)
+            self._forget(work.id)
 
     def tickets_are_matched(self) -> None:
         """The engine's pass. What is offered when it is shown a few is what it offers when it is shown all."""
@@ -155,27 +168,34 @@ class Walk:
         self.house.take(turn)
 
     def time_passes(self, seconds: int) -> None:
-        """Offers that nobody answered by then expire."""
+        """Offers that nobody answered by then expire, what was to end by then ends, chats whose agent is gone go back."""
         self.house.now += timedelta(seconds=seconds)
         for work in list(self.house.works.values()):
-            if work.offer is not None:
-                turn = self.house.turn(work, self._cause())
-                offers.expire(turn, BACK_OFF)
+            turn = self.house.turn(work, self._cause())
+            offers.expire(turn, BACK_OFF)
+            timers.fire(turn, self.house.queues)
+            lifecycle.lose(turn, self.house.queues, GRACE)
+            if turn.work is not work:
                 self.house.take(turn)
+            if work.id in self._over:
+                self._forget(work.id)
 
-    def somebody_acts(self, number: int, deed: Deed, by_owner: bool) -> None:
-        """The owner or a supervisor; what may not be done is refused."""
-        work = self.ticket(number)
+    def somebody_acts(self, number: int, what: str, by_owner: bool, other: int = 0) -> None:
+        """The owner or a supervisor, or somebody else; what may not be done is refused."""
+        work = self._about(number, what)
         if work is None:
             return
         turn, actor = self.house.turn(work, self._cause()), RINA
         if by_owner and work.owner is not None:
             actor = commands.Actor(work.owner)
+        deed = DEEDS.get(what) or OTHERS[what]
         try:
-            self._do(turn, actor, deed)
-        except (CommandRefused, commands.NotYours):
+            deed(turn, actor, self.house.queues, AGENTS[other % len(AGENTS)])
+        except REFUSALS:
             return
-        self.house.take(turn)
+        if turn.work is not work:
+            self.done[what] += 1
+            self.house.take(turn)
 
     def agent_changes_state(self, number: int, state: AgentState) -> None:
         """What was offered goes to the next, unless the agent is there."""
@@ -196,7 +216,7 @@ class Walk:
         """One step or other."""
         self.steps += 1
         number, other = random.randrange(1 << 16), random.randrange(1 << 16)
-        match random.randrange(16):
+        match random.randrange(19):
             case 0 | 1 | 2:
                 self.customer_comes(number, other, random.choice((1, 2, 2, 3, 4)))
             case 3:
@@ -212,8 +232,10 @@ class Walk:
             case 12:
                 self.time_passes(1 + other % 45)
             case 13:
-                self.somebody_acts(number, random.choice(DEEDS), other % 2 == 0)
-            case 14:
+                self.somebody_acts(number, random.choice(WHAT), other % 2 == 0, other // 2)
+            case 14 | 15 | 16:
+                self.somebody_acts(number, random.choice(WHAT), True, other)
+            case 17:
                 self.agent_changes_state(number, random.choice(STATES))
             case _:
                 if other % 4 == 0:
@@ -225,12 +247,12 @@ class Walk:
         """One owner, one live offer, nobody above what they can carry but by a lower capacity, each visit ends once."""
         works = self.house.works.values()
         for agent in self.house.agents.values():
-            owned = [work for work in works if work.owner == agent.id and work.units]
-            held = [work for work in works if work.offer is not None and work.offer.agent_id == agent.id]
-            assert agent.used_units == sum(work.units for work in owned) + sum(w.offer.units for w in held if w.offer)
-            assert agent.tickets == len(owned)
-            assert agent.by_channel == dict(Counter(work.channel for work in (*owned, *held)))
-            assert set(self.house.offered_to.get(agent.id, ())) == {work.id for work in held}
+            mine = [(work, holding) for work in works for holding in work.holdings if holding.agent_id == agent.id]
+            assert agent.used_units == sum(holding.units for _, holding in mine)
+            assert agent.tickets == sum(holding.kind == "owner" for _, holding in mine)
+            assert agent.by_channel == dict(Counter(work.channel for work, holding in mine if holding.kind != "consult"))
+            offered = {work.id for work in works if work.offer is not None and work.offer.agent_id == agent.id}
+            assert set(self.house.offered_to.get(agent.id, ())) == offered
         waiting = {work.id for work in works if work.visit is not None}
         balance = self.house.balance
         assert balance.offered == balance.answered + balance.left.total() + len(waiting)
@@ -239,28 +261,26 @@ class Walk:
         for work in works:
             assert not (work.owner and work.visit), "it waits while somebody has it"
             resting = work.ticket.status in ("pending", "on_hold", "resolved", "closed") or work.ticket.spam
-            assert resting or work.owner is not None or work.visit is not None, "a customer is forgotten"
+            held = work.owner is not None or work.visit is not None or work.awaits_callback
+            assert resting or held or work.id in self._over, "a customer is forgotten"
 
-    def _do(self, turn: Turn, actor: commands.Actor, deed: Deed) -> None:
-        match deed:
-            case "resolve":
-                commands.resolve(turn, actor, None)
-            case "pend":
-                commands.pend(turn, actor)
-            case "hold":
-                commands.put_on_hold(turn, actor, None)
-            case "reopen":
-                commands.reopen(turn, actor, self.house.queues, None)
-            case "give back":
-                commands.give_back(turn, actor, self.house.queues, self.house.now)
-            case "spam":
-                commands.mark_spam(turn, actor)
-            case "not spam":
-                commands.unmark_spam(turn, actor, self.house.queues, self.house.now)
-            case "urgent":
-                commands.prioritise(turn, actor, 4)
-            case "not urgent":
-                commands.prioritise(turn, actor, 1)
+    def _forget(self, ticket_id: str) -> None:
+        """It is over, once nobody is in wrap-up for it any more; unless it began again meanwhile."""
+        work = self.house.works[ticket_id]
+        self._over.discard(ticket_id)
+        if work.visit is not None or work.owner is not None:
+            return
+        if work.besides.wrap_ups:
+            self._over.add(ticket_id)
+        else:
+            self.house.forget(ticket_id)
+
+    def _about(self, number: int, what: str) -> Work | None:
+        """One of those that are open; where something is to end that goes on besides, one of which there is something."""
+        if what not in ENDS:
+            return self.ticket(number)
+        busy = [work for work in self.house.works.values() if work.besides != NOTHING]
+        return busy[number % len(busy)] if busy else None
 
     def _with_offer(self, number: int) -> Work | None:
         ringing = [work for work in self.house.works.values() if work.offer is not None]
