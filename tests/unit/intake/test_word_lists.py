@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.contacts import InboundMessage, Labels
-from services.intake.domain.word_lists import NO_WORDS, Words, words_of
+from services.intake.domain.word_lists import NO_WORDS, Words
 from shared.events.config import WordListConfigured
+from shared.words import words_of
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
