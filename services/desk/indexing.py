@@ -103,15 +103,15 @@ class Indexer:
         gone = await erasure.erased(conn, people)
         await self.parts.keys.load(conn, people - gone)
         found: dict[str, _Words] = {family.ticket_id: _Words() for family in families}
+        for family in families:
+            for box in boxes.get(family.customer_id, ()):
+                if box.sealed.customer_id not in gone:
+                    found[family.ticket_id].take(box.sealed.customer_id, open_box(self.parts.keys, box))
         for one in rows:
             row = one.row
             if row.person is not None and row.person not in gone:
                 opened = open_fact(self.parts.keys, row.type, row.event_id, row.person, row.box)
                 found[row.ticket_id].take(row.person, opened.content, changed=one.changed)
-        for family in families:
-            for box in boxes.get(family.customer_id, ()):
-                if box.sealed.customer_id not in gone:
-                    found[family.ticket_id].take(box.sealed.customer_id, open_box(self.parts.keys, box))
         written = [
             Document(of.ticket_id, sorted(found[of.ticket_id].people), document(of.number, found[of.ticket_id].texts))
             for of in families

@@ -19,7 +19,7 @@ from shared.events.work import ConsultPersonal
 
 # How many numbers a block of each level has, as powers of two: each block has eight of the level below.
 BITS = (12, 15, 18, 21)
-WORDS_CAP = 20_000  # of one ticket
+ROOM_BYTES = 900_000  # a tsvector holds a megabyte (https://www.postgresql.org/docs/current/textsearch-limitations.html)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,16 @@ def blocks_up_to(number: int) -> list[Block]:
 
 
 def document(number: int, texts: Iterable[str]) -> list[str]:
-    """All by which a ticket is found: its words, its number, its blocks."""
-    words = sorted(lexemes(texts))[:WORDS_CAP]
-    return [*words, str(number), *(Block(level, number >> bits).lexeme for level, bits in enumerate(BITS))]
+    """All by which a ticket is found: its words, of the first texts as many as there is room for; its number, its blocks."""
+    words: set[str] = set()
+    room = ROOM_BYTES
+    for text in texts:
+        new = lexemes([text]) - words
+        room -= sum(len(word.encode()) + 2 for word in new)
+        if room < 0:
+            break
+        words |= new
+    return [*sorted(words), str(number), *(Block(level, number >> bits).lexeme for level, bits in enumerate(BITS))]
 
 
 def texts_of(content: msgspec.Struct) -> list[str]:

@@ -38,7 +38,7 @@ def upgrade() -> None:
         CREATE INDEX ticket_tags ON desk.ticket USING gin (tags);
         CREATE INDEX ticket_live ON desk.ticket (updated_at, number) WHERE live;
         CREATE INDEX ticket_live_queue ON desk.ticket (queue_id, updated_at, number) WHERE live;
-        CREATE INDEX ticket_live_priority ON desk.ticket (priority, number) WHERE live;
+        CREATE INDEX ticket_live_priority ON desk.ticket (priority DESC, number) WHERE live;
 
         CREATE TABLE desk.entry (
             id bigint GENERATED ALWAYS AS IDENTITY, ticket_id text NOT NULL, event_id text NOT NULL,
@@ -78,8 +78,8 @@ def upgrade() -> None:
             name text NOT NULL, asked text NOT NULL, sort text NOT NULL, sort_order text, columns text[] NOT NULL,
             changed_at timestamptz NOT NULL,
             CHECK (kind IN ('personal', 'team', 'shared')), CHECK ((kind = 'team') = (team_id IS NOT NULL)));
-        CREATE INDEX view_owner ON desk.view (owner, name, view_id) WHERE kind = 'personal';
-        CREATE INDEX view_others ON desk.view (name, view_id) WHERE kind <> 'personal';
+        CREATE INDEX view_owner ON desk.view (owner);
+        CREATE INDEX view_name ON desk.view (name, view_id);
         """,
     )
 
