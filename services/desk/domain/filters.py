@@ -34,7 +34,7 @@ class Filter:
     products: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     inboxes: tuple[str, ...] = ()
-    customer_id: str | None = None
+    customer_ids: tuple[str, ...] = ()
     opened_after: datetime | None = None
     opened_before: datetime | None = None
     updated_after: datetime | None = None

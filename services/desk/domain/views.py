@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from services.desk.domain.filters import Order, Sort
+
 ViewKind = Literal["personal", "team", "shared"]
 
 
@@ -31,8 +33,8 @@ class View:
     team_id: str | None
     name: str
     asked: Mapping[str, object]
-    sort: str
-    order: str | None
+    sort: Sort
+    order: Order | None
     columns: tuple[str, ...]
     changed_at: datetime
 

@@ -123,6 +123,7 @@ def conditions(where: Where, asked: Filter, me: str | None, *, live: bool = Fals
     where.any_of("t.topic", asked.topics)
     where.any_of("t.product", asked.products)
     where.any_of("t.inbox", asked.inboxes)
+    where.any_of("t.customer_id", asked.customer_ids)
     if asked.tags:
         where.add("t.tags @> {}", list(asked.tags), "text[]")
     _flags(where, asked)
@@ -144,8 +145,6 @@ def _flags(where: Where, asked: Filter) -> None:
             where.conditions.append(column if wanted else f"NOT {column}")
     if asked.breached is not None:
         where.conditions.append("p.breached" if asked.breached else "p.breached IS NOT TRUE")
-    if asked.customer_id is not None:
-        where.add("t.customer_id = {}", asked.customer_id, "text")
 
 
 def _times(where: Where, asked: Filter) -> None:

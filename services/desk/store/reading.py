@@ -176,37 +176,37 @@ async def orders(conn: AsyncConnection, customer_ids: Sequence[str], at_most: in
 
 
 async def standing(
-    conn: AsyncConnection, customer_id: str, sight: Sight, at_most: int
+    conn: AsyncConnection, customer_ids: Sequence[str], sight: Sight, at_most: int
 ) -> list[tuple[str, int, list[Promise]]]:
     """What is still promised to the customer: ticket, number, clocks; the nearest first."""
-    where = _theirs(customer_id, sight)
+    where = _theirs(customer_ids, sight)
     statement = STANDING.format(where=where.sql, limit=where.value(at_most, "integer"))
     rows = await db.fetch(conn, statement, *where.values)
     return [(ticket_id, number, _promises.decode(state).standing) for ticket_id, number, state in rows]
 
 
-async def answers(conn: AsyncConnection, customer_id: str, sight: Sight, at_most: int) -> list[AnswerRow]:
+async def answers(conn: AsyncConnection, customer_ids: Sequence[str], sight: Sight, at_most: int) -> list[AnswerRow]:
     """What the customer answered to questions, the newest first; an answer that was corrected stands there twice."""
-    where = _theirs(customer_id, sight)
+    where = _theirs(customer_ids, sight)
     statement = ANSWERS.format(where=where.sql, limit=where.value(at_most, "integer"))
     return [AnswerRow(*row) for row in await db.fetch(conn, statement, *where.values)]
 
 
-async def totals(conn: AsyncConnection, customer_id: str, sight: Sight) -> list[tuple[str, str, int]]:
+async def totals(conn: AsyncConnection, customer_ids: Sequence[str], sight: Sight) -> list[tuple[str, str, int]]:
     """How many tickets the customer has, by status and channel."""
-    where = _theirs(customer_id, sight)
+    where = _theirs(customer_ids, sight)
     return [(row[0], row[1], row[2]) for row in await db.fetch(conn, TOTALS.format(where=where.sql), *where.values)]
 
 
-async def in_sight(conn: AsyncConnection, customer_id: str, sight: Sight) -> bool:
+async def in_sight(conn: AsyncConnection, customer_ids: Sequence[str], sight: Sight) -> bool:
     """Whether the customer has a ticket that may be seen."""
-    where = _theirs(customer_id, sight)
+    where = _theirs(customer_ids, sight)
     [(there,)] = await db.fetch(conn, IN_SIGHT.format(where=where.sql), *where.values)
     return bool(there)
 
 
-def _theirs(customer_id: str, sight: Sight) -> Where:
+def _theirs(customer_ids: Sequence[str], sight: Sight) -> Where:
     where = Where()
-    where.add("t.customer_id = {}", customer_id, "text")
+    where.add("t.customer_id = ANY({})", list(customer_ids), "text[]")
     seen(where, sight)
     return where
