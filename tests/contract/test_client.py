@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, quote, urlencode
 import msgspec
 import pytest
 
-from client import Intake, Metrics, ProblemError, Routing, Service, Sla
+from client import Desk, Intake, Metrics, ProblemError, Routing, Service, Sla
 from deploy.openapi import FOLDER
 from tests.contract.operations import OURS, Method, Operation, faults, lines_to_add, operations_of
 from tests.unit.simulator.scripted import scripted
 
-CLIENTS: dict[str, type[Service]] = {"intake": Intake, "routing": Routing, "sla": Sla, "metrics": Metrics}
+CLIENTS: dict[str, type[Service]] = {"intake": Intake, "routing": Routing, "sla": Sla, "metrics": Metrics, "desk": Desk}
 BODY = b'{"code": "not-found", "detail": "There is nothing."}'
 REFUSED = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 SAMPLES: dict[object, object] = {
