@@ -136,4 +136,5 @@ def _digits(said: str) -> str:
 def _line(said: str) -> frozenset[str]:
     """A number as its lexemes may have it: without the country before it, with its zero or without."""
     digits = _digits(said)
-    return frozenset({digits[-_LINE:], digits.lstrip("0")[-_LINE:]})
+    bare = digits.lstrip("0")
+    return frozenset({digits[-_LINE:], bare[-_LINE:] if len(bare) >= _SHORTEST_NUMBER else digits[-_LINE:]})
