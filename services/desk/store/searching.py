@@ -82,7 +82,7 @@ async def found(conn: AsyncConnection, search: Search, before: int | None, limit
     ahead = blocks_up_to(min(newest, below))
     while ahead and len(hits) < limit:
         block = ahead.pop()
-        if block.numbers.start >= below:
+        if block.numbers.start > newest or block.numbers.start >= below:
             continue
         some = await _some(conn, search, block, below)
         if len(some) < FEW or block.level == 0:
@@ -93,6 +93,12 @@ async def found(conn: AsyncConnection, search: Search, before: int | None, limit
 
 
 async def _some(conn: AsyncConnection, search: Search, block: Block | None, below: int) -> list[tuple[int, str]]:
+    sql, values = statement(search, block, below)
+    return [(number, ticket_id) for number, ticket_id in await db.fetch(conn, sql, *values)]
+
+
+def statement(search: Search, block: Block | None, below: int) -> tuple[str, list[object]]:
+    """What is asked of the index, with its values."""
     where = Where()
     words = where.value(asked(search.terms, block), "text::tsquery")
     before = where.value(below, "bigint")
@@ -100,8 +106,8 @@ async def _some(conn: AsyncConnection, search: Search, block: Block | None, belo
     conditions(where, search.among, search.me)
     whole = block is not None and block.level == 0
     limit = where.value(1 << BITS[0] if whole else FEW, "integer")
-    statement = FIND.format(joined=joined(search.among), words=words, before=before, where=where.sql, limit=limit)
-    return [(number, ticket_id) for number, ticket_id in await db.fetch(conn, statement, *where.values)]
+    sql = FIND.format(joined=joined(search.among), words=words, before=before, where=where.sql, limit=limit)
+    return sql, where.values
 
 
 async def facts(conn: AsyncConnection, ticket_ids: Sequence[str], types: Sequence[str], at_most: int) -> list[Words]:
