@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 from msgspec.structs import replace
+from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.desk.domain.documents import document, texts_of
@@ -28,6 +29,9 @@ from shared.events.message import MessageDeleted, MessageEdited, MessagePersonal
 from shared.events.topics import FACT_BY_TYPE
 from shared.service import Resources
 from shared.telemetry import log
+
+UNINDEXED = Gauge("patchbay_desk_unindexed_marks", "Tickets with words that are not indexed yet, counted up to a hundred thousand")
+COUNTED_CAP = 100_000
 
 GATHER_SECONDS = 0.2  # what is written within it on one ticket is indexed once
 LOOK_SECONDS = 1.0
@@ -78,8 +82,9 @@ class Indexer:
             await asyncio.sleep(GATHER_SECONDS)
             try:
                 while await db.retrying(self.once):
-                    pass
+                    await self._measure()
                 await self._keep_house()
+                await self._measure()
             except db.DatabaseAway as error:
                 log().warning("indexing waits", error=type(error).__name__)
                 await asyncio.sleep(BACK_OFF_SECONDS)
@@ -118,6 +123,10 @@ class Indexer:
         ]
         members = {member for family in families for member in family.members}
         await documents.save(conn, written, sorted((members | set(taken)) - found.keys()))
+
+    async def _measure(self) -> None:
+        async with db.transaction(self.parts.engine) as conn:
+            UNINDEXED.set(await documents.waiting(conn, COUNTED_CAP))
 
     async def _keep_house(self) -> None:
         now = asyncio.get_running_loop().time()

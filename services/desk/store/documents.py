@@ -59,6 +59,7 @@ RECORDS = """
     )
     SELECT f.root_id, c.state FROM family f JOIN desk.customer c USING (customer_id)
 """
+WAITING = "SELECT count(*) FROM (SELECT FROM desk.stale LIMIT $1::integer) marks"
 SAVE = """
     WITH gone AS (DELETE FROM desk.document WHERE ticket_id = ANY($4::text[]))
     INSERT INTO desk.document (ticket_id, people, words)
@@ -143,3 +144,9 @@ async def save(conn: AsyncConnection, found: Sequence[Document], gone: Sequence[
         [" ".join(one.words) for one in found],
         list(gone),
     )
+
+
+async def waiting(conn: AsyncConnection, at_most: int) -> int:
+    """How many marks nobody has taken; no more than `at_most` are counted."""
+    [(marks,)] = await db.fetch(conn, WAITING, at_most)
+    return int(marks)

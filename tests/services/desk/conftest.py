@@ -26,10 +26,19 @@ from shared import auth, db
 from shared.clock import clock
 from shared.events.base import NOTHING_SEEN, Event, Fact, PersonalFact, Position, Writer, derived_id
 from shared.events.codec import encode
-from shared.events.message import MessagePersonal, MessageReceived, NoteAdded, NotePersonal, ReplyPersonal, ReplyRequested
+from shared.events.message import (
+    MessagePersonal,
+    MessageReceived,
+    NoteAdded,
+    NotePersonal,
+    ReplyPersonal,
+    ReplyRequested,
+    SurveyPersonal,
+)
 from shared.events.people import AgentEnrolled, CustomerCreated, CustomerErased, CustomerPersonal
 from shared.events.ticket import TicketAssigned, TicketOpened, TicketPersonal, TicketQueued, TicketResolved
 from shared.events.topics import TICKETS, TOPIC_OF
+from shared.events.writers import writers_of
 from shared.records import Failure, Record
 from shared.service import Resources, resources
 from tests.infra import create_template, fresh_database
@@ -47,7 +56,7 @@ PEOPLE = {
     "omar": AgentEnrolled(team_ids=("second",)),
     "northern": AgentEnrolled(team_ids=("outside",), partner_id="north"),
 }
-Personal = TicketPersonal | MessagePersonal | ReplyPersonal | NotePersonal | CustomerPersonal
+Personal = TicketPersonal | MessagePersonal | ReplyPersonal | NotePersonal | SurveyPersonal | CustomerPersonal
 
 
 @dataclass
@@ -167,7 +176,7 @@ class Desk:
     ) -> Event[Fact]:
         """A fact as its writer puts it on the log; the other of two writers has seen all that was said."""
         topic = TOPIC_OF[type(fact)]
-        by = writer or topic.writers[0]
+        by = writer or writers_of(type(fact))[0]
         self._seq[topic.name, key, by] += 1
         seq = self._seq[topic.name, key, by]
         identity = derived_id(key, topic.name, by, str(seq))
