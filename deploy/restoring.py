@@ -30,11 +30,13 @@ KEPT = {
 SECONDS = 24 * 3600
 _SET_ASIDE = "_before_restore"
 # Desk reads of erasures after the backup a moment later than it could be asked. A backup may be older than desk.
-_FORGET_ERASED = """DO $$ BEGIN
+FORGET_ERASED = """DO $$ BEGIN
 IF to_regclass('desk.document') IS NOT NULL THEN
     CREATE TEMPORARY TABLE erased_since ON COMMIT DROP AS
         SELECT customer_id FROM keys.customer_key WHERE destroyed_at IS NOT NULL;
-    DELETE FROM desk.document WHERE people && ARRAY(SELECT customer_id FROM erased_since);
+    WITH gone AS (
+        DELETE FROM desk.document WHERE people && ARRAY(SELECT customer_id FROM erased_since) RETURNING ticket_id
+    ) INSERT INTO desk.stale (ticket_id) SELECT ticket_id FROM gone;
     DELETE FROM desk.customer_order WHERE customer_id IN (SELECT customer_id FROM erased_since);
 END IF;
 END $$;"""
@@ -154,7 +156,7 @@ def _after(now: Sequence[str]) -> list[str]:
     return [
         "SET client_min_messages = warning;",
         *(_keep(schema) for schema in KEPT if schema in now),
-        _FORGET_ERASED,
+        FORGET_ERASED,
         *(statement for service in READS_BACK for statement in _anew(service, service in now)),
         *(f"DROP SCHEMA {schema}{_SET_ASIDE} CASCADE;" for schema in now),
         "COMMIT;",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from deploy.erasure import Trace, find_traces, live_keys
+from deploy.restoring import FORGET_ERASED
 from services.desk.store.erasure import TRY_HOLD
 from shared import db
 from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerErased, CustomerHandleAdded, CustomerPersonal, CustomerProfileChanged, OrderRecorded
 from shared.events.ticket import TicketMergedInto
+from tests.infra import execute
 from tests.services.desk.conftest import Desk
 
+ORDER = ("desk.customer_order.order_id", "desk.customer_order.data")
 NEEDLES = ("Zebulon Quux", "zebulon@quux.example", "+40721999888", "flickering", "Haifa-7", "A-20417")
 
 
@@ -36,7 +39,7 @@ async def traces(desk: Desk) -> list[Trace]:
 
 async def test_an_erased_customers_words_are_gone_at_once_and_others_stay(desk: Desk) -> None:
     ticket_id = await somebody(desk)
-    assert {trace.column for trace in await traces(desk)} == {"desk.document.words", "desk.customer_order.order_id", "desk.customer_order.data"}
+    assert {trace.column for trace in await traces(desk)} == {"desk.document.words", *ORDER}
     assert {trace.needle for trace in await traces(desk)} == set(range(1, len(NEEDLES) + 1))
     await desk.erase("c-1")
     assert await traces(desk) == []  # before anything was indexed anew
@@ -106,3 +109,18 @@ async def test_the_words_of_a_merged_ticket_are_erased_where_it_goes_on(desk: De
 async def test_the_verification_looks_into_the_names_of_views_too(desk: Desk) -> None:
     assert (await desk.ask("dana", "views", "POST", {"name": "About Zebulon Quux"})).status_code == 201
     assert [trace.column for trace in await traces(desk)] == ["desk.view.name"]
+
+
+async def test_a_restore_of_a_backup_from_before_an_erasure_brings_no_words_back(desk: Desk) -> None:
+    """Keys stay as they are now, so that what a restore brings of the desk is seen to be somebody's who was erased since."""
+    ticket_id = await somebody(desk)
+    async with db.transaction(desk.parts.engine) as conn:
+        await desk.parts.keys.destroy(conn, ["c-1"])
+    assert {trace.column for trace in await traces(desk)} == {"desk.document.words", *ORDER}
+    await execute(desk.settings.database.get_secret_value(), FORGET_ERASED)
+    assert await traces(desk) == []
+    assert await desk.found("dark") == [1]
+    assert await traces(desk) == []
+    await desk.hear("c-1", CustomerErased(customer_ids=("c-1",), requested_by="rina"))
+    await desk.write(ticket_id, "light", customer="c-9")
+    assert await desk.found("dark light") == [1]
