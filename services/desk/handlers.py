@@ -13,7 +13,14 @@ from services.desk.domain.tickets import Case
 from services.desk.domain.timeline import SEEN
 from shared.events import people, sla
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import AgentConfigured, InboxConfigured, PartnerConfigured, PolicyConfigured, QueueConfigured, TeamConfigured
+from shared.events.config import (
+    AgentConfigured,
+    InboxConfigured,
+    PartnerConfigured,
+    PolicyConfigured,
+    QueueConfigured,
+    TeamConfigured,
+)
 from shared.folding import Handler
 
 Nothing = Sequence[Draft[Fact]]

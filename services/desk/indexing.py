@@ -30,7 +30,9 @@ from shared.events.topics import FACT_BY_TYPE
 from shared.service import Resources
 from shared.telemetry import log
 
-UNINDEXED = Gauge("patchbay_desk_unindexed_marks", "Tickets with words that are not indexed yet, counted up to a hundred thousand")
+UNINDEXED = Gauge(
+    "patchbay_desk_unindexed_marks", "Tickets with words that are not indexed yet, counted up to a hundred thousand"
+)
 COUNTED_CAP = 100_000
 
 GATHER_SECONDS = 0.2  # what is written within it on one ticket is indexed once

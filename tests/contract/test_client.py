@@ -172,7 +172,10 @@ def sample(kind: Any, name: str) -> Any:
 def texts(value: Any) -> list[str]:
     """A parameter's value as it stands in a URL."""
     several = value if isinstance(value, list) else [value]
-    return [one.isoformat() if isinstance(one, datetime) else str(one).lower() if isinstance(one, bool) else str(one) for one in several]
+    return [
+        one.isoformat() if isinstance(one, datetime) else str(one).lower() if isinstance(one, bool) else str(one)
+        for one in several
+    ]
 
 
 async def call(client: Service, operation: Operation) -> dict[str, Any]:

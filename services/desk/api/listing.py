@@ -165,7 +165,11 @@ def _place(cursor: str | None, sort: Sort, order: Order) -> Place | None:
     if told is None:
         return None
     wants_instant = sort in ("updated", "due")
-    if (told.sort, told.order) != (sort, order) or isinstance(told.at, datetime) != wants_instant or not 0 <= told.number <= LARGEST:
+    if (
+        (told.sort, told.order) != (sort, order)
+        or isinstance(told.at, datetime) != wants_instant
+        or not 0 <= told.number <= LARGEST
+    ):
         raise unreadable()
     if sort == "priority" and told.at not in PRIORITIES:
         raise unreadable()

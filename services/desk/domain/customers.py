@@ -93,7 +93,9 @@ def heard(case: CustomerCase, event: Event[Fact]) -> CustomerCase:
         case OrderRecorded() as order:
             return replace(case, orders=(*case.orders, (event.time, order)))
         case CustomerErased(customer_ids=ids):
-            return replace(case, record=Record(id=case.record.id, merged_into=case.record.merged_into), erased=(*case.erased, *ids))
+            return replace(
+                case, record=Record(id=case.record.id, merged_into=case.record.merged_into), erased=(*case.erased, *ids)
+            )
         case CustomerProfileChanged() as fact:
             said = fact.vip is not None or fact.plan is not None or fact.tier is not None or bool(fact.cleared)
             return replace(case, record=_changed(case.record, fact, event), renamed=True, entitled=case.entitled or said)

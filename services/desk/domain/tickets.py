@@ -80,5 +80,3 @@ def _besides(fact: Fact) -> dict[str, object]:
             return {"partner_id": fact.partner_id}
         case _:
             return {}
-
-

@@ -136,7 +136,13 @@ async def may_see(conn: AsyncConnection, ticket_id: str, sight: Sight) -> bool:
 
 
 async def timeline(
-    conn: AsyncConnection, ticket_ids: Sequence[str], types: Sequence[str] | None, spot: Spot | None, limit: int, *, newest_first: bool
+    conn: AsyncConnection,
+    ticket_ids: Sequence[str],
+    types: Sequence[str] | None,
+    spot: Spot | None,
+    limit: int,
+    *,
+    newest_first: bool,
 ) -> list[EntryRow]:
     """What was told of these tickets, in the order of its time, behind the spot."""
     statement = TIMELINE.format(beyond="<" if newest_first else ">", order="DESC" if newest_first else "ASC")

@@ -107,7 +107,15 @@ class Desk:
             pass
 
     async def open(
-        self, name: str, number: int, text: str = "", *, subject: str = "", customer: str = "c-1", called: str = "Ruth", **more: Any
+        self,
+        name: str,
+        number: int,
+        text: str = "",
+        *,
+        subject: str = "",
+        customer: str = "c-1",
+        called: str = "Ruth",
+        **more: Any,
     ) -> str:
         """Intake opens a ticket, with a first message where there is a text. Returns the ticket's id."""
         ticket_id = derived_id("ticket", name)
@@ -121,7 +129,14 @@ class Desk:
     async def write(self, ticket_id: str, text: str, *, customer: str = "c-1", **more: Any) -> str:
         """The customer writes on the ticket. Returns the message's id."""
         message_id = derived_id(ticket_id, str(self._seq["tickets", ticket_id, "intake"]))
-        given = {"message_id": message_id, "customer_id": customer, "channel": "email", "inbox": "help", "provider": "smtp", **more}
+        given = {
+            "message_id": message_id,
+            "customer_id": customer,
+            "channel": "email",
+            "inbox": "help",
+            "provider": "smtp",
+            **more,
+        }
         await self.hear(ticket_id, MessageReceived(**given), MessagePersonal(text=text), person=customer)
         return message_id
 
@@ -157,7 +172,14 @@ class Desk:
         await self.hear(customers[0], CustomerErased(customer_ids=customers, requested_by="rina"))
 
     async def hear(
-        self, key: str, fact: Fact, personal: Personal | None = None, *, person: str = "c-1", writer: Writer | None = None, **more: Any
+        self,
+        key: str,
+        fact: Fact,
+        personal: Personal | None = None,
+        *,
+        person: str = "c-1",
+        writer: Writer | None = None,
+        **more: Any,
     ) -> Event[Fact]:
         """A fact comes in from its topic, and is taken."""
         event = await self.event(key, fact, personal, person=person, writer=writer, **more)

@@ -98,7 +98,9 @@ async def a_log(desk: Desk) -> list[list[Event[Any]]]:
         customer = f"c{n}"
         streams.append(
             [
-                await desk.event(customer, CustomerCreated(channel="email"), CustomerPersonal(name="Ruth"), person=customer, at=at),
+                await desk.event(
+                    customer, CustomerCreated(channel="email"), CustomerPersonal(name="Ruth"), person=customer, at=at
+                ),
                 await desk.event(customer, CustomerProfileChanged(vip=n == 0, plan="gold"), at=at),
                 await desk.event(customer, OrderRecorded(order_id="A", kind="order", status="paid"), at=at),
             ]

@@ -41,11 +41,21 @@ CLOCK: dict[str, Any] = {
 
 async def test_a_ticket_is_listed_with_what_people_want_to_know_of_it(desk: Desk) -> None:
     now = await desk.now()
-    await desk.hear("queue:support", QueueConfigured(id="support", version=1, effective_from=now, name={"he": "תמיכה"}, position=1))
+    await desk.hear(
+        "queue:support", QueueConfigured(id="support", version=1, effective_from=now, name={"he": "תמיכה"}, position=1)
+    )
     await desk.hear("team:first", TeamConfigured(id="first", version=1, effective_from=now, name={"en": "First line"}))
     await desk.hear("agent:dana", AgentConfigured(id="dana", version=1, effective_from=now, display_name="Dana"))
     ticket_id = await desk.open(
-        "t", 100_001, "מה שלומכם", subject="איפה החבילה", called="רות", language="he", direction="rtl", tags=("parcel",), plan="gold"
+        "t",
+        100_001,
+        "מה שלומכם",
+        subject="איפה החבילה",
+        called="רות",
+        language="he",
+        direction="rtl",
+        tags=("parcel",),
+        plan="gold",
     )
     await desk.work(ticket_id)
     page = await desk.told("dana", "tickets")
@@ -139,7 +149,9 @@ async def test_a_list_that_is_read_page_by_page_has_everything_once(desk: Desk) 
             read: list[int] = []
             cursor = None
             while True:
-                page = await desk.told("dana", "tickets", sort=sort, order=order, limit=3, **({"cursor": cursor} if cursor else {}))
+                page = await desk.told(
+                    "dana", "tickets", sort=sort, order=order, limit=3, **({"cursor": cursor} if cursor else {})
+                )
                 read += [item["number"] for item in page["items"]]
                 cursor = page["next_cursor"]
                 if cursor is None:
@@ -230,7 +242,9 @@ async def test_a_partners_agent_sees_only_what_is_the_partners_now(desk: Desk) -
     assert (await desk.ask("northern", "customers/c-1")).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["tickets", "counts", "search?q=lamp", "views", "tickets/t", "tickets/t/timeline", "customers/c"])
+@pytest.mark.parametrize(
+    "path", ["tickets", "counts", "search?q=lamp", "views", "tickets/t", "tickets/t/timeline", "customers/c"]
+)
 async def test_desk_is_for_agents_and_supervisors_who_are_known(module_desk: Desk, path: str) -> None:
     assert (await module_desk.ask("", path)).status_code == 401
     assert (await module_desk.ask("operations", path)).status_code == 403

@@ -165,7 +165,9 @@ async def test_a_customers_card_has_who_they_are_and_all_that_was_between_us(des
     await desk.meet("c-1", "Ruth L.")
     email = CustomerHandleAdded(handle_id="h1", kind="email", verified_by="wrote_from_it")
     await desk.hear("c-1", email, CustomerPersonal(handles=("ruth@example.com",)))
-    profile = CustomerProfileChanged(vip=True, plan="gold", tier="a", language="he", zone="Asia/Jerusalem", consents={"sms": True})
+    profile = CustomerProfileChanged(
+        vip=True, plan="gold", tier="a", language="he", zone="Asia/Jerusalem", consents={"sms": True}
+    )
     await desk.hear("c-1", profile, CustomerPersonal(name="רות לוי", fields={"city": "Haifa"}))
     await desk.hear("c-1", CustomerJoined(on=date(2025, 1, 1)))
     await desk.hear("c-1", OrderRecorded(order_id="A-1", kind="order", status="paid", amount_minor=24990, currency="ILS"))
@@ -176,14 +178,23 @@ async def test_a_customers_card_has_who_they_are_and_all_that_was_between_us(des
     await desk.resolve(mail)
     card = await desk.told("dana", "customers/c-1")
     assert (card["name"], card["name_direction"], card["fields"]) == ("רות לוי", "rtl", {"city": "Haifa"})
-    assert (card["vip"], card["plan"], card["tier"], card["language"], card["zone"]) == (True, "gold", "a", "he", "Asia/Jerusalem")
+    assert (card["vip"], card["plan"], card["tier"], card["language"], card["zone"]) == (
+        True,
+        "gold",
+        "a",
+        "he",
+        "Asia/Jerusalem",
+    )
     assert card["consents"] == {"sms": True}
     assert card["joined_on"] == "2025-01-01"
     assert card["handles"] == [
         {"handle_id": "h1", "kind": "email", "value": "ruth@example.com", "scope": "", "verified_by": "wrote_from_it"}
     ]
     assert [(order["order_id"], order["status"], order["amount_minor"]) for order in card["orders"]] == [("A-1", "sent", 24990)]
-    assert [(item["number"], item["channel"], item["status"]) for item in card["tickets"]] == [(2, "phone", "new"), (1, "email", "resolved")]
+    assert [(item["number"], item["channel"], item["status"]) for item in card["tickets"]] == [
+        (2, "phone", "new"),
+        (1, "email", "resolved"),
+    ]
     assert card["totals"] == [
         {"status": "new", "channel": "phone", "tickets": 1},
         {"status": "resolved", "channel": "email", "tickets": 1},
@@ -205,7 +216,13 @@ async def test_a_card_has_what_is_still_promised_the_nearest_first(desk: Desk) -
     now = await desk.now()
     for number, minutes in ((1, 30), (2, 10)):
         ticket_id = await desk.open(str(number), number)
-        clock = {**CLOCK, "clock_id": f"k{number}", "started_at": now, "deadline": now + timedelta(minutes=minutes), "target_us": 1}
+        clock = {
+            **CLOCK,
+            "clock_id": f"k{number}",
+            "started_at": now,
+            "deadline": now + timedelta(minutes=minutes),
+            "target_us": 1,
+        }
         await desk.hear(ticket_id, ClockStarted(**clock))
     paused = await desk.open("3", 3)
     await desk.hear(paused, ClockPaused(**{**CLOCK, "clock_id": "k3"}, remaining_us=5, reason="pending"))

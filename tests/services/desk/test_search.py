@@ -227,7 +227,9 @@ async def crowd(module_desk: Desk) -> AsyncIterator[Desk]:
     yield module_desk
 
 
-@pytest.mark.parametrize(("words", "numbers"), [("crowd", range(1, 3 * FEW + 1)), ("crowd old", range(1, FEW + 8)), ("single", [5])])
+@pytest.mark.parametrize(
+    ("words", "numbers"), [("crowd", range(1, 3 * FEW + 1)), ("crowd old", range(1, FEW + 8)), ("single", [5])]
+)
 async def test_a_word_of_every_ticket_is_found_block_by_block_the_newest_first(crowd: Desk, words: str, numbers: Any) -> None:
     step = STEP
     expected = sorted((n * step for n in numbers), reverse=True)

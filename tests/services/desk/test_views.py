@@ -11,7 +11,12 @@ import pytest
 from services.desk.api.viewing import OWNED_CAP
 from tests.services.desk.conftest import Desk
 
-MINE: dict[str, Any] = {"name": "Mine", "filter": {"owner": ["me"], "status": ["open"]}, "sort": "opened", "columns": ["number", "due_at"]}
+MINE: dict[str, Any] = {
+    "name": "Mine",
+    "filter": {"owner": ["me"], "status": ["open"]},
+    "sort": "opened",
+    "columns": ["number", "due_at"],
+}
 
 
 async def make(desk: Desk, role: str = "dana", key: str | None = None, **changes: Any) -> httpx.Response:

@@ -18,9 +18,7 @@ BOX = Sealed(customer_id="c1", box="Ym94")
 def after(*facts: Fact, record: Record | None = None) -> CustomerCase:
     case = CustomerCase(record or Record(id="c1"))
     for n, fact in enumerate(facts):
-        event: Event[Any] = Event(
-            f"e{n}", fact.TYPE, "intake", Position(1, n + 1), "c1", START + timedelta(minutes=n), fact
-        )
+        event: Event[Any] = Event(f"e{n}", fact.TYPE, "intake", Position(1, n + 1), "c1", START + timedelta(minutes=n), fact)
         case = heard(case, event)
     return case
 
@@ -94,7 +92,9 @@ def test_orders_are_told_beside_the_record() -> None:
 
 
 def test_of_who_was_erased_nothing_is_kept_but_where_they_went_on() -> None:
-    before = after(p.CustomerProfileChanged(vip=True, personal=BOX), p.CustomerMergedInto(into_customer_id="c2", evidence="x")).record
+    before = after(
+        p.CustomerProfileChanged(vip=True, personal=BOX), p.CustomerMergedInto(into_customer_id="c2", evidence="x")
+    ).record
     case = after(p.CustomerErased(customer_ids=("c1", "c2"), requested_by="rina"), record=before)
     assert case.record == Record(id="c1", merged_into="c2")
     assert case.erased == ("c1", "c2")

@@ -76,7 +76,14 @@ def test_what_a_word_holds_is_quoted() -> None:
 
 def test_what_stands_in_boxes_and_what_of_it_is_looked_for() -> None:
     message = MessagePersonal(
-        text="t", subject="s", name="n", handle="h", attachment_names=("a.pdf",), fields={"Order": "17"}, quoted="old", request="k"
+        text="t",
+        subject="s",
+        name="n",
+        handle="h",
+        attachment_names=("a.pdf",),
+        fields={"Order": "17"},
+        quoted="old",
+        request="k",
     )
     assert texts_of(message) == ["s", "t", "n", "h", "a.pdf", "17"]
     assert texts_of(TicketPersonal(subject="s", customer_name="n")) == ["s", "n"]

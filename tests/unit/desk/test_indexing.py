@@ -23,12 +23,22 @@ OPENED = TicketOpened(number=1, customer_id="c-1", channel="email", inbox="help"
 
 def test_of_a_message_that_was_changed_the_last_text_counts() -> None:
     """The newest come first."""
-    rows = [row(MessageEdited(message_id="m"), "2"), row(MessageEdited(message_id="m"), "1"), row(received("m"), "0"), row(OPENED, "o")]
+    rows = [
+        row(MessageEdited(message_id="m"), "2"),
+        row(MessageEdited(message_id="m"), "1"),
+        row(received("m"), "0"),
+        row(OPENED, "o"),
+    ]
     assert [(told.row.event_id, told.changed) for told in current(rows)] == [("2", False), ("1", True), ("0", True), ("o", False)]
 
 
 def test_of_a_message_that_was_taken_back_nothing_counts() -> None:
-    rows = [row(MessageDeleted(message_id="m")), row(MessageEdited(message_id="m")), row(received("m")), row(received("other"), "x")]
+    rows = [
+        row(MessageDeleted(message_id="m")),
+        row(MessageEdited(message_id="m")),
+        row(received("m")),
+        row(received("other"), "x"),
+    ]
     assert [told.row.event_id for told in current(rows)] == ["x"]
 
 

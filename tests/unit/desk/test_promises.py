@@ -89,7 +89,11 @@ def test_a_broken_promise_stays_broken_when_it_is_done_late_and_not_when_it_is_t
 @pytest.mark.parametrize("ends", [(BROKEN,), (BROKEN, CLEARED), (BROKEN, RETRACTED)])
 def test_clocks_and_breaches_may_cross(ends: tuple[ClockFact, ...]) -> None:
     """Each topic in its own order, the two in any."""
-    runs = (started(1), clock(ClockPaused, remaining_us=5, reason="pending"), clock(ClockResumed, deadline=due(1), remaining_us=5))
+    runs = (
+        started(1),
+        clock(ClockPaused, remaining_us=5, reason="pending"),
+        clock(ClockResumed, deadline=due(1), remaining_us=5),
+    )
     facts = [*((0, n) for n in range(len(runs))), *((1, n) for n in range(len(ends)))]
     outcomes = {
         repr(after(*((runs, ends)[topic][n] for topic, n in order)).clocks)

@@ -59,7 +59,9 @@ def test_what_is_not_there_is_not_found(query: str, text: str) -> None:
     assert not finds(query, text)
 
 
-@pytest.mark.parametrize("query", ["+40721234567", "0721234567", "0721 234 567", "(0721) 234-567", "721234567", "+40 721 234 567"])
+@pytest.mark.parametrize(
+    "query", ["+40721234567", "0721234567", "0721 234 567", "(0721) 234-567", "721234567", "+40 721 234 567"]
+)
 @pytest.mark.parametrize("text", ["+40721234567", "sunați la 0721 234 567, vă rog", "call 0721-234-567"])
 def test_a_number_is_found_with_its_country_and_without(query: str, text: str) -> None:
     assert finds(query, text)
@@ -133,7 +135,9 @@ def test_marks_lie_in_their_text(text: str, query: str) -> None:
         assert found.text in text
 
 
-@pytest.mark.parametrize(("text", "direction"), [("123 שלום", "rtl"), ("42: مرحبا", "rtl"), ("Bună", "ltr"), ("17", "ltr"), ("", "ltr")])
+@pytest.mark.parametrize(
+    ("text", "direction"), [("123 שלום", "rtl"), ("42: مرحبا", "rtl"), ("Bună", "ltr"), ("17", "ltr"), ("", "ltr")]
+)
 def test_a_text_runs_as_its_first_letter_does(text: str, direction: str) -> None:
     assert direction_of(text) == direction
 
