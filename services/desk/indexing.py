@@ -40,7 +40,7 @@ LOOK_SECONDS = 1.0
 BACK_OFF_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 600.0
 FACTS_CAP = 300  # of one ticket, the newest; what is older is found no more
-READ = sorted(fact.TYPE for fact in (*WORDED, MessageDeleted))
+READ = sorted([MessageDeleted.TYPE, *(fact.TYPE for fact in WORDED)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,5 +179,5 @@ async def test_nobody_is_asked_where_nobody_is(database: str, patchbay: Command,
     assert (refused.exit_code, "--yes" in refused.output) == (2, True), refused.output
 
 
-def test_every_schema_that_is_backed_up_is_either_kept_or_read_back() -> None:
-    assert set(setup.SCHEMAS) == set(restoring.KEPT) | set(READS_BACK)
+def test_every_schema_that_is_backed_up_is_kept_or_read_back_or_told_anew() -> None:
+    assert set(setup.SCHEMAS) == {*restoring.KEPT, *READS_BACK, *restoring.TOLD_ANEW}

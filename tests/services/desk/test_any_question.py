@@ -64,7 +64,8 @@ async def test_any_words_can_be_looked_for(asked: httpx.AsyncClient, query: str)
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_cursor_is_ours_or_is_refused(asked: httpx.AsyncClient, place: dict[str, object], path: str) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
-    more = {name: str(place[name]) for name in ("sort", "order") if name in place and path == "tickets"}
-    more |= {"q": "parcel"} if path == "search" else {}
-    answer = await asked.get(f"/v1/desk/{path}", params={"cursor": cursor, **more})
+    more: dict[str, str] = {name: str(place[name]) for name in ("sort", "order") if name in place and path == "tickets"}
+    if path == "search":
+        more["q"] = "parcel"
+    answer = await asked.get(f"/v1/desk/{path}", params={**more, "cursor": cursor})
     assert answer.status_code in (200, 404, 422), answer.text

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from services.desk.domain.filters import EVERYTHING, Filter
 from services.desk.store import listing
@@ -76,23 +77,23 @@ async def test_what_was_renamed_is_listed_by_its_new_subject(desk: Desk) -> None
     assert (item["subject"], item["customer_name"]) == ("Broken lamp", "Ruth")
 
 
-@pytest.fixture
-async def some(desk: Desk) -> Desk:
+@pytest_asyncio.fixture(scope="module")
+async def some(module_desk: Desk) -> Desk:
     """Six tickets that differ: 1 Dana's and VIP, 2 Omar's, 3 waits in billing, 4 resolved, 5 spam, 6 closed and urgent."""
-    one = await desk.open("1", 1, vip=True, topic="billing", product="lamp", tags=("a", "b"), channel="sms", plan="gold")
-    await desk.work(one, "dana")
-    two = await desk.open("2", 2, language="ro", tags=("b",), customer="c-2", inbox="shop")
-    await desk.work(two, "omar", team_id="second")
-    three = await desk.open("3", 3, priority=3)
-    queued = TicketQueued(queue_id="billing", visit=1, reason="opened", age_from=await desk.now())
-    await desk.hear(three, queued, writer="routing")
-    four = await desk.open("4", 4)
-    await desk.work(four, "dana")
-    await desk.resolve(four)
-    await desk.hear(await desk.open("5", 5), SpamMarked(by="rule"), writer="intake")
-    six = await desk.open("6", 6, priority=4)
-    await desk.hear(six, TicketClosed(reason="requested"))
-    return desk
+    one = await module_desk.open("1", 1, vip=True, topic="billing", product="lamp", tags=("a", "b"), channel="sms", plan="gold")
+    await module_desk.work(one, "dana")
+    two = await module_desk.open("2", 2, language="ro", tags=("b",), customer="c-2", inbox="shop")
+    await module_desk.work(two, "omar", team_id="second")
+    three = await module_desk.open("3", 3, priority=3)
+    queued = TicketQueued(queue_id="billing", visit=1, reason="opened", age_from=await module_desk.now())
+    await module_desk.hear(three, queued, writer="routing")
+    four = await module_desk.open("4", 4)
+    await module_desk.work(four, "dana")
+    await module_desk.resolve(four)
+    await module_desk.hear(await module_desk.open("5", 5), SpamMarked(by="rule"), writer="intake")
+    six = await module_desk.open("6", 6, priority=4)
+    await module_desk.hear(six, TicketClosed(reason="requested"))
+    return module_desk
 
 
 @pytest.mark.parametrize(
@@ -306,4 +307,4 @@ async def test_lists_are_read_while_tickets_come_in(desk: Desk) -> None:
     for number in range(1, 6):
         await desk.open(str(number), number)
     answers = await asyncio.gather(*(desk.listed() for _ in range(5)), desk.open("6", 6))
-    assert all(set(numbers) >= {1, 2, 3, 4, 5} for numbers in answers[:5])  # type: ignore[arg-type]
+    assert all(set(numbers) >= {1, 2, 3, 4, 5} for numbers in answers[:5])

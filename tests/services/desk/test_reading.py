@@ -112,9 +112,9 @@ async def test_a_history_that_is_read_page_by_page_has_everything_once(desk: Des
         str(n) for n in (range(7) if order == "asc" else reversed(range(7)))
     ]
     read: list[Any] = []
-    cursor = None
+    cursor: str | None = None
     while True:
-        more = {"cursor": cursor} if cursor else {}
+        more: dict[str, Any] = {"cursor": cursor} if cursor else {}
         page = await desk.told("dana", f"tickets/{ticket_id}/timeline", order=order, limit=3, **more)
         read += page["items"]
         cursor = page["next_cursor"]

@@ -106,7 +106,7 @@ async def test_the_newest_tickets_come_first_page_by_page(desk: Desk) -> None:
         await desk.open(str(number), number, "the same lamp")
     await desk.index()
     read: list[int] = []
-    cursor = None
+    cursor: str | None = None
     while True:
         page = await desk.told("dana", "search", q="lamp", limit=3, **({"cursor": cursor} if cursor else {}))
         read += [item["ticket"]["number"] for item in page["items"]]

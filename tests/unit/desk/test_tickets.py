@@ -35,7 +35,7 @@ def told(*facts: tuple[Writer, Fact] | tuple[Writer, Fact, float]) -> Case:
             writer=writer,
             position=Position(1, seqs[writer]),
             key="t1",
-            time=START + timedelta(seconds=seconds[0] if seconds else 60 * n),  # type: ignore[arg-type]
+            time=START + timedelta(seconds=seconds[0] if seconds else 60 * n),
             data=fact,
             seen=Position(1, seqs["intake" if writer == "routing" else "routing"]),
         )
@@ -135,4 +135,4 @@ def test_kinds_are_apart_and_together_everything() -> None:
     assert set(SEEN) >= MESSAGES | NOTES | DELIVERIES | QUIET
     assert sorted(KIND_OF) == sorted(
         name for kind in ("message", "note", "delivery", "event") for name in types_of(frozenset({kind}))
-    )  # type: ignore[arg-type]
+    )
