@@ -31,7 +31,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that can hold words: of text, JSON, an array, an address, or bytes; or of folded words, by which texts are found."""
+    """A column that can hold words: of text, JSON, an array, an address, or bytes; or of words by which texts are found, folded."""
 
     schema: str
     table: str

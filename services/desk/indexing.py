@@ -1,8 +1,8 @@
 """Indexes the words of tickets beside the reading of the log, which never waits for it.
 
-The transaction that files a fact with words leaves a mark. One process at a time takes marks, opens what is sealed in those tickets'
-facts, and writes by which words they are found; while somebody is being erased it waits. So a word is found a moment after it was
-filed, and a backlog of millions holds up no ticket.
+The transaction that files a fact with words leaves a mark. One process at a time takes marks, opens what is sealed in those
+tickets' facts, and writes by which words they are found; while somebody is being erased it waits. So a word is found a moment
+after it was filed, and a backlog of millions holds up no ticket.
 """
 
 from __future__ import annotations

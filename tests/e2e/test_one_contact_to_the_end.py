@@ -1,4 +1,4 @@
-"""From a raw message to an answer in the mailbox, a warning, a breach, the metrics and the desk: through HTTP, SMTP and topics."""
+"""From a raw message to an answer in the mailbox, a warning, a breach, metrics and the desk: through HTTP, SMTP and topics."""
 
 import asyncio
 import re

@@ -73,8 +73,8 @@ def _boxes(record: Record) -> Iterator[Box]:
 
 
 def _who(keys: KeyRing, family: Sequence[Record]) -> tuple[str | None, dict[str, str]]:
-    """Name and fields: as the record that stays has them, else as one that was merged into it. What a person was called where they
-    wrote (a box with their address) counts only where no record says it.
+    """Name and fields: as the record that stays has them, else as one that was merged into it. What a person was called where
+    they wrote (a box with their address) counts only where no record says it.
     """
     opened = [content for record in family for box in reversed(record.names) if (content := open_box(keys, box)) is not None]
     said = [content for content in opened if not content.handles]

@@ -59,8 +59,8 @@ class ListCursor(msgspec.Struct, frozen=True):
 
 @router.get("/v1/desk/tickets")
 async def list_tickets(asked: Annotated[TicketQuery, Query()], room: TheRoom, caller: Staff) -> TicketPage:
-    """Tickets by filter, sorted by what changed last (`updated`), came last (`opened`), is most urgent (`priority`: of what is live,
-    where no status is asked for) or is due next (`due`: of what has a promise that runs). Without spam, unless asked for.
+    """Tickets by filter, sorted by what changed last (`updated`), came last (`opened`), is most urgent (`priority`: of what is
+    live, where no status is asked for) or is due next (`due`: of what has a promise that runs). Without spam, unless asked for.
     """
     async with db.transaction(room.parts.engine) as conn:
         look = await looking(conn, caller)
@@ -80,9 +80,9 @@ async def list_tickets(asked: Annotated[TicketQuery, Query()], room: TheRoom, ca
 async def count_views(
     room: TheRoom,
     caller: Staff,
-    view_id: Annotated[list[str], Query(max_length=VIEWS_CAP, description="saved views; else the first that may be seen")] = [],  # noqa: B006
+    view_id: Annotated[list[str], Query(max_length=VIEWS_CAP, description="else the first that may be seen")] = [],  # noqa: B006
 ) -> CountsShown:
-    """How many tickets saved views have, counted up to a thousand each. Views that are not there, or not to be seen, are left out."""
+    """How many tickets saved views have, counted up to a thousand each. What is not there, or not to be seen, is left out."""
     async with db.transaction(room.parts.engine) as conn:
         look = await looking(conn, caller)
         asked = await _views(conn, look, view_id)
@@ -98,8 +98,8 @@ async def count_views(
 @router.get("/v1/desk/search")
 async def search_tickets(asked: Annotated[SearchQuery, Query()], room: TheRoom, caller: Staff) -> SearchPage:
     """Tickets on which all of these words stand: in subjects, messages, answers, notes, in their customer's name, addresses and
-    numbers, or as their own number. Case, accents, vowel signs and what Hebrew and Arabic write onto words do not matter. What was
-    written a moment ago is found a moment later.
+    numbers, or as their own number. Case, accents, vowel signs and what Hebrew and Arabic write onto words do not matter. What
+    was written a moment ago is found a moment later.
     """
     terms = terms_of(asked.q)
     if not terms:

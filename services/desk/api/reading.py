@@ -66,7 +66,7 @@ async def get_timeline(
     cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=500, description="at most so many")] = 100,
 ) -> TimelinePage:
-    """A ticket's history with those of the tickets that were merged into it: messages, notes, deliveries, events, by the time of each.
+    """A ticket's history with those of the tickets that were merged into it: messages, notes, deliveries, events, by their time.
     What has a place keeps it; of two writers' facts that cross on their way the later may come to stand before one that was read.
     """
     spot = _spot(cursor, order)

@@ -51,8 +51,8 @@ Staff = Annotated[Caller, Depends(requires("supervisor", "agent"))]
 
 
 async def looking(conn: AsyncConnection, caller: Caller) -> Looking:
-    """Who calls, and which tickets they may see: agents of a partner their partner's, all others of the house everything. Who is not
-    known to be of the house sees nothing. Raises Problem 403.
+    """Who calls, and which tickets they may see: agents of a partner their partner's, all others of the house everything. Who is
+    not known to be of the house sees nothing. Raises Problem 403.
     """
     if caller.may("supervisor"):
         viewer_id = caller.agent_id or f"key:{caller.key_id}"

@@ -42,8 +42,8 @@ Column = Literal[
 
 
 class TicketLine(BaseModel):
-    """A ticket as listed. Subject and name are null where nothing was said, or whoever said it was erased. `queue_id`: where it waits,
-    or came from; `due_at`: of the next promise that runs; `waiting_since`: the oldest message that nothing has answered.
+    """A ticket as listed. Subject and name are null where nothing was said, or whoever said it was erased. `queue_id`: where it
+    waits, or came from; `due_at`: of the next promise that runs; `waiting_since`: the oldest message that nothing has answered.
     """
 
     ticket_id: str
@@ -120,8 +120,8 @@ class TicketShown(TicketLine):
 
 
 class EntryShown(BaseModel):
-    """One event. `data` is what the log says in clear, `personal` what was sealed; null where there is none, its person was `erased`,
-    or it is `unreadable`. `ticket_id` differs from the one asked for where it was told of a ticket that was merged into it.
+    """One event. `data` is what the log says in clear, `personal` what was sealed; null where there is none, its person was
+    `erased`, or it is `unreadable`. `ticket_id` differs from the one asked for where it was told of a ticket that was merged into it.
     """
 
     id: int
@@ -166,7 +166,7 @@ class SnippetShown(BaseModel):
 
 
 class HitShown(BaseModel):
-    """A ticket on which all words stand. Without a snippet where they stand in what is known of its customer, or are its number."""
+    """A ticket on which all words stand. Without a snippet where they are what is known of its customer, or its number."""
 
     ticket: TicketLine
     snippet: SnippetShown | None

@@ -28,8 +28,8 @@ OWNED_CAP = 200
 
 
 class ViewBody(BaseModel):
-    """A view: one's own (`personal`), of a team, or of all (`shared`); what it asks for, how it is sorted, and what a console shows
-    of it.
+    """A view: one's own (`personal`), of a team, or of all (`shared`); what it asks for, how it is sorted, and what a console
+    shows of it.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -51,8 +51,8 @@ class Suggested(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of one customer id. `names`: the boxes in which a name was said, the newest last. Of `plan` and `tier` None says
-    that nothing was told, and an empty one that there is none.
+    """What is known of one customer id. `names`: the boxes in which a name was said, the newest last. Of `plan` and `tier` None
+    says that nothing was told, and an empty one that there is none.
     """
 
     id: str

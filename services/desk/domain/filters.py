@@ -19,7 +19,7 @@ NATURAL: dict[Sort, Order] = {"updated": "desc", "opened": "desc", "priority": "
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Tickets of which all this is true; of several values of one field any. Of `tags` a ticket has them all. `spam` None: both."""
+    """Tickets of which all this is true; of several values of one field any, of `tags` all. `spam` None: with it and without."""
 
     statuses: tuple[Status, ...] = ()
     queue_ids: tuple[str, ...] = ()

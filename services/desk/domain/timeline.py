@@ -83,7 +83,7 @@ KIND_OF: dict[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event in a ticket's history. `person` is whose data `box` holds, both None without a box; `data` is all else as JSON."""
+    """One event in a ticket's history. `person` is whose data `box` holds, both None without one; `data` is all else as JSON."""
 
     ticket_id: str
     event_id: str

@@ -37,7 +37,8 @@ FAMILIES = """
     ), down(root_id, ticket_id, depth) AS (
         SELECT ticket_id, ticket_id, 0 FROM root
         UNION ALL
-        SELECT down.root_id, t.ticket_id, depth + 1 FROM down JOIN desk.ticket t ON t.merged_into = down.ticket_id WHERE depth < 10
+        SELECT down.root_id, t.ticket_id, depth + 1 FROM down JOIN desk.ticket t ON t.merged_into = down.ticket_id
+        WHERE depth < 10
     )
     SELECT d.root_id, d.ticket_id, r.number, r.customer_id FROM down d JOIN desk.ticket r ON r.ticket_id = d.root_id
 """
@@ -46,7 +47,8 @@ FACTS = """
     SELECT f.root_id, e.type, e.event_id, e.person, e.box, e.data
     FROM unnest($1::text[], $2::text[]) AS f(root_id, ticket_id)
     CROSS JOIN LATERAL (
-        SELECT * FROM desk.entry e WHERE e.ticket_id = f.ticket_id AND e.type = ANY($3::text[]) ORDER BY e.id DESC LIMIT $4::integer
+        SELECT * FROM desk.entry e WHERE e.ticket_id = f.ticket_id AND e.type = ANY($3::text[])
+        ORDER BY e.id DESC LIMIT $4::integer
     ) e
     ORDER BY e.id DESC
 """

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import db
 
-# Held by whoever indexes words, and here: what was opened with a key that is destroyed is written before, and found here, or never.
+# Held by whoever indexes words, and here: what was opened with a key that is destroyed is written before, and found, or never.
 HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('desk words', 0))"
 TRY_HOLD = "SELECT pg_try_advisory_xact_lock(hashtextextended('desk words', 0))"
 STATEMENTS = (

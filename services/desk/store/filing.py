@@ -17,7 +17,7 @@ _filed = msgspec.json.Decoder(Filed)
 _promises = msgspec.json.Decoder(Promises)
 
 LOAD = "SELECT state FROM desk.ticket WHERE ticket_id = ANY($1::text[]) ORDER BY ticket_id FOR UPDATE"
-# Whether somebody is a VIP, and which plan is theirs, is as it is now; as it was when the ticket was opened where nothing was told.
+# Whether somebody is a VIP, and which plan is theirs, is as it is now; as the ticket was opened where nothing was told.
 SAVE = """
     WITH w AS (
         SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::boolean[], $7::text[],

@@ -12,7 +12,7 @@ READ = ("consumer_offset", "key_position", "parked")
 
 
 async def forget_all(conn: AsyncConnection) -> None:
-    """Empty the tables, and how far the log was read, together: a running service loses its fence, and reads on from the beginning.
+    """Empty the tables, and how far the log was read, together: a running service loses its fence, and begins at the beginning.
 
     Whoever applies a batch is waited for first, then whoever indexes: in the order in which they wait for each other.
     """

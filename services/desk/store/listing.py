@@ -1,7 +1,7 @@
 """Lists of tickets and how many there are: a filter as SQL, pages by keyset, counts that stop counting.
 
-A page begins behind a place and not after so many rows, so what changes meanwhile moves nobody's page: a ticket that did not change
-is neither missed nor told twice. One that did may come again, at its new place.
+A page begins behind a place and not after so many rows, so what changes meanwhile moves nobody's page: a ticket that did not
+change is neither missed nor told twice. One that did may come again, at its new place.
 """
 
 from __future__ import annotations

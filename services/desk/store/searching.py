@@ -2,8 +2,8 @@
 
 The index knows nothing of an order. So it is asked for some tickets, in whatever order; where that is all of them they are sorted
 here. Where there are more, it is asked again for those in one block of numbers, the newest block first, which it tells apart by a
-lexeme of the block (`domain/documents.py`); and where there are too many in that too, in its parts. A word of one ticket in a million
-costs one statement, a word of every third costs four, and each reads some hundred rows.
+lexeme of the block (`domain/documents.py`); and where there are too many in that too, in its parts. A word of one ticket in a
+million costs one statement, a word of every third costs four, and each reads some hundred rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ FACTS = """
         WITH RECURSIVE down(root_id, ticket_id, depth) AS (
             SELECT id, id, 0 FROM unnest($1::text[]) AS id
             UNION ALL
-            SELECT d.root_id, t.ticket_id, depth + 1 FROM down d JOIN desk.ticket t ON t.merged_into = d.ticket_id WHERE depth < 10
+            SELECT d.root_id, t.ticket_id, depth + 1 FROM down d JOIN desk.ticket t ON t.merged_into = d.ticket_id
+            WHERE depth < 10
         )
         SELECT root_id AS ticket_id, ticket_id AS member FROM down
     ) w

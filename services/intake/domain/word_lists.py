@@ -1,7 +1,7 @@
 """Topics, products and urgency by the words that customers use: word lists per language. Pure.
 
-Words are compared as `shared/words.py` folds them: without case, accents and vowel signs, Hebrew and Arabic ones also behind what is
-written onto them. A word that ends in `*` stands for all that begin so.
+Words are compared as `shared/words.py` folds them: without case, accents and vowel signs, Hebrew and Arabic ones also behind what
+is written onto them. A word that ends in `*` stands for all that begin so.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ TICKET_FACTS = {fact.TYPE for fact in topics.TICKETS.facts}
 # What the log says of a ticket, without the order in which rows of different tickets were written.
 TABLES = {
     "ticket": "SELECT * FROM desk.ticket ORDER BY ticket_id",
-    "entry": "SELECT ticket_id, row_number() OVER (PARTITION BY ticket_id ORDER BY id), event_id, type, writer, at, person, box, data"
-    " FROM desk.entry ORDER BY ticket_id, id",
+    "entry": "SELECT ticket_id, row_number() OVER (PARTITION BY ticket_id ORDER BY id), event_id, type, writer, at, person, box,"
+    " data FROM desk.entry ORDER BY ticket_id, id",
     "customer": "SELECT * FROM desk.customer ORDER BY customer_id",
     "customer_order": "SELECT * FROM desk.customer_order ORDER BY customer_id, order_id",
     "promised": "SELECT * FROM desk.promised ORDER BY ticket_id",

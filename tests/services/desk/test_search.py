@@ -204,15 +204,15 @@ async def test_what_was_filed_while_words_were_read_is_indexed_after(desk: Desk)
 
 @pytest_asyncio.fixture(scope="module")
 async def crowd(module_desk: Desk) -> AsyncIterator[Desk]:
-    """Tickets in several blocks of numbers, more in each than are read at once, with a word in common; one with one of its own."""
+    """Tickets in several blocks of numbers, more in each than are read at once, with a word in common; one has its own."""
     many = 3 * FEW
     step = STEP
     await module_desk.rows(
         f"""
-        INSERT INTO desk.ticket (ticket_id, number, customer_id, status, live, spam, channel, inbox, language, direction, priority,
-            vip, tags, opened_at, updated_at, state)
-        SELECT 'many-' || n, n * {step}, 'c', 'closed', false, false, 'email', 'help', 'en', 'ltr', 2, false, '{{}}', now(), now(),
-            '' FROM generate_series(1, {many}) n
+        INSERT INTO desk.ticket (ticket_id, number, customer_id, status, live, spam, channel, inbox, language, direction,
+            priority, vip, tags, opened_at, updated_at, state)
+        SELECT 'many-' || n, n * {step}, 'c', 'closed', false, false, 'email', 'help', 'en', 'ltr',
+            2, false, '{{}}', now(), now(), '' FROM generate_series(1, {many}) n
         """
     )
     blocks = ", ".join(f"'~{level}/' || ((n * {step}) >> {bits})" for level, bits in enumerate(BITS))
