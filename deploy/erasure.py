@@ -31,7 +31,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that can hold words: of text, JSON, an array, an address, or bytes; or of words by which texts are found, folded."""
+    """A column that can hold words: of text, JSON, an array, an address, or bytes; or of folded words that texts are found by."""
 
     schema: str
     table: str

@@ -121,7 +121,7 @@ class TicketShown(TicketLine):
 
 class EntryShown(BaseModel):
     """One event. `data` is what the log says in clear, `personal` what was sealed; null where there is none, its person was
-    `erased`, or it is `unreadable`. `ticket_id` differs from the one asked for where it was told of a ticket that was merged into it.
+    `erased`, or it is `unreadable`. `ticket_id` is another than the one asked for where that was merged into it.
     """
 
     id: int
