@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .desk_customer_types import CustomerCard
 from .desk_types import (
-    Channel,
     CountsShown,
-    CustomerCard,
     Kind,
     Order,
     SearchPage,
@@ -25,6 +24,7 @@ from .desk_types import (
     ViewsPage,
 )
 from .exchange import Instant
+from .intake_types import Channel
 from .service import Service, at
 
 

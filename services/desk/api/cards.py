@@ -7,7 +7,15 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.desk.api.shown import AnswerShown, CustomerCard, HandleShown, OrderShown, OwedShown, SuggestionShown, TotalShown
+from services.desk.api.shown_customers import (
+    AnswerShown,
+    CustomerCard,
+    HandleShown,
+    OrderShown,
+    OwedShown,
+    SuggestionShown,
+    TotalShown,
+)
 from services.desk.api.telling import tell_promise
 from services.desk.domain.customers import Box, Record
 from services.desk.domain.filters import Sight

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.desk.api.cards import tell_card
 from services.desk.api.listing import ListCursor
 from services.desk.api.room import LARGEST, Looking, Staff, TheRoom, in_utc, looking, make_cursor, read_cursor, unreadable
-from services.desk.api.shown import CustomerCard, PartShown, TicketShown, TimelinePage
+from services.desk.api.shown import PartShown, TicketShown, TimelinePage
+from services.desk.api.shown_customers import CustomerCard
 from services.desk.api.telling import names_of, tell_entries, tell_lines, tell_promise
 from services.desk.domain.filters import Filter, Order
 from services.desk.domain.timeline import Kind, types_of

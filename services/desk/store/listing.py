@@ -89,8 +89,10 @@ class Where:
         self.conditions.append(condition.format(self.value(value, kind)))
 
     def any_of(self, column: str, values: Sequence[object], kind: str = "text") -> None:
-        """The column has one of these values; nothing where there are none."""
-        if values:
+        """The column has one of these values; nothing where there are none. Of one alone an index keeps its order."""
+        if len(values) == 1:
+            self.add(f"{column} = {{}}", values[0], kind)
+        elif values:
             self.add(f"{column} = ANY({{}})", list(values), f"{kind}[]")
 
     @property
