@@ -2,6 +2,7 @@
 can be copied into another project as it is. docs/client.md shows how it is used.
 """
 
+from .desk import Desk
 from .exchange import Answer, FieldError, Json, NoAnswer, ProblemError, Request
 from .intake import Intake
 from .metrics import Metrics
@@ -13,6 +14,7 @@ from .streaming import StreamEvent
 
 __all__ = [
     "Answer",
+    "Desk",
     "FieldError",
     "Intake",
     "Json",

@@ -43,6 +43,7 @@ class Service(StrEnum):
     routing = "routing"
     sla = "sla"
     metrics = "metrics"
+    desk = "desk"
 
 
 ServiceArgument = Annotated[Service, typer.Argument(help="The service that parked it.")]

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import db
+from shared.words import words_of
 
 SCAN_SECONDS = 600
 SHORTEST = 3
@@ -30,12 +31,13 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that can hold words: of text, JSON, an array, an address, or bytes."""
+    """A column that can hold words: of text, JSON, an array, an address, or bytes; or of folded words that texts are found by."""
 
     schema: str
     table: str
     name: str
     is_bytes: bool
+    is_index: bool = False
 
     @property
     def label(self) -> str:
@@ -73,7 +75,7 @@ async def _columns(conn: AsyncConnection) -> list[Column]:
     rows = await conn.execute(
         sa.text(
             """
-            SELECT n.nspname, c.relname, a.attname, t.typname = 'bytea' AS is_bytes
+            SELECT n.nspname, c.relname, a.attname, t.typname = 'bytea' AS is_bytes, t.typname = 'tsvector' AS is_index
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
             JOIN pg_type t ON t.oid = a.atttypid
@@ -83,7 +85,7 @@ async def _columns(conn: AsyncConnection) -> list[Column]:
             """
         )
     )
-    return [Column(row.nspname, row.relname, row.attname, row.is_bytes) for row in rows]
+    return [Column(row.nspname, row.relname, row.attname, row.is_bytes, row.is_index) for row in rows]
 
 
 async def _search(conn: AsyncConnection, columns: Sequence[Column], needles: Sequence[str]) -> list[Trace]:
@@ -96,10 +98,11 @@ async def _search(conn: AsyncConnection, columns: Sequence[Column], needles: Seq
     values: dict[str, list[str]] = {}
     for number, needle in enumerate(needles):
         values |= {f"n{number}": spellings(needle), f"e{number}": encoded(needle), f"b{number}": in_base64(needle)}
+        values |= {f"w{number}": _folded(needle)}
     # OFFSET 0: each cell is turned into text once, however many strings are looked for.
     statement = sa.text(f"SELECT {counts} FROM (SELECT {cells} FROM {table} OFFSET 0) cells")
-    if not any(column.is_bytes for column in columns):
-        values = {name: value for name, value in values.items() if name.startswith("n")}
+    used = "n" + "eb" * any(column.is_bytes for column in columns) + "w" * any(column.is_index for column in columns)
+    values = {name: value for name, value in values.items() if name.startswith(tuple(used))}
     row = (await conn.execute(statement, values)).one()
     return [Trace(column.label, number + 1, rows) for (_, column, number), rows in zip(asked, row, strict=True) if rows]
 
@@ -108,6 +111,8 @@ def _forms(column: Column) -> dict[str, str]:
     """What is searched of a cell, by name: the escape format of bytes keeps ASCII letters as they are, so that their case can be
     ignored; base64 and quoted-printable go on over the ends of lines.
     """
+    if column.is_index:
+        return {"words": f"tsvector_to_array({_quoted(column.name)})"}
     if not column.is_bytes:
         return {"text": f"lower({_quoted(column.name)}::text)"}
     text = f"encode({_quoted(column.name)}, 'escape')"
@@ -116,6 +121,9 @@ def _forms(column: Column) -> dict[str, str]:
 
 
 def _holds(cell: str, column: Column, number: int) -> str:
+    if column.is_index:
+        words = f"CAST(:w{number} AS text[])"
+        return f"cardinality({words}) > 0 AND {words} <@ {cell}_words"
     plain = f"CAST(:n{number} AS text[])) w WHERE"
     if not column.is_bytes:
         return f"EXISTS (SELECT FROM unnest({plain} position(lower(w) IN {cell}_text) > 0)"
@@ -136,6 +144,11 @@ def spellings(needle: str) -> list[str]:
     """As it is, in small and capital letters (a database may know only those of ASCII), and as JSON that is all ASCII has it."""
     plain = {needle, needle.lower(), needle.upper()}
     return sorted(plain | {json.dumps(word)[1:-1] for word in plain})
+
+
+def _folded(needle: str) -> list[str]:
+    """Its words as an index has them: apart, and in the form in which they are compared."""
+    return [word.rstrip("*") for word in words_of(needle)]
 
 
 def encoded(needle: str) -> list[str]:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, FastAPI
 
+from services.desk.__main__ import PARTS as DESK_PARTS
 from services.intake.__main__ import PARTS as INTAKE_PARTS
 from services.metrics.api import make_router as metrics_router
 from services.metrics.live import Live
@@ -36,6 +37,7 @@ def documents() -> dict[str, str]:
         "routing": tuple(module.router for module in ROUTING_PARTS),
         "sla": (sla_router(engine, outbox),),
         "metrics": (metrics_router(engine, Live(engine), ZoneInfo("UTC")),),
+        "desk": tuple(module.router for module in DESK_PARTS),
     }
     return {f"openapi-{name}.json": _document(name, parts) for name, parts in routers.items()}
 

@@ -12,7 +12,7 @@ from shared import db
 from shared.events.base import Writer
 from shared.parking import ParkedKey, Parking, Request, code_version
 
-SERVICES: tuple[Writer, ...] = ("intake", "routing", "sla", "metrics")
+SERVICES: tuple[Writer, ...] = ("intake", "routing", "sla", "metrics", "desk")
 WAIT_SECONDS = 10.0
 LOOK_SECONDS = 0.1
 

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 from deploy.local.settings import LocalSettings
 from shared.settings import Settings
 
-SERVICES = ("intake", "routing", "sla", "metrics")
+SERVICES = ("intake", "routing", "sla", "metrics", "desk")
 # What `make run` reads beside the services' settings.
 LOCAL = {
     "data": "folder of the data that `make run` keeps",

@@ -19,7 +19,7 @@ from shared.events.topics import TOPICS
 from shared.personal import KeyRing, WrongMasterKey
 from shared.settings import Settings, read
 
-SCHEMAS = ("auth", "keys", "intake", "routing", "sla", "metrics")
+SCHEMAS = ("auth", "keys", "intake", "routing", "sla", "metrics", "desk")
 DEMO_KEYS: dict[str, tuple[str, ...]] = {
     "channels": ("intake:write",),
     "dana": ("agent:dana",),

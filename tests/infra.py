@@ -20,6 +20,7 @@ from deploy.local.ports import is_free
 from deploy.local.postgres import LocalPostgres
 
 __all__ = [
+    "READERS",
     "SERVICES",
     "LocalKafka",
     "LocalPostgres",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 SERVICES = ("intake", "routing", "sla", "metrics")
+READERS = ("desk",)  # which nobody waits for but people: whole systems have them where a test asks for it
 Migrate = Callable[[str], None]
 """Brings the database of a URL to the schema under test; may block."""
 

@@ -32,6 +32,7 @@ from shared.settings import Settings
 from simulator.places import NO_ACCOUNT, Places
 from tests.clients import TLS
 from tests.faults.links import Links
+from tests.infra import READERS as READERS
 from tests.infra import SERVICES as SERVICES
 from tests.infra import at_port, port_of, server_ports
 from tests.process import ROOT as ROOT
@@ -230,7 +231,7 @@ async def running_system(
     **environment: str,
 ) -> AsyncIterator[System]:
     """A system with the demonstration's company, its services ready; with `links`, through a proxy on each way."""
-    names = (*SERVICES, "smtp", "mail_out", "twilio")
+    names = (*SERVICES, *READERS, "smtp", "mail_out", "twilio")
     ports = dict(zip(names, server_ports(len(names)), strict=True))
     token = secrets.token_hex(16)
     master = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -257,7 +258,7 @@ async def running_system(
             for service in start:
                 system.start(service)
             await asyncio.gather(*(system.ready(service) for service in start))
-            if set(start) == set(SERVICES):
+            if set(start) >= set(SERVICES):
                 await asyncio.to_thread(demo_config.put_in_place, ports, keys["admin"])
             yield system
         finally:
@@ -274,7 +275,7 @@ def _environment(
         "PATCHBAY_REPLICATION": str(settings.replication),
         "PATCHBAY_MASTER_KEY": master,
         "PATCHBAY_SMTP_PORT": str(ports["smtp"]),
-        **{f"PATCHBAY_{name.upper()}_PORT": str(ports[name]) for name in SERVICES},
+        **{f"PATCHBAY_{name.upper()}_PORT": str(ports[name]) for name in (*SERVICES, *READERS)},
         "PATCHBAY_INTAKE_MAIL_HOST": HOST,
         "PATCHBAY_INTAKE_MAIL_PORT": str(ports["mail_out"]),
         "PATCHBAY_INTAKE_ATTEMPT_SECONDS": "3",  # what a killed process was sending is tried again after five

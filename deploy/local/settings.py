@@ -35,6 +35,7 @@ class LocalSettings(BaseSettings):
     routing_port: int = Field(default=8102, ge=1, le=65535)
     sla_port: int = Field(default=8103, ge=1, le=65535)
     metrics_port: int = Field(default=8104, ge=1, le=65535)
+    desk_port: int = Field(default=8105, ge=1, le=65535)
     smtp_port: int = Field(default=8125, ge=1, le=65535)
     demo: bool = True
     """Whether the demonstration's company, keys and receivers are put in place; false for a house of one's own."""
@@ -65,6 +66,7 @@ class LocalSettings(BaseSettings):
             "routing": self.routing_port,
             "sla": self.sla_port,
             "metrics": self.metrics_port,
+            "desk": self.desk_port,
         }
 
     def listening(self) -> list[tuple[int, str, str]]:

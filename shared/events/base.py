@@ -42,7 +42,7 @@ Channel = Literal[
 ]
 Direction = Literal["ltr", "rtl"]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]  # an instant; one without a zone is refused when it is read
-Writer = Literal["intake", "routing", "sla", "metrics"]
+Writer = Literal["intake", "routing", "sla", "metrics", "desk"]
 Priority = Literal[1, 2, 3, 4]  # glossary: level one is not urgent, level three immediate; four is "urgent"
 
 

@@ -12,8 +12,8 @@ from shared.events.topics import FACT_BY_TYPE
 
 CONTENT_TYPE = "application/cloudevents+json; charset=UTF-8"
 # What `encode` writes begins like this; anything else is read in full.
-_HEAD = re.compile(rb'\{"specversion":"1\.0","id":"[^"\\\\]*","source":"/(intake|routing|sla|metrics)/([0-9]{1,9})",')
-_SOURCE = re.compile(r"/(intake|routing|sla|metrics)/([0-9]{1,9})")
+_HEAD = re.compile(rb'\{"specversion":"1\.0","id":"[^"\\\\]*","source":"/(intake|routing|sla|metrics|desk)/([0-9]{1,9})",')
+_SOURCE = re.compile(r"/(intake|routing|sla|metrics|desk)/([0-9]{1,9})")
 Seq = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]  # an Integer of CloudEvents has 32 bits
 
 

@@ -75,7 +75,7 @@ def topics_page() -> str:
     wide = "*wide*: as many partitions as the deployment chose when the topic was made (12 unless set otherwise)."
     back = (
         "*read by*: which services consume it, and operations. After a restore each service also reads back what it wrote "
-        "itself, except on `signals` and `parked`; all but metrics read `tickets` then."
+        "itself, except on `signals` and `parked`; intake, routing and sla read `tickets` then."
     )
     diagram = "```mermaid\n" + "\n".join(lines) + "\n```"
     return "\n\n".join([NOTICE + "# Topics", "\n".join(rows), wide, back, "Who writes, topic, who reads:", diagram]) + "\n"

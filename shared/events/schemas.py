@@ -34,7 +34,7 @@ ENVELOPE: Schema = {
         "source": {
             "type": "string",
             "format": "uri-reference",
-            "pattern": "^/(intake|routing|sla|metrics)/[0-9]{1,9}$",
+            "pattern": "^/(intake|routing|sla|metrics|desk)/[0-9]{1,9}$",
             "description": "The service, and its database's incarnation, raised when a backup is restored.",
         },
         "type": {"type": "string", "pattern": TYPE_NAME, "description": "Past tense, with a version."},

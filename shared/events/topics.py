@@ -53,7 +53,7 @@ TICKETS = Topic(
     partitions=WIDE,
     retention_ms=FOREVER,
     writers=("intake", "routing"),
-    readers=("intake", "routing", "sla", "metrics"),
+    readers=("intake", "routing", "sla", "metrics", "desk"),
     facts=_members(TicketFacts) + _members(MessageFacts) + _members(CallFacts) + _members(WorkFacts),
     about="All facts about a ticket, in one order.",
 )
@@ -63,7 +63,7 @@ AGENTS = Topic(
     partitions=6,
     retention_ms=FOREVER,
     writers=("routing",),
-    readers=("metrics",),
+    readers=("metrics", "desk"),
     facts=_members(AgentFacts),
     about="Agents' skills and states.",
 )
@@ -73,7 +73,7 @@ CUSTOMERS = Topic(
     partitions=6,
     retention_ms=FOREVER,
     writers=("intake",),
-    readers=("routing",),
+    readers=("routing", "desk"),
     facts=_members(CustomerFacts),
     about="Who the customers are, and what they are entitled to.",
 )
@@ -83,7 +83,7 @@ CONFIG = Topic(
     partitions=1,
     retention_ms=FOREVER,
     writers=("intake", "routing", "sla", "metrics"),
-    readers=("routing", "metrics"),
+    readers=("routing", "metrics", "desk"),
     facts=_members(ConfigFacts),
     about="Configuration, versioned, from the owner of each kind.",
 )
@@ -93,7 +93,7 @@ SLA_CLOCKS = Topic(
     partitions=WIDE,
     retention_ms=FOREVER,
     writers=("sla",),
-    readers=("metrics", "routing", "intake"),
+    readers=("metrics", "routing", "intake", "desk"),
     facts=_members(ClockFacts),
     about="Promises: started, paused, resumed, met, cancelled.",
 )
@@ -113,7 +113,7 @@ SLA_BREACHES = Topic(
     partitions=WIDE,
     retention_ms=FOREVER,
     writers=("sla",),
-    readers=("operations", "routing", "metrics"),
+    readers=("operations", "routing", "metrics", "desk"),
     facts=_members(BreachFacts),
     about="Promises broken, retracted, cleared.",
 )
@@ -133,7 +133,7 @@ PARKED = Topic(
     key="source topic and partition",
     partitions=1,
     retention_ms=30 * DAY_MS,
-    writers=("intake", "routing", "sla", "metrics"),
+    writers=("intake", "routing", "sla", "metrics", "desk"),
     readers=("operations",),
     facts=_members(ParkedFacts),
     about="Records that a consumer could not take.",

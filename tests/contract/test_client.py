@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, quote, urlencode
 import msgspec
 import pytest
 
-from client import Intake, Metrics, ProblemError, Routing, Service, Sla
+from client import Desk, Intake, Metrics, ProblemError, Routing, Service, Sla
 from deploy.openapi import FOLDER
 from tests.contract.operations import OURS, Method, Operation, faults, lines_to_add, operations_of
 from tests.unit.simulator.scripted import scripted
 
-CLIENTS: dict[str, type[Service]] = {"intake": Intake, "routing": Routing, "sla": Sla, "metrics": Metrics}
+CLIENTS: dict[str, type[Service]] = {"intake": Intake, "routing": Routing, "sla": Sla, "metrics": Metrics, "desk": Desk}
 BODY = b'{"code": "not-found", "detail": "There is nothing."}'
 REFUSED = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 SAMPLES: dict[object, object] = {
@@ -172,7 +172,10 @@ def sample(kind: Any, name: str) -> Any:
 def texts(value: Any) -> list[str]:
     """A parameter's value as it stands in a URL."""
     several = value if isinstance(value, list) else [value]
-    return [one.isoformat() if isinstance(one, datetime) else str(one) for one in several]
+    return [
+        one.isoformat() if isinstance(one, datetime) else str(one).lower() if isinstance(one, bool) else str(one)
+        for one in several
+    ]
 
 
 async def call(client: Service, operation: Operation) -> dict[str, Any]:

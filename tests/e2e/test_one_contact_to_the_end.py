@@ -1,4 +1,4 @@
-"""From a raw message to an answer in the mailbox, a warning, a breach and the metrics: through HTTP, SMTP and topics."""
+"""From a raw message to an answer in the mailbox, a warning, a breach, metrics and the desk: through HTTP, SMTP and topics."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
-from client import Intake, Metrics, ProblemError, Routing, Sla
+from client import Desk, Intake, Metrics, ProblemError, Routing, Sla
 from deploy import cli, demo_config, openapi
 from deploy.demo.agents import Agent
 from deploy.demo.customers import LEFT_ALONE, MAILS, Mail, Twilio, send_mail
@@ -20,7 +20,7 @@ from shared.events.base import Event, Fact
 from shared.events.message import MessageReceived, SurveyAnswered
 from shared.events.ticket import TicketOpened
 from shared.events.topics import TOPICS
-from tests.system import ROOT, SERVICES, System, until
+from tests.system import READERS, ROOT, SERVICES, System, until
 
 ANSWER = "Hello, we have sent it today."
 LEFT_ALONE_POLICY = "/v1/policies/unattended"
@@ -259,6 +259,43 @@ async def test_who_was_helped_is_asked_how_it_was_answers_by_the_link_and_sees_w
     assert messages[0]["text"] == mail.text
 
 
+async def test_what_happened_is_read_at_the_desk_until_the_customer_is_erased(system: System) -> None:
+    mail = Mail("he", "Tamar", "tamar@customers.example", "שעון", "שלום, השעון שקיבלתי הפסיק לתקתק אחרי יומיים. אפשר להחליף?", "")
+    await send_mail(mail, system.ports["smtp"])
+    await until("an answer", lambda: any(not m["Auto-Submitted"] for m in system.mailbox.for_(mail.address)), 60)
+    desk, supervisor = system.api(Desk, "dana"), system.api(Desk, "supervisor")
+
+    async def found() -> bool:
+        return [hit["ticket"]["customer_name"] for hit in (await desk.search_tickets("שעון תקתק tamar")).items] == ["Tamar"]
+
+    await until("the mail is found by its words", found, 30)
+    [hit] = (await desk.search_tickets("שעון תקתק tamar")).items
+    snippet, ticket_id, customer_id = hit["snippet"], hit["ticket"]["ticket_id"], hit["ticket"]["customer_id"]
+    assert snippet is not None
+    assert (snippet["direction"], hit["ticket"]["subject"]) == ("rtl", "שעון")
+
+    async def resolved() -> bool:
+        return (await desk.get_ticket(ticket_id))["status"] == "resolved"
+
+    await until("it is resolved at the desk", resolved, 30)
+    told = [item["type"] for item in (await desk.get_timeline(ticket_id)).items]
+    assert [
+        kind for kind in told if kind in ("ticket.opened.v1", "ticket.assigned.v1", "reply.requested.v1", "ticket.resolved.v1")
+    ] == ["ticket.opened.v1", "ticket.assigned.v1", "reply.requested.v1", "ticket.resolved.v1"]
+    card = await supervisor.get_customer(customer_id)
+    assert (card["name"], [handle["value"] for handle in card["handles"]]) == ("Tamar", [mail.address])
+    assert ticket_id in [item["ticket_id"] for item in (await desk.list_tickets(customer_id=[customer_id], sort="opened")).items]
+    await system.api(Intake).erase_customer(customer_id)
+
+    async def gone() -> bool:
+        return not (await desk.search_tickets("תקתק")).items
+
+    await until("nothing of it is found", gone, 30)
+    with pytest.raises(ProblemError) as erased:
+        await supervisor.get_customer(customer_id)
+    assert erased.value.code == "customer-erased"
+
+
 async def test_the_example_of_the_client_s_page_posts_a_contact_and_answers_it(system: System) -> None:
     page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
     code = page.partition("```python\n")[2].partition("\nasyncio.run(main())")[0]
@@ -298,13 +335,13 @@ async def a_team_of_one_for_chats(system: System, agent: str) -> str:
         await engine.dispose()
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, *READERS])
 async def test_what_a_service_serves_as_its_openapi_is_what_is_documented(system: System, service: str) -> None:
     served = (await system.client(service, "").get("/openapi.json")).json()
     assert openapi.rendered(served) == openapi.documents()[f"openapi-{service}.json"]
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, *READERS])
 async def test_a_service_consumes_the_topics_whose_table_names_it_as_reader_and_no_others(system: System, service: str) -> None:
     named = {topic.name for topic in TOPICS if service in topic.readers}
 

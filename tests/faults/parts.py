@@ -24,6 +24,9 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from fastapi import FastAPI
 
+from services.desk.indexing import Indexer
+from services.desk.projections import all_projections as desk_projections
+from services.desk.settings import DeskSettings
 from services.intake import __main__ as intake_process
 from services.intake.acceptor import Acceptor
 from services.intake.answering import Answerer
@@ -65,6 +68,7 @@ SETTINGS: dict[Writer, type[Settings]] = {
     "routing": RoutingSettings,
     "sla": SlaSettings,
     "metrics": MetricsSettings,
+    "desk": DeskSettings,
 }
 
 
@@ -176,6 +180,12 @@ async def _ring(parts: Resources, settings: SlaSettings, _job: Job) -> None:
         await ends.close()
 
 
+async def _index(parts: Resources, settings: DeskSettings, _job: Job) -> None:
+    """Every word is found."""
+    while await Indexer(parts, settings).once():
+        continue
+
+
 async def _relay(parts: Resources, _settings: Settings, job: Job) -> None:
     """Everything in the outbox goes to the log."""
     async with _running(parts.relay().run):
@@ -251,6 +261,8 @@ def _consumer(parts: Resources, settings: Settings) -> Consumer:
         return parts.consumer((TicketProjection(Answerer(parts.outbox).answer), PromiseProjection()))
     if isinstance(settings, SlaSettings):
         return parts.consumer((Tickets(settings.partitions),))
+    if isinstance(settings, DeskSettings):
+        return parts.consumer(desk_projections())
     return parts.consumer(metrics_projections())
 
 
@@ -296,6 +308,8 @@ PARTS: dict[str, Part] = {
     "sla relays": Part("sla", _relay, RELAYING),
     "metrics consumes": Part("metrics", _consume, CONSUMING),
     "metrics relays": Part("metrics", _relay, RELAYING),
+    "desk consumes": Part("desk", _consume, CONSUMING),
+    "desk indexes": Part("desk", _index, ((Indexer, "once"),)),
 }
 
 

@@ -237,6 +237,8 @@ STEPS = (
     Step("nobody answers", "routing expires", _agent_gone),
     Step("metrics reads", "metrics consumes"),
     Step("what was parked is announced", "metrics relays"),
+    Step("the desk reads", "desk consumes"),
+    Step("words are indexed", "desk indexes"),
 )
 
 

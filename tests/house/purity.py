@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-PURE_SHARED = ("ticket", "business_time", "conditions")
+PURE_SHARED = ("ticket", "business_time", "conditions", "words")
 
 # fmt: off
 IMPURE_MODULES = frozenset({

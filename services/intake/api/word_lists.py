@@ -13,13 +13,13 @@ from services.intake.api import configuring
 from services.intake.api.configuring import Admin, ConfigId, Kind
 from services.intake.api.edge import Parts
 from services.intake.configuring import enact
-from services.intake.domain.word_lists import words_of
 from services.intake.store.configured import WORD_LISTS, Newest
 from shared import db
 from shared.configuring import version_after
 from shared.events.base import Priority
 from shared.events.config import WordListConfigured
 from shared.http import IfMatch, etag
+from shared.words import words_of
 
 router = APIRouter()
 KIND = Kind(WORD_LISTS, "unknown-word-list", "There is no such word list.")

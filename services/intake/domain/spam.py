@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from services.intake.domain import handles, numbers
 from services.intake.domain.contacts import VIRUS, Contact, Handle, InboundMessage, SpamVerdict
 from services.intake.domain.identity import CLAIMED, TYPED
-from services.intake.domain.word_lists import words_of
+from shared.words import words_of
 
 Verdict = Literal["block", "allow"]
 SpamPart = Literal["address", "domain", "number", "subject", "text"]

@@ -7,7 +7,7 @@ from alembic import op
 from shared.db import run_script
 
 revision = "routing_0005"
-down_revision = "routing_0003"
+down_revision = "routing_0004"
 
 
 def upgrade() -> None:

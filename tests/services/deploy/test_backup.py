@@ -179,5 +179,16 @@ async def test_nobody_is_asked_where_nobody_is(database: str, patchbay: Command,
     assert (refused.exit_code, "--yes" in refused.output) == (2, True), refused.output
 
 
-def test_every_schema_that_is_backed_up_is_either_kept_or_read_back() -> None:
-    assert set(setup.SCHEMAS) == set(restoring.KEPT) | set(READS_BACK)
+def test_every_schema_that_is_backed_up_is_kept_or_read_back_or_told_anew() -> None:
+    assert set(setup.SCHEMAS) == {*restoring.KEPT, *READS_BACK, *restoring.TOLD_ANEW}
+
+
+async def test_a_backup_from_before_the_desk_is_put_back_and_the_desk_begins_at_the_beginning(
+    database: str, patchbay: Command, tmp_path: Path
+) -> None:
+    await execute(database, "DROP SCHEMA desk CASCADE")
+    await backed_up(database, patchbay, tmp_path / "a.backup")
+    done = await patchbay("restore", str(tmp_path / "a.backup"), "--yes")
+    assert done.exit_code == 0, done.output
+    assert await values(database, "SELECT (SELECT count(*) FROM desk.ticket), (SELECT count(*) FROM desk.consumer_offset)") == [(0, 0)]
+    assert await values(database, "SELECT nspname FROM pg_namespace WHERE nspname LIKE '%before%'") == []

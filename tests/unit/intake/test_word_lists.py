@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.contacts import InboundMessage, Labels
-from services.intake.domain.word_lists import LETTERS_CAP, NO_WORDS, WORDS_CAP, Node, Words, added, words_of
+from services.intake.domain.word_lists import NO_WORDS, WORDS_CAP, Node, Words, added
 from shared.events.config import WordListConfigured
+from shared.words import LETTERS_CAP, words_of
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 

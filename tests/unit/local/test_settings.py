@@ -50,11 +50,12 @@ def test_services_are_told_where_everything_is(tmp_path: Path) -> None:
     assert told["PATCHBAY_KAFKA"] == "127.0.0.1:1"
     assert told["PATCHBAY_DATABASE"] == "postgresql://x"
     assert Path(told["PATCHBAY_MASTER_KEY_FILE"]).is_absolute()
-    assert [told[f"PATCHBAY_{name}_PORT"] for name in ("INTAKE", "ROUTING", "SLA", "METRICS", "SMTP")] == [
+    assert [told[f"PATCHBAY_{name}_PORT"] for name in ("INTAKE", "ROUTING", "SLA", "METRICS", "DESK", "SMTP")] == [
         "8101",
         "8102",
         "8103",
         "8104",
+        "8105",
         "8125",
     ]
 

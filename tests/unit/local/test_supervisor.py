@@ -18,7 +18,7 @@ from deploy.local.processes import PidRecord
 from tests.infra import ServerFolder
 
 PROJECT = Path(__file__).resolve().parents[3]
-SERVICES = ("intake", "routing", "sla", "metrics")
+SERVICES = ("intake", "routing", "sla", "metrics", "desk")
 SERVICE = """
 import os, signal, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
