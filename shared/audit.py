@@ -1,4 +1,4 @@
-"""Who was let in and who may do what since when: kept for AUDIT_DAYS, and logged. Ids only."""
+"""Who was let in, and who may do what since when: kept for AUDIT_DAYS. Ids only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import db
-from shared.telemetry import log
 
 AUDIT_DAYS = 400
 What = Literal[
@@ -41,7 +40,6 @@ class Entry:
 async def note(conn: AsyncConnection, what: What, by: str, about: str, detail: str = "") -> None:
     """Keep it with the transaction that does it. `by` is the id of a key, `person:<login>`, or the command line's `operator`."""
     await db.fetch(conn, "INSERT INTO auth.audit (what, by, about, detail) VALUES ($1, $2, $3, $4)", what, by, about, detail)
-    log().info(what, by=by, about=about, detail=detail)
 
 
 async def newest(conn: AsyncConnection, about: str | None, at_most: int) -> list[Entry]:

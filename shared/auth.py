@@ -18,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -71,6 +70,11 @@ class Caller:
     def sees(self, partner_id: str | None) -> bool:
         """Whether what belongs to this partner (None: to the house) may be shown: a partner sees only its own."""
         return self.partner_id is None or self.partner_id == partner_id
+
+    @property
+    def oversees(self) -> bool:
+        """Whether it sees what more agents than one have: a supervisor all of it, a partner's key what `sees` lets it."""
+        return self.may("supervisor") or (self.partner_id is not None and self.agent_id is None)
 
     def enters(self, needs: Collection[str]) -> bool:
         """Whether it has one of these scopes: those of a key, or by their kind `agent` (of the house), `partner agent` and
@@ -178,15 +182,6 @@ def check_origin(request: Request) -> None:
         raise Problem(403, "foreign-origin", detail)
 
 
-class Needs(Protocol):
-    """A dependency that says what it asks for: a test looks at it."""
-
-    needs: tuple[str, ...]
-
-    def __call__(self, request: Request, /) -> Awaitable[Caller]:
-        """The caller. Raises Problem 401, 403."""
-
-
 def requires(*scopes: str) -> Callable[[Request], Awaitable[Caller]]:
     """A FastAPI dependency: the caller, who must have one of `scopes` (see `Caller.enters`). Nothing: whoever is known."""
 
@@ -197,8 +192,19 @@ def requires(*scopes: str) -> Callable[[Request], Awaitable[Caller]]:
             raise Problem(403, "forbidden", f"This needs one of: {', '.join(scopes)}.")
         return caller
 
-    dependency.needs = scopes  # type: ignore[attr-defined]
+    dependency.needs = scopes  # type: ignore[attr-defined]  # a test asks every route for it
     return dependency
+
+
+async def still_known(request: Request) -> bool:
+    """Whether a stream may go on: its key is not revoked, and its session, which lasts on by this, has not ended."""
+    try:
+        await request.app.state.authenticator.caller(request)
+    except Problem:
+        return False
+    except db.DatabaseAway:
+        return True  # nobody can tell; what streams tell comes from the same database
+    return True
 
 
 def _unauthorised(detail: str) -> Problem:
@@ -216,9 +222,7 @@ def check_scopes(scopes: Collection[str]) -> None:
         raise WrongScopes(f"{partners[0]} goes with one agent:<id> only")
 
 
-async def create_key(
-    conn: AsyncConnection, key_id: str, name: str, scopes: tuple[str, ...], by: str = "operator"
-) -> str:
+async def create_key(conn: AsyncConnection, key_id: str, name: str, scopes: tuple[str, ...], by: str = "operator") -> str:
     """Make (or replace) the key `key_id` and return it; it can never be read again."""
     key = f"pb_{key_id}_{secrets.token_urlsafe(32)}"
     await conn.execute(

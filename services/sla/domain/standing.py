@@ -115,7 +115,7 @@ def _whose(whose: Dimensions, ticket: Ticket, fact: Fact) -> Dimensions:
             )
         case TicketQueued():
             return msgspec.structs.replace(
-                whose, queue_id=fact.queue_id, agent_id=None, partner_id=fact.partner_id or whose.partner_id
+                whose, queue_id=fact.queue_id, agent_id=None, partner_id=fact.partner_id
             )
         case TicketAssigned():
             return msgspec.structs.replace(
@@ -123,7 +123,7 @@ def _whose(whose: Dimensions, ticket: Ticket, fact: Fact) -> Dimensions:
                 agent_id=fact.agent_id,
                 team_id=fact.team_id,
                 queue_id=fact.queue_id or whose.queue_id,
-                partner_id=fact.partner_id or whose.partner_id,
+                partner_id=fact.partner_id,
             )
         case TicketReleased():
             return msgspec.structs.replace(whose, agent_id=None)
