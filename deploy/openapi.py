@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI
 from services.intake.__main__ import PARTS as INTAKE_PARTS
 from services.metrics.api import make_router as metrics_router
 from services.metrics.live import Live
-from services.routing.api import agents, asking, configuring, deciding, reading, tickets
+from services.routing.__main__ import PARTS as ROUTING_PARTS
 from services.sla.api import make_router as sla_router
 from shared import db
 from shared.http import create_app
@@ -33,7 +33,7 @@ def documents() -> dict[str, str]:
     outbox = Outbox(schema="sla", incarnation=1, keys=KeyRing(bytes(32)), wake=asyncio.Event())
     routers: Mapping[str, tuple[APIRouter, ...]] = {
         "intake": tuple(module.router for module in INTAKE_PARTS),
-        "routing": tuple(module.router for module in (configuring, agents, reading, deciding, tickets, asking)),
+        "routing": tuple(module.router for module in ROUTING_PARTS),
         "sla": (sla_router(engine, outbox),),
         "metrics": (metrics_router(engine, Live(engine), ZoneInfo("UTC")),),
     }

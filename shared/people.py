@@ -25,6 +25,11 @@ PUT = """
         subject = excluded.subject, scopes = excluded.scopes, disabled = excluded.disabled
 """
 
+BIND = """
+    UPDATE auth.person SET subject = $2 WHERE login = $1 AND (subject = $2 OR subject IS NULL AND NOT EXISTS (
+        SELECT FROM auth.person WHERE subject = $2)) RETURNING 1
+"""
+
 
 class Taken(ValueError):
     """An address or subject that another person has; `field` says which."""
@@ -98,9 +103,9 @@ async def put(conn: AsyncConnection, person: Person, before: Person | None, by: 
     await audit.note(conn, "person.put", by, person.login, " ".join(("disabled",) * person.disabled + person.scopes))
 
 
-async def bind(conn: AsyncConnection, login: str, subject: str) -> None:
-    """Remember whom the provider of identities means by this subject."""
-    await db.fetch(conn, "UPDATE auth.person SET subject = $2 WHERE login = $1 AND subject IS NULL", login, subject)
+async def bind(conn: AsyncConnection, login: str, subject: str) -> bool:
+    """Remember whom the provider of identities means by this subject. False when it means another one by it, or by the other."""
+    return bool(await db.fetch(conn, BIND, login, subject))
 
 
 async def set_password(conn: AsyncConnection, login: str, hashed: str, by: str, but: str = "") -> bool:

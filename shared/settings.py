@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         """The 32 bytes of the master key. Raises SettingsError when it is missing or malformed."""
         text = self.master_key.get_secret_value() if self.master_key else None
         if text is None and self.master_key_file is not None and self.master_key_file.exists():
-            text = _secret(self.master_key_file)
+            text = secret_in(self.master_key_file)
         if text is None:
             raise SettingsError(
                 "No master key. Set PATCHBAY_MASTER_KEY_FILE to a file with the base64 of 32 random bytes "
@@ -88,7 +88,8 @@ def read(kind: Callable[[], Chosen]) -> Chosen:
         raise SettingsError(f"Correct in the environment or in patchbay.env: {'; '.join(wrong)}.") from None
 
 
-def _secret(file: Path) -> str:
+def secret_in(file: Path) -> str:
+    """What stands in a file, without what surrounds it. Raises SettingsError when it cannot be read."""
     try:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

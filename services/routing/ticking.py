@@ -17,8 +17,8 @@ from services.routing.domain import lifecycle, offers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, matching, promises, streams
-from shared import db, idempotency
+from services.routing.store import config, decisions, desk, matching, promises, signing_in, streams
+from shared import audit, db, idempotency, sessions
 from shared.clock import clock
 from shared.events.base import Draft, Fact
 from shared.events.people import AgentState
@@ -130,6 +130,9 @@ class Ticker:
             await streams.forget_old(conn)
             await idempotency.forget_old(conn, "routing")
             await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
+            await sessions.forget_over(conn)
+            await signing_in.forget_old(conn)
+            await audit.forget_old(conn)
 
 
 async def set_states(

@@ -19,7 +19,9 @@ from services.routing.domain.offers import OfferGone
 from services.routing.domain.sendable import FIELDS, CannotGoOut
 from services.routing.domain.work import Turn
 from services.routing.hub import Hub
+from services.routing.oidc import Provider
 from services.routing.settings import RoutingSettings
+from services.routing.signing_in import SignIn
 from services.routing.store import streams
 from shared.auth import Caller, requires
 from shared.http import FieldError, Problem
@@ -48,6 +50,8 @@ class Room:
     settings: RoutingSettings
     hub: Hub
     commander: Commander
+    sign_in: SignIn
+    provider: Provider
 
     async def seen(self, conn: AsyncConnection, caller: Caller) -> None:
         """Any call of an agent is a sign of presence."""
