@@ -64,6 +64,7 @@ class Provider:
     """The provider that the settings name, and what is known of it. Making one raises SettingsError for what cannot be used."""
 
     settings: RoutingSettings
+    answer_seconds: float = ANSWER_SECONDS
     groups: Mapping[str, tuple[str, ...]] = field(init=False)
     _secret: str | None = field(init=False)
     _http: httpx.AsyncClient | None = None
@@ -218,11 +219,11 @@ class Provider:
     ) -> Claims:
         """A JSON object. Raises ProviderAway, and NotIdentified for a code that it refuses."""
         if self._http is None:
-            self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=httpx.Timeout(ANSWER_SECONDS))
+            self._http = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=httpx.Timeout(self.answer_seconds))
         body = bytearray()
         try:
             async with (
-                asyncio.timeout(2 * ANSWER_SECONDS),
+                asyncio.timeout(2 * self.answer_seconds),
                 self._http.stream(method, url, data=form, headers={"Accept": "application/json", **(headers or {})}) as told,
             ):
                 async for piece in told.aiter_bytes():
