@@ -45,8 +45,12 @@ class SignIn:
 
     engine: AsyncEngine
     settings: RoutingSettings
+    _key: bytes = field(init=False)
     _looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self._key = self.settings.master_key_bytes()
 
     async def by_password(self, login: str, password: str, address: str) -> Begun:
         """A session for whoever knows the password. Raises Problem 401, 429, 503."""
@@ -126,11 +130,9 @@ class SignIn:
                 await audit.note(conn, "sign_in.failed", "nobody", login, why)
 
     def _names(self, login: str, place: str) -> Names:
-        key = self.settings.master_key_bytes()
-
         def name(*parts: str) -> bytes:
             said = "\n".join(("sign-in", *parts)).encode("utf-8", "replace")
-            return hmac.new(key, said, hashlib.sha256).digest()
+            return hmac.new(self._key, said, hashlib.sha256).digest()
 
         return Names(name("pair", login, place), name("address", place), name("login", login), name("known", login, place))
 

@@ -129,13 +129,17 @@ async def test_a_backup_from_before_there_were_people_is_put_back(database: str,
     assert await values(database, "SELECT count(*) FROM auth.person") == [(0,)]
 
 
+def row_of(agent_id: str, profile: str) -> str:
+    return f"('{agent_id}', '{profile}', 'offline', now(), now(), 0)"
+
+
 async def test_an_update_learns_whose_the_agents_are_that_were_configured_before(database: str) -> None:
     await asyncio.to_thread(db.migrate, database, "auth", "auth_0001", down=True)
-    agent = "INSERT INTO routing.agent (agent_id, profile, state, state_since, idle_since) VALUES ('{}', '{}', 'offline', now(), now())"
+    agent = "INSERT INTO routing.agent (agent_id, profile, state, state_since, idle_since, ceiling_units) VALUES {}"
     await execute(
         database,
-        agent.format("ned", '{"display_name": "Ned", "partner_id": "north"}'),
-        agent.format("old", '{"display_name": "Old", "active": false}'),
+        agent.format(row_of("ned", '{"display_name": "Ned", "partner_id": "north"}')),
+        agent.format(row_of("old", '{"display_name": "Old", "active": false}')),
     )
     await asyncio.to_thread(db.migrate, database, "auth")
     assert await values(database, "SELECT id, partner_id, active FROM auth.agent ORDER BY id") == [
