@@ -75,9 +75,7 @@ def password(login: LoginArgument) -> None:
 
 
 @app.command("disable")
-def disable(
-    login: LoginArgument, undo: Annotated[bool, typer.Option("--undo", help="Let the person in again.")] = False
-) -> None:
+def disable(login: LoginArgument, undo: Annotated[bool, typer.Option("--undo", help="Let the person in again.")] = False) -> None:
     """Let a person in no more; their sessions end."""
 
     async def work(conn: AsyncConnection) -> bool:

@@ -76,7 +76,7 @@ async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
 
 
 async def demo_people(settings: Settings, folder: Path) -> Path:
-    """The demonstration's people, with random passwords in a file that only its owner can read. Whoever is there stays as they are."""
+    """The demonstration's people, with random passwords in a file that only its owner can read. Who is there stays so."""
     known = _kept(folder, PEOPLE_FILE)
     engine = db.make_engine(settings, "setup")
     try:

@@ -38,9 +38,10 @@ def hashed(password: str) -> str:
 def fits(stored: str | None, password: str) -> bool:
     """Whether it is the password that was stored. Where none was, the same is computed, and it never is."""
     try:
-        return _hasher.verify(stored or _nobodys(), _plain(password)) and stored is not None
+        _hasher.verify(stored or _nobodys(), _plain(password))
     except (VerificationError, InvalidHashError):
         return False
+    return bool(stored)
 
 
 def is_outdated(stored: str) -> bool:

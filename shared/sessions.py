@@ -48,7 +48,9 @@ BEGIN = """
         now() + make_interval(secs => $7::integer))
     RETURNING good_until, ends_at
 """
-END_OF_AGENT = "DELETE FROM auth.session WHERE login IN (SELECT login FROM auth.person WHERE $1 = ANY(scopes)) OR $1 = ANY(scopes)"
+END_OF_AGENT = (
+    "DELETE FROM auth.session WHERE login IN (SELECT login FROM auth.person WHERE $1 = ANY(scopes)) OR $1 = ANY(scopes)"
+)
 
 
 @dataclass(frozen=True, slots=True)

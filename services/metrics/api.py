@@ -106,7 +106,7 @@ def make_router(engine: AsyncEngine, live: Live, zone: ZoneInfo) -> APIRouter:
         group_by: Annotated[list[str], Query(description="dimensions of the metric")] = [],  # noqa: B006 - FastAPI copies it
         percentiles: Annotated[list[int], Query(description="of durations, within 1 %")] = [50, 90, 95],  # noqa: B006
     ) -> FiguresOut:
-        """The figures of one metric; any of its dimensions can be a filter (repeat it for several values). A partner is told its own."""
+        """The figures of one metric; any of its dimensions can be a filter (repeat it for several). A partner's: its own."""
         metric = _known(metric_id)
         filters = _confined(caller, metric, _filters(request, metric))
         _check(metric, group_by, percentiles, {"query.from": from_, "query.to": to})
@@ -123,7 +123,7 @@ def make_router(engine: AsyncEngine, live: Live, zone: ZoneInfo) -> APIRouter:
 
     @router.get("/live", response_class=EventSourceResponse)
     async def watch_live(request: Request, caller: Viewer) -> AsyncIterator[ServerSentEvent]:
-        """What stands now: at once, and within a second of each change. Each event is the whole picture; a partner's, of its own."""
+        """What stands now: at once, and within a second of each change. Each event is the whole picture, a partner's its own."""
         async for snapshot in live.watch(caller.partner_id):
             if not await still_known(request):
                 return

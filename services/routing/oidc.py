@@ -180,7 +180,9 @@ class Provider:
             keys = answer.get("keys")
             if not isinstance(keys, list):
                 raise ProviderAway("keys")
-            usable = [key for key in keys if isinstance(key, dict) and key.get("kty") != "oct" and key.get("use") != "enc"]
+            usable: list[Claims] = [
+                key for key in keys if isinstance(key, dict) and key.get("kty") != "oct" and key.get("use") != "enc"
+            ]
             self._keys = time.monotonic() + KEEP_SECONDS, usable
             return usable, True
 

@@ -25,7 +25,7 @@ class RoutingSettings(Settings):
     routing_public_url: str = Field(
         "", description="the URL under which people's browsers reach routing; http://127.0.0.1 and its port by default"
     )
-    routing_session_idle_seconds: int = Field(1800, description="a session that nobody used for so long ends", ge=60, le=604_800)
+    routing_session_idle_seconds: int = Field(1800, description="a session that nobody uses for so long ends", ge=60, le=604_800)
     routing_session_seconds: int = Field(43_200, description="no session lasts longer, however it is used", ge=60, le=2_592_000)
     routing_oidc_issuer: str = Field(
         "", description="issuer of your OpenID Connect provider, `https://…`; with it people may sign in there"
@@ -40,7 +40,7 @@ class RoutingSettings(Settings):
     routing_oidc_groups_claim: str = Field("groups", description="the claim that names groups")
     routing_oidc_groups: str = Field(
         "",
-        description="what groups may do, `group=scope,scope;group=…`; `agent` is the agent of the person's login. Where it is set,"
+        description="what groups may do, `group=scope,scope;group=…`; `agent` is the agent of the person's login. Where set,"
         " groups alone decide; else what the person may do here",
     )
 
@@ -70,7 +70,9 @@ class RoutingSettings(Settings):
             named = tuple(scope.strip() for scope in scopes.split(","))
             wrong = [scope for scope in named if scope != "agent" and not SCOPE.fullmatch(scope)]
             if not group or wrong:
-                raise SettingsError(f"PATCHBAY_ROUTING_OIDC_GROUPS: '{part}' is not group=scope,scope with scopes that there are.")
+                raise SettingsError(
+                    f"PATCHBAY_ROUTING_OIDC_GROUPS: '{part}' is not group=scope,scope with scopes that there are."
+                )
             found[group.strip()] = named
         return found
 

@@ -106,18 +106,14 @@ async def list_people(room: TheRoom, _admin: Admin, cursor: Cursor = "", limit: 
     """People in order of login."""
     async with db.transaction(room.parts.engine) as conn:
         found = await people.page(conn, cursor, limit)
-    return PeopleShown(
-        items=[_shown(person) for person in found], next_cursor=found[-1].login if len(found) == limit else None
-    )
+    return PeopleShown(items=[_shown(person) for person in found], next_cursor=found[-1].login if len(found) == limit else None)
 
 
 def _check_scopes(scopes: list[str]) -> None:
     try:
         auth.check_scopes(scopes)
     except WrongScopes as wrong:
-        raise Problem(
-            422, "invalid-request", "The scopes cannot be given.", [FieldError("body.scopes", str(wrong))]
-        ) from None
+        raise Problem(422, "invalid-request", "The scopes cannot be given.", [FieldError("body.scopes", str(wrong))]) from None
 
 
 def _shown(person: Person) -> PersonShown:

@@ -65,7 +65,7 @@ async def get_ticket(
     after: Number = 0,
     limit: Entries = 200,
 ) -> dict[str, object]:
-    """A ticket: status, owner, promises, and its history with the texts. For its agent, a supervisor, or the partner whose it is."""
+    """A ticket: status, owner, promises, and its history with the texts. For its agent, a supervisor, its partner."""
     async with db.transaction(room.parts.engine) as conn:
         work = await ticket_for(conn, room, caller, ticket_id)
         opened = await _subject(conn, room, work)

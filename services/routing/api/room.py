@@ -149,6 +149,7 @@ async def carry_out(
     status: int = 200,
 ) -> Response:
     """Carry out a command on a ticket once, together with those that arrive at the same time."""
+
     def confined(turn: Turn, queues: Queues) -> Json:
         if not caller.sees(turn.work.ticket.partner_id):
             raise NoSuchTicket

@@ -43,7 +43,7 @@ class Errand(NamedTuple):
 
 async def hold(conn: AsyncConnection, names: Sequence[bytes]) -> dict[bytes, datetime]:
     """When each name is free again; nobody else takes from them until the transaction ends."""
-    return {name: free_at for name, free_at in await db.fetch(conn, HOLD, sorted(names))}
+    return dict(await db.fetch(conn, HOLD, sorted(names)))
 
 
 async def put(conn: AsyncConnection, free_at: Mapping[bytes, datetime]) -> None:

@@ -114,9 +114,7 @@ def _whose(whose: Dimensions, ticket: Ticket, fact: Fact) -> Dimensions:
                 customer_tier=fact.customer_tier,
             )
         case TicketQueued():
-            return msgspec.structs.replace(
-                whose, queue_id=fact.queue_id, agent_id=None, partner_id=fact.partner_id
-            )
+            return msgspec.structs.replace(whose, queue_id=fact.queue_id, agent_id=None, partner_id=fact.partner_id)
         case TicketAssigned():
             return msgspec.structs.replace(
                 whose,

@@ -81,7 +81,9 @@ async def test_every_route_is_open_to_those_who_are_listed_and_shut_to_all_other
     for route in routes_of(service):
         may = DOORS[service][route.id]
         for role in (*ROLES, *SIGNED_IN, *NOBODY) if may is not OPEN else ():
-            answer = await four.ask(role, service, route.method, route.path, {} if route.method not in ("GET", "DELETE") else None)
+            answer = await four.ask(
+                role, service, route.method, route.path, {} if route.method not in ("GET", "DELETE") else None
+            )
             if is_shut(answer) == (role in may) or answer.status_code >= 500:
                 wrong.append(f"{role} {route.id}: {answer.status_code} {answer.text[:120]}")
     assert wrong == []
@@ -99,8 +101,9 @@ async def test_who_is_nobody_is_told_so_and_nothing_else(four: Four, service: st
 
 def needs_of(dependant: Dependant) -> Iterator[tuple[str, ...]]:
     """What is declared beside a route, anywhere among its dependencies."""
-    if hasattr(dependant.call, "needs"):
-        yield dependant.call.needs
+    needs = getattr(dependant.call, "needs", None)
+    if needs is not None:
+        yield needs
     for one in dependant.dependencies:
         yield from needs_of(one)
 

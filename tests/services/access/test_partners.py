@@ -1,4 +1,4 @@
-"""A partner sees its own queues, teams, agents, tickets, files, customers, promises and figures; of all others not that they are."""
+"""A partner sees its own queues, teams, agents, tickets, files, customers, promises and figures, and of others nothing."""
 
 from __future__ import annotations
 
@@ -107,7 +107,9 @@ def operations() -> list[tuple[str, str, str, str, str]]:
 
 def _template(service: str, operation: str) -> str:
     document: dict[str, Any] = json.loads(openapi.documents()[f"openapi-{service}.json"])
-    return next(p for p, methods in document["paths"].items() for told in methods.values() if told["operationId"] == operation)
+    return next(
+        str(p) for p, methods in document["paths"].items() for told in methods.values() if told["operationId"] == operation
+    )
 
 
 async def test_of_another_partner_s_there_is_nothing_to_see_and_nothing_to_do(partners: Partners) -> None:

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from deploy.local.ports import free_ports
+from deploy.local.ports import free_ports, is_free
 from shared.http import make_server
+from tests.waiting import until
 
 CLIENT, SECRET = "patchbay", "the client's secret/with: signs"
 Claims = dict[str, Any]
@@ -140,9 +141,7 @@ async def a_provider(key: Key) -> AsyncIterator[Provider]:
     provider = Provider(f"http://127.0.0.1:{port}", key)
     server = make_server(provider.app(), "127.0.0.1", port)
     serving = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:
-            await asyncio.sleep(0.01)
+    await until("the provider listens", lambda: not is_free(port))
     try:
         yield provider
     finally:

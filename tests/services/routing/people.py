@@ -28,9 +28,7 @@ async def browser(house: House, address: str = "192.0.2.1", url: str = OURS) -> 
         yield client
 
 
-async def sign_in(
-    house: House, login: str = "dana", password: str = PASSWORD, address: str = "192.0.2.1"
-) -> httpx.Response:
+async def sign_in(house: House, login: str = "dana", password: str = PASSWORD, address: str = "192.0.2.1") -> httpx.Response:
     """One attempt."""
     async with browser(house, address) as client:
         return await client.post("/v1/sessions", json={"login": login, "password": password})

@@ -1,4 +1,4 @@
-"""People sign in with a password, on a real PostgreSQL: sessions that end, limits that lock nobody out, cookies and whose page."""
+"""People sign in with a password, on a real PostgreSQL: how sessions end, limits that lock nobody out, cookies, foreign pages."""
 
 from __future__ import annotations
 
