@@ -48,6 +48,7 @@ class SignIn:
     _key: bytes = field(init=False)
     _looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _waiting: int = 0
+    _telling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._key = self.settings.master_key_bytes()
@@ -60,13 +61,14 @@ class SignIn:
     async def checked(self, login: str, password: str, address: str) -> Known:
         """The person whose password it is. Raises Problem 401, 429, 503."""
         names = self._names(login, place_of(address))
-        await self._take(names, login)
+        await self._take(names)
         async with db.transaction(self.engine) as conn:
             person = await people.find(conn, login)
         stored = person.password if person is not None and not person.shut_out else None
         fits = await self._fits(stored, password)
         if person is None or not fits or stored is None:
-            await self._failed(login if person is not None else None, "shut_out" if person and person.shut_out else "password")
+            why = "shut_out" if person is not None and person.shut_out else "password"
+            self._refuse_soon(person, why)
             raise wrong()
         async with db.transaction(self.engine) as conn:
             await rows.give_back(conn, {names.address: OF_ADDRESS.each, names.login: OF_LOGIN.each, names.pair: OF_PAIR.each})
@@ -83,7 +85,7 @@ class SignIn:
             log().error("sign-in with scopes that do not go together", login=person.login, reason=str(error))
             raise Problem(403, "no-scopes", "You are known here, but may do nothing. Ask who runs this for it.") from None
         if not scopes:
-            await self._failed(person.login, "no_scopes")
+            await self.refuse(person, "no_scopes")
             raise Problem(403, "no-scopes", "You are known here, but may do nothing. Ask who runs this for it.")
         idle, longest = self.settings.routing_session_idle_seconds, self.settings.routing_session_seconds
         async with db.transaction(self.engine) as conn:
@@ -92,10 +94,15 @@ class SignIn:
         return begun
 
     async def refuse(self, person: Known | None, why: str) -> None:
-        """Keep that somebody whom the provider named did not come in."""
-        await self._failed(person.login if person is not None else None, why)
+        """Tell that somebody did not come in, and keep it of whoever is known here. What was typed as a login that nobody has is not
+        told: it may be a password.
+        """
+        log().warning("sign-in failed", login=person.login if person is not None else None, reason=why)
+        if person is not None:
+            async with db.transaction(self.engine) as conn:
+                await audit.note(conn, "sign_in.failed", "nobody", person.login, why)
 
-    async def _take(self, names: Names, login: str) -> None:
+    async def _take(self, names: Names) -> None:
         """One more attempt. Raises Problem 429 when that is too many; then it does not count."""
         async with db.transaction(self.engine) as conn:
             free_at = await rows.hold(conn, [names.pair, names.address, names.login, names.known])
@@ -122,12 +129,17 @@ class SignIn:
         finally:
             self._waiting -= 1
 
-    async def _failed(self, login: str | None, why: str) -> None:
-        """Keep it. What was typed as a login that nobody has is not told: it may be a password."""
-        log().warning("sign-in failed", login=login, reason=why)
-        if login is not None:
-            async with db.transaction(self.engine) as conn:
-                await audit.note(conn, "sign_in.failed", "nobody", login, why)
+    def _refuse_soon(self, person: Known | None, why: str) -> None:
+        """`refuse`, without whoever asks having to wait for it: for one who is not known there would be nothing to wait for."""
+        telling = asyncio.create_task(self._refuse_if_possible(person, why))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _refuse_if_possible(self, person: Known | None, why: str) -> None:
+        try:
+            await self.refuse(person, why)
+        except db.DatabaseAway as error:
+            log().warning("a failed sign-in was not kept", error=type(error).__name__)
 
     def _names(self, login: str, place: str) -> Names:
         def name(*parts: str) -> bytes:

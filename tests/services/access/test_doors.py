@@ -24,18 +24,19 @@ FITTING = {"agent_id": "dana", "attention": "spam", "metric_id": "ticket_volume"
 
 @dataclass(frozen=True)
 class Route:
-    """An operation, as it is asked for nothing that is there."""
+    """An operation; `path` asks for nothing that is there."""
 
     id: str
     method: str
     path: str
+    template: str
 
 
 def routes_of(service: str) -> Iterator[Route]:
     document = json.loads(openapi.documents()[f"openapi-{service}.json"])
     for path, methods in document["paths"].items():
         for method, told in methods.items():
-            yield Route(told["operationId"], method.upper(), _asked(path, told.get("parameters", ())))
+            yield Route(told["operationId"], method.upper(), _asked(path, told.get("parameters", ())), path)
 
 
 def _asked(path: str, parameters: Any) -> str:

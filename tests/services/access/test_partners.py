@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from deploy import openapi
 from shared import auth, db
 from shared.events.message import MessageReceived
 from tests.services.access.doors import DOORS
@@ -97,19 +94,12 @@ def operations() -> list[tuple[str, str, str, str, str]]:
     """Role, service, operation, method and path of all that partners may call about one thing."""
     roles = ("partner", "partner agent")
     return [
-        (role, service, route.id, route.method, _template(service, route.id))
+        (role, service, route.id, route.method, route.template)
         for service, doors in DOORS.items()
         for route in routes_of(service)
         for role in roles
-        if role in doors[route.id] and "{" in _template(service, route.id) and route.id not in ("get_metric", "stream_agent")
+        if role in doors[route.id] and "{" in route.template and route.id not in ("get_metric", "stream_agent")
     ]
-
-
-def _template(service: str, operation: str) -> str:
-    document: dict[str, Any] = json.loads(openapi.documents()[f"openapi-{service}.json"])
-    return next(
-        str(p) for p, methods in document["paths"].items() for told in methods.values() if told["operationId"] == operation
-    )
 
 
 async def test_of_another_partner_s_there_is_nothing_to_see_and_nothing_to_do(partners: Partners) -> None:

@@ -38,6 +38,15 @@ async def test_who_knows_the_password_gets_a_session_with_which_every_route_of_t
     assert [what for what, _, _ in await entries(house, "dana")] == ["key.made", "person.put", "password.set", "sign_in.done"]
 
 
+async def test_what_failed_is_kept_of_whoever_is_known(house: House) -> None:
+    await person(house)
+    assert (await sign_in(house, password="a wrong guess")).status_code == 401
+    assert (await sign_in(house, "nobody")).status_code == 401
+    kept = "SELECT about, detail FROM auth.audit WHERE what = 'sign_in.failed'"
+    await eventually(lambda: house.rows(kept))
+    assert [tuple(row) for row in await house.rows(kept)] == [("dana", "password")]
+
+
 async def test_neither_token_nor_password_is_stored(house: House) -> None:
     await person(house)
     token = await token_of(house)
