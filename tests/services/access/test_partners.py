@@ -25,6 +25,12 @@ BODIES: dict[str, object] = {
     "decline_offer": {},
 }
 
+POLICY = {
+    "name": "Standard",
+    "position": 1,
+    "targets": [{"kind": "first_response", "seconds": dict.fromkeys("1234", 3600), "hours": "calendar"}],
+}
+
 
 class Partners:
     """Two partners, each with a queue, a team, an agent, and a ticket that this agent has. `own` is north's, `other` south's."""
@@ -78,6 +84,7 @@ def _inbox(partner: str) -> dict[str, object]:
 async def partners(module_database: str) -> AsyncIterator[Partners]:
     async with four_services(module_database) as four:
         made = Partners(four)
+        await four.done("admin", "sla", "PUT", "/v1/policies/standard", POLICY)
         made.own = await made.settle("north", "ned")
         made.other = await made.settle("south", "sam")
         await four.done("partner agent", "routing", "POST", f"/v1/offers/{made.own['offer_id']}/accept")
@@ -170,3 +177,26 @@ async def test_a_partner_is_told_its_own_figures(partners: Partners) -> None:
     everything = (await four.done("operations", "metrics", "GET", "/v1/metrics")).json()["metrics"]
     hidden = next(one["id"] for one in everything if one["id"] not in known)
     assert (await four.ask("partner", "metrics", "GET", f"/v1/metrics/{hidden}")).status_code == 403
+
+
+async def test_a_partner_is_told_of_its_own_promises_however_long_the_page(partners: Partners) -> None:
+    path = "/v1/sla/at-risk?within_seconds=86400"
+    everybody_s = (await partners.four.done("operations", "sla", "GET", path)).json()["items"]
+    assert {item["partner_id"] for item in everybody_s} == {"north", "south"}
+    for limit in (1, 50):
+        page = (await partners.four.done("partner", "sla", "GET", f"{path}&limit={limit}")).json()
+        assert [item["ticket_id"] for item in page["items"]] == [partners.own["ticket_id"]]
+        assert page["next_cursor"] is None
+    assert (await partners.four.done("partner", "sla", "GET", "/v1/sla/breaches")).json()["items"] == []
+
+
+async def test_what_is_in_quarantine_of_others_a_partner_does_not_see(partners: Partners) -> None:
+    four = partners.four
+    handle = {"kind": "visitor", "value": "a robot"}
+    contact = {"channel": "chat", "inbox": "south", "handle": handle, "text": "Buy now"}
+    ticket_id = (await four.done("channels", "intake", "POST", "/v1/contacts", contact)).json()["ticket_id"]
+    await four.hand_round()
+    await four.done("supervisor", "routing", "POST", f"/v1/tickets/{ticket_id}/spam")
+    path = "/v1/tickets?attention=spam"
+    assert [one["ticket_id"] for one in (await four.done("supervisor", "routing", "GET", path)).json()["items"]] == [ticket_id]
+    assert (await four.done("partner", "routing", "GET", path)).json() == {"items": [], "next_cursor": None}
