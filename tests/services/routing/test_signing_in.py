@@ -9,6 +9,7 @@ import httpx
 import pytest
 import structlog
 
+from client import ProblemError, Routing, every, session_of
 from shared import auth, db, passwords, sessions, telemetry
 from tests.services.routing.conftest import House, open_house
 from tests.services.routing.people import OURS, PASSWORD, browser, person, sign_in, token_of
@@ -357,3 +358,23 @@ async def test_attempts_that_count_no_longer_are_forgotten(house: House) -> None
 
 async def _none(house: House) -> bool:
     return await house.rows("SELECT 1 FROM auth.attempt") == []
+
+
+async def test_the_client_signs_in_and_is_whoever_that_is(house: House) -> None:
+    await person(house)
+    async with serving(house) as url:
+        with pytest.raises(ProblemError) as refused:
+            await session_of(url, "dana", "a wrong guess")
+        assert refused.value.code == "sign-in-failed"
+        async with Routing(url, await session_of(url, "dana", PASSWORD)) as routing:
+            me = await routing.who_am_i()
+            assert (me["login"], me["scopes"], me["session"] is not None) == ("dana", ["agent:dana"], True)
+            await routing.change_password({"old": PASSWORD, "new": "a new long one"})
+            await routing.sign_out()
+            with pytest.raises(ProblemError) as out:
+                await routing.who_am_i()
+            assert out.value.status == 401
+        async with Routing(url, house.keys["admin"]) as admin:
+            [dana] = [one async for one in every(admin.list_people)]
+            changed = await admin.put_person("dana", {"name": "Dana Levi", "scopes": ["supervisor"]}, dana["version"])
+            assert (changed["name"], (await admin.get_person("dana"))["version"]) == ("Dana Levi", 2)
