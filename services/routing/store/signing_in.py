@@ -43,7 +43,7 @@ class Errand(NamedTuple):
 
 async def hold(conn: AsyncConnection, names: Sequence[bytes]) -> dict[bytes, datetime]:
     """When each name is free again; nobody else takes from them until the transaction ends."""
-    return dict(await db.fetch(conn, HOLD, sorted(names)))
+    return {row["name"]: row["free_at"] for row in await db.fetch(conn, HOLD, sorted(names))}
 
 
 async def put(conn: AsyncConnection, free_at: Mapping[bytes, datetime]) -> None:
