@@ -250,31 +250,30 @@ async def test_a_browser_keeps_the_session_where_no_script_reads_it(house: House
         assert (await client.get("/v1/me")).status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Origin": OURS}, 200),
-        ({"Sec-Fetch-Site": "same-origin"}, 200),
-        ({}, 403),
-        ({"Origin": "https://evil.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Origin": "http://127.0.0.1:9999"}, 403),
-        ({"Origin": "http://127.0.0.1:8102.evil.example"}, 403),
-        ({"Sec-Fetch-Site": "same-site"}, 403),
-        ({"Sec-Fetch-Site": "none"}, 403),
-        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}, 403),
-    ],
-)
-async def test_what_a_browser_changes_has_to_come_from_a_page_of_ours(house: House, headers: dict[str, str], status: int) -> None:
+PAGES: list[tuple[dict[str, str], int]] = [
+    ({"Origin": OURS}, 200),
+    ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ({}, 403),
+    ({"Origin": "https://evil.example"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Origin": "http://127.0.0.1:9999"}, 403),
+    ({"Origin": "http://127.0.0.1:8102.evil.example"}, 403),
+    ({"Sec-Fetch-Site": "same-site"}, 403),
+    ({"Sec-Fetch-Site": "none"}, 403),
+    ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}, 403),
+]
+
+
+async def test_what_a_browser_changes_has_to_come_from_a_page_of_ours(house: House) -> None:
     await house.agent(available=False)
     await person(house)
     async with browser(house) as client:
         assert (await in_browser(client)).status_code == 201
-        answer = await client.post("/v1/agents/dana/state", json={"state": "available"}, headers=headers)
-        assert answer.status_code == status
-        if status == 403:
-            assert answer.json()["code"] == "foreign-origin"
-        assert (await client.get("/v1/me", headers=headers)).status_code == 200, "reading changes nothing"
+        for headers, status in PAGES:
+            answer = await client.post("/v1/agents/dana/state", json={"state": "available"}, headers=headers)
+            assert answer.status_code == status, headers
+            assert status == 200 or answer.json()["code"] == "foreign-origin"
+            assert (await client.get("/v1/me", headers=headers)).status_code == 200, "reading changes nothing"
 
 
 async def test_a_foreign_page_signs_nobody_in(house: House) -> None:
