@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,7 +28,12 @@ from tests.services.routing.people import browser, person
 
 pytestmark = pytest.mark.timeout(60)
 DANA = {"email": "dana@example.com", "email_verified": True}
-OTHER = Key("k-2")
+
+
+@cache
+def other() -> Key:
+    """A key that is not the provider's, or not yet."""
+    return Key("k-2")
 
 
 @dataclass
@@ -157,7 +162,7 @@ def forged(key: Key) -> Callable[[Claims], str]:
 
 
 def by_another(key_id: str) -> Callable[[Claims], str]:
-    return lambda claims: jwt.encode(claims, OTHER.private, "RS256", headers={"kid": key_id})
+    return lambda claims: jwt.encode(claims, other().private, "RS256", headers={"kid": key_id})
 
 
 async def test_a_token_that_nobody_signed_lets_nobody_in(scene: Scene) -> None:
@@ -194,7 +199,7 @@ async def test_what_is_no_token_lets_nobody_in(scene: Scene) -> None:
 async def test_for_a_key_that_is_not_known_the_provider_is_asked_once_more(scene: Scene) -> None:
     async with browser(scene.house) as client:
         assert (await scene.comes_in(client)).status_code == 303
-        scene.provider.published = [OTHER]
+        scene.provider.published = [other()]
         scene.provider.sign = by_another("k-2")
         assert (await scene.comes_in(client)).status_code == 303, "the provider changed its keys"
     assert scene.provider.asked.count("keys") == 2
