@@ -7,6 +7,7 @@ from .exchange import Answer, FieldError, Json, NoAnswer, ProblemError, Request
 from .intake import Intake
 from .metrics import Metrics
 from .paging import Page, every
+from .people import session_of
 from .routing import Routing
 from .service import Service, Waiting, new_http
 from .sla import Sla
@@ -30,4 +31,5 @@ __all__ = [
     "Waiting",
     "every",
     "new_http",
+    "session_of",
 ]

@@ -11,6 +11,7 @@ from typing import Literal
 
 from .exchange import Json
 from .paging import Page
+from .people import People
 from .routing_types import (
     AgentBody,
     Assign,
@@ -38,12 +39,12 @@ from .routing_types import (
     Transfer,
     WrapUp,
 )
-from .service import Service, at
+from .service import at
 from .streaming import StreamEvent, follow
 
 
-class Routing(Service):
-    """The agents' side. `if_match` is the version that is edited; left out, where there is none yet."""
+class Routing(People):
+    """The agents' side, and who may come in. `if_match` is the version that is edited; left out, where there is none yet."""
 
     async def list_agents(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
         """Agents in order of id: state, load, presence."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import erasure, keeping, parked, parked_contacts, reprocessing, rewrapping, sending, setup, status
+from deploy import erasure, keeping, parked, parked_contacts, people, reprocessing, rewrapping, sending, setup, status
 from deploy.backup import NotBackedUp
 from deploy.command_line import CANNOT, NOT_DONE, WRONG_USAGE, end, guarded, settings, with_database
 from deploy.local.screen import Screen
@@ -23,7 +23,6 @@ from shared.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Run a Patchbay.")
 parked_app = typer.Typer(no_args_is_help=True, help="Records that a service could not take, and the keys that wait behind them.")
-SCOPES = "intake:write, intake:identify, agent:<id>, supervisor, ops:read or admin"
 keys_app = typer.Typer(no_args_is_help=True, help="API keys, and the master key of customers' keys.")
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics.")
 customers_app = typer.Typer(no_args_is_help=True, help="Customers.")
@@ -34,6 +33,8 @@ app.add_typer(reprocessing.app, name="intake")
 app.add_typer(keys_app, name="keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(customers_app, name="customers")
+app.add_typer(people.app, name="people")
+app.command("audit")(people.show_audit)
 
 
 class Service(StrEnum):
@@ -107,16 +108,17 @@ def _request(service: Service, topic: str, key: str, what: Request) -> None:
 @keys_app.command("create")
 def keys_create(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="Small letters, digits, dashes.")],
-    scope: Annotated[list[str], typer.Option(help=f"{SCOPES}; repeat for more.")],
+    scope: Annotated[list[str], typer.Option(help=f"{auth.SCOPES}; repeat for more.")],
     name: Annotated[str, typer.Option(help="Who or what uses it.")] = "",
     replace: Annotated[bool, typer.Option("--replace", help="Make an existing key anew; the old one ends.")] = False,
 ) -> None:
     """Make an API key and print it: it is shown this once."""
     if not auth.KEY_ID.fullmatch(key_id):
         end(f"'{key_id}' is no id of a key: use 1 to 63 small letters, digits and dashes.", WRONG_USAGE)
-    for one in scope:
-        if not auth.SCOPE.fullmatch(one):
-            end(f"'{one}' is no scope: use {SCOPES}.", WRONG_USAGE)
+    try:
+        auth.check_scopes(scope)
+    except auth.WrongScopes as wrong:
+        end(f"{wrong}.", WRONG_USAGE)
 
     async def create(engine: AsyncEngine, _: Settings) -> str | None:
         async with db.transaction(engine) as conn:

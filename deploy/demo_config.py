@@ -54,6 +54,16 @@ CONFIG: tuple[tuple[str, str, Body], ...] = (
         {"display_name": "Omar", "team_ids": ["support"], "languages": ["ar", "en", "he", "ro"], "capacity_units": 10},
     ),
     (
+        "routing",
+        "/v1/agents/ioana",
+        {"display_name": "Ioana", "team_ids": ["support"], "languages": ["ro", "en"], "capacity_units": 10},
+    ),
+    (
+        "routing",
+        "/v1/agents/emma",
+        {"display_name": "Emma", "team_ids": ["support"], "languages": ["en"], "capacity_units": 10},
+    ),
+    (
         "sla",
         "/v1/calendars/office",
         {"zone": "Asia/Jerusalem", "weekly": [OFFICE, OFFICE, OFFICE, OFFICE, [], [], OFFICE], "holidays_of": ["IL"]},

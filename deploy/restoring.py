@@ -21,11 +21,18 @@ from shared.events.topics import TICKETS
 from shared.personal import opens
 from shared.recalling import CREATE, READS_BACK
 
-KEPT = {
-    "keys": ("customer_key", "customer_id", ("customer_id", "wrapped", "created_at", "destroyed_at")),
-    "auth": ("api_key", "id", ("id", "name", "hash", "scopes", "created_at", "revoked_at")),
+# Rows of these tables that there are now go over those of the backup. Key, then all columns, of each table.
+KEPT: dict[str, dict[str, tuple[str, ...]]] = {
+    "keys": {"customer_key": ("customer_id", "wrapped", "created_at", "destroyed_at")},
+    "auth": {
+        "api_key": ("id", "name", "hash", "scopes", "created_at", "revoked_at"),
+        "agent": ("id", "partner_id", "active"),
+        "person": ("login", "version", "name", "email", "subject", "password", "scopes", "disabled", "created_at"),
+    },
 }
 TOLD_ANEW = ("desk",)  # older backups lack it; what it lacks it reads on the log, from its beginning where need be
+# Sessions of then may have been ended since: everybody signs in again.
+NOT_RESTORED = ("auth.session", "auth.errand")
 SECONDS = 24 * 3600
 _SET_ASIDE = "_before_restore"
 # Desk reads of erasures after the backup a moment later than it could be asked. A backup may be older than desk.
@@ -99,7 +106,7 @@ def check_master_key(tools: Tools, file: Path, master_keys: Sequence[bytes]) -> 
 def _wrapped(line: str) -> tuple[str, bytes] | None:
     """Id and wrapped key of a line of COPY's text format, None for any other line."""
     parts = line.rstrip("\n").split("\t")
-    if len(parts) != len(KEPT["keys"][2]) or not parts[1].startswith("\\\\x"):
+    if len(parts) != len(KEPT["keys"]["customer_key"]) or not parts[1].startswith("\\\\x"):
         return None
     return parts[0], bytes.fromhex(parts[1][3:])
 
@@ -152,7 +159,8 @@ def _before(now: Sequence[str]) -> list[str]:
 def _after(now: Sequence[str]) -> list[str]:
     return [
         "SET client_min_messages = warning;",
-        *(_keep(schema) for schema in KEPT if schema in now),
+        *(_keep(schema, table) for schema in KEPT if schema in now for table in KEPT[schema]),
+        *(_if_there([table], f"DELETE FROM {table}") for table in NOT_RESTORED),
         FORGET_ERASED,
         *(statement for service in READS_BACK for statement in _anew(service, service in now)),
         *(f"DROP SCHEMA {schema}{_SET_ASIDE} CASCADE;" for schema in now),
@@ -160,15 +168,22 @@ def _after(now: Sequence[str]) -> list[str]:
     ]
 
 
-def _keep(schema: str) -> str:
+def _keep(schema: str, table: str) -> str:
     """The rows that there are now, over those of the backup."""
-    table, key, columns = KEPT[schema]
-    names = ", ".join(columns)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name != key)
-    return (
-        f"INSERT INTO {schema}.{table} ({names}) SELECT {names} FROM {schema}{_SET_ASIDE}.{table}"
-        f" ON CONFLICT ({key}) DO UPDATE SET {changes};"
+    key, *others = KEPT[schema][table]
+    names = ", ".join((key, *others))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+    before = f"{schema}{_SET_ASIDE}.{table}"
+    return _if_there(
+        [f"{schema}.{table}", before],
+        f"INSERT INTO {schema}.{table} ({names}) SELECT {names} FROM {before} ON CONFLICT ({key}) DO UPDATE SET {changes}",
     )
+
+
+def _if_there(tables: Sequence[str], statement: str) -> str:
+    """The statement, where these tables are there: a backup may be older than they are, and so may the database."""
+    there = " AND ".join(f"to_regclass('{table}') IS NOT NULL" for table in tables)
+    return f"DO $$ BEGIN IF {there} THEN {statement}; END IF; END $$;"
 
 
 def _anew(service: Writer, is_now: bool) -> list[str]:

@@ -8,18 +8,29 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import sys
 from pathlib import Path
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from shared import auth, db, kafka
+from shared import auth, db, kafka, passwords, people
 from shared.events.topics import TOPICS
+from shared.people import Person
 from shared.personal import KeyRing, WrongMasterKey
 from shared.settings import Settings, read
 
 SCHEMAS = ("auth", "keys", "intake", "routing", "sla", "metrics", "desk")
+# Agents of the demonstration, in the four languages, and who looks after them; each with a password of its own.
+DEMO_PEOPLE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "dana": ("דנה", ("agent:dana",)),
+    "omar": ("عمر", ("agent:omar",)),
+    "ioana": ("Ioana", ("agent:ioana",)),
+    "emma": ("Emma", ("agent:emma",)),
+    "rina": ("רינה", ("supervisor", "ops:read")),
+}
+KEYS_FILE, PEOPLE_FILE = "demo-keys.json", "demo-people.json"
 DEMO_KEYS: dict[str, tuple[str, ...]] = {
     "channels": ("intake:write",),
     "dana": ("agent:dana",),
@@ -48,7 +59,7 @@ async def check_master_key(settings: Settings) -> None:
 
 async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
     """The demo roles' API keys: made once, kept in a file of the secrets' folder that only its owner can read."""
-    known = _kept(folder)
+    known = _kept(folder, KEYS_FILE)
     if known and await _still_valid(settings, known):
         return known
     engine = db.make_engine(settings, "setup")
@@ -60,20 +71,38 @@ async def demo_keys(settings: Settings, folder: Path) -> dict[str, str]:
             }
     finally:
         await engine.dispose()
-    _keep(folder, keys)
+    _keep(folder, keys, KEYS_FILE)
     return keys
 
 
-def _kept(folder: Path) -> dict[str, str]:
-    file = folder / "demo-keys.json"
+async def demo_people(settings: Settings, folder: Path) -> Path:
+    """The demonstration's people, with random passwords in a file that only its owner can read. Who is there stays so."""
+    known = _kept(folder, PEOPLE_FILE)
+    engine = db.make_engine(settings, "setup")
+    try:
+        async with db.transaction(engine) as conn:
+            for login, (name, scopes) in DEMO_PEOPLE.items():
+                if await people.held(conn, login) is None:
+                    known[login] = secrets.token_urlsafe(12)
+                    person = Person(login, 1, name, None, None, scopes, disabled=False, has_password=True)
+                    await people.put(conn, person, None, "setup")
+                    await people.set_password(conn, login, passwords.hashed(known[login]), "setup")
+            _keep(folder, known, PEOPLE_FILE)
+    finally:
+        await engine.dispose()
+    return folder / PEOPLE_FILE
+
+
+def _kept(folder: Path, name: str) -> dict[str, str]:
+    file = folder / name
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
-def _keep(folder: Path, keys: dict[str, str]) -> None:
+def _keep(folder: Path, secret: dict[str, str], name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "demo-keys.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        json.dump(keys, stream)
+        json.dump(secret, stream, indent=1)
 
 
 async def _still_valid(settings: Settings, keys: dict[str, str]) -> bool:
@@ -91,7 +120,10 @@ async def prepare(settings: Settings, secrets_folder: Path | None) -> dict[str, 
     await check_master_key(settings)
     made = await kafka.create_topics(settings)
     keys = await demo_keys(settings, secrets_folder) if secrets_folder is not None else {}
-    return {"topics": [topic.name for topic in TOPICS], "topics_made": made, "keys": keys}
+    shown: dict[str, object] = {"topics": [topic.name for topic in TOPICS], "topics_made": made, "keys": keys}
+    if secrets_folder is not None:
+        shown["people"] = {"logins": list(DEMO_PEOPLE), "file": str(await demo_people(settings, secrets_folder))}
+    return shown
 
 
 def main() -> None:

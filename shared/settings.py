@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         """It, and those that it takes the place of, which only open. Raises SettingsError."""
         text = self.master_key.get_secret_value() if self.master_key else None
         if text is None and self.master_key_file is not None and self.master_key_file.exists():
-            text = _secret(self.master_key_file)
+            text = secret_in(self.master_key_file)
         if text is None:
             raise SettingsError(
                 "No master key. Set PATCHBAY_MASTER_KEY_FILE to a file with the base64 of 32 random bytes "
@@ -101,7 +101,8 @@ def _decoded(text: str) -> bytes:
         return b""
 
 
-def _secret(file: Path) -> str:
+def secret_in(file: Path) -> str:
+    """What stands in a file, without what surrounds it. Raises SettingsError when it cannot be read."""
     try:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:

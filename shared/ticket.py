@@ -140,6 +140,7 @@ class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     topic: str | None = None
     product: str | None = None
     tags: tuple[str, ...] = ()
+    partner_id: str | None = None
     last_message: Position = NOTHING_SEEN
     waiting: tuple[Waiting, ...] = ()
     messages: int = 0
@@ -158,6 +159,7 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
     agent_id: str | None = None
     queue_id: str | None = None
     team_id: str | None = None
+    partner_id: str | None = None
     answered: Position = NOTHING_SEEN
     first_reply_at: datetime | None = None
     last_reply_at: datetime | None = None
@@ -204,6 +206,12 @@ class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
     def tags(self) -> tuple[str, ...]:
         """Its tags."""
         return self.intake.tags if self.routing.tags is None else self.routing.tags
+
+    @property
+    def partner_id(self) -> str | None:
+        """The partner whose it is now, None: the house's. Who was given it last has it; before that, whose inbox it came to."""
+        given = self.routing.queue_id is not None or self.routing.owned_once
+        return self.routing.partner_id if given else self.intake.partner_id
 
     @property
     def waiting_since(self) -> datetime | None:
@@ -356,6 +364,7 @@ def _opened(state: Intake, fact: TicketOpened, event: Event[Fact]) -> Intake:
         topic=fact.topic,
         product=fact.product,
         tags=fact.tags,
+        partner_id=fact.partner_id,
     )
 
 
@@ -389,12 +398,13 @@ def _routing(state: Routing, event: Event[Fact]) -> Routing:
                 agent_id=fact.agent_id,
                 team_id=fact.team_id,
                 queue_id=fact.queue_id or state.queue_id,
+                partner_id=fact.partner_id,
                 owned_once=True,
             )
         case TicketReleased():
             return msgspec.structs.replace(state, agent_id=None)
-        case TicketQueued(queue_id=queue_id):
-            return msgspec.structs.replace(state, queue_id=queue_id, agent_id=None)
+        case TicketQueued(queue_id=queue_id, partner_id=partner_id):
+            return msgspec.structs.replace(state, queue_id=queue_id, partner_id=partner_id, agent_id=None)
         case TicketReopened():
             return msgspec.structs.replace(state, decision=None)
         case TicketPrioritised(priority=priority):

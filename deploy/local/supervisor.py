@@ -219,6 +219,10 @@ class Supervisor:
         keys, topics = prepared.get("keys"), prepared.get("topics")
         if isinstance(keys, dict) and keys:
             self._screen.properties("API keys of the demo roles", {str(role): str(key) for role, key in keys.items()})
+        people = prepared.get("people")
+        if isinstance(people, dict):
+            where = self._shown(Path(str(people["file"])))
+            self._screen.properties("People of the demonstration", {", ".join(people["logins"]): f"passwords in {where}"})
         if isinstance(topics, list) and topics:
             self._screen.properties("Kafka topics", {"": ", ".join(str(topic) for topic in topics)})
         self._screen.plain()

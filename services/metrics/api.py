@@ -28,10 +28,11 @@ from services.metrics.domain.figures import (
 )
 from services.metrics.live import Live
 from shared import db
-from shared.auth import requires
+from shared.auth import Caller, requires, still_known
 from shared.clock import clock
 from shared.http import FieldError, Problem
 
+Viewer = Annotated[Caller, Depends(requires("ops:read", "supervisor", "partner"))]
 MAX_VALUES = 200
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 DEFAULT_SPAN = timedelta(days=7)
@@ -87,26 +88,27 @@ class CatalogueOut(BaseModel):
 
 def make_router(engine: AsyncEngine, live: Live, zone: ZoneInfo) -> APIRouter:
     """The routes. Days are those of `zone`."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(requires("ops:read", "supervisor"))])
+    router = APIRouter(prefix="/v1")
 
     @router.get("/metrics")
-    async def list_metrics() -> CatalogueOut:
-        """Every metric with its formula."""
-        return CatalogueOut(metrics=[_described(metric) for metric in METRICS])
+    async def list_metrics(caller: Viewer) -> CatalogueOut:
+        """Every metric with its formula; to a partner those that can be told of one."""
+        return CatalogueOut(metrics=[_described(metric) for metric in METRICS if _is_shown(caller, metric)])
 
     @router.get("/metrics/{metric_id}")
     async def get_metric(
         metric_id: str,
         request: Request,
+        caller: Viewer,
         from_: Annotated[AwareDatetime | None, Query(alias="from", description="default: 7 days before `to`")] = None,
         to: Annotated[AwareDatetime | None, Query(description="default: now; rounded up to the hour")] = None,
         period: Period = "total",
         group_by: Annotated[list[str], Query(description="dimensions of the metric")] = [],  # noqa: B006 - FastAPI copies it
         percentiles: Annotated[list[int], Query(description="of durations, within 1 %")] = [50, 90, 95],  # noqa: B006
     ) -> FiguresOut:
-        """The figures of one metric; any of its dimensions can be a filter (repeat it for several values)."""
+        """The figures of one metric; any of its dimensions can be a filter (repeat it for several). A partner's: its own."""
         metric = _known(metric_id)
-        filters = _filters(request, metric)
+        filters = _confined(caller, metric, _filters(request, metric))
         _check(metric, group_by, percentiles, {"query.from": from_, "query.to": to})
         async with db.transaction(engine) as conn:
             end = (to or await clock(conn)).astimezone(UTC)
@@ -120,9 +122,11 @@ def make_router(engine: AsyncEngine, live: Live, zone: ZoneInfo) -> APIRouter:
         return _answer(metric, at, zone, period, group_by, as_of, names, found)
 
     @router.get("/live", response_class=EventSourceResponse)
-    async def watch_live() -> AsyncIterator[ServerSentEvent]:
-        """What stands now: at once, and within a second of each change. Each event is the whole picture."""
-        async for snapshot in live.watch():
+    async def watch_live(request: Request, caller: Viewer) -> AsyncIterator[ServerSentEvent]:
+        """What stands now: at once, and within a second of each change. Each event is the whole picture, a partner's its own."""
+        async for snapshot in live.watch(caller.partner_id):
+            if not await still_known(request):
+                return
             if snapshot is None:
                 yield ServerSentEvent(comment="still the same")
             else:
@@ -130,6 +134,20 @@ def make_router(engine: AsyncEngine, live: Live, zone: ZoneInfo) -> APIRouter:
                 yield ServerSentEvent(event="snapshot", id=identity, raw_data=msgspec.json.encode(snapshot).decode())
 
     return router
+
+
+def _is_shown(caller: Caller, metric: Metric) -> bool:
+    return caller.partner_id is None or "partner" in metric.dimensions
+
+
+def _confined(caller: Caller, metric: Metric, filters: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What is asked for, of a partner's own only. Raises Problem 403."""
+    if caller.partner_id is None:
+        return filters
+    own = [caller.partner_id]
+    if not _is_shown(caller, metric) or filters.get("partner", own) != own:
+        raise Problem(403, "forbidden", "A partner is told its own figures. Ask for a metric with the dimension 'partner'.")
+    return {**filters, "partner": own}
 
 
 def _known(metric_id: str) -> Metric:

@@ -75,6 +75,36 @@ def _by(standing: Standing, measure: Measure, name: str) -> dict[str, int]:
 
 
 @dataclass(slots=True)
+class Picture:
+    """What was read at one time, and what was made of it for the house (None) and for each partner who watches."""
+
+    standing: list[tuple[Measure, Dims, int]]
+    as_of: datetime | None
+    at: datetime
+    _made: dict[str | None, Snapshot] = field(default_factory=dict)
+
+    def of(self, partner_id: str | None) -> Snapshot:
+        """All of it, or what is of one partner."""
+        if partner_id not in self._made:
+            self._made[partner_id] = self._of([one for one in self.standing if partner_id in (None, one[1].partner)])
+        return self._made[partner_id]
+
+    def _of(self, standing: Standing) -> Snapshot:
+        statuses = _by(standing, "backlog_now", "state")
+        return Snapshot(
+            at=self.at,
+            as_of=self.as_of,
+            backlog=statuses.get("new", 0) + statuses.get("open", 0),
+            tickets_by_status=statuses,
+            tickets_by_queue=_by(standing, "backlog_now", "queue"),
+            tickets_by_agent=_by(standing, "backlog_now", "agent"),
+            waiting_by_queue=_by(standing, "waiting_now", "queue"),
+            agents_by_state=_by(standing, "agents_now", "state"),
+            commitments_by_state=_by(standing, "commitment_running_now", "state"),
+        )
+
+
+@dataclass(slots=True)
 class Live:
     """Reads the snapshot for all who watch, who share it for SHARED_SECONDS."""
 
@@ -82,26 +112,26 @@ class Live:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _read: float = 0.0
-    _snapshot: Snapshot | None = None
+    _picture: Picture | None = None
 
     def stop(self) -> None:
         """End all streams, so that the server can."""
         self._stopping.set()
 
-    async def snapshot(self) -> Snapshot:
-        """The figures as they stand, not older than SHARED_SECONDS. Raises DatabaseAway."""
+    async def snapshot(self, partner_id: str | None = None) -> Snapshot:
+        """The figures as they stand, not older than SHARED_SECONDS; only a partner's when given. Raises DatabaseAway."""
         async with self._lock:
-            if self._snapshot is None or time.monotonic() - self._read >= SHARED_SECONDS:
-                self._snapshot = await self._load()
+            if self._picture is None or time.monotonic() - self._read >= SHARED_SECONDS:
+                self._picture = await self._load()
                 self._read = time.monotonic()
-            return self._snapshot
+            return self._picture.of(partner_id)
 
-    async def watch(self) -> AsyncIterator[Snapshot | None]:
+    async def watch(self, partner_id: str | None = None) -> AsyncIterator[Snapshot | None]:
         """The snapshot at once and whenever it changes; None now and then when it does not, as a sign of life."""
         last: Snapshot | None = None
         said = time.monotonic()
         while not self._stopping.is_set():
-            snapshot = await self._snapshot_or(last)
+            snapshot = await self._snapshot_or(last, partner_id)
             if snapshot is not None and not snapshot.same_as(last):
                 last, said = snapshot, time.monotonic()
                 yield snapshot
@@ -120,9 +150,9 @@ class Live:
                 log().warning("figures for Prometheus are not fresh", error=str(error))
             await asyncio.sleep(GAUGES_SECONDS)
 
-    async def _snapshot_or(self, last: Snapshot | None) -> Snapshot | None:
+    async def _snapshot_or(self, last: Snapshot | None, partner_id: str | None) -> Snapshot | None:
         try:
-            return await self.snapshot()
+            return await self.snapshot(partner_id)
         except db.DatabaseAway:
             return last
 
@@ -132,22 +162,10 @@ class Live:
         except TimeoutError:
             return
 
-    async def _load(self) -> Snapshot:
+    async def _load(self) -> Picture:
         async with db.transaction(self.engine) as conn:
             standing = await store.standing_now(conn, MEASURES)
-            as_of, now = await store.as_of(conn), await clock(conn)
-        statuses = _by(standing, "backlog_now", "state")
-        return Snapshot(
-            at=now,
-            as_of=as_of,
-            backlog=statuses.get("new", 0) + statuses.get("open", 0),
-            tickets_by_status=statuses,
-            tickets_by_queue=_by(standing, "backlog_now", "queue"),
-            tickets_by_agent=_by(standing, "backlog_now", "agent"),
-            waiting_by_queue=_by(standing, "waiting_now", "queue"),
-            agents_by_state=_by(standing, "agents_now", "state"),
-            commitments_by_state=_by(standing, "commitment_running_now", "state"),
-        )
+            return Picture(standing, await store.as_of(conn), await clock(conn))
 
 
 def set_gauges(standing: Standing) -> None:

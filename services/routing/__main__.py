@@ -6,14 +6,28 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from services.routing.api import agents, asking, besides, configuring, deciding, moves, reading, rules, tickets
+from services.routing.api import (
+    agents,
+    asking,
+    besides,
+    configuring,
+    deciding,
+    moves,
+    people,
+    reading,
+    rules,
+    signing_in,
+    tickets,
+)
 from services.routing.api.room import Room
 from services.routing.commanding import Commander
 from services.routing.hub import Hub
 from services.routing.matching import Matcher
+from services.routing.oidc import Provider
 from services.routing.projections import all_projections
 from services.routing.recalling import recall_with
 from services.routing.settings import RoutingSettings
+from services.routing.signing_in import SignIn
 from services.routing.ticking import Ticker
 from shared.consumer import Consumer
 from shared.events import topics
@@ -21,14 +35,15 @@ from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 
-PARTS = (configuring, rules, agents, reading, deciding, tickets, moves, besides, asking)
+PARTS = (configuring, rules, agents, reading, deciding, tickets, moves, besides, asking, signing_in, people)
 
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
     """The application with routing's routes."""
     app = create_app("routing", "Patchbay routing", ready, alive)
     app.state.authenticator = parts.authenticator
-    app.state.room = Room(parts, settings, hub, Commander(parts, settings))
+    provider = Provider(settings)
+    app.state.room = Room(parts, settings, hub, Commander(parts, settings), SignIn(parts.engine, settings), provider)
     for module in PARTS:
         app.include_router(module.router)
     return app
@@ -70,7 +85,10 @@ async def run() -> None:
             "stream": hub.run,
             "presence": hub.renew,
         }
-        await run_until_stopped(tasks, drain)
+        try:
+            await run_until_stopped(tasks, drain)
+        finally:
+            await app.state.room.provider.aclose()
 
 
 if __name__ == "__main__":

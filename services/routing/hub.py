@@ -17,12 +17,14 @@ from services.routing.settings import RoutingSettings
 from services.routing.store import streams
 from services.routing.store.streams import Told
 from shared import db
+from shared.deadlines import within
 from shared.service import Resources
 from shared.telemetry import log
 
 ROWS_AT_ONCE = 200
 FALLBACK_SECONDS = 1.0
 BACK_OFF_SECONDS = 1.0
+SILENCE_SECONDS = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -36,15 +38,18 @@ class Subscriber:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
 
-    async def rows(self) -> AsyncIterator[Told]:
-        """What is told, until the stream is closed by us. The caller ends it by leaving."""
+    async def rows(self) -> AsyncIterator[Told | None]:
+        """What is told, until the stream is closed by us; None when nothing was for a while. The caller ends it by leaving."""
         while True:
             while self.told:
                 yield self.told.popleft()
             if self.closed:
                 return
             self.ready.clear()
-            await self.ready.wait()
+            try:
+                await within(self.ready.wait(), SILENCE_SECONDS)
+            except TimeoutError:
+                yield None
 
 
 @dataclass(slots=True)

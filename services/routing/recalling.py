@@ -21,6 +21,7 @@ from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
 from services.routing.store import config, desk, saving
 from services.routing.store import recalling as rows
+from shared.auth import note_agent
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact
 from shared.events.config import AgentConfigured, Configured, QueueConfigured, RuleConfigured, SkillConfigured, TeamConfigured
@@ -123,6 +124,7 @@ class AgentsRecalled:
                 agent = _agent_after(agent, name, event)
             if agent is not None:
                 await desk.configure_agent(conn, agent)
+                await note_agent(conn, agent_id, agent.profile.partner_id, active=agent.profile.active)
                 await rows.set_state(conn, [agent])
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
-from shared.settings import Settings
+from pydantic import Field, SecretStr, field_validator
+
+from shared.auth import LOOPBACK, SCOPE
+from shared.settings import Settings, SettingsError, secret_in
 
 
 class RoutingSettings(Settings):
@@ -17,3 +23,64 @@ class RoutingSettings(Settings):
     routing_match_tickets: int = Field(200, description="waiting tickets of one kind looked at in one pass", ge=1, le=5000)
     routing_tick_seconds: float = Field(0.25, description="how often offers and presence are looked at", gt=0, le=5)
     routing_decision_days: int = Field(7, description="how many days it is kept why an offer was made", ge=1, le=3650)
+    routing_public_url: str = Field(
+        "", description="the URL under which people's browsers reach routing; http://127.0.0.1 and its port by default"
+    )
+    routing_session_idle_seconds: int = Field(1800, description="a session that nobody uses for so long ends", ge=60, le=604_800)
+    routing_session_seconds: int = Field(43_200, description="no session lasts longer, however it is used", ge=60, le=2_592_000)
+    routing_oidc_issuer: str = Field(
+        "", description="issuer of your OpenID Connect provider, `https://…`; with it people may sign in there"
+    )
+    routing_oidc_client_id: str = Field("", description="what Patchbay is called there")
+    routing_oidc_client_secret: SecretStr | None = Field(None, description="its secret there; none: PKCE alone")
+    routing_oidc_client_secret_file: Path | None = Field(None, description="file with the secret, instead of the variable")
+    routing_oidc_scope: str = Field("openid email profile", description="what is asked for there")
+    routing_oidc_match: Literal["email", "sub"] = Field(
+        "email", description="by what a person is known who comes from there: the address (verified there), or the subject"
+    )
+    routing_oidc_groups_claim: str = Field("groups", description="the claim that names groups")
+    routing_oidc_groups: str = Field(
+        "",
+        description="what groups may do, `group=scope,scope;group=…`; `agent` is the agent of the person's login. Where set,"
+        " groups alone decide; else what the person may do here",
+    )
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers reach us, without a slash at its end."""
+        return (self.routing_public_url or f"http://127.0.0.1:{self.routing_port}").rstrip("/")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether browsers reach us on this machine only, so that a cookie may go without TLS."""
+        return urlsplit(self.public_url).hostname in LOOPBACK
+
+    @property
+    def oidc_secret(self) -> str | None:
+        """The client's secret. Raises SettingsError when its file cannot be read."""
+        if self.routing_oidc_client_secret is not None:
+            return self.routing_oidc_client_secret.get_secret_value()
+        return secret_in(self.routing_oidc_client_secret_file) if self.routing_oidc_client_secret_file is not None else None
+
+    @property
+    def oidc_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Scopes by group. Raises SettingsError for what is no scope."""
+        found: dict[str, tuple[str, ...]] = {}
+        for part in filter(None, (part.strip() for part in self.routing_oidc_groups.split(";"))):
+            group, _, scopes = part.rpartition("=")
+            named = tuple(scope.strip() for scope in scopes.split(","))
+            wrong = [scope for scope in named if scope != "agent" and not SCOPE.fullmatch(scope)]
+            if not group or wrong:
+                raise SettingsError(
+                    f"PATCHBAY_ROUTING_OIDC_GROUPS: '{part}' is not group=scope,scope with scopes that there are."
+                )
+            found[group.strip()] = named
+        return found
+
+    @field_validator("routing_oidc_issuer", "routing_public_url")
+    @classmethod
+    def _is_safe(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK):
+            raise ValueError("begins with https://, or on this machine with http://127.0.0.1")
+        return url

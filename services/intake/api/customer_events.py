@@ -11,7 +11,18 @@ from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.intake.api.customer_refs import Cursor, Label, Limit, Reader, Ref, Writer, found, make_cursor, read_cursor
+from services.intake.api.customer_refs import (
+    AnyReader,
+    Cursor,
+    Label,
+    Limit,
+    Ref,
+    Writer,
+    found,
+    found_by,
+    make_cursor,
+    read_cursor,
+)
 from services.intake.api.edge import Intake, Parts
 from services.intake.store import customers, orders
 from shared import db
@@ -161,10 +172,10 @@ async def _order(conn: AsyncConnection, customer_id: str, order_id: str) -> orde
 
 
 @router.get("/v1/customers/{ref}/orders", response_model=OrdersShown)
-async def list_orders(ref: Ref, intake: Parts, _caller: Reader, cursor: Cursor = None, limit: Limit = 100) -> OrdersShown:
+async def list_orders(ref: Ref, intake: Parts, caller: AnyReader, cursor: Cursor = None, limit: Limit = 100) -> OrdersShown:
     """A customer's orders by id, those under merged ids too."""
     async with db.transaction(intake.parts.engine) as conn:
-        customer = await found(conn, ref)
+        customer = await found_by(conn, caller, ref)
         family = await customers.family(conn, [customer.customer_id])
         page = await orders.page(conn, list(family[customer.customer_id]), read_cursor(cursor), limit)
     after = make_cursor(page[-1][1].order_id) if len(page) == limit else None
@@ -172,10 +183,10 @@ async def list_orders(ref: Ref, intake: Parts, _caller: Reader, cursor: Cursor =
 
 
 @router.get("/v1/customers/{ref}/orders/{order_id}", response_model=OrderShown)
-async def get_order(ref: Ref, order_id: OrderId, response: Response, intake: Parts, _caller: Reader) -> OrderShown:
+async def get_order(ref: Ref, order_id: OrderId, response: Response, intake: Parts, caller: AnyReader) -> OrderShown:
     """An order, with its ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        stored = await _order(conn, (await found(conn, ref)).customer_id, order_id)
+        stored = await _order(conn, (await found_by(conn, caller, ref)).customer_id, order_id)
     if stored is None:
         raise Problem(404, "unknown-order", "The customer has no such order.")
     response.headers["ETag"] = etag(stored.version)

@@ -13,18 +13,21 @@ from services.intake.domain import handles as reading
 from services.intake.domain.contacts import Handle
 from services.intake.domain.records import Record
 from services.intake.domain.speech import is_zone
-from services.intake.store import customers
+from services.intake.store import customers, tickets
 from shared.auth import Caller, requires
 from shared.http import FieldError, Problem
 
 Writer = Annotated[Caller, Depends(requires("intake:write", "supervisor"))]
 Reader = Annotated[Caller, Depends(requires("intake:write", "supervisor", "agent"))]
+# Of the house, or of a partner, who finds those of its own tickets (`found_by`).
+AnyReader = Annotated[Caller, Depends(requires("intake:write", "supervisor", "agent", "partner agent", "partner"))]
 Ref = Annotated[str, Path(min_length=1, max_length=400, description="an id, or external:…, email:…, phone:…")]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 Cursor = Annotated[str | None, Query(max_length=300)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Kind = Literal["external_id", "email", "phone"]
+GONE = 410
 KINDS: dict[str, Kind] = {"external": "external_id", "email": "email", "phone": "phone"}
 
 
@@ -53,6 +56,24 @@ async def found(conn: AsyncConnection, ref: str, *, lock: bool = False) -> Recor
         raise Problem(404, "unknown-customer", "There is no such customer.")
     if customer.erased:
         raise Problem(410, "customer-erased", "This customer was erased.")
+    return customer
+
+
+async def found_by(conn: AsyncConnection, caller: Caller, ref: str) -> Record:
+    """`found`, for whoever asks: a partner finds who has a ticket of the partner's, and of all others hears that there is none.
+
+    Raises Problem 404, 410 or 422.
+    """
+    if caller.partner_id is None:
+        return await found(conn, ref)
+    unknown = Problem(404, "unknown-customer", "There is no such customer.")
+    try:
+        customer = await found(conn, ref)
+    except Problem as problem:
+        raise (unknown if problem.status == GONE else problem) from None
+    family = (await customers.family(conn, [customer.customer_id]))[customer.customer_id]
+    if not any(caller.sees(ticket.partner_id) for ticket in await tickets.of_customers(conn, list(family))):
+        raise unknown
     return customer
 
 

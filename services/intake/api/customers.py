@@ -13,15 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake import reaching
 from services.intake.api.customer_refs import (
+    AnyReader,
     Cursor,
     Label,
     Language,
     Limit,
-    Reader,
     Ref,
     Writer,
     Zone,
     found,
+    found_by,
     handle,
     handle_of,
     make_cursor,
@@ -194,10 +195,10 @@ def _result(ref: str, problem: Problem) -> Result:
 
 
 @router.get("/v1/customers/{ref}", response_model=CustomerShown)
-async def get_customer(ref: Ref, response: Response, intake: Parts, _caller: Reader) -> CustomerShown:
+async def get_customer(ref: Ref, response: Response, intake: Parts, caller: AnyReader) -> CustomerShown:
     """A customer under the id that stays, whichever id or handle was asked for, with the ETag."""
     async with db.transaction(intake.parts.engine) as conn:
-        shown = await _shown(conn, (await found(conn, ref)).customer_id)
+        shown = await _shown(conn, (await found_by(conn, caller, ref)).customer_id)
     response.headers["ETag"] = etag(shown.version)
     return shown
 

@@ -27,7 +27,7 @@ from shared.events.base import derived_id
 from shared.http import Problem
 
 router = APIRouter()
-Reader = Annotated[Caller, Depends(requires("agent", "supervisor"))]
+Reader = Annotated[Caller, Depends(requires("agent", "supervisor", "partner agent", "partner"))]
 LINK_LIVES = timedelta(hours=1)
 PLAIN = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox", "Cache-Control": "no-store"}
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,80}/[a-z0-9][a-z0-9!#$&^_.+-]{0,80}", re.IGNORECASE)
@@ -148,9 +148,11 @@ async def _attachment(intake: Intake, attachment_id: str) -> Payload | None:
 
 
 def _check(found: Payload | None, caller: Caller) -> None:
-    """Raises Problem 403: who may not see it is not told whether it is there."""
+    """Raises Problem 403, to a partner 404: who may not see it is not told whether it is there."""
+    if caller.partner_id is not None and (found is None or not caller.sees(found.partner_id)):
+        raise _nothing()
     holder = found.agent_id if found is not None else None
-    if not caller.may("supervisor") and (holder is None or holder != caller.agent_id):
+    if not caller.oversees and (holder is None or holder != caller.agent_id):
         detail = "You have no ticket with such a file. If you just accepted it, try again in a second. A supervisor may see all."
         raise Problem(403, "forbidden", detail)
 

@@ -40,7 +40,7 @@ class Uploaded(BaseModel):
 async def upload_file(
     request: Request,
     intake: Parts,
-    caller: Annotated[Caller, Depends(requires("agent", "supervisor"))],
+    caller: Annotated[Caller, Depends(requires("agent", "supervisor", "partner agent"))],
     name: Annotated[str, Query(max_length=NAME_LIMIT)] = "",
     content_type: Annotated[str, Header()] = OPAQUE,
     idempotency_key: IdempotencyKey = None,

@@ -59,8 +59,9 @@ FILE_ITSELF = "file"  # in place of a payload's type: the body is the file
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A payload; its body is None after the person was erased. `part` is where in it a file stands; `agent_id` is who has its
-    ticket, as far as intake has heard; `carrier_type` is the type of the payload, where `media_type` is that of the file.
+    """A payload; its body is None after the person was erased. `part` is where in it a file stands; `agent_id` and
+    `partner_id` say who has its ticket, as far as intake has heard; `carrier_type` is the type of the payload, where `media_type`
+    is that of the file.
     """
 
     media_type: str
@@ -69,6 +70,7 @@ class Payload:
     agent_id: str | None = None
     carrier_type: str = ""
     name: str = ""
+    partner_id: str | None = None
 
 
 async def raw(conn: AsyncConnection, message_id: str) -> Payload | None:
@@ -81,19 +83,20 @@ async def attachment(conn: AsyncConnection, attachment_id: str) -> Payload | Non
     """The mail in which a file stands, or the file itself."""
     row = (await conn.execute(ATTACHMENT, {"id": attachment_id})).one_or_none()
     if row is not None:
-        return Payload(row.media_type, row.body, row.part, _agent(row.story), row.carrier_type, row.name)
+        return _whose(row.media_type, row.body, row.story, row.carrier_type, row.part, row.name)
     row = (await conn.execute(KEPT, {"id": attachment_id})).one_or_none()
-    return Payload(row.media_type, row.content, 0, _agent(row.story), FILE_ITSELF) if row is not None else None
+    return _whose(row.media_type, row.content, row.story, FILE_ITSELF) if row is not None else None
 
 
 async def message(conn: AsyncConnection, message_id: str) -> Payload | None:
     """A message's payload, and who has its ticket."""
     row = (await conn.execute(MESSAGE, {"id": message_id})).one_or_none()
-    return Payload(row.media_type, row.body, agent_id=_agent(row.story)) if row else None
+    return _whose(row.media_type, row.body, row.story) if row else None
 
 
-def _agent(story: bytes) -> str | None:
-    return _stories.decode(story).routing.agent_id
+def _whose(media_type: str, body: bytes | None, story: bytes, carrier: str = "", part: int = 0, name: str = "") -> Payload:
+    ticket = _stories.decode(story)
+    return Payload(media_type, body, part, ticket.routing.agent_id, carrier, name, ticket.partner_id)
 
 
 async def forget_parked(conn: AsyncConnection, days: int) -> None:

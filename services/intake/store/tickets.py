@@ -61,6 +61,7 @@ LET_OUT = """
         THEN NULL ELSE substr(t.conversation, length($2::text) + 1) END
     WHERE t.id = ANY($1::text[]) AND starts_with(t.conversation, $2::text)
     """
+OF_CUSTOMERS = "SELECT story FROM intake.ticket WHERE customer_id = ANY($1::text[])"
 RESTING = """
     SELECT id, story FROM intake.ticket WHERE rested_at < $1::timestamptz ORDER BY id LIMIT $2::integer FOR UPDATE SKIP LOCKED
     """
@@ -131,6 +132,11 @@ async def leave_conversations(conn: AsyncConnection, left: Sequence[tuple[str, H
 async def let_out(conn: AsyncConnection, ids: Sequence[str]) -> None:
     """These tickets are no spam after all."""
     await db.fetch(conn, LET_OUT, list(ids), QUARANTINE)
+
+
+async def of_customers(conn: AsyncConnection, customer_ids: Sequence[str]) -> list[Ticket]:
+    """The tickets that were opened for these customers."""
+    return [_stories.decode(story) for (story,) in await db.fetch(conn, OF_CUSTOMERS, list(customer_ids))]
 
 
 async def resting(conn: AsyncConnection, before: datetime, limit: int) -> dict[str, Ticket]:

@@ -95,7 +95,7 @@ def queued(story: Story, event: Event[TicketQueued]) -> Told:
         event,
         visit=Visit(fact.visit, fact.queue_id, at_us),
         first_queue=story.first_queue or fact.queue_id,
-        partner=fact.partner_id or story.partner,
+        partner=fact.partner_id or "",
     )
     return after, [*measured, Measured("visit", hour_of(at_us), visit_dims(after, fact.queue_id))]
 
@@ -123,7 +123,7 @@ def assigned(story: Story, event: Event[TicketAssigned]) -> Told:
         visit=None,
         first_agent=story.first_agent or fact.agent_id,
         first_team=story.first_team or fact.team_id or "",
-        partner=fact.partner_id or story.partner,
+        partner=fact.partner_id or "",
     )
     if all(owner.agent != fact.agent_id for owner in story.owners):
         owner = Owner(fact.agent_id, hour_of(at_us), dims_now(after))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -16,12 +17,12 @@ from services.routing.api.room import (
     Json,
     Label,
     Limit,
+    Reader,
     TheRoom,
     acting_agent,
     carry_out,
     check_self,
     command,
-    page,
 )
 from services.routing.commanding import Queues, Target
 from services.routing.domain import offers
@@ -30,6 +31,7 @@ from services.routing.domain.work import Turn, Work
 from services.routing.store import config, reading, streams
 from services.routing.ticking import set_states
 from shared import db
+from shared.auth import Caller
 from shared.http import Problem
 from shared.idempotency import IdempotencyKey
 
@@ -74,24 +76,25 @@ async def change_agent_state(
 
 
 @router.get("/v1/agents/{agent_id}")
-async def get_agent(agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor) -> dict[str, object]:
+async def get_agent(agent_id: AgentId, room: TheRoom, caller: Reader) -> dict[str, object]:
     """An agent as configured and as now."""
     check_self(caller, agent_id)
     async with db.transaction(room.parts.engine) as conn:
         await room.seen(conn, caller)
         found = await reading.agent(conn, agent_id)
         stored = await config.find(conn, "agent", agent_id)
-    if found is None:
+    if found is None or not caller.sees(found[0].profile.partner_id):
         raise _no_agent(agent_id)
     return {**agent_view(*found), "version": stored.version if stored else None}
 
 
 @router.get("/v1/agents/{agent_id}/offers")
-async def list_offers(agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor) -> dict[str, object]:
+async def list_offers(agent_id: AgentId, room: TheRoom, caller: Reader) -> dict[str, object]:
     """What the agent is offered now, oldest first."""
     check_self(caller, agent_id)
     async with db.transaction(room.parts.engine) as conn:
         await room.seen(conn, caller)
+        await _check_theirs(conn, caller, agent_id)
         rows = await reading.live_offers(conn, agent_id)
     items = [
         {
@@ -109,14 +112,15 @@ async def list_offers(agent_id: AgentId, room: TheRoom, caller: AgentOrSuperviso
 
 @router.get("/v1/agents/{agent_id}/tickets")
 async def list_agent_tickets(
-    agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor, cursor: Cursor = "", limit: Limit = 50
+    agent_id: AgentId, room: TheRoom, caller: Reader, cursor: Cursor = "", limit: Limit = 50
 ) -> dict[str, object]:
     """The tickets that the agent owns."""
     check_self(caller, agent_id)
     async with db.transaction(room.parts.engine) as conn:
         await room.seen(conn, caller)
+        await _check_theirs(conn, caller, agent_id)
         works = await reading.owned(conn, agent_id, cursor, limit)
-    return page([ticket_line(work) for work in works], limit, "ticket_id")
+    return tickets_page(caller, works, [ticket_line(work) for work in works], limit)
 
 
 @router.post("/v1/offers/{offer_id}/accept")
@@ -189,6 +193,20 @@ def ticket_line(work: Work) -> dict[str, object]:
         "waiting_since": ticket.waiting_since,
         "merged_into": ticket.intake.merged_into,
     }
+
+
+def tickets_page(caller: Caller, works: Sequence[Work], items: Sequence[dict[str, object]], limit: int) -> dict[str, object]:
+    """A page of tickets, of which a partner sees those that are its own: then it may hold fewer than there is place for."""
+    seen = [item for work, item in zip(works, items, strict=True) if caller.sees(work.ticket.partner_id)]
+    return {"items": seen, "next_cursor": works[-1].id if len(works) == limit else None}
+
+
+async def _check_theirs(conn: AsyncConnection, caller: Caller, agent_id: str) -> None:
+    """Refuse to a partner what is of no agent of its own. Raises Problem 404."""
+    if caller.partner_id is not None:
+        found = await reading.agent(conn, agent_id)
+        if found is None or not caller.sees(found[0].profile.partner_id):
+            raise _no_agent(agent_id)
 
 
 def _answered(turn: Turn, offer_id: str) -> Json:

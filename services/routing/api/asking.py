@@ -12,7 +12,7 @@ from fastapi import APIRouter, Response
 from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.room import AgentOrSupervisor, Body, Json, TheRoom, actor, command, ticket_command
+from services.routing.api.room import Body, Json, OfTheHouse, TheRoom, actor, command, ticket_command
 from services.routing.api.tickets import TicketId
 from services.routing.commanding import Queues
 from services.routing.domain import commands
@@ -58,7 +58,7 @@ class Open(Body):
 
 
 @router.post("/v1/tickets", status_code=202)
-async def open_ticket(body: Open, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None) -> Response:
+async def open_ticket(body: Open, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None) -> Response:
     """Ask intake to open a ticket for a customer; it has its number when intake says so."""
 
     async def work(conn: AsyncConnection, cause: str) -> Json:
@@ -84,7 +84,7 @@ async def open_ticket(body: Open, room: TheRoom, caller: AgentOrSupervisor, idem
 
 @router.post("/v1/tickets/{ticket_id}/merge", status_code=202)
 async def merge_ticket(
-    ticket_id: TicketId, body: Merge, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, body: Merge, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to merge it into another ticket of the same customer."""
 
@@ -96,7 +96,7 @@ async def merge_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/unmerge", status_code=202)
 async def unmerge_ticket(
-    ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to undo the merge of this ticket: it has again what was on it; what came since stays where it came."""
 
@@ -108,7 +108,7 @@ async def unmerge_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/split", status_code=202)
 async def split_ticket(
-    ticket_id: TicketId, body: Split, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, body: Split, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to put some of the customer's messages on a ticket of their own."""
 
@@ -120,7 +120,7 @@ async def split_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/links", status_code=202)
 async def link_ticket(
-    ticket_id: TicketId, body: Link, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, body: Link, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to link it with another ticket, or to take that link away."""
 

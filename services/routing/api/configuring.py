@@ -10,7 +10,18 @@ from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.room import ID_PATTERN, Admin, Body, Cursor, Limit, Operations, Room, TheRoom, page
+from services.routing.api.room import (
+    ID_PATTERN,
+    Admin,
+    Body,
+    Cursor,
+    Limit,
+    Operations,
+    OperationsOrPartner,
+    Room,
+    TheRoom,
+    page,
+)
 from services.routing.domain.agents import EVERYBODY, Agent, Profile
 from services.routing.domain.queues import WrongQueue, check_queue
 from services.routing.domain.steps import MOST_STEPS
@@ -18,6 +29,7 @@ from services.routing.store import config, desk, reading
 from services.routing.store.config import Stored
 from services.routing.ticking import set_states
 from shared import db
+from shared.auth import Caller, note_agent
 from shared.clock import clock
 from shared.configuring import version_after, version_said
 from shared.events.base import Draft, Fact
@@ -164,6 +176,7 @@ async def put_agent(config_id: ConfigId, body: AgentBody, room: TheRoom, _admin:
         now = await clock(conn)
         agent = known.get(config_id) or Agent(id=config_id, profile=profile, state_since=now, idle_since=now)
         await desk.configure_agent(conn, msgspec.structs.replace(agent, profile=profile))
+        await note_agent(conn, config_id, body.partner_id, active=body.active)
         return [Draft(key=config_id, data=profile.enrolled(), cause=cause)]
 
     values = {"display_name": body.display_name, "signature": body.signature}
@@ -171,40 +184,40 @@ async def put_agent(config_id: ConfigId, body: AgentBody, room: TheRoom, _admin:
 
 
 @router.get("/v1/queues/{config_id}")
-async def get_queue(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+async def get_queue(config_id: ConfigId, room: TheRoom, caller: OperationsOrPartner) -> Response:
     """A queue as configured."""
-    return await get(room, "queue", config_id)
+    return await get(room, "queue", config_id, caller)
 
 
 @router.get("/v1/teams/{config_id}")
-async def get_team(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+async def get_team(config_id: ConfigId, room: TheRoom, caller: OperationsOrPartner) -> Response:
     """A team as configured."""
-    return await get(room, "team", config_id)
+    return await get(room, "team", config_id, caller)
 
 
 @router.get("/v1/skills/{config_id}")
-async def get_skill(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+async def get_skill(config_id: ConfigId, room: TheRoom, caller: Operations) -> Response:
     """A skill as configured."""
-    return await get(room, "skill", config_id)
+    return await get(room, "skill", config_id, caller)
 
 
 @router.get("/v1/teams")
-async def list_teams(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_teams(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Teams in order of id."""
-    return await listed(room, "team", cursor, limit)
+    return await listed(room, "team", cursor, limit, caller)
 
 
 @router.get("/v1/skills")
-async def list_skills(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_skills(room: TheRoom, caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Skills in order of id."""
-    return await listed(room, "skill", cursor, limit)
+    return await listed(room, "skill", cursor, limit, caller)
 
 
 @router.get("/v1/queues")
-async def list_queues(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_queues(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Queues in order of id, each with its figures now: how many wait, since when the oldest, who could take them."""
     async with db.transaction(room.parts.engine) as conn:
-        stored = await config.page(conn, "queue", cursor, limit)
+        stored = await config.page(conn, "queue", cursor, limit, caller.partner_id)
         facts = [msgspec.json.decode(one.data, type=QueueConfigured) for one in stored]
         figures = await reading.queue_figures(conn, {fact.id: fact.team_ids or (EVERYBODY,) for fact in facts})
     items = [{**_view(one), "now": msgspec.to_builtins(figures[one.id])} for one in stored]
@@ -254,20 +267,25 @@ def _fact(shape: type[Fits], values: Mapping[str, object]) -> Fits:
         raise invalid(path.rstrip("`").lstrip(".") or "when", reason) from None
 
 
-async def get(room: Room, kind: str, config_id: str) -> Response:
+async def get(room: Room, kind: str, config_id: str, caller: Caller) -> Response:
     """The newest version, with its ETag. Raises Problem 404."""
     async with db.transaction(room.parts.engine) as conn:
         stored = await config.find(conn, kind, config_id)
-    if stored is None:
+    if stored is None or not caller.sees(_partner_of(stored)):
         raise Problem(404, f"{kind}-not-found", f"There is no {kind} '{config_id}'. An admin makes one with PUT.")
     return Response(msgspec.json.encode(_view(stored)), 200, {"ETag": etag(stored.version)}, "application/json")
 
 
-async def listed(room: Room, kind: str, cursor: str, limit: int) -> dict[str, object]:
+async def listed(room: Room, kind: str, cursor: str, limit: int, caller: Caller) -> dict[str, object]:
     """A page of a kind, in order of id."""
     async with db.transaction(room.parts.engine) as conn:
-        stored = await config.page(conn, kind, cursor, limit)
+        stored = await config.page(conn, kind, cursor, limit, caller.partner_id)
     return page([_view(one) for one in stored], limit, "id")
+
+
+def _partner_of(stored: Stored) -> str | None:
+    partner_id = _view(stored).get("partner_id")
+    return partner_id if isinstance(partner_id, str) else None
 
 
 def _view(stored: Stored) -> dict[str, object]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.reading import Entries, Number, ticket_for
-from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, TheRoom, check_self
+from services.routing.api.room import ID_PATTERN, OfTheHouse, TheRoom, check_self
 from services.routing.api.tickets import TicketId
 from services.routing.domain.looking import languages_wanted
 from services.routing.domain.steps import asked
@@ -31,7 +31,7 @@ WhyNot = Annotated[str | None, Query(pattern=ID_PATTERN, description="the agent 
 async def list_decisions(
     ticket_id: TicketId,
     room: TheRoom,
-    caller: AgentOrSupervisor,
+    caller: OfTheHouse,
     agent_id: WhyNot = None,
     after: Number = 0,
     limit: Entries = 50,

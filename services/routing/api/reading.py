@@ -6,17 +6,27 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.agents import AgentId, agent_view, ticket_line
-from services.routing.api.room import AgentOrSupervisor, Cursor, Limit, Operations, Room, TheRoom, check_self, page
+from services.routing.api.agents import AgentId, agent_view, ticket_line, tickets_page
+from services.routing.api.room import (
+    AgentOrSupervisor,
+    Cursor,
+    Limit,
+    OperationsOrPartner,
+    Reader,
+    Room,
+    TheRoom,
+    check_self,
+    page,
+)
 from services.routing.domain.work import Work
 from services.routing.store import reading, streams
 from services.routing.store.reading import HistoryRow
 from shared import db
-from shared.auth import Caller, requires
+from shared.auth import Caller, requires, still_known
 from shared.events.base import PersonalFact
 from shared.events.codec import decode_data
 from shared.events.ticket import TicketPersonal
@@ -35,7 +45,7 @@ Entries = Annotated[int, Query(ge=1, le=500, description="at most so many entrie
 @router.get("/v1/tickets")
 async def list_tickets(
     room: TheRoom,
-    _caller: Annotated[Caller, Depends(requires("supervisor"))],
+    caller: Annotated[Caller, Depends(requires("supervisor", "partner"))],
     attention: Attention,
     cursor: Cursor = "",
     limit: Limit = 50,
@@ -44,18 +54,18 @@ async def list_tickets(
     async with db.transaction(room.parts.engine) as conn:
         found = await reading.needing_attention(conn, attention, cursor, limit)
         items = [{**ticket_line(work), **await _subject(conn, room, work)} for work in found]
-    return page(items, limit, "ticket_id")
+    return tickets_page(caller, found, items, limit)
 
 
 @router.get("/v1/tickets/{ticket_id}")
 async def get_ticket(
     ticket_id: Annotated[str, Path(max_length=64)],
     room: TheRoom,
-    caller: AgentOrSupervisor,
+    caller: Reader,
     after: Number = 0,
     limit: Entries = 200,
 ) -> dict[str, object]:
-    """A ticket: status, owner, promises, and its history with the texts. For its agent, or a supervisor."""
+    """A ticket: status, owner, promises, and its history with the texts. For its agent, a supervisor, its partner."""
     async with db.transaction(room.parts.engine) as conn:
         work = await ticket_for(conn, room, caller, ticket_id)
         opened = await _subject(conn, room, work)
@@ -91,10 +101,10 @@ def _besides(work: Work) -> dict[str, object]:
 
 
 @router.get("/v1/agents")
-async def list_agents(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_agents(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Agents in order of id: state, load, presence."""
     async with db.transaction(room.parts.engine) as conn:
-        found = await reading.agents_page(conn, cursor, limit)
+        found = await reading.agents_page(conn, cursor, limit, caller.partner_id)
     return page([agent_view(agent, until) for agent, until in found], limit, "id")
 
 
@@ -121,15 +131,24 @@ async def _position(
 
 @router.get("/v1/agents/{agent_id}/stream", response_class=EventSourceResponse)
 async def stream_agent(
-    agent_id: AgentId, room: TheRoom, caller: AgentOrSupervisor, position: Annotated[tuple[int, bool], Depends(_position)]
+    agent_id: AgentId,
+    request: Request,
+    room: TheRoom,
+    caller: AgentOrSupervisor,
+    position: Annotated[tuple[int, bool], Depends(_position)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """The agent's live stream (SSE). The first event says where it stands: `ready`, or `reset` when some were lost."""
+    """The agent's live stream (SSE). The first event says where it stands: `ready`, or `reset` when some were lost. It ends when
+    the key is revoked or the session ends, which an open stream lets last on.
+    """
     cursor, lost = position
     yield ServerSentEvent(event="reset" if lost else "ready", id=str(cursor), data={"agent_id": agent_id}, retry=1000)
     present = caller.agent_id == agent_id
     with room.hub.subscribed(agent_id, cursor, present=present) as subscriber:
         async for told in subscriber.rows():
-            yield ServerSentEvent(event=told.kind, id=str(told.n), raw_data=told.payload)
+            if not await still_known(request):
+                return
+            if told is not None:
+                yield ServerSentEvent(event=told.kind, id=str(told.n), raw_data=told.payload)
 
 
 def _personal(room: Room, fact: PersonalFact, event_id: str) -> dict[str, object]:
@@ -154,9 +173,10 @@ async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_i
     """The ticket, for whom it is (`_check_theirs`); that they ask is a sign of life. Raises Problem 404, 403."""
     await room.seen(conn, caller)
     work = await reading.ticket(conn, ticket_id)
-    if work is None:
+    if work is None or not caller.sees(work.ticket.partner_id):
         raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-    await _check_theirs(conn, caller, work)
+    if not caller.oversees:
+        await _check_theirs(conn, caller, work)
     return work
 
 
@@ -170,7 +190,7 @@ async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> No
         theirs |= {following.last_agent_id, *following.agents}
         into = following.ticket.intake.merged_into
         following = await reading.ticket(conn, into) if into is not None else None
-    if not caller.may("supervisor") and caller.agent_id not in theirs:
+    if caller.agent_id not in theirs:
         raise Problem(403, "forbidden", "The ticket is another agent's. A supervisor may see it.")
 
 

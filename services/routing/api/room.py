@@ -20,7 +20,9 @@ from services.routing.domain.offers import OfferGone
 from services.routing.domain.sendable import FIELDS, CannotGoOut
 from services.routing.domain.work import Turn
 from services.routing.hub import Hub
+from services.routing.oidc import Provider
 from services.routing.settings import RoutingSettings
+from services.routing.signing_in import SignIn
 from services.routing.store import streams
 from shared.auth import Caller, requires
 from shared.http import FieldError, Problem
@@ -49,6 +51,8 @@ class Room:
     settings: RoutingSettings
     hub: Hub
     commander: Commander
+    sign_in: SignIn
+    provider: Provider
 
     async def seen(self, conn: AsyncConnection, caller: Caller) -> None:
         """Any call of an agent is a sign of presence."""
@@ -63,8 +67,12 @@ def room_of(request: Request) -> Room:
 
 
 TheRoom = Annotated[Room, Depends(room_of)]
-AgentOrSupervisor = Annotated[Caller, Depends(requires("supervisor", "agent"))]
+# Who works on tickets, agents of partners too: `carry_out` shows these only what is their partner's.
+AgentOrSupervisor = Annotated[Caller, Depends(requires("supervisor", "agent", "partner agent"))]
+OfTheHouse = Annotated[Caller, Depends(requires("supervisor", "agent"))]
+Reader = Annotated[Caller, Depends(requires("supervisor", "agent", "partner agent", "partner"))]
 Operations = Annotated[Caller, Depends(requires("ops:read", "supervisor"))]
+OperationsOrPartner = Annotated[Caller, Depends(requires("ops:read", "supervisor", "partner"))]
 Admin = Annotated[Caller, Depends(requires("admin"))]
 Limit = Annotated[int, Query(ge=1, le=200, description="at most so many")]
 Cursor = Annotated[str, Query(max_length=255, description="`next_cursor` of the page before")]
@@ -84,7 +92,7 @@ def acting_agent(caller: Caller) -> str:
 
 def check_self(caller: Caller, agent_id: str) -> None:
     """Refuse what is another agent's. Raises Problem 403."""
-    if caller.agent_id != agent_id and not caller.may("supervisor"):
+    if caller.agent_id != agent_id and not caller.oversees:
         raise Problem(403, "forbidden", f"This is for agent '{agent_id}' or a supervisor.")
 
 
@@ -154,13 +162,19 @@ async def carry_out(
     concerns: frozenset[str] = frozenset(),
 ) -> Response:
     """Carry out a command on a ticket once, together with those that arrive at the same time."""
+
+    def confined(turn: Turn, queues: Queues) -> Json:
+        if not caller.sees(turn.work.ticket.partner_id):
+            raise NoSuchTicket
+        return decide(turn, queues)
+
     subject = target.offer_id or target.ticket_id
     asked = Asked(caller.key_id, key, request_hash(f"{operation} {subject}", _sent(body))) if key is not None else None
     command = Command(
         agent_id=caller.agent_id,
         target=target,
         cause=cause_of(caller, operation, subject, key),
-        decide=decide,
+        decide=decide if caller.partner_id is None else confined,
         status=status,
         asked=asked,
         traceparent=current_traceparent(),

@@ -50,12 +50,12 @@ async def put_rule(config_id: ConfigId, body: Rule, room: TheRoom, _admin: Admin
 
 
 @router.get("/v1/rules/{config_id}")
-async def get_rule(config_id: ConfigId, room: TheRoom, _caller: Operations) -> Response:
+async def get_rule(config_id: ConfigId, room: TheRoom, caller: Operations) -> Response:
     """A rule as configured."""
-    return await get(room, "rule", config_id)
+    return await get(room, "rule", config_id, caller)
 
 
 @router.get("/v1/rules")
-async def list_rules(room: TheRoom, _caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_rules(room: TheRoom, caller: Operations, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
     """Rules in order of id."""
-    return await listed(room, "rule", cursor, limit)
+    return await listed(room, "rule", cursor, limit, caller)

@@ -94,9 +94,9 @@ class Entitlement(msgspec.Struct, frozen=True, kw_only=True):
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
-    customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why. `age_from` is what
-    its last place in a queue counted from; `path` the queues through which it rose to its `tier`, `rules` those that raised it.
-    `resolved`: it was, once.
+    customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why. `age_from` is
+    what its last place in a queue counted from; `path` the queues through which it rose to its `tier`, `rules` those that raised
+    it. `resolved`: it was, once.
     """
 
     id: str

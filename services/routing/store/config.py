@@ -87,14 +87,15 @@ async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool =
     return Stored(row.id, row.version, row.data.encode()) if row else None
 
 
-async def page(conn: AsyncConnection, kind: str, after: str, at_most: int) -> list[Stored]:
-    """Those with an id after the one given, in order of id."""
+async def page(conn: AsyncConnection, kind: str, after: str, at_most: int, partner_id: str | None = None) -> list[Stored]:
+    """Those with an id after the one given, in order of id; only those of a partner when given."""
     rows = await conn.execute(
         sa.text(
             "SELECT id, version, CAST(data AS text) AS data FROM routing.config"
-            " WHERE kind = :kind AND id > :after ORDER BY id LIMIT :at_most"
+            " WHERE kind = :kind AND id > :after AND (CAST(:partner AS text) IS NULL OR data->>'partner_id' = :partner)"
+            " ORDER BY id LIMIT :at_most"
         ),
-        {"kind": kind, "after": after, "at_most": at_most},
+        {"kind": kind, "after": after, "at_most": at_most, "partner": partner_id},
     )
     return [Stored(row.id, row.version, row.data.encode()) for row in rows]
 

@@ -98,14 +98,17 @@ async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime |
     return (agent_of(*row[1:]), row[0]) if row else None
 
 
-async def agents_page(conn: AsyncConnection, after: str, at_most: int) -> list[tuple[Agent, datetime | None]]:
-    """Agents with an id after the one given, in order of id."""
+async def agents_page(
+    conn: AsyncConnection, after: str, at_most: int, partner_id: str | None = None
+) -> list[tuple[Agent, datetime | None]]:
+    """Agents with an id after the one given, in order of id; only those of a partner when given."""
     rows = await conn.execute(
         sa.text(
             f"SELECT p.until, {AGENT_COLUMNS} FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
-            " WHERE a.agent_id > :after ORDER BY a.agent_id LIMIT :at_most"
+            " WHERE a.agent_id > :after AND (CAST(:partner AS text) IS NULL OR a.profile->>'partner_id' = :partner)"
+            " ORDER BY a.agent_id LIMIT :at_most"
         ),
-        {"after": after, "at_most": at_most},
+        {"after": after, "at_most": at_most, "partner": partner_id},
     )
     return [(agent_of(*row[1:]), row[0]) for row in rows]
 

@@ -18,13 +18,16 @@ from services.sla.store import definitions, tickets
 from services.sla.store import reading as rows
 from services.sla.store.reading import ClockRow, Place
 from shared import db
-from shared.auth import requires
+from shared.auth import Caller, requires
 from shared.clock import clock
 from shared.http import FieldError, Problem
 
 Limit = Annotated[int, Query(ge=1, le=200, description="at most so many")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
+Everyone = Annotated[Caller, Depends(requires("ops:read", "supervisor", "agent", "partner agent", "partner"))]
+Operations = Annotated[Caller, Depends(requires("ops:read", "supervisor", "partner"))]
 DAY_SECONDS = 24 * 3600
+LOOKED_AT = 2000
 LARGEST_CYCLE = 2**31 - 1  # of integer
 
 
@@ -84,7 +87,7 @@ class ListedOut(BaseModel):
 
 
 class PageOut(BaseModel):
-    """A page of clocks; `next_cursor` is null on the last."""
+    """A page of clocks; `next_cursor` is null on the last. One that a partner reads may hold fewer than `limit`."""
 
     as_of: datetime
     items: list[ListedOut]
@@ -94,15 +97,13 @@ class PageOut(BaseModel):
 def make_router(engine: AsyncEngine) -> APIRouter:
     """The routes that tell how promises stand."""
     router = APIRouter(tags=["promises"])
-    everyone = Depends(requires("ops:read", "supervisor", "agent"))
-    operations = Depends(requires("ops:read", "supervisor"))
 
-    @router.get("/v1/sla/tickets/{ticket_id}", dependencies=[everyone], response_model=TicketOut)
-    async def get_ticket_sla(ticket_id: Annotated[str, Path(max_length=64)]) -> Response:
+    @router.get("/v1/sla/tickets/{ticket_id}", response_model=TicketOut)
+    async def get_ticket_sla(ticket_id: Annotated[str, Path(max_length=64)], caller: Everyone) -> Response:
         """A ticket's clocks: state, deadline, what is used and what is left."""
         async with db.transaction(engine) as conn:
             story = await tickets.find_story(conn, ticket_id)
-            if story is None:
+            if story is None or not caller.sees(story.standing.ticket.partner_id):
                 raise Problem(404, "ticket-not-found", "No ticket of this id has been read from the log.")
             book, now = await definitions.read_book(conn), await clock(conn)
         promise = story.promise
@@ -118,32 +119,45 @@ def make_router(engine: AsyncEngine) -> APIRouter:
         }
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
-    @router.get("/v1/sla/breaches", dependencies=[operations], response_model=PageOut)
-    async def list_breaches(cursor: Cursor = None, limit: Limit = 50) -> Response:
+    @router.get("/v1/sla/breaches", response_model=PageOut)
+    async def list_breaches(caller: Operations, cursor: Cursor = None, limit: Limit = 50) -> Response:
         """Broken promises, the newest first; those that turned out as kept are not among them."""
         place = _place(cursor)
         async with db.transaction(engine) as conn:
-            found, now = await rows.breaches(conn, place, limit + 1), await clock(conn)
-        return _page(found, limit, now, [row.breached_at or now for row in found])
+            found, now = await rows.breaches(conn, place, _looked_at(caller, limit) + 1), await clock(conn)
+        return _page(caller, found, limit, now, [row.breached_at or now for row in found])
 
-    @router.get("/v1/sla/at-risk", dependencies=[operations], response_model=PageOut)
+    @router.get("/v1/sla/at-risk", response_model=PageOut)
     async def list_at_risk(
-        within_seconds: Annotated[int, Query(ge=0, le=30 * DAY_SECONDS)] = 3600, cursor: Cursor = None, limit: Limit = 50
+        caller: Operations,
+        within_seconds: Annotated[int, Query(ge=0, le=30 * DAY_SECONDS)] = 3600,
+        cursor: Cursor = None,
+        limit: Limit = 50,
     ) -> Response:
         """Running clocks whose deadline comes within so many seconds, the nearest first."""
         place = _place(cursor)
         async with db.transaction(engine) as conn:
             now = await clock(conn)
-            found = await rows.at_risk(conn, now + timedelta(seconds=within_seconds), place, limit + 1)
-        return _page(found, limit, now, [row.deadline for row in found])
+            found = await rows.at_risk(conn, now + timedelta(seconds=within_seconds), place, _looked_at(caller, limit) + 1)
+        return _page(caller, found, limit, now, [row.deadline for row in found])
 
     return router
 
 
-def _page(found: list[ClockRow], limit: int, now: datetime, instants: list[datetime]) -> Response:
-    items = [{"clock_id": clock_id(row.ticket_id, row.target, row.cycle), **row._asdict()} for row in found[:limit]]
-    last = found[limit - 1] if len(found) > limit else None
-    cursor = _cursor(Place(instants[limit - 1], last.ticket_id, last.target, last.cycle)) if last else None
+def _looked_at(caller: Caller, limit: int) -> int:
+    """How many clocks are read for a page: of a partner's, which are few among others, as many as is quickly done."""
+    return limit if caller.partner_id is None else LOOKED_AT
+
+
+def _page(caller: Caller, found: list[ClockRow], limit: int, now: datetime, instants: list[datetime]) -> Response:
+    """Those that the caller sees. The page ends where it is full, or with the last that was looked at."""
+    looked_at = _looked_at(caller, limit)
+    seen = [n for n, row in enumerate(found[:looked_at]) if caller.sees(row.partner_id)][: limit + 1]
+    shown = [found[n] for n in seen[:limit]]
+    items = [{"clock_id": clock_id(row.ticket_id, row.target, row.cycle), **row._asdict()} for row in shown]
+    end = seen[limit - 1] if len(seen) > limit else looked_at - 1
+    more = len(seen) > limit or len(found) > looked_at
+    cursor = _cursor(Place(instants[end], found[end].ticket_id, found[end].target, found[end].cycle)) if more else None
     answer = {"as_of": now, "items": items, "next_cursor": cursor}
     return Response(msgspec.json.encode(answer), media_type="application/json")
 

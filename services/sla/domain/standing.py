@@ -114,16 +114,14 @@ def _whose(whose: Dimensions, ticket: Ticket, fact: Fact) -> Dimensions:
                 customer_tier=fact.customer_tier,
             )
         case TicketQueued():
-            return msgspec.structs.replace(
-                whose, queue_id=fact.queue_id, agent_id=None, partner_id=fact.partner_id or whose.partner_id
-            )
+            return msgspec.structs.replace(whose, queue_id=fact.queue_id, agent_id=None, partner_id=fact.partner_id)
         case TicketAssigned():
             return msgspec.structs.replace(
                 whose,
                 agent_id=fact.agent_id,
                 team_id=fact.team_id,
                 queue_id=fact.queue_id or whose.queue_id,
-                partner_id=fact.partner_id or whose.partner_id,
+                partner_id=fact.partner_id,
             )
         case TicketReleased():
             return msgspec.structs.replace(whose, agent_id=None)

@@ -319,3 +319,14 @@ def test_messages_that_were_split_off_wait_where_they_went() -> None:
     assert (new.ticket.waiting_since, new.now()) == (START, "new")
     new.routing(TicketResolved(), seen=NOTHING_SEEN)
     assert new.now() == "open", "a resolution that had not seen what it was opened with covers nothing"
+
+
+def test_a_ticket_is_the_partner_s_who_was_given_it_last() -> None:
+    theirs = msgspec.structs.replace(queued(), partner_id="south")
+    log = Log().intake(msgspec.structs.replace(opened(), partner_id="north"))
+    assert log.ticket.partner_id == "north", "whose inbox it came to, until it was given to somebody"
+    assert log.routing(theirs).ticket.partner_id == "south"
+    assert log.routing(TicketReleased(agent_id="sam", reason="transferred")).ticket.partner_id == "south"
+    assert log.routing(queued()).ticket.partner_id is None, "it came back to the house"
+    assert log.routing(theirs, assigned()).ticket.partner_id is None
+    assert Log().intake(opened()).ticket.partner_id is None
