@@ -71,6 +71,11 @@ _REASONS: dict[str, dict[str, str]] = {
         "amazon_ses_webhooks/test_sns_subscription_confirmation_auth_disabled__AmazonSESSubscriptionManagementTests_1": "e2cc117",
         "amazon_ses_webhooks/test_sns_subscription_confirmation_failure__AmazonSESSubscriptionManagementTests_1": "5e20f57",
     },
+    "SNS is asked for a credential of its own only (`ses=`): its signature tells": {
+        "amazon_ses_webhooks/test_supports_credential_rotation__AmazonSESWebhookSecurityTests_3": "84057cb",
+        "amazon_ses_webhooks/test_verifies_bad_auth__AmazonSESWebhookSecurityTests_1": "84057cb",
+        "amazon_ses_webhooks/test_verifies_missing_auth__AmazonSESWebhookSecurityTests_1": "0198480",
+    },
     "the text of a mail that is attached is not the mail's": {
         "mailgun_inbound/test_attachments__MailgunInboundTestCase_1": "04cdbc9",
         "sendgrid_inbound/test_attachments__SendgridInboundTestCase_1": "3847f10",
