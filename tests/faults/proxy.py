@@ -8,9 +8,11 @@ never comes after its request was carried out.
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +24,7 @@ Direction = Literal["request", "answer"]
 BOTH: frozenset[Direction] = frozenset(("request", "answer"))
 NEITHER: frozenset[Direction] = frozenset()
 PIECE_BYTES = 64 * 1024
+PORT_SECONDS = 1.0
 SLOW_PIECES_PER_SECOND = 20
 CLOSE_SECONDS = 5.0
 
@@ -235,12 +238,20 @@ class Proxy:
 
 
 def _bound(port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setblocking(False)
-        bound.bind((HOST, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
+    """A socket of this port, which nobody listens on any more; but for an instant a process that is being started just then has
+    all that we have open. Raises OSError.
+    """
+    give_up = time.monotonic() + PORT_SECONDS
+    while True:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setblocking(False)
+            bound.bind((HOST, port))
+        except OSError as error:
+            bound.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() > give_up:
+                raise
+            time.sleep(0.002)
+        else:
+            return bound

@@ -1,6 +1,8 @@
 """The proxy does to connections what it says, and the recognisers find requests however they are cut into pieces."""
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -145,6 +147,18 @@ async def test_refused_connections_are_taken_again_on_the_same_port_when_it_heal
         proxy.refuse()
         with pytest.raises(ConnectionResetError):
             await client.ask(b"cut")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(HOST, proxy.port)
+    await proxy.heal()
+    async with connected(proxy) as client:
+        assert await client.ask(b"again") == b"again"
+
+
+async def test_it_refuses_also_while_a_process_is_being_started_that_has_all_we_have_open_for_an_instant(proxy: Proxy) -> None:
+    assert proxy._listener is not None
+    inherited = os.dup(proxy._listener.sockets[0].fileno())
+    threading.Timer(0.1, os.close, (inherited,)).start()
+    proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(HOST, proxy.port)
     await proxy.heal()

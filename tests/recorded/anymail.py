@@ -139,11 +139,12 @@ async def _parked(world: World) -> bool:
 
 def _settings(one: Recorded) -> dict[str, object]:
     said = one.settings
-    secret = said.get("WEBHOOK_SECRET") or ""
+    secret = said.get("WEBHOOK_SECRET") or []
+    secrets = [secret] if isinstance(secret, str) else secret
     verification = "".join(str(said.get("SENDGRID_TRACKING_WEBHOOK_VERIFICATION_KEY", "")).split())
     key = said.get("ANYMAIL_MAILGUN_WEBHOOK_SIGNING_KEY") or said.get("ANYMAIL_MAILGUN_API_KEY") or ""
     values: dict[str, object] = {
-        "intake_provider_credentials": secret if isinstance(secret, str) else ",".join(secret),
+        "intake_provider_credentials": ",".join(f"{one.provider}={word}" for word in secrets),
         "intake_mailgun_keys": key,
         "intake_sendgrid_event_keys": verification,
         "intake_ses_topics": json.loads(one.body).get("TopicArn", "") if one.provider == "ses" else "",

@@ -43,16 +43,18 @@ CHANNELS: dict[str, Channel] = {
     "generic": "other",
 }
 
-# How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's.
+# How much there is, is counted by its sizes alone. Two who keep something at the same moment do not see each other's; where both
+# keep the same, one waits for the other and has kept it, too.
 PARK = """
-    WITH held AS (SELECT coalesce(sum(size_bytes), 0) AS bytes FROM intake.parked_contact WHERE way = $1::text),
-    parked AS (
+    WITH held AS (
+        SELECT coalesce(sum(size_bytes), 0) = 0 OR sum(size_bytes) + octet_length($6::bytea) <= $11::bigint AS room
+        FROM intake.parked_contact WHERE way = $1::text
+    ), parked AS (
         INSERT INTO intake.parked_contact (way, sender, recipients, reason, media_type, body, digest, query, naming, handles)
         SELECT $1::text, $2::text, $3::text[], $4::text, $5::text, $6::bytea, $7::bytea, $8::text, $9::bytea, $10::text[]
-        FROM held WHERE bytes = 0 OR bytes + octet_length($6::bytea) <= $11::bigint
-        ON CONFLICT (digest) DO NOTHING RETURNING id
+        FROM held WHERE room ON CONFLICT (digest) DO NOTHING
     )
-    SELECT EXISTS (SELECT FROM parked) OR EXISTS (SELECT FROM intake.parked_contact WHERE digest = $7::bytea) AS kept
+    SELECT room OR EXISTS (SELECT FROM intake.parked_contact WHERE digest = $7::bytea) AS kept FROM held
     """
 LISTED = """
     SELECT id, way, reason, media_type, size_bytes, attempts, replay, parked_at FROM intake.parked_contact

@@ -20,14 +20,14 @@ from tests.services.intake.test_recalled_merges import lose, recall, state
 from tests.services.intake.world import World, mail_port
 
 PHONE = "+40721234567"
-TICKET = "0b8d6a52-7a55-4c0e-9d0e-3f6f6d0c6a11"
+TICKET = "6f1c1d1e-8a4b-5c59-9d0a-3a1f8f0f5b11"
 
 
 async def made(world: World, status: int = 200, scope: str = "agent:dana", **body: object) -> dict[str, object]:
     return await call(world, "by-hand", status, scope, **body)
 
 
-async def opened(world: World, customer_id: object, ticket_id: str = "by-hand") -> TicketOpened:
+async def opened(world: World, customer_id: object, ticket_id: str = TICKET) -> TicketOpened:
     """A ticket for them, as routing asks for it."""
     wish = TicketOpenRequested(agent_id="dana", customer_id=str(customer_id), channel="in_person")
     assert await world.say(ticket_id, wish) == []
@@ -75,9 +75,9 @@ async def test_what_an_agent_types_proves_no_address_and_brings_nobody_into_its_
     )
     assert await world.ticker().merge_proven() == 0
     await call(world, f"{owner['customer_id']}/suggestions/{who['customer_id']}", scope="agent:dana", same=True)
-    assert await owner_of(world, "by-hand") == owner["customer_id"]
+    assert await owner_of(world, TICKET) == owner["customer_id"]
     await call(world, f"{who['customer_id']}/unmerge")
-    assert await owner_of(world, "by-hand") == who["customer_id"], "it was opened for them, before anybody took them for another"
+    assert await owner_of(world, TICKET) == who["customer_id"], "it was opened for them, before anybody took them for another"
     assert (await got(world, str(who["customer_id"])))["fields"] == {"email": ANA}
 
 
@@ -86,15 +86,15 @@ async def test_a_ticket_by_hand_that_was_opened_while_two_were_one_stays_with_wh
     await call(world, f"{who['customer_id']}/merge", into_customer_id=owner["customer_id"])
     await opened(world, who["customer_id"])
     await call(world, f"{who['customer_id']}/unmerge")
-    assert await owner_of(world, "by-hand") == owner["customer_id"]
+    assert await owner_of(world, TICKET) == owner["customer_id"]
 
 
 async def test_they_are_answered_where_they_said_and_their_answer_proves_the_address(world: World) -> None:
-    owner = await posted(world, "email", "email", ANA)
     await world.inbox("support", channel="email", address="support@patchbay.example")
     await world.inbox("texts", channel="sms", address="+40312295500")
+    owner = await posted(world, "email", "email", ANA, inbox="support")
     who = str((await made(world, email=ANA, phone=PHONE))["customer_id"])
-    await opened(world, who, TICKET)
+    await opened(world, who)
     mail, text = [await world.reply(TICKET, who, "Hello", *way) for way in (("email", 2), ("sms", 3))]
     assert await ways(world, mail, text) == {mail: ANA, text: PHONE}
     answer = EmailMessage()
@@ -154,7 +154,7 @@ async def test_after_a_restore_they_and_their_ticket_are_there_again_and_who_is_
     people = [event for event in log if isinstance(event.data, OF_CUSTOMERS)]
     await recall(world, [people], [[event for event in log if TOPIC_OF[type(event.data)] is TICKETS]])
     assert await state(world) == before
-    assert ((await got(world, who))["name"], await owner_of(world, "by-hand")) == ("Ilinca", who)
+    assert ((await got(world, who))["name"], await owner_of(world, TICKET)) == ("Ilinca", who)
     assert (await world.http.post(f"/v1/customers/{who}/erase", headers=await world.key("admin"))).status_code == 200
     assert await world.count("handle", f"customer_id <> '{owner['customer_id']}'") == 0
     assert await world.count("customer", "profile::text LIKE '%Ilinca%' OR profile::text LIKE '%721%'") == 0

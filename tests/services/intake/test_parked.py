@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client import REGISTRY
 
 from services.intake.domain.inboxes import Inbox, Inboxes
 from services.intake.replaying import Replayer
 from services.intake.store import parked
-from services.intake.store.parked import ParkedContact
+from services.intake.store.parked import Arrival, ParkedContact
 from shared import db
 from shared.events.base import Channel
 from shared.events.call import CallReceived
@@ -18,6 +20,7 @@ from tests.services.intake.test_edge import FORM, submit
 from tests.services.intake.test_mail import deliver, mail
 from tests.services.intake.test_twilio import CALL, post, sms
 from tests.services.intake.world import World, mail_port
+from tests.waiting import until
 
 POISON = "ALTER TABLE intake.message ADD CONSTRAINT poison CHECK (content_hash = '') NOT VALID"
 CURE = "ALTER TABLE intake.message DROP CONSTRAINT poison"
@@ -193,6 +196,21 @@ async def test_what_waits_is_counted(world: World) -> None:
         await post(world, "/v1/providers/twilio/sms", {"Surprise": str(n)})
     await replayer(world).once()
     assert REGISTRY.get_sample_value("patchbay_parked_contacts") == 3
+
+
+async def test_what_is_kept_twice_in_one_moment_is_kept_both_times(world: World) -> None:
+    arrival = Arrival("twilio_status", b"Surprise=0")
+
+    async def keep() -> bool:
+        async with db.transaction(world.parts.engine) as conn:
+            return await parked.park(conn, arrival, "no", "text/plain", b"one", 1000)
+
+    async with db.transaction(world.parts.engine) as first:
+        assert await parked.park(first, arrival, "no", "text/plain", b"one", 1000)
+        second = asyncio.create_task(keep())
+        await until("the other waits", world.somebody_waits, 10)
+    assert await second
+    assert len(await listed(world)) == 1
 
 
 async def test_a_sender_who_is_known_only_from_the_envelope_is_forgotten_too(world: World) -> None:
