@@ -46,7 +46,11 @@ async def much_goes_on(house: House) -> None:
     await house.done("dana", "POST", f"/v1/tickets/{handed}/transfer", {"to": "agent", "id": "noa", "warm": True})
     await house.done("dana", "POST", f"/v1/tickets/{asked}/consults", {"text": "How?", "agent_id": "noa"})
     await house.done("dana", "POST", f"/v1/tickets/{risen}/escalate", {})
-    chat, call, sent = await house.open("chat", channel="chat"), await house.open("call", channel="phone"), await house.open("sent")
+    chat, call, sent = (
+        await house.open("chat", channel="chat"),
+        await house.open("call", channel="phone"),
+        await house.open("sent"),
+    )
     await house.done("noa", "POST", f"/v1/tickets/{chat}/take")
     later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     await house.done("rina", "POST", f"/v1/tickets/{call}/callback", {"not_before": later})

@@ -121,7 +121,9 @@ class Contact(RuleBasedStateMachine):
         else:
             self.attempt(ticket_id, lambda turn: offers.decline(turn, offer.id, offer.agent_id, None, BACK_OFF))
 
-    @rule(ticket_id=st.sampled_from(TICKETS), what=st.sampled_from(sorted(DEEDS)), other=st.sampled_from(AGENTS), own=st.booleans())
+    @rule(
+        ticket_id=st.sampled_from(TICKETS), what=st.sampled_from(sorted(DEEDS)), other=st.sampled_from(AGENTS), own=st.booleans()
+    )
     def the_holder_or_a_supervisor_acts(self, ticket_id: str, what: str, other: str, own: bool) -> None:
         work = self.works.get(ticket_id)
         actor = commands.Actor(work.owner) if own and work and work.owner else RINA

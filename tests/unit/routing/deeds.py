@@ -74,9 +74,7 @@ DEEDS: Mapping[str, Deed] = {
     "pend": lambda turn, actor, _queues, _: commands.pend(turn, actor),
     "hold": lambda turn, actor, _queues, _: commands.put_on_hold(turn, actor, None),
     "reopen": lambda turn, actor, queues, _: commands.reopen(turn, actor, queues, None),
-    "give back": lambda turn, actor, queues, _: commands.give_back(
-        turn, actor, queues, lifecycle.age_of(turn.work, turn.now)
-    ),
+    "give back": lambda turn, actor, queues, _: commands.give_back(turn, actor, queues, lifecycle.age_of(turn.work, turn.now)),
     "spam": lambda turn, actor, _queues, _: commands.mark_spam(turn, actor),
     "not spam": lambda turn, actor, queues, _: commands.unmark_spam(turn, actor, queues, turn.now),
     "urgent": lambda turn, actor, _queues, _: commands.prioritise(turn, actor, 4),

@@ -14,8 +14,8 @@ import msgspec
 
 from services.routing.domain import commands, lifecycle, offers, timers
 from services.routing.domain.agents import Agent, Profile, change_state
-from services.routing.domain.match import match
 from services.routing.domain.besides import NOTHING
+from services.routing.domain.match import match
 from services.routing.domain.work import Work, hear
 from shared.conditions import Test
 from shared.events.base import Channel, Event, Fact, Position, Priority
