@@ -190,7 +190,6 @@ async def test_a_backup_from_before_the_desk_is_put_back_and_the_desk_begins_at_
     await backed_up(database, patchbay, tmp_path / "a.backup")
     done = await patchbay("restore", str(tmp_path / "a.backup"), "--yes")
     assert done.exit_code == 0, done.output
-    assert await values(database, "SELECT (SELECT count(*) FROM desk.ticket), (SELECT count(*) FROM desk.consumer_offset)") == [
-        (0, 0)
-    ]
+    for table in ("ticket", "consumer_offset"):
+        assert await values(database, f"SELECT count(*) FROM desk.{table}") == [(0,)]
     assert await values(database, "SELECT nspname FROM pg_namespace WHERE nspname LIKE '%before%'") == []
