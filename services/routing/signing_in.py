@@ -94,8 +94,8 @@ class SignIn:
         return begun
 
     async def refuse(self, person: Known | None, why: str) -> None:
-        """Tell that somebody did not come in, and keep it of whoever is known here. What was typed as a login that nobody has is not
-        told: it may be a password.
+        """Tell that somebody did not come in, and keep it of whoever is known here. What was typed as a login that nobody has is
+        not told: it may be a password.
         """
         log().warning("sign-in failed", login=person.login if person is not None else None, reason=why)
         if person is not None:
