@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import db
 
-AT_ONCE, BYTES_AT_ONCE = 100, 4 * 2**20  # rows that are read together; one alone whatever its size
+AT_ONCE, BYTES_AT_ONCE = 100, 2**20  # rows that are read together; one alone whatever its size
 TICKETS = """
     SELECT id FROM intake.ticket WHERE customer_id = ANY($1::text[])
     UNION SELECT ticket_id FROM intake.message WHERE customer_id = ANY($1::text[]) AND NOT participant
