@@ -306,7 +306,9 @@ class TicketUnlinked(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketOpenRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent starts a ticket for a customer (by hand, in person, outward); intake answers with `ticket.opened`."""
+    """An agent starts a ticket for a customer (by hand, in person, outward); intake answers with `ticket.opened`. `partner_id`:
+    it is of the partner whose agent that is.
+    """
 
     TYPE: ClassVar[str] = "ticket.open_requested.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = TicketPersonal
@@ -315,6 +317,7 @@ class TicketOpenRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults
     channel: Channel
     priority: Priority = 2
     outward: bool = False
+    partner_id: str | None = None
 
 
 class TicketCloseRequested(Fact, frozen=True, kw_only=True, omit_defaults=True):

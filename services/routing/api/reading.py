@@ -173,11 +173,15 @@ async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_i
     """The ticket, for whom it is (`_check_theirs`); that they ask is a sign of life. Raises Problem 404, 403."""
     await room.seen(conn, caller)
     work = await reading.ticket(conn, ticket_id)
-    if work is None or not caller.sees(work.ticket.partner_id):
+    if work is None or not (caller.sees(work.ticket.partner_id) or _is_offered(caller, work)):
         raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
     if not caller.oversees:
         await _check_theirs(conn, caller, work)
     return work
+
+
+def _is_offered(caller: Caller, work: Work) -> bool:
+    return caller.agent_id is not None and work.offer is not None and work.offer.agent_id == caller.agent_id
 
 
 async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:

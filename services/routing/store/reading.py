@@ -18,6 +18,7 @@ from shared import db
 BESIDES = """
     SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
 """
+OF_CUSTOMER = "SELECT state FROM routing.ticket WHERE customer_id = $1 ORDER BY updated_at DESC LIMIT 200"
 EXPERTS = """
     SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
     WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
@@ -179,6 +180,12 @@ async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
     """The ticket, None where routing does not know it."""
     rows = await db.fetch(conn, "SELECT state FROM routing.ticket WHERE ticket_id = $1", ticket_id)
     return _works.decode(rows[0][0]) if rows else None
+
+
+async def of_customer(conn: AsyncConnection, customer_id: str) -> list[Work]:
+    """The customer's tickets, those that changed last."""
+    rows = await db.fetch(conn, OF_CUSTOMER, customer_id)
+    return [_works.decode(row[0]) for row in rows]
 
 
 async def needs_people(conn: AsyncConnection, ticket_id: str) -> bool:
