@@ -15,6 +15,7 @@ from .people import People
 from .routing_types import (
     AgentBody,
     Assign,
+    Bulk,
     CallBack,
     Consult,
     ConsultAnswer,
@@ -146,6 +147,10 @@ class Routing(People):
     async def assign_ticket(self, ticket_id: str, body: Assign, idempotency_key: str | None = None) -> Json:
         """Give it to an agent, whatever they are able to do; never more than they can carry."""
         return await self._post(Json, at("/v1/tickets/{}/assign", ticket_id), body, idempotency_key)
+
+    async def bulk_tickets(self, body: Bulk, idempotency_key: str | None = None) -> Json:
+        """Do one thing to up to 100 tickets; `items` says of each how it went."""
+        return await self._post(Json, "/v1/tickets/bulk", body, idempotency_key)
 
     async def transfer_ticket(self, ticket_id: str, body: Transfer, idempotency_key: str | None = None) -> Json:
         """Send it on, with the age it has. A warm transfer answers with its `transfer_id`."""

@@ -10,6 +10,7 @@ from services.routing.api import (
     agents,
     asking,
     besides,
+    bulk,
     configuring,
     deciding,
     moves,
@@ -35,7 +36,7 @@ from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 
-PARTS = (configuring, rules, agents, reading, deciding, tickets, moves, besides, asking, signing_in, people)
+PARTS = (configuring, rules, agents, reading, deciding, tickets, moves, besides, bulk, asking, signing_in, people)
 
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:

@@ -8,6 +8,7 @@ from services.routing.domain.consulting import NoConsult, TooManyConsults
 from services.routing.domain.escalating import NoHigherTier
 from services.routing.domain.experts import NobodyKnows
 from services.routing.domain.handing import TransferGone, TransferPending
+from services.routing.domain.labelling import TooManyTags
 from services.routing.domain.moves import CannotTake, NoSuchPlace, OfferedToAnother
 from services.routing.domain.wrapping import NoWrapUp
 from shared.http import Problem
@@ -25,6 +26,7 @@ REFUSALS: dict[type[ValueError], tuple[int, str, str]] = {
     NoWrapUp: (409, "no-wrap-up", "There is no wrap-up to complete"),
     NoConsult: (409, "consult-not-open", "The question cannot be answered or ended any more"),
     TooManyConsults: (409, "too-many-consults", "Wait for an answer, or end a question"),
+    TooManyTags: (409, "too-many-tags", "Take some away first"),
     NobodyKnows: (409, "nobody-knows", "Name somebody, or ask later"),
 }
 REFUSED = tuple(REFUSALS)

@@ -18,7 +18,7 @@ from services.routing.commanding import Command, Commander, Decide, NoSuchOffer,
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
 from services.routing.domain.sendable import FIELDS, CannotGoOut
-from services.routing.domain.work import Turn
+from services.routing.domain.work import Turn, Work
 from services.routing.hub import Hub
 from services.routing.oidc import Provider
 from services.routing.settings import RoutingSettings
@@ -141,12 +141,16 @@ async def ticket_command(
 
     def decided(turn: Turn, queues: Queues) -> Json:
         more = decide(turn, queues) or {}
-        work = turn.work
-        waits_in = work.visit.queue_id if work.visit else None
-        return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in, **more}
+        return {**shown(turn.work), **more}
 
     target = Target(ticket_id=ticket_id)
     return await carry_out(room, caller, operation, target, key, body, decided, status, concerns=concerns)
+
+
+def shown(work: Work) -> Json:
+    """How a ticket stands after a command."""
+    waits_in = work.visit.queue_id if work.visit else None
+    return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in}
 
 
 async def carry_out(

@@ -30,6 +30,7 @@ ROUTING: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("escalate_ticket", "call_back_later", "complete_wrap_up", "list_agent_tasks"), WORKERS),
     **dict.fromkeys(("consult_expert", "answer_consult", "end_consult"), WORKERS),
     "assign_ticket": SUPERVISOR,
+    "bulk_tickets": WORKERS,
     **dict.fromkeys(("change_agent_state", "stream_agent", "accept_offer", "decline_offer"), WORKERS),
     **dict.fromkeys(("reply_to_ticket", "note_on_ticket", "resolve_ticket", "pend_ticket", "hold_ticket"), WORKERS),
     **dict.fromkeys(("reopen_ticket", "release_ticket", "prioritise_ticket", "close_ticket"), WORKERS),

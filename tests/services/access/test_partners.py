@@ -253,3 +253,15 @@ async def test_an_agent_of_a_partner_opens_and_joins_tickets_of_its_own_and_of_n
     await five.hand_round()
     linked = [event.data.ticket_id for event in await five.world.events(TicketLinked) if event.key == own["ticket_id"]]
     assert linked == [opened]
+
+
+async def test_of_many_tickets_a_partner_s_agent_does_its_own_and_of_others_there_are_none(partners: Partners) -> None:
+    ids = [partners.other["ticket_id"], partners.own["ticket_id"], "nothing"]
+    body = {"ticket_ids": ids, "command": {"do": "label", "add_tags": ["seen"]}}
+    told = (await partners.five.done("partner agent", "routing", "POST", "/v1/tickets/bulk", body)).json()["items"]
+    assert [(item["outcome"], item.get("code")) for item in told] == [
+        ("problem", "ticket-not-found"),
+        ("done", None),
+        ("problem", "ticket-not-found"),
+    ]
+    assert told[0].keys() == told[2].keys()
