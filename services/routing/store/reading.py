@@ -75,6 +75,8 @@ async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]
                 (SELECT count(DISTINCT s.agent_id)
                  FROM unnest(CAST(:queues AS text[]), CAST(:teams AS text[])) AS p(queue_id, team_id)
                  JOIN routing.seat s ON s.team_id = p.team_id AND s.ready
+                 JOIN routing.agent a ON a.agent_id = s.agent_id AND a.profile->>'partner_id' IS NOT DISTINCT FROM
+                     (SELECT c.data->>'partner_id' FROM routing.config c WHERE c.kind = 'queue' AND c.id = q.id)
                  JOIN routing.presence here ON here.agent_id = s.agent_id AND here.until > clock_timestamp()
                  WHERE p.queue_id = q.id) AS available
             FROM unnest(CAST(:ids AS text[])) AS q(id) LEFT JOIN routing.ticket t ON t.queue_id = q.id GROUP BY q.id

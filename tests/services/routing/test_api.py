@@ -136,6 +136,15 @@ async def test_queues_tell_how_many_wait_and_how_long_and_who_could_come(house: 
     assert listed["items"][0]["now"]["available_agents"] == 2
 
 
+async def test_a_queue_counts_those_who_work_for_whoever_serves_it(house: House) -> None:
+    await house.queue("ours")
+    await house.queue("theirs", position=2, partner_id="north")
+    for agent_id, partner_id in (("dana", None), ("noa", None), ("ned", "north")):
+        await house.agent(agent_id, partner_id=partner_id)
+    listed = (await house.done("operations", "GET", "/v1/queues"))["items"]
+    assert {item["id"]: item["now"]["available_agents"] for item in listed} == {"ours": 2, "theirs": 1}
+
+
 async def test_agents_see_their_tickets_page_by_page(house: House) -> None:
     await house.queue(auto_accept=True)
     await house.agent()
