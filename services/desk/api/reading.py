@@ -26,6 +26,14 @@ router = APIRouter(tags=["reading"])
 TicketId = Annotated[str, Path(max_length=64)]
 CustomerId = Annotated[str, Path(max_length=64)]
 TICKETS_SHOWN = 20
+NAMING = (
+    ("agent", "agent_id"),
+    ("agent", "by_agent_id"),
+    ("agent", "to_agent_id"),
+    ("agent", "expert_id"),
+    ("queue", "queue_id"),
+    ("team", "team_id"),
+)
 
 
 class SpotCursor(msgspec.Struct, frozen=True):
@@ -126,9 +134,12 @@ async def _may_see(conn: AsyncConnection, look: Looking, customer_ids: list[str]
 
 
 def _named(data: dict[str, object]) -> list[tuple[str, str]]:
-    """Whom and what an event names, that has a name."""
-    fields = (("agent", "agent_id"), ("agent", "by_agent_id"), ("agent", "expert_id"), ("queue", "queue_id"), ("team", "team_id"))
-    return [(kind, value) for kind, field in fields if isinstance(value := data.get(field), str)]
+    """Whom and what an event names, that has a name; where a ticket was sent on to, and through which queues it rose."""
+    named = [(kind, value) for kind, field in NAMING if isinstance(value := data.get(field), str)]
+    kind, sent_to, path = data.get("to_kind"), data.get("to_id"), data.get("path")
+    if kind in ("queue", "agent", "partner") and isinstance(sent_to, str):
+        named.append((str(kind), sent_to))
+    return named + [("queue", str(queue_id)) for queue_id in (path if isinstance(path, list) else ())]
 
 
 def _spot_of(row: EntryRow, order: Order) -> SpotCursor:
