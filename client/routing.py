@@ -47,9 +47,15 @@ from .streaming import StreamEvent, follow
 class Routing(People):
     """The agents' side, and who may come in. `if_match` is the version that is edited; left out, where there is none yet."""
 
-    async def list_agents(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+    async def list_agents(
+        self,
+        state: Literal["offline", "available", "break", "wrap_up", "missed"] | None = None,
+        team_id: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Json]:
         """Agents in order of id: state, load, presence."""
-        return await self._get(Page[Json], at("/v1/agents", cursor=cursor, limit=limit))
+        return await self._get(Page[Json], at("/v1/agents", state=state, team_id=team_id, cursor=cursor, limit=limit))
 
     async def get_agent(self, agent_id: str) -> Json:
         """An agent as configured and as now."""

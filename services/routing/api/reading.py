@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.agents import AgentId, agent_view, ticket_line, tickets_page
 from services.routing.api.room import (
+    ID_PATTERN,
     AgentOrSupervisor,
     Cursor,
     Limit,
@@ -29,6 +30,7 @@ from shared import db
 from shared.auth import Caller, requires, still_known
 from shared.events.base import PersonalFact
 from shared.events.codec import decode_data
+from shared.events.people import AgentState
 from shared.events.ticket import TicketPersonal
 from shared.events.topics import FACT_BY_TYPE
 from shared.http import Problem
@@ -101,10 +103,17 @@ def _besides(work: Work) -> dict[str, object]:
 
 
 @router.get("/v1/agents")
-async def list_agents(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_agents(
+    room: TheRoom,
+    caller: OperationsOrPartner,
+    state: Annotated[AgentState | None, Query(description="only those in this state")] = None,
+    team_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="only those of this team")] = None,
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> dict[str, object]:
     """Agents in order of id: state, load, presence."""
     async with db.transaction(room.parts.engine) as conn:
-        found = await reading.agents_page(conn, cursor, limit, caller.partner_id)
+        found = await reading.agents_page(conn, cursor, limit, caller.partner_id, state, team_id)
     return page([agent_view(agent, until) for agent, until in found], limit, "id")
 
 

@@ -14,6 +14,7 @@ from services.routing.domain.agents import Agent, ability_of_skill
 from services.routing.domain.work import Work
 from services.routing.store.desk import AGENT_COLUMNS, agent_of
 from shared import db
+from shared.events.people import AgentState
 
 BESIDES = """
     SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
@@ -102,16 +103,23 @@ async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime |
 
 
 async def agents_page(
-    conn: AsyncConnection, after: str, at_most: int, partner_id: str | None = None
+    conn: AsyncConnection,
+    after: str,
+    at_most: int,
+    partner_id: str | None = None,
+    state: AgentState | None = None,
+    team_id: str | None = None,
 ) -> list[tuple[Agent, datetime | None]]:
-    """Agents with an id after the one given, in order of id; only those of a partner when given."""
+    """Agents with an id after the one given, in order of id; only those of a partner, in a state, of a team when given."""
     rows = await conn.execute(
         sa.text(
             f"SELECT p.until, {AGENT_COLUMNS} FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
             " WHERE a.agent_id > :after AND (CAST(:partner AS text) IS NULL OR a.profile->>'partner_id' = :partner)"
+            " AND (CAST(:state AS text) IS NULL OR a.state = :state)"
+            " AND (CAST(:team AS text) IS NULL OR a.profile->'team_ids' @> to_jsonb(CAST(:team AS text)))"
             " ORDER BY a.agent_id LIMIT :at_most"
         ),
-        {"after": after, "at_most": at_most, "partner": partner_id},
+        {"after": after, "at_most": at_most, "partner": partner_id, "state": state, "team": team_id},
     )
     return [(agent_of(*row[1:]), row[0]) for row in rows]
 
