@@ -27,6 +27,7 @@ from .routing_types import (
     Merge,
     Note,
     Open,
+    Pend,
     Prioritise,
     Queue,
     Reopen,
@@ -130,9 +131,9 @@ class Routing(People):
         """The problem is solved."""
         return await self._post(Json, at("/v1/tickets/{}/resolve", ticket_id), body, idempotency_key)
 
-    async def pend_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
-        """Wait for the customer."""
-        return await self._post(Json, at("/v1/tickets/{}/pend", ticket_id), None, idempotency_key)
+    async def pend_ticket(self, ticket_id: str, body: Pend | None = None, idempotency_key: str | None = None) -> Json:
+        """Wait for the customer; with `until` at most till then."""
+        return await self._post(Json, at("/v1/tickets/{}/pend", ticket_id), body, idempotency_key)
 
     async def hold_ticket(self, ticket_id: str, body: Hold, idempotency_key: str | None = None) -> Json:
         """Wait for a third party."""

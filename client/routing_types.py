@@ -56,10 +56,17 @@ class Resolve(TypedDict, total=False):
     code: str | None
 
 
+class Pend(TypedDict, total=False):
+    """Until when at most the customer is waited for."""
+
+    until: Instant | None
+
+
 class Hold(TypedDict, total=False):
-    """Who is waited for."""
+    """Who is waited for, and until when at most."""
 
     third_party: str | None
+    until: Instant | None
 
 
 class Reopen(TypedDict, total=False):
@@ -116,6 +123,7 @@ class BulkCommand(TypedDict, total=False):
     to: Literal["queue", "agent", "tier", "partner"] | None
     to_tier: int | None
     topic: str | None
+    until: Instant | None
 
 
 class Bulk(TypedDict):

@@ -180,7 +180,7 @@ class Agent:
         if ticket["status"] != "pending" and ticket["waiting_since"] and ticket["channel"] != "phone":
             await self._reply(ticket, random)
         if ticket["status"] != "pending" and may_pend and random.random() < self.desk.conduct.pend:
-            await self._act("pend", lambda key: self.routing.pend_ticket(ticket_id, key), ticket_id)
+            await self._act("pend", lambda key: self.routing.pend_ticket(ticket_id, idempotency_key=key), ticket_id)
             await asyncio.sleep(random.uniform(*self.desk.conduct.pend_seconds))
             self._news.add(ticket_id)
             return

@@ -118,7 +118,7 @@ class Ticker:
             await timing.note(conn, [work.id for work in works.values() if _entitled_anew(work)])
 
     async def _end_what_is_due(self) -> None:
-        """Wrap-ups, hand-overs and questions whose time is over; callbacks whose time has come."""
+        """Wrap-ups, hand-overs and questions whose time is over; callbacks and rests whose time has come."""
         async with db.transaction(self.parts.engine) as conn:
             works = await timing.due(conn, AT_ONCE)
             if works:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.room import (
@@ -65,8 +65,8 @@ Do = Literal[
 # What each needs, and what it may be told besides.
 FIELDS: Mapping[Do, tuple[frozenset[str], frozenset[str]]] = {
     "resolve": (frozenset(), frozenset({"code"})),
-    "pend": (frozenset(), frozenset()),
-    "hold": (frozenset(), frozenset({"third_party"})),
+    "pend": (frozenset(), frozenset({"until"})),
+    "hold": (frozenset(), frozenset({"third_party", "until"})),
     "reopen": (frozenset(), frozenset({"reason"})),
     "prioritise": (frozenset({"priority"}), frozenset()),
     "label": (frozenset(), frozenset({"topic", "product", "add_tags", "remove_tags"})),
@@ -83,14 +83,16 @@ FIELDS: Mapping[Do, tuple[frozenset[str], frozenset[str]]] = {
 
 class Command(Body):
     """What is to be done to each of them, with what the command on one ticket takes: `resolve` a `code`, `hold` a `third_party`,
-    `prioritise` its `priority`, `assign` an `agent_id`, `transfer` (cold) `to` and `id`, `escalate` perhaps `to_tier`, and
-    `label` `topic`, `product`, `add_tags`, `remove_tags`. `assign` is for supervisors, `take` for agents; `close` asks intake to.
+    both it and `pend` an `until`, `prioritise` its `priority`, `assign` an `agent_id`, `transfer` (cold) `to`, `id`, `escalate`
+    perhaps `to_tier`, and `label` `topic`, `product`, `add_tags`, `remove_tags`. `assign` is for supervisors, `take` for agents;
+    `close` asks intake to.
     """
 
     do: Do
     code: Label | None = None
     reason: Label | None = None
     third_party: Label | None = None
+    until: AwareDatetime | None = None
     priority: Literal[1, 2, 3, 4] | None = None
     agent_id: Id | None = None
     to: Literal["queue", "agent", "tier", "partner"] | None = None
@@ -198,8 +200,8 @@ def _transfer(turn: Turn, by: Actor, queues: Queues, wanted: Command, again_afte
 # Each as the command on one ticket does it, and raising what that raises.
 APPLIED: Mapping[Do, Callable[[Turn, Actor, Queues, Command, timedelta], None]] = {
     "resolve": lambda turn, by, queues, wanted, _: commands.resolve(turn, by, wanted.code, queues),
-    "pend": lambda turn, by, _queues, _wanted, _: commands.pend(turn, by),
-    "hold": lambda turn, by, _queues, wanted, _: commands.put_on_hold(turn, by, wanted.third_party),
+    "pend": lambda turn, by, _queues, wanted, _: commands.pend(turn, by, wanted.until),
+    "hold": lambda turn, by, _queues, wanted, _: commands.put_on_hold(turn, by, wanted.third_party, wanted.until),
     "reopen": lambda turn, by, queues, wanted, _: commands.reopen(turn, by, queues, wanted.reason),
     "prioritise": _prioritise,
     "label": _label,

@@ -99,6 +99,7 @@ def _besides(work: Work) -> dict[str, object]:
         "consults": msgspec.to_builtins(work.besides.consults),
         "wrap_ups": [{"agent_id": one.agent_id, "since": one.since, "ends_by": one.ends_by} for one in work.besides.wrap_ups],
         "returns_at": callback.due_at if callback is not None else None,
+        "rests_until": work.besides.rests_until if work.rests else None,
     }
 
 

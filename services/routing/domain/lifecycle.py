@@ -179,13 +179,18 @@ def customer_wrote(turn: Turn, queues: Sequence[QueueConfigured], at: datetime) 
     is preferred.
     """
     work = turn.work
-    if not work.ticket.active or work.ticket.spam or work.visit is not None:
-        return
+    if work.ticket.active and not work.ticket.spam and work.visit is None:
+        go_on(turn, queues, at, "message.received")
+
+
+def go_on(turn: Turn, queues: Sequence[QueueConfigured], at: datetime, notice: str) -> None:
+    """There is something to do on a ticket that waits in no queue: for its owner, who is told; or it waits, as old as `at`."""
+    work = turn.work
     owner = turn.agent(work.owner) if work.owner else None
     if owner is not None:
         awake = work.units > 0 or (owner.state == "available" and owner.profile.active)
         if awake and pick_up(turn, owner):
-            turn.tell(owner.id, "message.received")
+            turn.tell(owner.id, notice)
             return
         release(turn, "presence_lost" if owner.state != "available" else "transferred")
     place(turn, queues, "reopened" if work.visits else "opened", at, work.last_agent_id)

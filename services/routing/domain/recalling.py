@@ -194,6 +194,10 @@ def _resolved(_known: Known, state: Told, _event: Event[ticket.TicketResolved]) 
     return state.set(resolved=True)
 
 
+def _rested(_known: Known, state: Told, event: Event[ticket.TicketPended | ticket.TicketPutOnHold]) -> Told:
+    return state.beside(rests_until=event.data.until)
+
+
 def _transferred(_known: Known, state: Told, _event: Event[ticket.TicketTransferred]) -> Told:
     return state.set(transfers=state.work.transfers + 1)
 
@@ -274,6 +278,8 @@ CHANGES: dict[type[Fact], Callable[[Known, Told, Event[Any]], Told]] = {
     work.OfferFailed: _rescinded,
     work.ActionRequired: _attention,
     ticket.TicketResolved: _resolved,
+    ticket.TicketPended: _rested,
+    ticket.TicketPutOnHold: _rested,
     ticket.TicketTransferred: _transferred,
     ticket.TicketEscalated: _escalated,
     work.WrapUpStarted: _wrapping,

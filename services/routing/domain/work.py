@@ -168,13 +168,18 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.ticket.active and not self.ticket.spam and not self.ticket.intake.withdrawn
 
     @property
+    def rests(self) -> bool:
+        """Whether it waits for its customer or a third party."""
+        return self.ticket.status in ("pending", "on_hold") and not self.ticket.spam and not self.ticket.intake.withdrawn
+
+    @property
     def due_at(self) -> datetime | None:
         """When time changes something about it, other than its offer and what its queue asks."""
         if self.besides is NOTHING:
             return None
         callback = self.besides.callback if self.awaits_callback else None
-        due = (callback.due_at,) if callback is not None and callback.due_at is not None else ()
-        return min((*self.besides.ends, *due), default=None)
+        returns = (callback.due_at if callback is not None else None, self.besides.rests_until if self.rests else None)
+        return min((*self.besides.ends, *(at for at in returns if at is not None)), default=None)
 
     @property
     def live_agent_id(self) -> str | None:
