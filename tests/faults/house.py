@@ -15,6 +15,7 @@ import httpx
 from deploy.local.kafka import LocalKafka
 from deploy.local.postgres import LocalPostgres
 from shared.deadlines import within
+from shared.events.base import Channel
 from simulator.hand import OBLIGING
 from simulator.patience import Patience
 from simulator.plan import Traffic
@@ -81,21 +82,21 @@ class House:
             finally:
                 sending.cancel()
 
-    async def write(self, key: str, inbox: str = "support") -> str:
+    async def write(self, key: str, inbox: str = "support", channel: Channel = "email") -> str:
         """One contact with this Idempotency-Key, sent again until it is acknowledged; the id of its ticket."""
         text = "Hello, where is my order?"
         sending = self.truth.begun(Sending(key, "generic", f"{key}@customers.example", "en", key, text))
         async with asyncio.timeout(SETTLE_SECONDS):
             while True:
-                answer = await self._attempt(key, text, inbox)
+                answer = await self._attempt(key, text, inbox, channel)
                 self.truth.answered(key, answer)
                 if sending.acknowledged and answer.ticket_id is not None:
                     return answer.ticket_id
                 await asyncio.sleep(PATIENCE.first_wait_seconds)
 
-    async def _attempt(self, key: str, text: str, inbox: str) -> Answer:
+    async def _attempt(self, key: str, text: str, inbox: str, channel: Channel) -> Answer:
         try:
-            reply = await self.system.contact(key, text, inbox=inbox)
+            reply = await self.system.contact(key, text, inbox=inbox, channel=channel)
         except httpx.TransportError:
             return Answer(0.0, None)
         told = reply.json() if reply.status_code == 201 else {}
@@ -162,5 +163,6 @@ async def open_house(
         PATCHBAY_INTAKE_ATTEMPT_SECONDS="3",
         PATCHBAY_INTAKE_FORM_PER_MINUTE="10000",
         PATCHBAY_ROUTING_AGAIN_SECONDS="1",
+        PATCHBAY_ROUTING_LIVE_GRACE_SECONDS="2",
     ) as system:
         yield House(system, kafka, postgres)
