@@ -30,6 +30,7 @@ from tests.system import System, running_system, until
 
 # Short waits, so that a run sees how its faults end.
 BRISK = Traffic(longest_pause_seconds=0.5, longest=3)
+MOVING = replace(OBLIGING, moves=0.3)
 PATIENCE = Patience(answer_seconds=4.0, first_wait_seconds=0.1, longest_wait_seconds=1.0, give_up_seconds=45.0)
 SETTLE_SECONDS = 60.0
 GIVES_UP_BEFORE_SECONDS = 15.0
@@ -69,7 +70,7 @@ class House:
             rate_per_second=rate,
             run=run,
             traffic=BRISK,
-            conduct=OBLIGING,
+            conduct=MOVING,
             patience=replace(PATIENCE, give_up_seconds=max(PATIENCE.give_up_seconds, seconds - GIVES_UP_BEFORE_SECONDS)),
             mailbox=self.system.mailbox,
         )
@@ -165,4 +166,17 @@ async def open_house(
         PATCHBAY_ROUTING_AGAIN_SECONDS="1",
         PATCHBAY_ROUTING_LIVE_GRACE_SECONDS="2",
     ) as system:
+        await furnish(system)
         yield House(system, kafka, postgres)
+
+
+async def furnish(system: System) -> None:
+    """A second line above the first, which may wrap up after each ticket."""
+    admin = system.client("routing", "admin")
+    support = (await admin.get("/v1/queues/support")).json()
+    body = {name: support[name] for name in ("name", "position", "team_ids", "offer_timeout_seconds")}
+    for path, more, headers in (
+        ("/v1/queues/support", {"wrap_up_seconds": 2}, {"If-Match": f'"{support["version"]}"'}),
+        ("/v1/queues/second", {"position": 200, "tier": 2}, {}),
+    ):
+        (await admin.put(path, json=body | more, headers=headers)).raise_for_status()
