@@ -26,7 +26,7 @@ from tests.faults.history import collect
 from tests.faults.links import Links
 from tests.faults.nemesis import Nemesis
 from tests.faults.schedule import Schedule
-from tests.system import System, running_system, until
+from tests.system import READERS, SERVICES, System, running_system, until
 
 # Short waits, so that a run sees how its faults end.
 BRISK = Traffic(longest_pause_seconds=0.5, longest=3)
@@ -155,11 +155,12 @@ class House:
 async def open_house(
     kafka: LocalKafka, postgres: LocalPostgres, database: str, folder: Path, seed: int = 0
 ) -> AsyncIterator[House]:
-    """A system with proxies on all its ways; its logs go to `folder`."""
+    """A system with proxies on all its ways, the readers' apart; its logs go to `folder`."""
     async with running_system(
         kafka.bootstrap,
         database,
         folder,
+        (*SERVICES, *READERS),
         links=Links(kafka, seed),
         PATCHBAY_INTAKE_ATTEMPT_SECONDS="3",
         PATCHBAY_INTAKE_FORM_PER_MINUTE="10000",
