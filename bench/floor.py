@@ -15,7 +15,7 @@ from services.routing.domain.changes import Changes
 from services.routing.domain.work import Turn, Work, hear
 from services.routing.store import desk, saving
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
-from shared.events.config import QueueConfigured
+from shared.events.config import QueueConfigured, Strategy
 from shared.events.message import MessageReceived
 from shared.events.ticket import TicketOpened
 
@@ -69,8 +69,29 @@ async def furnish(conn: AsyncConnection, agents: int) -> None:
         ),
         {"more": agents - 2},
     )
+    # Nobody is like the other: some can do more, carry more, or were given something longer ago.
+    await conn.execute(
+        sa.text(
+            "UPDATE routing.seat SET versatility = mixed % 20, used_share = mixed % 5000,"
+            " given_at = CAST(:start AS timestamptz) - mixed * interval '1 second'"
+            " FROM (SELECT agent_id AS id, abs(hashtext(agent_id)) % 100000 AS mixed FROM routing.agent) a"
+            " WHERE agent_id = id"
+        ),
+        {"start": START},
+    )
     await conn.execute(sa.text("ANALYZE routing.ability, routing.seat, routing.agent"))
     await conn.execute(sa.text("INSERT INTO routing.presence SELECT agent_id, now() + interval '1 day' FROM routing.agent"))
+
+
+async def choose_by(conn: AsyncConnection, strategy: Strategy) -> None:
+    """The queue chooses by this strategy from now on."""
+    await conn.execute(
+        sa.text(
+            "UPDATE routing.config SET version = version + 1, data = data || jsonb_build_object('strategy', CAST(:chosen AS text),"
+            " 'version', version + 1) WHERE kind = 'queue' AND id = :id"
+        ),
+        {"id": QUEUE.id, "chosen": strategy},
+    )
 
 
 def _agent(agent_id: str, languages: tuple[str, ...], idle_since: datetime) -> Agent:
