@@ -61,7 +61,7 @@ async def _matcher(here: World, agents: int) -> AsyncIterator[Matcher]:
 
 async def _decide(matcher: Matcher) -> Repeat:
     passes = 10 if quick() else 40
-    others = {}
+    others: dict[str, float] = {}
     for strategy in OTHERS:
         await _choose_by(matcher, strategy)
         others[strategy] = await _milliseconds(matcher, passes // 4, 1, floor.COMMON)

@@ -186,7 +186,7 @@ async def races(house: House, database: str) -> AsyncIterator[Races]:
         await floor.wait_in_line(conn, OF_A_ROUND, floor.COMMON)
     await house.rows(
         "UPDATE routing.agent SET profile = jsonb_set(profile, '{capacity_units}', to_jsonb(CAST(:most AS integer))),"
-        " ceiling_units = :most",
+        " ceiling_units = :most, used_units = 0",
         most=CAPACITY,
     )
     await match(house)
