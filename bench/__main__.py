@@ -17,6 +17,7 @@ from bench import report
 from bench.figures import Line
 from bench.lines.consumer import run as consumer
 from bench.lines.decisions import run as decisions
+from bench.lines.desk import run as desk
 from bench.lines.fresh import run as fresh
 from bench.lines.intake import run as intake
 from bench.lines.life import run as life
@@ -48,6 +49,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "personal": personal,
     "timers": timers,
     "decisions": decisions,
+    "desk": desk,
     "offers": offers,
     "fresh": fresh,
     "pipeline": pipeline,
