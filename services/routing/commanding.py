@@ -24,9 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain.agents import Agent
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, reading, streams
+from services.routing.store import config, desk, estimates, reading, streams
 from shared import db
 from shared.clock import clock
 from shared.events.config import QueueConfigured
@@ -99,6 +100,7 @@ class _Group:
     queues: Queues
     memory: Memory
     now: datetime
+    waits: Mapping[str, Foreseen]
     turns: list[Turn] = field(default_factory=list)
     worth_matching: bool = False
 
@@ -112,7 +114,7 @@ class _Group:
 
     def _decide(self, command: Command) -> Answer:
         work = self._work(command)
-        turn = Turn(work, command.cause, self.now, self.agents)
+        turn = Turn(work, command.cause, self.now, self.agents, waits=self.waits)
         body = command.decide(turn, self.queues)
         answer = Answer(command.status, json.dumps(body, ensure_ascii=False).encode())
         if turn.work is not work or turn.changed:
@@ -260,7 +262,8 @@ class Commander:
         queues = await self._queues.of(conn, version)
         besides = {agent_id for command in commands for agent_id in command.concerns}
         agents = await desk.agents(conn, desk.concerned(works.values()) | besides)
-        return _Group(works, agents, offered, queues, memory, await clock(conn))
+        waits = await estimates.foreseen_where_asked(conn, queues)
+        return _Group(works, agents, offered, queues, memory, await clock(conn), waits)
 
 
 def _has_more_room(agent: Agent, before: Mapping[str, Agent]) -> bool:

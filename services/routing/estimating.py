@@ -1,0 +1,201 @@
+"""The pass over those who wait: what ended is counted, and whoever waits on a live channel is told their place and wait.
+
+Of all processes one makes it at a time (a row that it claims and holds), every `routing_wait_seconds`; if it dies another one
+does when that time is over. All that it knows is in PostgreSQL. Reads and writes are one statement each, however many wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prometheus_client import Counter, Histogram
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.routing.domain import sending
+from services.routing.domain.estimates import Seen
+from services.routing.domain.waiting import (
+    WAITED_ON,
+    Answered,
+    Ended,
+    Line,
+    Saying,
+    Scores,
+    newcomer,
+    order_of,
+    saw,
+    scored,
+    tellings,
+)
+from services.routing.settings import RoutingSettings
+from services.routing.store import config, estimates, waits
+from services.routing.store.waits import InLine
+from shared import db
+from shared.events.base import Channel
+from shared.events.config import QueueConfigured
+from shared.events.signals import PositionEstimated
+from shared.service import Resources
+from shared.signals import Signals
+from shared.telemetry import log
+
+ENDED_AT_ONCE = 10_000
+HANDLED_AT_ONCE = 1_000
+SAID_AT_ONCE = 500
+SCORED_DAYS = 14
+BACK_OFF_SECONDS = 1.0
+USUAL: Channel = "phone"  # of a queue in which nobody waits
+
+PASS_SECONDS = Histogram(
+    "patchbay_wait_pass_seconds",
+    "Time of a pass over those who wait, without what it publishes",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
+)
+SAID = Counter("patchbay_waits_said", "Estimates of waits published")
+
+
+@dataclass(slots=True)
+class Estimator:
+    """Makes passes until cancelled."""
+
+    parts: Resources
+    settings: RoutingSettings
+    signals: Signals
+    _queues: config.QueueShelf = field(default_factory=config.QueueShelf)
+
+    async def run(self) -> None:
+        """Until cancelled; waits out a database that is away."""
+        try:
+            while True:
+                pause = self.settings.routing_wait_seconds
+                try:
+                    await self.once()
+                except db.DatabaseAway as error:
+                    log().warning("waits are not estimated", error=type(error).__name__)
+                    pause = BACK_OFF_SECONDS
+                await asyncio.sleep(pause)
+        finally:
+            await self.signals.stop()
+
+    async def once(self) -> int:
+        """A pass, where it is time and nobody else is at it; then what is news is published. Returns of how many tickets. Raises
+        DatabaseAway. What is not taken by the broker is said again by the next pass.
+        """
+        made = await db.retrying(self._pass)
+        if made is None:
+            return 0
+        sayings, now = made
+        published = 0
+        for start in range(0, len(sayings), SAID_AT_ONCE):
+            some = sayings[start : start + SAID_AT_ONCE]
+            if not await self.signals.say_all([_signal(one) for one in some]):
+                break
+            async with db.transaction(self.parts.engine) as conn:
+                await waits.heard(conn, some, now)
+            published += len(some)
+        SAID.inc(published)
+        return published
+
+    async def _pass(self) -> tuple[list[Saying], datetime] | None:
+        async with db.transaction(self.parts.engine) as conn:
+            now = await waits.claim(conn, self.settings.routing_wait_seconds)
+            if now is None:
+                return None
+            with PASS_SECONDS.time():
+                return await self._look(conn, now), now
+
+    async def _look(self, conn: AsyncConnection, now: datetime) -> list[Saying]:
+        queues = {queue.id: queue for queue in await self._queues.of(conn, await config.version(conn))}
+        ended = await waits.take_ended(conn, ENDED_AT_ONCE)
+        await _score(conn, ended, now)
+        await waits.save_minutes(conn, _minutes(ended, queues))
+        asking = [queue.id for queue in queues.values() if sending.by_wait(queue)]
+        standing, heads = await waits.places(conn, WAITED_ON, asking, self.settings.routing_wait_tickets)
+        lines = await _lines(conn, queues, ended, {*heads, *asking}, heads, now)
+        told = tellings(lines, standing, now)
+        await waits.say(conn, told, now)
+        await waits.save_lines(conn, {one: (line.seen, newcomer(line, now)) for one, line in lines.items()}, now)
+        return told
+
+
+async def lines_now(
+    conn: AsyncConnection, queues: Mapping[str, QueueConfigured], heads: Mapping[str, InLine], now: datetime
+) -> dict[str, Line]:
+    """These queues as estimators look at them: what was seen of them, who serves, who waits."""
+    return await _with_servers(conn, queues, await waits.seen(conn, queues), heads, now)
+
+
+async def _lines(
+    conn: AsyncConnection,
+    queues: Mapping[str, QueueConfigured],
+    ended: Sequence[Ended],
+    told_of: Collection[str],
+    heads: Mapping[str, InLine],
+    now: datetime,
+) -> dict[str, Line]:
+    """The queues that somebody is told of, or in which something ended, as they are after it."""
+    by_queue = _by_queue(ended)
+    handled = await waits.handled(conn, HANDLED_AT_ONCE)
+    changed = [one for one in {*by_queue, *handled, *told_of} if one in queues]
+    known = await waits.seen(conn, changed)
+    seen = {one: saw(known.get(one, Seen()), by_queue.get(one, ()), handled.get(one, ())) for one in changed}
+    return await _with_servers(conn, {one: queues[one] for one in changed}, seen, heads, now)
+
+
+async def _with_servers(
+    conn: AsyncConnection,
+    queues: Mapping[str, QueueConfigured],
+    seen: Mapping[str, Seen],
+    heads: Mapping[str, InLine],
+    now: datetime,
+) -> dict[str, Line]:
+    channels = {one: heads[one].channel if one in heads else USUAL for one in queues}
+    servers = await waits.servers(conn, {one: (queue, channels[one]) for one, queue in queues.items()})
+    scores = await estimates.last_scores(conn, queues, SCORED_DAYS)
+    return {
+        one: Line(
+            queue=queue,
+            seen=seen.get(one, Seen()),
+            order=order_of(queue.estimator, scores.in_queue(one)),
+            servers=servers.get(one, (0, 0))[0],
+            free=servers.get(one, (0, 0))[1],
+            waiting=heads[one].waiting if one in heads else 0,
+            oldest_waits_seconds=(now - heads[one].head_since).total_seconds() if one in heads else None,
+        )
+        for one, queue in queues.items()
+    }
+
+
+async def _score(conn: AsyncConnection, ended: Sequence[Ended], now: datetime) -> None:
+    scores = Scores()
+    for queue_id, given, waited_seconds in await waits.end(conn, ended):
+        scores.add(queue_id, scored(given, waited_seconds))
+    await waits.save_scores(conn, scores.of, now)
+
+
+def _minutes(ended: Iterable[Ended], queues: Mapping[str, QueueConfigured]) -> dict[tuple[str, datetime], Answered]:
+    minutes: dict[tuple[str, datetime], Answered] = {}
+    for one in ended:
+        promised = queues[one.queue_id].service_level_seconds if one.queue_id in queues else None
+        if promised is not None:
+            minutes.setdefault((one.queue_id, one.at.replace(second=0, microsecond=0)), Answered()).add(one, promised)
+    return minutes
+
+
+def _by_queue(ended: Iterable[Ended]) -> dict[str, list[Ended]]:
+    found: dict[str, list[Ended]] = {}
+    for one in ended:
+        found.setdefault(one.queue_id, []).append(one)
+    return found
+
+
+def _signal(saying: Saying) -> tuple[str, PositionEstimated]:
+    ticket, told = saying.ticket, saying.told
+    fact = PositionEstimated(
+        queue_id=ticket.queue_id,
+        position=told.place,
+        wait_seconds=round(told.seconds) if told.seconds is not None else None,
+        estimator=told.estimator,
+    )
+    return ticket.ticket_id, fact
