@@ -154,7 +154,8 @@ def test_whoever_comes_where_nobody_waits_and_somebody_is_free_waits_not_at_all(
     assert newcomer(idle, at(0)).seconds == 0.0  # type: ignore[union-attr]
     busy = newcomer(replace(idle, free=0), at(0))
     assert busy is not None
-    assert (busy.estimator, busy.seconds) == ("queue_length", pytest.approx(20.0))
+    assert busy.estimator == "queue_length"
+    assert busy.seconds == pytest.approx(20.0)
     assert newcomer(Line(a_queue()), at(0)) is None
 
 
