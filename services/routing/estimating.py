@@ -82,7 +82,7 @@ class Estimator:
         """A pass, where it is time and nobody else is at it; then what is news is published. Returns of how many tickets. Raises
         DatabaseAway. What is not taken by the broker is said again by the next pass.
         """
-        made = await db.retrying(self._pass)
+        made = await db.retrying(self.look)
         if made is None:
             return 0
         sayings, now = made
@@ -97,15 +97,18 @@ class Estimator:
         SAID.inc(published)
         return published
 
-    async def _pass(self) -> tuple[list[Saying], datetime] | None:
+    async def look(self) -> tuple[list[Saying], datetime] | None:
+        """A pass: what is to be said of whom, which is kept by now, and as of when. None where it is not time, or another process
+        is at it.
+        """
         async with db.transaction(self.parts.engine) as conn:
             now = await waits.claim(conn, self.settings.routing_wait_seconds)
             if now is None:
                 return None
             with PASS_SECONDS.time():
-                return await self._look(conn, now), now
+                return await self._estimate(conn, now), now
 
-    async def _look(self, conn: AsyncConnection, now: datetime) -> list[Saying]:
+    async def _estimate(self, conn: AsyncConnection, now: datetime) -> list[Saying]:
         queues = {queue.id: queue for queue in await self._queues.of(conn, await config.version(conn))}
         ended = await waits.take_ended(conn, ENDED_AT_ONCE)
         await _score(conn, ended, now)

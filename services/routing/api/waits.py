@@ -38,13 +38,15 @@ Viewer = Annotated[Caller, Depends(requires("ops:read", "supervisor", "agent", "
 @router.get("/v1/tickets/{ticket_id}/wait")
 async def get_ticket_wait(ticket_id: TicketId, room: TheRoom, caller: Viewer) -> Json:
     """A ticket's place in its queue and how long it still waits, by each estimator; `used` is what its customer is told. None is
-    "cannot say". `told`: what was said when it began to wait, in this queue and before, and what became of it.
+    "cannot say". `told`: what was said when it began to wait, in this queue and before, and what became of it; a partner sees
+    that of its own queues.
     """
     async with db.transaction(room.parts.engine) as conn:
         work = await ticket_for(conn, room, caller, ticket_id, also="ops:read")
         kept = await estimates.of_ticket(conn, ticket_id, KEPT)
         now = await _now(conn, work, room.settings.routing_wait_tickets)
-    return {"ticket_id": ticket_id, **now, "told": [_told(one) for one in kept]}
+        own = {queue.id for queue in await config.queues(conn) if caller.sees(queue.partner_id)}
+    return {"ticket_id": ticket_id, **now, "told": [_told(one) for one in kept if one.queue_id in own]}
 
 
 @router.get("/v1/queues/{config_id}/waits")
