@@ -44,6 +44,7 @@ ENDED_AT_ONCE = 10_000
 HANDLED_AT_ONCE = 1_000
 SAID_AT_ONCE = 500
 SCORED_DAYS = 14
+COUNTED_FOR_SECONDS = 10.0
 BACK_OFF_SECONDS = 1.0
 USUAL: Channel = "phone"  # of a queue in which nobody waits
 
@@ -63,6 +64,7 @@ class Estimator:
     settings: RoutingSettings
     signals: Signals
     _queues: config.QueueShelf = field(default_factory=config.QueueShelf)
+    _servers: dict[str, tuple[datetime, Channel, tuple[int, int]]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Until cancelled; waits out a database that is away."""
@@ -115,47 +117,61 @@ class Estimator:
         await waits.save_minutes(conn, _minutes(ended, queues))
         asking = [queue.id for queue in queues.values() if sending.by_wait(queue)]
         standing, heads = await waits.places(conn, WAITED_ON, asking, self.settings.routing_wait_tickets)
-        lines = await _lines(conn, queues, ended, {*heads, *asking}, heads, now)
-        told = tellings(lines, standing, now)
+        seen = await _seen(conn, queues, ended, {*heads, *asking})
+        told_of = {one: queues[one] for one in {*heads, *asking} if one in queues}
+        lines = await self._lines(conn, told_of, seen, heads, now)
+        told: list[Saying] = []
+        for start in range(0, len(standing), SAID_AT_ONCE):
+            told += tellings(lines, standing[start : start + SAID_AT_ONCE], now)
+            await asyncio.sleep(0)  # others of this process have their turn
         await waits.say(conn, told, now)
-        await waits.save_lines(conn, {one: (line.seen, newcomer(line, now)) for one, line in lines.items()}, now)
+        foreseen = {one: newcomer(line, now) for one, line in lines.items()}
+        await waits.save_lines(conn, {one: (after, foreseen.get(one)) for one, after in seen.items()}, now)
         return told
+
+    async def _lines(
+        self,
+        conn: AsyncConnection,
+        queues: Mapping[str, QueueConfigured],
+        seen: Mapping[str, Seen],
+        heads: Mapping[str, InLine],
+        now: datetime,
+    ) -> dict[str, Line]:
+        """The queues as estimators look at them; who serves them is counted anew now and then."""
+        channels = _channels(queues, heads)
+        old = {one: channel for one, channel in channels.items() if not self._counted(one, channel, now)}
+        counted = await waits.servers(conn, {one: (queues[one], channel) for one, channel in old.items()})
+        self._servers |= {one: (now, channel, counted.get(one, (0, 0))) for one, channel in old.items()}
+        servers = {one: self._servers[one][2] for one in queues}
+        return _lines(queues, seen, servers, await estimates.last_scores(conn, queues, SCORED_DAYS), heads, now)
+
+    def _counted(self, queue_id: str, channel: Channel, now: datetime) -> bool:
+        known = self._servers.get(queue_id)
+        return known is not None and known[1] == channel and abs((now - known[0]).total_seconds()) < COUNTED_FOR_SECONDS
 
 
 async def lines_now(
     conn: AsyncConnection, queues: Mapping[str, QueueConfigured], heads: Mapping[str, InLine], now: datetime
 ) -> dict[str, Line]:
     """These queues as estimators look at them: what was seen of them, who serves, who waits."""
-    return await _with_servers(conn, queues, await waits.seen(conn, queues), heads, now)
-
-
-async def _lines(
-    conn: AsyncConnection,
-    queues: Mapping[str, QueueConfigured],
-    ended: Sequence[Ended],
-    told_of: Collection[str],
-    heads: Mapping[str, InLine],
-    now: datetime,
-) -> dict[str, Line]:
-    """The queues that somebody is told of, or in which something ended, as they are after it."""
-    by_queue = _by_queue(ended)
-    handled = await waits.handled(conn, HANDLED_AT_ONCE)
-    changed = [one for one in {*by_queue, *handled, *told_of} if one in queues]
-    known = await waits.seen(conn, changed)
-    seen = {one: saw(known.get(one, Seen()), by_queue.get(one, ()), handled.get(one, ())) for one in changed}
-    return await _with_servers(conn, {one: queues[one] for one in changed}, seen, heads, now)
-
-
-async def _with_servers(
-    conn: AsyncConnection,
-    queues: Mapping[str, QueueConfigured],
-    seen: Mapping[str, Seen],
-    heads: Mapping[str, InLine],
-    now: datetime,
-) -> dict[str, Line]:
-    channels = {one: heads[one].channel if one in heads else USUAL for one in queues}
+    channels = _channels(queues, heads)
     servers = await waits.servers(conn, {one: (queue, channels[one]) for one, queue in queues.items()})
     scores = await estimates.last_scores(conn, queues, SCORED_DAYS)
+    return _lines(queues, await waits.seen(conn, queues), servers, scores, heads, now)
+
+
+def _channels(queues: Iterable[str], heads: Mapping[str, InLine]) -> dict[str, Channel]:
+    return {one: heads[one].channel if one in heads else USUAL for one in queues}
+
+
+def _lines(
+    queues: Mapping[str, QueueConfigured],
+    seen: Mapping[str, Seen],
+    servers: Mapping[str, tuple[int, int]],
+    scores: Scores,
+    heads: Mapping[str, InLine],
+    now: datetime,
+) -> dict[str, Line]:
     return {
         one: Line(
             queue=queue,
@@ -168,6 +184,19 @@ async def _with_servers(
         )
         for one, queue in queues.items()
     }
+
+
+async def _seen(
+    conn: AsyncConnection, queues: Collection[str], ended: Sequence[Ended], told_of: Collection[str]
+) -> dict[str, Seen]:
+    """What was seen of the queues that somebody is told of, and of those in which something ended, after it."""
+    by_queue: dict[str, list[Ended]] = {}
+    for one in ended:
+        by_queue.setdefault(one.queue_id, []).append(one)
+    handled = await waits.handled(conn, HANDLED_AT_ONCE)
+    concerned = [one for one in {*by_queue, *handled, *told_of} if one in queues]
+    known = await waits.seen(conn, concerned)
+    return {one: saw(known.get(one, Seen()), by_queue.get(one, ()), handled.get(one, ())) for one in concerned}
 
 
 async def _score(conn: AsyncConnection, ended: Sequence[Ended], now: datetime) -> None:
@@ -184,13 +213,6 @@ def _minutes(ended: Iterable[Ended], queues: Mapping[str, QueueConfigured]) -> d
         if promised is not None:
             minutes.setdefault((one.queue_id, one.at.replace(second=0, microsecond=0)), Answered()).add(one, promised)
     return minutes
-
-
-def _by_queue(ended: Iterable[Ended]) -> dict[str, list[Ended]]:
-    found: dict[str, list[Ended]] = {}
-    for one in ended:
-        found.setdefault(one.queue_id, []).append(one)
-    return found
 
 
 def _signal(saying: Saying) -> tuple[str, PositionEstimated]:
