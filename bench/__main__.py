@@ -32,6 +32,7 @@ from bench.lines.relay import run as relay
 from bench.lines.replay import run as replay
 from bench.lines.stopping import run as stopping
 from bench.lines.timers import run as timers
+from bench.lines.waits import run as waits
 from bench.machine import busy_now, facts, others
 from bench.progress import heard
 from bench.world import SCRATCH, BenchFailed
@@ -50,6 +51,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "timers": timers,
     "decisions": decisions,
     "desk": desk,
+    "waits": waits,
     "offers": offers,
     "fresh": fresh,
     "pipeline": pipeline,

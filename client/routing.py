@@ -7,6 +7,7 @@ answered is JSON as it came, times as text (RFC 3339).
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import date
 from typing import Literal
 
 from .exchange import Json
@@ -114,6 +115,10 @@ class Routing(People):
     ) -> Json:
         """Why the ticket was offered to whom it was; with `agent_id` also why it would not be offered to that agent now."""
         return await self._get(Json, at("/v1/tickets/{}/decisions", ticket_id, agent_id=agent_id, after=after, limit=limit))
+
+    async def get_ticket_wait(self, ticket_id: str) -> Json:
+        """The ticket's place and how long it still waits, by each estimator; and what was said of it before."""
+        return await self._get(Json, at("/v1/tickets/{}/wait", ticket_id))
 
     async def open_ticket(self, body: Open, idempotency_key: str | None = None) -> Json:
         """Ask intake to open a ticket for a customer."""
@@ -241,6 +246,10 @@ class Routing(People):
     async def get_queue(self, config_id: str) -> Json:
         """A queue as configured."""
         return await self._get(Json, at("/v1/queues/{}", config_id))
+
+    async def get_queue_waits(self, config_id: str, first_day: date | None = None, last_day: date | None = None) -> Json:
+        """How long whoever comes to the queue now would wait, by each estimator, and what each was worth on these days."""
+        return await self._get(Json, at("/v1/queues/{}/waits", config_id, first_day=first_day, last_day=last_day))
 
     async def put_queue(self, config_id: str, body: Queue, if_match: int | None = None) -> Json:
         """Make or change a queue."""

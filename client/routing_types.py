@@ -211,12 +211,15 @@ class Open(TypedDict, total=False):
 
 
 class Step(TypedDict, total=False):
-    """What a queue asks of agents from so many seconds in it on."""
+    """What a queue asks of agents from so many seconds in it on; or which tickets it sends on then."""
 
     after_seconds: Required[int]
     any_agent: bool
+    over_wait_seconds: int | None
     required_skills: dict[str, int] | None
+    share_percent: int | None
     team_ids: list[str] | None
+    to_queue_id: str | None
 
 
 class Queue(TypedDict, total=False):
@@ -231,6 +234,9 @@ class Queue(TypedDict, total=False):
     consult_units: int
     due_lead_seconds: int | None
     effective_from: Instant | None
+    estimator: (
+        Literal["head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"] | None
+    )
     offer_timeout_seconds: int
     partner_id: str | None
     prefer_last_agent_seconds: int | None

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain.agents import Agent
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.work import Turn, Work
-from services.routing.store import config, desk
+from services.routing.store import config, desk, estimates
 from shared.clock import clock
 from shared.events.config import QueueConfigured
 from shared.outbox import Outbox
@@ -32,6 +33,7 @@ class Group:
     agents: dict[str, Agent]
     queues: Queues
     now: datetime
+    waits: Mapping[str, Foreseen]
     turns: list[Turn] = field(default_factory=list)
     worth_matching: bool = False
 
@@ -43,14 +45,15 @@ class Group:
         works, version = await desk.works_and_queues(conn, ticket_ids)
         queues = await shelf.of(conn, version)
         agents = await desk.agents(conn, desk.concerned(works.values()) | set(concerns))
-        return cls(works, agents, queues, await clock(conn))
+        waits = await estimates.foreseen_where_asked(conn, queues)
+        return cls(works, agents, queues, await clock(conn), waits)
 
     def decide(self, ticket_id: str, cause: str, decide: Decide, traceparent: str | None) -> Mapping[str, object]:
         """One command. Raises what `decide` raises, NoSuchTicket."""
         work = self.works.get(ticket_id)
         if work is None:
             raise NoSuchTicket
-        turn = Turn(work, cause, self.now, self.agents)
+        turn = Turn(work, cause, self.now, self.agents, waits=self.waits)
         body = decide(turn, self.queues)
         if turn.work is not work or turn.changed:
             self._keep(turn, traceparent)

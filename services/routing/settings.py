@@ -25,6 +25,13 @@ class RoutingSettings(Settings):
     routing_standstill_seconds: float = Field(
         3.0, description="a process that stands still in a transaction for so long loses it, and another goes on", ge=0.1, le=60
     )
+    routing_wait_seconds: float = Field(
+        2.0, description="how often places and waits of those who wait on live channels are estimated anew", gt=0, le=60
+    )
+    routing_wait_tickets: int = Field(10_000, description="the first so many of each queue are told theirs", ge=1, le=100_000)
+    routing_wait_days: int = Field(
+        90, description="how many days it is kept what was said of waits and what it was worth", ge=15, le=3650
+    )
     routing_decision_days: int = Field(7, description="how many days it is kept why an offer was made", ge=1, le=3650)
     routing_public_url: str = Field(
         "", description="the URL under which people's browsers reach routing; http://127.0.0.1 and its port by default"

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain import escalating, handing, lifecycle, offers, timers
+from services.routing.domain import escalating, handing, lifecycle, offers, sending, timers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, matching, promises, signing_in, streams, timing
+from services.routing.store import config, decisions, desk, estimates, matching, promises, signing_in, streams, timing
 from shared import audit, db, idempotency, sessions
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -99,7 +99,9 @@ class Ticker:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
 
     async def _file_again(self) -> None:
-        """Tickets that reached a step, or have another deadline, or whose queue was configured anew, stand where it says now."""
+        """Tickets that reached a step, or have another deadline, or whose queue was configured anew, stand where it says now, or
+        go where it sends them.
+        """
         async with db.transaction(self.parts.engine) as conn:
             works = await matching.to_be_filed(conn, FILED_AT_ONCE)
             if not works:
@@ -107,12 +109,15 @@ class Ticker:
             queues = {queue.id: queue for queue in await config.queues(conn)}
             counting = any(queue.due_lead_seconds is not None for queue in queues.values())
             deadlines = await promises.deadlines(conn, list(works)) if counting else {}
+            asking = any(sending.by_wait(queue) for queue in queues.values())
+            waits = await estimates.foreseen_of(conn, list(works)) if asking else {}
             now = await clock(conn)
             turns = []
             for work in works.values():
-                turn = Turn(work, work.id, now, {})
+                turn = Turn(work, f"filed {work.id} {work.visits}", now, {})
                 if work.visit is not None:
                     lifecycle.file_again(turn, queues[work.visit.queue_id], deadlines.get(work.id))
+                    lifecycle.send_on(turn, tuple(queues.values()), waits.get(work.id))
                 turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
             await timing.note(conn, [work.id for work in works.values() if _entitled_anew(work)])
@@ -182,6 +187,7 @@ class Ticker:
             await idempotency.forget_old(conn, "routing")
             await timing.forget_old(conn)
             await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
+            await estimates.forget_old(conn, self.settings.routing_wait_days, FORGOTTEN_AT_ONCE)
             await sessions.forget_over(conn)
             await signing_in.forget_old(conn)
             await audit.forget_old(conn)

@@ -49,8 +49,25 @@ class TicketOpened(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
     unanswered_since: Moment | None = None
 
 
+class SentOn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which step of a queue sent a ticket on (counted from 1), and why: its `lot` of 0 to 99 fell into the step's share, and it
+    would have waited `wait_seconds` by this estimator.
+    """
+
+    from_queue_id: str
+    step: int
+    queue_version: int
+    lot: int | None = None
+    share_percent: int | None = None
+    over_wait_seconds: int | None = None
+    wait_seconds: int | None = None
+    estimator: str | None = None
+
+
 class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """A visit to a queue began. `age_from` is what its place in the queue counts from, kept over transfers."""
+    """A visit to a queue began. `age_from` is what its place in the queue counts from, kept over transfers. `sent_on`: why it
+    `overflowed` into it.
+    """
 
     TYPE: ClassVar[str] = "ticket.queued.v1"
     queue_id: str
@@ -59,6 +76,7 @@ class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
     age_from: Moment
     required_skills: tuple[str, ...] = ()
     partner_id: str | None = None
+    sent_on: SentOn | None = None
 
 
 class TicketLeftQueue(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.routing.api.overview import now_of
 from services.routing.api.room import (
     ID_PATTERN,
     Admin,
@@ -22,10 +23,10 @@ from services.routing.api.room import (
     TheRoom,
     page,
 )
-from services.routing.domain.agents import EVERYBODY, Agent, Profile
+from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.queues import WrongQueue, check_queue
 from services.routing.domain.steps import MOST_STEPS
-from services.routing.store import config, desk, reading
+from services.routing.store import config, desk
 from services.routing.store.config import Stored
 from services.routing.ticking import set_states
 from shared import db
@@ -33,7 +34,15 @@ from shared.auth import Caller, note_agent
 from shared.clock import clock
 from shared.configuring import version_after, version_said
 from shared.events.base import Draft, Fact
-from shared.events.config import AgentConfigured, Configured, QueueConfigured, SkillConfigured, Strategy, TeamConfigured
+from shared.events.config import (
+    AgentConfigured,
+    Configured,
+    EstimatorName,
+    QueueConfigured,
+    SkillConfigured,
+    Strategy,
+    TeamConfigured,
+)
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
 
 router = APIRouter(tags=["configuration"])
@@ -58,12 +67,18 @@ class Version(Body):
 class Step(Body):
     """What is asked of agents from `after_seconds` in the queue on: these skills, these teams (none: any), or any agent at all of
     ours, or of the queue's partner. What is left out stays as it was; a step never asks more than the one before it.
+
+    Or a step that sends tickets on `to_queue_id`, such as a partner's, also at once (0): `share_percent` of the queue's, those
+    who would wait longer than `over_wait_seconds`, or both of both. What was sent on once is not sent on again.
     """
 
-    after_seconds: Annotated[int, Field(ge=1, le=31_536_000)]
+    after_seconds: Annotated[int, Field(ge=0, le=31_536_000)]
     required_skills: Levels | None = None
     team_ids: Ids | None = None
     any_agent: bool = False
+    to_queue_id: Id | None = None
+    share_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    over_wait_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
 
 
 class Queue(Version):
@@ -74,7 +89,8 @@ class Queue(Version):
     at the latest. `strategy` says which of those who can take a ticket is asked next, `steps` how less is asked of them the
     longer it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had it last, while that agent is
     there and can take it. Whoever was through with a ticket has `wrap_up_seconds` for what is to be said of it (0: none), while
-    they keep what it took of them; an expert who is asked about it has `consult_seconds` and gives `consult_units`.
+    they keep what it took of them; an expert who is asked about it has `consult_seconds` and gives `consult_units`. Those who
+    wait are told how long by `estimator`; where none is named, by the one that was right most.
     """
 
     name: Names
@@ -100,6 +116,7 @@ class Queue(Version):
     wrap_up_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     consult_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 86_400
     consult_units: Annotated[int, Field(ge=0, le=1_000)] = 0
+    estimator: EstimatorName | None = None
 
 
 class Team(Version):
@@ -144,6 +161,8 @@ async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Adm
         await _check_known(conn, "team", body.team_ids, "team_ids")
         for n, step in enumerate(body.steps):
             await _check_known(conn, "team", step.team_ids or [], f"steps[{n}].team_ids")
+            if step.to_queue_id is not None:
+                await _check_known(conn, "queue", [step.to_queue_id], f"steps[{n}].to_queue_id")
         return []
 
     values = {**body.model_dump(), "when": body.when or {"is": "all"}}
@@ -215,12 +234,13 @@ async def list_skills(room: TheRoom, caller: Operations, cursor: Cursor = "", li
 
 @router.get("/v1/queues")
 async def list_queues(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
-    """Queues in order of id, each with its figures now: how many wait, since when the oldest, who could take them."""
+    """Queues in order of id, each with its figures now: how many wait, since when the oldest, who could take them, how long
+    whoever comes now would wait, and how the last half hour kept its service level.
+    """
     async with db.transaction(room.parts.engine) as conn:
         stored = await config.page(conn, "queue", cursor, limit, caller.partner_id)
-        facts = [msgspec.json.decode(one.data, type=QueueConfigured) for one in stored]
-        figures = await reading.queue_figures(conn, {fact.id: fact.team_ids or (EVERYBODY,) for fact in facts})
-    items = [{**_view(one), "now": msgspec.to_builtins(figures[one.id])} for one in stored]
+        figures = await now_of(conn, [msgspec.json.decode(one.data, type=QueueConfigured) for one in stored])
+    items = [{**_view(one), "now": figures[one.id]} for one in stored]
     return page(items, limit, "id")
 
 

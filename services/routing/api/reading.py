@@ -179,13 +179,15 @@ def _number(last_event_id: str) -> int:
     return int(last_event_id)
 
 
-async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_id: str) -> Work:
-    """The ticket, for whom it is (`_check_theirs`); that they ask is a sign of life. Raises Problem 404, 403."""
+async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_id: str, also: str = "supervisor") -> Work:
+    """The ticket, for whom it is (`_check_theirs`), and for who has the scope `also`; that they ask is a sign of life. Raises
+    Problem 404, 403.
+    """
     await room.seen(conn, caller)
     work = await reading.ticket(conn, ticket_id)
     if work is None or not (caller.sees(work.ticket.partner_id) or _is_offered(caller, work)):
         raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-    if not caller.oversees:
+    if not caller.oversees and not caller.may(also):
         await _check_theirs(conn, caller, work)
     return work
 

@@ -8,14 +8,15 @@ from typing import Literal
 
 import msgspec
 
-from services.routing.domain import consulting, handing, offers, wrapping
+from services.routing.domain import consulting, handing, offers, sending, wrapping
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
 from services.routing.domain.besides import Callback
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.queues import choose, last_of
 from services.routing.domain.steps import entered, filed
 from services.routing.domain.work import Turn, Visit, Work, microseconds
 from shared.events.config import QueueConfigured
-from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
+from shared.events.ticket import SentOn, TicketLeftQueue, TicketQueued, TicketReleased
 from shared.events.work import ActionRequired
 
 QueueReason = Literal["opened", "reopened", "transferred", "escalated", "released", "overflowed", "returned"]
@@ -46,7 +47,7 @@ def place(
 ) -> None:
     """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere.
 
-    `regular` is the agent who served the customer last, whom a sticky queue asks first.
+    `regular` is the agent who served the customer last, whom a sticky queue asks first. The queue may send it on at once.
     """
     if turn.work.ticket.spam:
         return
@@ -58,6 +59,8 @@ def place(
         return
     known = regular if queue.strategy == "sticky" else None
     enter(turn, queue, reason, age_from, preferred or known)
+    if queue.steps:
+        _send_on(turn, queues, queue, sending.at_entry(queue), turn.waits.get(queue.id))
 
 
 def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
@@ -73,10 +76,54 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
     place(turn, queues, "returned" if work.visits else "opened", age_from, work.last_agent_id)
 
 
-def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None) -> None:
+def send_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
+    """A ticket that reached steps of its queue goes to where one of them sends it; `wait` is how long it still would. While it is
+    offered to somebody it stays, and is looked at again when they have had their time.
+    """
+    work, visit = turn.work, turn.work.visit
+    queue = last_of(queues, work)
+    if visit is None or queue is None or visit.from_queue_id is not None:
+        return
+    numbers = sending.reached(queue, visit, turn.now)
+    if work.offer is None:
+        _send_on(turn, queues, queue, numbers, wait)
+    elif sending.sent_on(queue, work.id, numbers, wait) is not None:
+        turn.set(visit=msgspec.structs.replace(visit, file_again_at=work.offer.expires_at))
+
+
+def _send_on(
+    turn: Turn, queues: Sequence[QueueConfigured], queue: QueueConfigured, numbers: Sequence[int], wait: Foreseen | None
+) -> None:
+    visit = turn.work.visit
+    found = sending.sent_on(queue, turn.work.id, numbers, wait)
+    if visit is None or found is None:
+        return
+    to_queue_id, why = found
+    other = next((one for one in queues if one.id == to_queue_id), None)
+    if other is not None:
+        leave(turn, "partner" if other.partner_id not in (None, queue.partner_id) else "transferred")
+        enter(turn, other, "overflowed", visit.age_from, visit.preferred, why)
+
+
+def enter(
+    turn: Turn,
+    queue: QueueConfigured,
+    reason: QueueReason,
+    age_from: datetime,
+    preferred: str | None = None,
+    sent_on: SentOn | None = None,
+) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
-    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
+    from_queue_id = sent_on.from_queue_id if sent_on is not None else None
+    visit = Visit(
+        queue_id=queue.id,
+        number=number,
+        entered_at=turn.now,
+        age_from=age_from,
+        preferred=preferred,
+        from_queue_id=from_queue_id,
+    )
     visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     turn.set(visits=number, visit=visit, attention=attention, age_from=age_from)
@@ -90,6 +137,7 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
             age_from=age_from,
             required_skills=tuple(sorted(queue.required_skills)),
             partner_id=queue.partner_id,
+            sent_on=sent_on,
         )
     )
 

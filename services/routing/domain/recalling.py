@@ -135,6 +135,7 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
         entered_at=event.time,
         age_from=fact.age_from,
         preferred=state.work.last_agent_id if fact.reason in ("reopened", "returned") else None,
+        from_queue_id=fact.sent_on.from_queue_id if fact.sent_on is not None else None,
     )
     visit = entered(queue, state.work, visit, event.time) if queue is not None else visit
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention

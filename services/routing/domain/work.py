@@ -15,6 +15,7 @@ import msgspec
 
 from services.routing.domain.agents import Agent
 from services.routing.domain.besides import NOTHING, Besides, Holding
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.labels import Labels
 from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
@@ -41,6 +42,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
 
     As filed under a version of the queue: `lane` groups what the same agents can take, `worth` and `due_from`
     make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` 0: it is to be filed as soon as may be.
+    `from_queue_id`: a step of that queue sent it on; then no other does, so that no steps send it in circles.
     """
 
     queue_id: str
@@ -54,6 +56,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     age_from: datetime
     preferred: str | None = None
     passed: tuple[Passed, ...] = ()
+    from_queue_id: str | None = None
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,7 +223,7 @@ class EndedOffer:
 @dataclass(slots=True)
 class Turn:
     """One decision about one ticket. `cause` names what made it happen (an event's id, a command's key). `to_judge`: rules are to
-    look at the ticket when all is known.
+    look at the ticket when all is known. `waits`: how long whoever comes to a queue would wait, where a queue asks for it.
     """
 
     work: Work
@@ -233,6 +236,7 @@ class Turn:
     made: list[Offer] = field(default_factory=list)
     ended: list[EndedOffer] = field(default_factory=list)
     to_judge: bool = False
+    waits: Mapping[str, Foreseen] = field(default_factory=dict)
 
     def agent(self, agent_id: str) -> Agent | None:
         """The agent as this decision has it so far."""

@@ -14,6 +14,7 @@ from services.routing.domain.agents import Agent, ability_of_skill
 from services.routing.domain.work import Work
 from services.routing.store.desk import AGENT_COLUMNS, agent_of
 from shared import db
+from shared.events.base import Channel
 from shared.events.people import AgentState
 
 BESIDES = """
@@ -31,12 +32,13 @@ _works = msgspec.json.Decoder(Work)
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """A queue now."""
+    """A queue now. `channel`: on which most of those came who wait, None where nobody does."""
 
     waiting: int = 0
     offered: int = 0
     oldest_wait_seconds: float = 0.0
     available_agents: int = 0
+    channel: Channel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,16 @@ async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]
                  JOIN routing.agent a ON a.agent_id = s.agent_id AND a.profile->>'partner_id' IS NOT DISTINCT FROM
                      (SELECT c.data->>'partner_id' FROM routing.config c WHERE c.kind = 'queue' AND c.id = q.id)
                  JOIN routing.presence here ON here.agent_id = s.agent_id AND here.until > clock_timestamp()
-                 WHERE p.queue_id = q.id) AS available
+                 WHERE p.queue_id = q.id) AS available,
+                mode() WITHIN GROUP (ORDER BY split_part(t.lane, '|', 2)) AS channel
             FROM unnest(CAST(:ids AS text[])) AS q(id) LEFT JOIN routing.ticket t ON t.queue_id = q.id GROUP BY q.id
             """
         ),
         {"ids": list(teams), "queues": [queue_id for queue_id, _ in pairs], "teams": [team for _, team in pairs]},
     )
-    return {row.id: QueueFigures(row.waiting, row.offered, round(float(row.oldest), 3), row.available) for row in rows}
+    return {
+        row.id: QueueFigures(row.waiting, row.offered, round(float(row.oldest), 3), row.available, row.channel) for row in rows
+    }
 
 
 async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime | None] | None:

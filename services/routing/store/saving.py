@@ -42,8 +42,9 @@ def _unnested() -> dict[str, str]:
 
 
 # What an agent carries more or less is added to what the row has, and its ceiling only falls here: the database refuses more load
-# than it, also of two who decided without seeing each other. The row of `stream_position` is held till
-# the commit, so numbers of a stream commit in their order. NOTIFY is sent at the commit.
+# than it, also of two who decided without seeing each other. The row of `stream_position` is held till the commit, so numbers of a
+# stream commit in their order. NOTIFY is sent at the commit. Visits that end are noted for the pass that estimates waits, which
+# takes them away.
 SAVE = """
     WITH works AS (
         INSERT INTO routing.ticket AS t (ticket_id, number, customer_id, status, agent_id, last_agent_id, queue_id, lane,
@@ -89,6 +90,13 @@ SAVE = """
         SELECT ticket_id, event_id, type, writer, at, customer_id, CAST(data AS jsonb)
         FROM unnest({entries}) WITH ORDINALITY AS e(ticket_id, event_id, type, writer, at, customer_id, data, i)
         ORDER BY i
+    ), visits AS (
+        INSERT INTO routing.visit_end (ticket_id, queue_id, at, waited_us, outcome)
+        SELECT ticket_id, fact->>'queue_id', at, CAST(fact->>'waited_us' AS bigint), coalesce(fact->>'reason', 'assigned')
+        FROM (SELECT ticket_id, at, CAST(data AS jsonb) AS fact
+            FROM unnest({entries}) AS e(ticket_id, event_id, type, writer, at, customer_id, data)
+            WHERE type IN ('ticket.assigned.v1', 'ticket.left_queue.v1')) ended
+        WHERE fact->>'visit' IS NOT NULL
     ), told AS (
         SELECT *, row_number() OVER mine AS k, count(*) OVER (PARTITION BY agent_id) AS total
         FROM unnest({notices}) WITH ORDINALITY AS t(agent_id, kind, payload, i)

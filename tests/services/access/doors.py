@@ -22,6 +22,8 @@ ROUTING: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("put_person", "get_person", "list_people"), ADMIN),
     **dict.fromkeys(("get_skill", "list_skills", "get_rule", "list_rules"), OPERATIONS),
     **dict.fromkeys(("get_queue", "get_team", "list_queues", "list_teams", "list_agents"), OPERATIONS | PARTNER),
+    "get_queue_waits": OPERATIONS | PARTNER,
+    "get_ticket_wait": OPERATIONS | READERS,
     **dict.fromkeys(("get_agent", "list_offers", "list_agent_tickets", "get_ticket"), READERS),
     "list_tickets": SUPERVISOR | PARTNER,
     "list_decisions": AGENTS,
