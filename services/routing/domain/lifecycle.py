@@ -11,14 +11,14 @@ import msgspec
 from services.routing.domain import consulting, handing, offers, wrapping
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
 from services.routing.domain.besides import Callback
-from services.routing.domain.queues import choose, last_of
-from services.routing.domain.steps import entered, filed
-from services.routing.domain.work import Turn, Visit, Work, microseconds
+from services.routing.domain.queues import choose, elsewhere, last_of
+from services.routing.domain.steps import entered, filed, version_of
+from services.routing.domain.work import CameAs, Turn, Visit, Work, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
 from shared.events.work import ActionRequired
 
-QueueReason = Literal["opened", "reopened", "transferred", "escalated", "released", "overflowed", "returned"]
+QueueReason = CameAs
 LeaveReason = Literal["abandoned", "spam", "merged", "cancelled", "callback", "partner", "transferred", "resolved"]
 ReleaseReason = Literal["transferred", "supervisor", "shift_ended", "presence_lost", "resolved", "closed", "escalated"]
 
@@ -79,7 +79,8 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
     visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
     visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
-    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from)
+    came_as = turn.work.came_as if reason == "returned" else reason
+    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from, came_as=came_as)
     if turn.work.besides.callback is not None:
         turn.beside(callback=Callback())
     turn.say(
@@ -94,13 +95,22 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
     )
 
 
-def file_again(turn: Turn, queue: QueueConfigured, deadline: datetime | None = None) -> None:
-    """The queue was configured anew, or the ticket reached a step, or has another `deadline`: it stands where the queue says now.
-    Nothing for a ticket that does not wait there.
+def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | None = None) -> None:
+    """Queues were configured anew, or the ticket reached a step, or has another `deadline`: it waits where the rules send it now,
+    with the age and the agent it had, and stands there as the queue says. Nothing for a ticket that does not wait; one that is
+    offered is left alone until that is over.
     """
-    visit = turn.work.visit
-    if visit is not None and visit.queue_id == queue.id:
-        turn.set(visit=filed(queue, turn.work, visit, turn.now, deadline))
+    work, visit = turn.work, turn.work.visit
+    if visit is None or work.offer is not None:
+        return
+    queue = last_of(queues, work)
+    changed = queue is None or abs(visit.filed_under) < version_of(queue)
+    if queue is not None and not (changed and elsewhere(queues, work)):
+        turn.set(visit=filed(queue, work, visit, turn.now, deadline))
+        return
+    leave(turn, "transferred")
+    place(turn, queues, "returned", visit.age_from, visit.preferred)
+    turn.to_judge = True
 
 
 def age_of(work: Work, now: datetime) -> datetime:
