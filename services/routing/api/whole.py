@@ -35,7 +35,7 @@ from shared.http import FieldError, IfMatch, Problem, check_match, etag, path_of
 router = APIRouter(tags=["configuration"])
 JSON, YAML = "application/json", "application/yaml"
 Accept = Annotated[str, Header(include_in_schema=False)]  # YAML, or JSON
-Number = Annotated[int, Path(ge=1, le=2**53)]
+Number = Annotated[str, Path(pattern=r"^[1-9][0-9]{0,14}$")]
 Below = Annotated[int | None, Query(ge=1, le=2**53, description="`next_cursor` of the page before")]
 NEWEST = 2**53
 BOTH: dict[int | str, dict[str, Any]] = {200: {"content": {YAML: {"schema": {"type": "string"}}}}}
@@ -101,8 +101,8 @@ async def list_config_versions(room: TheRoom, _caller: Operations, cursor: Below
 async def get_config_version(number: Number, room: TheRoom, _caller: Operations, accept: Accept = JSON) -> Response:
     """What was changed, and all that was configured then (as YAML that alone), which can be sent back to be in force again."""
     async with db.transaction(room.parts.engine) as conn:
-        found = [one for one in await configuration.versions(conn, number + 1, 1, TOLD) if one.number == number]
-        whole = await configuration.as_of(conn, number)
+        found = [one for one in await configuration.versions(conn, int(number) + 1, 1, TOLD) if one.number == int(number)]
+        whole = await configuration.as_of(conn, int(number))
     if not found:
         raise Problem(404, "version-not-found", f"There is no version {number} of the configuration.")
     document = document_of(whole)

@@ -19,6 +19,8 @@ EVERYBODY = READERS | OPERATIONS | CHANNELS | {"nothing"}
 
 ROUTING: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("put_queue", "put_team", "put_skill", "put_agent", "put_person", "get_person", "list_people"), ADMIN),
+    "put_config": ADMIN,
+    **dict.fromkeys(("get_config", "list_config_versions", "get_config_version"), OPERATIONS),
     **dict.fromkeys(("get_skill", "list_skills"), OPERATIONS),
     **dict.fromkeys(("get_queue", "get_team", "list_queues", "list_teams", "list_agents"), OPERATIONS | PARTNER),
     **dict.fromkeys(("get_agent", "list_offers", "list_agent_tickets", "get_ticket"), READERS),
