@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from client import Json, NoAnswer, ProblemError, Routing, read_config_file, send_config_file
+from client import Json, NoAnswer, ProblemError, Routing, Waiting, read_config_file, send_config_file
 from deploy.command_line import CANNOT, NOT_DONE, end, guarded
 from deploy.local.ports import address
 from deploy.local.screen import Screen
@@ -20,6 +20,7 @@ from shared.settings import read
 
 Result = TypeVar("Result")
 STANDARD = Path("-")
+LONG = Waiting(attempt_seconds=60.0, call_seconds=60.0)  # as long as a large house may take
 UNNAMED = "precondition-required"  # the file does not say of which version it is an edit
 
 app = typer.Typer(no_args_is_help=True, help="Queues, teams, skills, agents and rules of routing, as one file.")
@@ -79,9 +80,8 @@ def apply_config(
 
     told = _asked(url, key, file, send)
     _tell(told["changes"], told["change_count"])
-    Screen().done(
-        f"In force as version {told['version']}" if told["change_count"] else "Nothing to change: it is in force already"
-    )
+    changed = told["change_count"] > 0
+    Screen().done(f"In force as version {told['version']}" if changed else "Nothing to change: it is in force already")
 
 
 def _foresee(url: str, key: str, file: Path) -> None:
@@ -137,7 +137,7 @@ def _asked(url: str, key: str, file: Path, ask: Callable[[Routing], Awaitable[Re
     """What routing answers; a refusal ends the command with each place in the file."""
 
     async def run() -> Result:
-        async with Routing(url or _local(), key) as routing:
+        async with Routing(url or _local(), key, waiting=LONG) as routing:
             return await ask(routing)
 
     try:
