@@ -14,7 +14,7 @@ from services.routing import acting
 from services.routing.domain import recalling
 from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.changes import Changes
-from services.routing.domain.configuration import SHAPES, Key
+from services.routing.domain.configuration import SHAPES
 from services.routing.domain.recalling import Debt, Known, Told
 from services.routing.domain.recounting import recount
 from services.routing.domain.timeline import Entry, entries_of
@@ -25,7 +25,7 @@ from services.routing.store import recalling as rows
 from shared.auth import note_agents
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import AgentConfigured, ConfigRemoved, RoutingConfigured
+from shared.events.config import ConfigRemoved, RoutingConfigured
 from shared.events.people import AgentEnrolled, AgentStateChanged
 from shared.events.topics import AGENTS, CONFIG, TICKETS
 from shared.events.work import TicketOffered, TransferOffered
@@ -116,13 +116,12 @@ class AgentsRecalled:
     async def save(self, conn: AsyncConnection, states: Mapping[str, Noted], _now: datetime) -> None:
         """Each as told last."""
         known = await desk.agents(conn, states)
-        parts = (await configuration.some(conn, [Key("agent", agent_id) for agent_id in states])).parts
+        names = await configuration.names_of(conn, states.keys())
         after: list[Agent] = []
         for agent_id, noted in sorted(states.items()):
-            agent, part = known.get(agent_id), parts.get(Key("agent", agent_id))
-            name = agent.profile.display_name if agent is not None else agent_id
+            agent = known.get(agent_id)
             for event in noted:
-                agent = _agent_after(agent, part.display_name if isinstance(part, AgentConfigured) else name, event)
+                agent = _agent_after(agent, names.get(agent_id, agent_id), event)
             if agent is not None:
                 after.append(agent)
         await desk.configure_agents(conn, after)

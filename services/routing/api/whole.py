@@ -186,7 +186,7 @@ async def _checked(
     changes = differences(before, wanted, document.sections().keys())
     after = before.after(changes)
     places = {Key(kind, told.id): f"body.{SECTIONS[kind]}[{n}]" for kind, n, told in _entries(document)}
-    found = [_field_error(fault, places) for fault in faults(after, after.parts)]
+    found = [_field_error(fault, places) for fault in faults(after, sorted(after.parts))]
     if found:
         raise refused(found)
     stranded = await configuring.stranded(conn, after, changes)

@@ -63,6 +63,10 @@ RECALL = f"""
     ), gone AS ({GONE})
     {PUT}
 """
+NAMES = """
+    SELECT DISTINCT ON (id) id, data->>'display_name' FROM routing.config_history
+    WHERE kind = 'agent' AND id = ANY($1::text[]) AND data IS NOT NULL ORDER BY id, version DESC
+"""
 FILL_IN_ABILITIES = """
     UPDATE routing.config c SET data = c.data || jsonb_build_object('abilities', a.profile - 'display_name')
     FROM routing.agent a WHERE c.kind = 'agent' AND c.id = a.agent_id AND NOT c.data ? 'abilities'
@@ -142,9 +146,14 @@ async def recall(conn: AsyncConnection, told: Iterable[Event[RoutingConfigured |
     for event in told:
         kind, _, config_id = event.key.partition(":")
         fact = event.data
-        rows.append((kind, config_id, fact.version, _data(fact), fact.config_version or 1, event.time, fact.changed_by))
+        rows.append((kind, config_id, fact.version, _data(fact), fact.config_version or 1, fact.effective_from, fact.changed_by))
     if rows:
         await db.fetch(conn, RECALL, *zip(*rows, strict=True))
+
+
+async def names_of(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str, str]:
+    """Under which name each agent appears, or did last."""
+    return {agent_id: name for agent_id, name in await db.fetch(conn, NAMES, sorted(agent_ids))}
 
 
 async def fill_in_abilities(conn: AsyncConnection) -> None:
