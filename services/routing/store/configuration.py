@@ -153,7 +153,7 @@ async def recall(conn: AsyncConnection, told: Iterable[Event[RoutingConfigured |
 
 async def names_of(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str, str]:
     """Under which name each agent appears, or did last."""
-    return {agent_id: name for agent_id, name in await db.fetch(conn, NAMES, sorted(agent_ids))}
+    return {row[0]: row[1] for row in await db.fetch(conn, NAMES, sorted(agent_ids))}
 
 
 async def fill_in_abilities(conn: AsyncConnection) -> None:
