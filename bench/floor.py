@@ -56,8 +56,8 @@ async def furnish(conn: AsyncConnection, agents: int) -> None:
         ),
         {"id": QUEUE.id, "data": msgspec.json.encode(QUEUE).decode(), "since": START},
     )
-    await desk.configure_agent(conn, _agent("speaks both", (COMMON, RARE), START + timedelta(days=1)))
-    await desk.configure_agent(conn, _agent("agent", (COMMON,), START))
+    speaks_both = _agent("speaks both", (COMMON, RARE), START + timedelta(days=1))
+    await desk.configure_agents(conn, [speaks_both, _agent("agent", (COMMON,), START)])
     await conn.execute(
         sa.text(
             "INSERT INTO routing.agent (agent_id, profile, state, state_since, idle_since, ceiling_units)"

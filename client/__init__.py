@@ -2,6 +2,7 @@
 can be copied into another project as it is. docs/client.md shows how it is used.
 """
 
+from .configuring import read_config_file, send_config_file
 from .desk import Desk
 from .exchange import Answer, FieldError, Json, NoAnswer, ProblemError, Request
 from .intake import Intake
@@ -31,5 +32,7 @@ __all__ = [
     "Waiting",
     "every",
     "new_http",
+    "read_config_file",
+    "send_config_file",
     "session_of",
 ]

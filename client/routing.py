@@ -1,4 +1,4 @@
-"""Routing: agents and what they do to tickets, queues, teams and skills.
+"""Routing: agents and what they do to tickets.
 
 Methods are named as the operations of docs/generated/openapi-routing.json. All raise ProblemError and NoAnswer. What is
 answered is JSON as it came, times as text (RFC 3339).
@@ -10,11 +10,10 @@ from collections.abc import AsyncGenerator
 from datetime import date
 from typing import Literal
 
+from .configuring import Configuring
 from .exchange import Json
 from .paging import Page
-from .people import People
 from .routing_types import (
-    AgentBody,
     Assign,
     Bulk,
     CallBack,
@@ -30,15 +29,11 @@ from .routing_types import (
     Open,
     Pend,
     Prioritise,
-    Queue,
     Reopen,
     Reply,
     Resolve,
-    Rule,
-    Skill,
     Split,
     State,
-    Team,
     Transfer,
     WrapUp,
 )
@@ -46,8 +41,8 @@ from .service import at
 from .streaming import StreamEvent, follow
 
 
-class Routing(People):
-    """The agents' side, and who may come in. `if_match` is the version that is edited; left out, where there is none yet."""
+class Routing(Configuring):
+    """The agents' side, its configuration, and who may come in."""
 
     async def list_agents(
         self,
@@ -62,10 +57,6 @@ class Routing(People):
     async def get_agent(self, agent_id: str) -> Json:
         """An agent as configured and as now."""
         return await self._get(Json, at("/v1/agents/{}", agent_id))
-
-    async def put_agent(self, config_id: str, body: AgentBody, if_match: int | None = None) -> Json:
-        """Make or change an agent."""
-        return await self._put(Json, at("/v1/agents/{}", config_id), body, if_match)
 
     async def change_agent_state(self, agent_id: str, body: State, idempotency_key: str | None = None) -> Json:
         """Come, go, pause. Coming starts the presence, which the live stream and every call then keep up."""
@@ -239,54 +230,6 @@ class Routing(People):
         """Ask intake to link it with another ticket, or to take that link away."""
         return await self._post(Json, at("/v1/tickets/{}/links", ticket_id), body, idempotency_key)
 
-    async def list_queues(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
-        """Queues in order of id, each with its figures now."""
-        return await self._get(Page[Json], at("/v1/queues", cursor=cursor, limit=limit))
-
-    async def get_queue(self, config_id: str) -> Json:
-        """A queue as configured."""
-        return await self._get(Json, at("/v1/queues/{}", config_id))
-
     async def get_queue_waits(self, config_id: str, first_day: date | None = None, last_day: date | None = None) -> Json:
         """How long whoever comes to the queue now would wait, by each estimator, and what each was worth on these days."""
         return await self._get(Json, at("/v1/queues/{}/waits", config_id, first_day=first_day, last_day=last_day))
-
-    async def put_queue(self, config_id: str, body: Queue, if_match: int | None = None) -> Json:
-        """Make or change a queue."""
-        return await self._put(Json, at("/v1/queues/{}", config_id), body, if_match)
-
-    async def list_rules(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
-        """Rules of escalation in order of id."""
-        return await self._get(Page[Json], at("/v1/rules", cursor=cursor, limit=limit))
-
-    async def get_rule(self, config_id: str) -> Json:
-        """A rule as configured."""
-        return await self._get(Json, at("/v1/rules/{}", config_id))
-
-    async def put_rule(self, config_id: str, body: Rule, if_match: int | None = None) -> Json:
-        """Make or change a rule."""
-        return await self._put(Json, at("/v1/rules/{}", config_id), body, if_match)
-
-    async def list_skills(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
-        """Skills in order of id."""
-        return await self._get(Page[Json], at("/v1/skills", cursor=cursor, limit=limit))
-
-    async def get_skill(self, config_id: str) -> Json:
-        """A skill as configured."""
-        return await self._get(Json, at("/v1/skills/{}", config_id))
-
-    async def put_skill(self, config_id: str, body: Skill, if_match: int | None = None) -> Json:
-        """Make or change a skill."""
-        return await self._put(Json, at("/v1/skills/{}", config_id), body, if_match)
-
-    async def list_teams(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
-        """Teams in order of id."""
-        return await self._get(Page[Json], at("/v1/teams", cursor=cursor, limit=limit))
-
-    async def get_team(self, config_id: str) -> Json:
-        """A team as configured."""
-        return await self._get(Json, at("/v1/teams/{}", config_id))
-
-    async def put_team(self, config_id: str, body: Team, if_match: int | None = None) -> Json:
-        """Make or change a team."""
-        return await self._put(Json, at("/v1/teams/{}", config_id), body, if_match)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Required, TypedDict
+from typing import Literal, Required, TypedDict
 
 from .exchange import Instant
 
@@ -208,88 +208,3 @@ class Open(TypedDict, total=False):
     outward: bool
     priority: Literal[1, 2, 3, 4]
     subject: str
-
-
-class Step(TypedDict, total=False):
-    """What a queue asks of agents from so many seconds in it on; or which tickets it sends on then."""
-
-    after_seconds: Required[int]
-    any_agent: bool
-    over_wait_seconds: int | None
-    required_skills: dict[str, int] | None
-    share_percent: int | None
-    team_ids: list[str] | None
-    to_queue_id: str | None
-
-
-class Queue(TypedDict, total=False):
-    """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it."""
-
-    name: Required[dict[str, str]]
-    position: Required[int]
-    ageing_seconds: int | None
-    auto_accept: bool
-    calendar_id: str | None
-    consult_seconds: int
-    consult_units: int
-    due_lead_seconds: int | None
-    effective_from: Instant | None
-    estimator: (
-        Literal["head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"] | None
-    )
-    offer_timeout_seconds: int
-    partner_id: str | None
-    prefer_last_agent_seconds: int | None
-    required_skills: dict[str, int]
-    service_level_percent: int | None
-    service_level_seconds: int | None
-    signature: dict[str, str]
-    skill_by_language: bool
-    steps: list[Step]
-    strategy: Literal["longest_idle", "least_versatile", "best_skill", "least_loaded", "round_robin", "sticky"]
-    team_ids: list[str]
-    tier: int
-    vip_bonus_seconds: int
-    when: dict[str, Any]
-    wrap_up_seconds: int
-
-
-class Rule(TypedDict, total=False):
-    """A rule of escalation: a ticket for which `when` holds rises to `to_tier`, or to the next tier that takes it."""
-
-    position: Required[int]
-    when: Required[dict[str, Any]]
-    effective_from: Instant | None
-    to_tier: int | None
-
-
-class Team(TypedDict, total=False):
-    """A team of agents."""
-
-    name: Required[dict[str, str]]
-    calendar_id: str | None
-    effective_from: Instant | None
-    partner_id: str | None
-
-
-class Skill(TypedDict, total=False):
-    """A skill, held at levels 1 to 10."""
-
-    name: Required[dict[str, str]]
-    effective_from: Instant | None
-
-
-class AgentBody(TypedDict, total=False):
-    """An agent: the name customers see, and what routing has to know."""
-
-    display_name: Required[str]
-    active: bool
-    capacity_units: int
-    channel_limits: dict[str, int]
-    effective_from: Instant | None
-    languages: list[str]
-    partner_id: str | None
-    signature: dict[str, str]
-    skills: dict[str, int]
-    team_ids: list[str]
-    tier: int

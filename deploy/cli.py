@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy import erasure, keeping, parked, parked_contacts, people, reprocessing, rewrapping, sending, setup, status
+from deploy import (
+    config_file,
+    erasure,
+    keeping,
+    parked,
+    parked_contacts,
+    people,
+    reprocessing,
+    rewrapping,
+    sending,
+    setup,
+    status,
+)
 from deploy.backup import NotBackedUp
 from deploy.command_line import CANNOT, NOT_DONE, WRONG_USAGE, end, guarded, settings, with_database
 from deploy.local.screen import Screen
@@ -33,6 +45,7 @@ app.add_typer(reprocessing.app, name="intake")
 app.add_typer(keys_app, name="keys")
 app.add_typer(topics_app, name="topics")
 app.add_typer(customers_app, name="customers")
+app.add_typer(config_file.app, name="config")
 app.add_typer(people.app, name="people")
 app.command("audit")(people.show_audit)
 

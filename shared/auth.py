@@ -260,15 +260,19 @@ async def valid_keys(conn: AsyncConnection, keys: list[str]) -> int:
     return (await conn.execute(statement, {"hashes": hashes})).scalar_one()  # type: ignore[no-any-return]
 
 
-async def note_agent(conn: AsyncConnection, agent_id: str, partner_id: str | None, *, active: bool) -> None:
-    """Remember whose agent this is, for whoever comes in as such; the sessions of one who is no longer active end."""
+async def note_agents(conn: AsyncConnection, agents: Collection[tuple[str, str | None, bool]]) -> None:
+    """Remember whose agents these are (id, partner, whether active), for whoever comes in as such; the sessions of those who are
+    no longer active end.
+    """
+    rows = sorted(agents, key=lambda agent: agent[0])
     await db.fetch(
         conn,
-        "INSERT INTO auth.agent (id, partner_id, active) VALUES ($1, $2, $3)"
+        "INSERT INTO auth.agent (id, partner_id, active) SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[])"
         " ON CONFLICT (id) DO UPDATE SET partner_id = excluded.partner_id, active = excluded.active",
-        agent_id,
-        partner_id,
-        active,
+        [agent_id for agent_id, *_ in rows],
+        [partner_id for _, partner_id, _ in rows],
+        [active for *_, active in rows],
     )
-    if not active:
-        await sessions.end_of_agent(conn, agent_id)
+    for agent_id, _, active in rows:
+        if not active:
+            await sessions.end_of_agent(conn, agent_id)

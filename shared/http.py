@@ -153,11 +153,12 @@ async def _invalid(_request: Request, error: Exception) -> Response:
         if item["type"] == "json_invalid":
             reason = f"{item['ctx']['error']}, at character {item['loc'][-1]}"
             return Problem(400, "malformed-json", "The body is not valid JSON.", [FieldError("body", reason)]).response()
-    errors = [FieldError(_path(item["loc"]), str(item["msg"])) for item in error.errors()]
+    errors = [FieldError(path_of(item["loc"]), str(item["msg"])) for item in error.errors()]
     return Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", errors).response()
 
 
-def _path(location: Sequence[str | int]) -> str:
+def path_of(location: Sequence[str | int]) -> str:
+    """Where in a request, e.g. `body.contacts[0].email`."""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from client import ProblemError, Routing
-from client.routing_types import AgentBody
+from client.config_types import AgentBody
 from deploy import running
 from deploy.local import settings as local_settings
 from deploy.local.ports import address, reach

@@ -16,10 +16,10 @@ from services.routing.api import (
     moves,
     people,
     reading,
-    rules,
     signing_in,
     tickets,
     waits,
+    whole,
 )
 from services.routing.api.room import Room
 from services.routing.commanding import Commander
@@ -33,18 +33,21 @@ from services.routing.settings import RoutingSettings
 from services.routing.signing_in import SignIn
 from services.routing.ticking import Ticker
 from shared.consumer import Consumer
+from shared.documents import MOST_BYTES
 from shared.events import topics
 from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
 from shared.signals import Signals
 
-PARTS = (configuring, rules, agents, reading, deciding, waits, tickets, moves, besides, bulk, asking, signing_in, people)
+PARTS = (
+    configuring, whole, agents, reading, deciding, waits, tickets, moves, besides, bulk, asking, signing_in, people
+)  # fmt: skip
 
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
     """The application with routing's routes."""
-    app = create_app("routing", "Patchbay routing", ready, alive)
+    app = create_app("routing", "Patchbay routing", ready, alive, large={"/v1/config": MOST_BYTES})
     app.state.authenticator = parts.authenticator
     provider = Provider(settings)
     app.state.room = Room(parts, settings, hub, Commander(parts, settings), SignIn(parts.engine, settings), provider)

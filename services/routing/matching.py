@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Literal
 
+import msgspec
 from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -176,10 +177,10 @@ class Matcher:
         waiting = turn.tickets
         if not waiting:
             return _Passed("done")
-        queues = {queue.id: queue for queue in await self._queues.of(conn, turn.queues)}
+        queues = {queue.id: queue for queue in await self._queues.of(conn, turn.configuration)}
         found = await self._found(conn, turn, queues, all_agents=all_agents)
         turns, loads = _offered(found, queues)
-        return _Passed(self._outcome(waiting, found), turns, loads, _reasons(found, turns), found.now)
+        return _Passed(self._outcome(waiting, found), turns, loads, _reasons(found, turns, self._queues.read_under), found.now)
 
     def _outcome(self, waiting: Sequence[object], found: _Found) -> Outcome:
         if found.pairs and len(waiting) >= self.settings.routing_match_tickets:
@@ -252,15 +253,18 @@ def _offered(found: _Found, queues: dict[str, QueueConfigured]) -> tuple[list[Tu
     return turns, _loads(found.agents, current, turns)
 
 
-def _reasons(found: _Found, turns: Sequence[Turn]) -> list[Reason]:
-    """Why each offer was made; those of one lane share what was seen, under the id of the first."""
+def _reasons(found: _Found, turns: Sequence[Turn], configuration: int) -> list[Reason]:
+    """Why each offer was made; those of one lane share what was seen, under the id of the first, and with the version of the
+    configuration.
+    """
     reasons: list[Reason] = []
     first_of: dict[str, str] = {}
+    saw = {lane: msgspec.structs.replace(looked, config_version=configuration) for lane, looked in found.decided.looked.items()}
     for pair, turn in zip(found.pairs, turns, strict=True):
         offer, visit = turn.made[0], found.works[pair.ticket_id].visit
         first = first_of.setdefault(pair.lane, offer.id)
         barred = tuple(sorted(let_go(visit, found.now))) if visit is not None else ()
-        reasons.append(Reason(offer.id, first, pair.how, barred, found.decided.looked[pair.lane]))
+        reasons.append(Reason(offer.id, first, pair.how, barred, saw[pair.lane]))
     return reasons
 
 

@@ -14,17 +14,18 @@ from services.routing import acting
 from services.routing.domain import recalling
 from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.changes import Changes
+from services.routing.domain.configuration import SHAPES
 from services.routing.domain.recalling import Debt, Known, Told
 from services.routing.domain.recounting import recount
 from services.routing.domain.timeline import Entry, entries_of
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, saving
+from services.routing.store import config, configuration, desk, saving
 from services.routing.store import recalling as rows
-from shared.auth import note_agent
+from shared.auth import note_agents
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import AgentConfigured, Configured, QueueConfigured, RuleConfigured, SkillConfigured, TeamConfigured
+from shared.events.config import ConfigRemoved, RoutingConfigured
 from shared.events.people import AgentEnrolled, AgentStateChanged
 from shared.events.topics import AGENTS, CONFIG, TICKETS
 from shared.events.work import TicketOffered, TransferOffered
@@ -41,6 +42,8 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
     async def recall(back: Recall) -> None:
         await back.fold(ConfigurationRecalled())
         await back.fold(AgentsRecalled())
+        async with back.transaction() as conn:
+            await configuration.fill_in_abilities(conn)
         told = TicketsRecalled()
         await back.fold(told)
         async with back.transaction() as conn:
@@ -85,22 +88,19 @@ def _note(_context: None, noted: Noted, event: Event[Fact], _now: datetime) -> t
 
 
 class ConfigurationRecalled:
-    """Queues, teams, skills, rules and agents' names that were made or changed."""
+    """Queues, teams, skills, rules and agents that were configured or removed."""
 
     topic = CONFIG
-    handlers: Mapping[type[Fact], Handler[None, Noted]] = dict.fromkeys(
-        (QueueConfigured, TeamConfigured, SkillConfigured, AgentConfigured, RuleConfigured), _note
-    )
+    handlers: Mapping[type[Fact], Handler[None, Noted]] = dict.fromkeys((*SHAPES.values(), ConfigRemoved), _note)
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Noted]:
         """Nothing needs to be known."""
         return Loaded({event.key: () for event in events}, None)
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Noted], _now: datetime) -> None:
-        """The newest version of each."""
-        for key, noted in sorted(states.items()):
-            if isinstance(noted[-1].data, Configured):
-                await config.put(conn, key.partition(":")[0], noted[-1].data, noted[-1].time)
+        """Every version, and the newest of each in force."""
+        said = [event for _, noted in sorted(states.items()) for event in noted]
+        await configuration.recall(conn, [event for event in said if isinstance(event.data, RoutingConfigured | ConfigRemoved)])
 
 
 class AgentsRecalled:
@@ -116,16 +116,17 @@ class AgentsRecalled:
     async def save(self, conn: AsyncConnection, states: Mapping[str, Noted], _now: datetime) -> None:
         """Each as told last."""
         known = await desk.agents(conn, states)
+        names = await configuration.names_of(conn, states.keys())
+        after: list[Agent] = []
         for agent_id, noted in sorted(states.items()):
-            stored = await config.find(conn, "agent", agent_id)
-            name = msgspec.json.decode(stored.data, type=AgentConfigured).display_name if stored is not None else agent_id
             agent = known.get(agent_id)
             for event in noted:
-                agent = _agent_after(agent, name, event)
+                agent = _agent_after(agent, names.get(agent_id, agent_id), event)
             if agent is not None:
-                await desk.configure_agent(conn, agent)
-                await note_agent(conn, agent_id, agent.profile.partner_id, active=agent.profile.active)
-                await rows.set_state(conn, [agent])
+                after.append(agent)
+        await desk.configure_agents(conn, after)
+        await note_agents(conn, [(agent.id, agent.profile.partner_id, agent.profile.active) for agent in after])
+        await rows.set_state(conn, after)
 
 
 def _agent_after(agent: Agent | None, name: str, event: Event[Any]) -> Agent | None:

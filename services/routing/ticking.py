@@ -99,25 +99,24 @@ class Ticker:
                 await set_states(conn, self.parts.outbox, gone, "offline", "presence_lost", also=strays)
 
     async def _file_again(self) -> None:
-        """Tickets that reached a step, or have another deadline, or whose queue was configured anew, stand where it says now, or
-        go where it sends them.
+        """Tickets that reached a step, or have another deadline, or wait while queues were configured anew, stand where these say
+        now; those that the rules or a step send to another queue go there.
         """
         async with db.transaction(self.parts.engine) as conn:
             works = await matching.to_be_filed(conn, FILED_AT_ONCE)
             if not works:
                 return
-            queues = {queue.id: queue for queue in await config.queues(conn)}
-            counting = any(queue.due_lead_seconds is not None for queue in queues.values())
+            queues = await config.queues(conn)
+            counting = any(queue.due_lead_seconds is not None for queue in queues)
             deadlines = await promises.deadlines(conn, list(works)) if counting else {}
-            asking = any(sending.by_wait(queue) for queue in queues.values())
+            asking = any(sending.by_wait(queue) for queue in queues)
             waits = await estimates.foreseen_of(conn, list(works)) if asking else {}
+            of_comers = await estimates.foreseen_where_asked(conn, queues)
             now = await clock(conn)
             turns = []
             for work in works.values():
-                turn = Turn(work, f"filed {work.id} {work.visits}", now, {})
-                if work.visit is not None:
-                    lifecycle.file_again(turn, queues[work.visit.queue_id], deadlines.get(work.id))
-                    lifecycle.send_on(turn, tuple(queues.values()), waits.get(work.id))
+                turn = Turn(work, f"filed {work.id} {work.visits}", now, {}, waits=of_comers)
+                lifecycle.settle(turn, queues, deadlines.get(work.id), waits.get(work.id))
                 turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
             await timing.note(conn, [work.id for work in works.values() if _entitled_anew(work)])
@@ -234,7 +233,7 @@ async def set_states(
 
 def _entitled_anew(work: Work) -> bool:
     """Whether it is filed again perhaps because its customer is a VIP now, or no longer: that rules may ask about."""
-    return work.visit is not None and work.visit.filed_under == 0 and work.entitlement.vip is not None
+    return work.visit is not None and work.visit.filed_under < 0 and work.entitlement.vip is not None
 
 
 def _taken_back(work: Work, losing: Sequence[str], now: datetime, known: Mapping[str, Agent]) -> Turn | None:

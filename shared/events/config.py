@@ -22,6 +22,13 @@ class Configured(Fact, frozen=True, kw_only=True, omit_defaults=True):
     effective_from: Moment
 
 
+class RoutingConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+    """What is a part of routing's configuration: in which version of all of it this was said, and by which key or person."""
+
+    config_version: int | None = None
+    changed_by: str | None = None
+
+
 Strategy = Literal["longest_idle", "least_versatile", "best_skill", "least_loaded", "round_robin", "sticky"]
 
 
@@ -45,7 +52,7 @@ class RoutingStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     over_wait_seconds: int | None = None
 
 
-class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+class QueueConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
     """A queue: which tickets it takes (first match by `position`), who serves it and how.
 
     Waiting for `ageing_seconds` is worth a step of priority (None: no wait is); being a VIP is worth `vip_bonus_seconds`. A
@@ -84,7 +91,7 @@ class QueueConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True)
     estimator: EstimatorName | None = None
 
 
-class TeamConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+class TeamConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
     """A team of agents."""
 
     TYPE: ClassVar[str] = "team.configured.v1"
@@ -101,19 +108,33 @@ class PartnerConfigured(Configured, frozen=True, kw_only=True, omit_defaults=Tru
     calendar_id: str | None = None
 
 
-class SkillConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+class SkillConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
     """A skill that agents have at levels 1 to 10."""
 
     TYPE: ClassVar[str] = "skill.configured.v1"
     name: dict[str, str]
 
 
-class AgentConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
-    """The name under which an agent appears."""
+class Abilities(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What routing knows of an agent, as `agent.enrolled` says it."""
+
+    team_ids: tuple[str, ...] = ()
+    skills: dict[str, int] = {}
+    languages: tuple[str, ...] = ()
+    capacity_units: int = 10
+    channel_limits: dict[str, int] = {}
+    tier: int = 1
+    partner_id: str | None = None
+    active: bool = True
+
+
+class AgentConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
+    """The name under which an agent appears, and what the agent can do."""
 
     TYPE: ClassVar[str] = "agent.configured.v1"
     display_name: str
     signature: dict[str, str] = {}
+    abilities: Abilities | None = None
 
 
 class OpenHours(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +232,7 @@ class TemplateConfigured(Configured, frozen=True, kw_only=True, omit_defaults=Tr
     team_ids: tuple[str, ...] = ()
 
 
-class RuleConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True):
+class RuleConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
     """An escalation or labelling rule. `escalate`: the ticket rises to `to_tier`, or to the next one; once by each rule."""
 
     TYPE: ClassVar[str] = "rule.configured.v1"
@@ -308,11 +329,13 @@ class SurveyConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True
 
 
 class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """No longer in force from `effective_from` on; the key says what."""
+    """No longer in force from `effective_from` on; the key says what. Of routing: as `RoutingConfigured` says it."""
 
     TYPE: ClassVar[str] = "config.removed.v1"
     version: int
     effective_from: Moment
+    config_version: int | None = None
+    changed_by: str | None = None
 
 
 ConfigFacts = (

@@ -49,18 +49,27 @@ def by_rule(
     """The first rule that holds, can move the ticket and has not moved it yet sends it up. `rules` are in order of position.
     Nothing for a ticket on which nobody has to work.
     """
-    work = turn.work
+    found = raises(turn.work, queues, rules, promised)
+    if found is not None:
+        rule, queue = found
+        turn.set(rules=(*turn.work.rules, rule.id))
+        _rise(turn, queues, queue, rule_id=rule.id)
+
+
+def raises(
+    work: Work, queues: Sequence[QueueConfigured], rules: Sequence[RuleConfigured], promised: Promised = NOTHING_PROMISED
+) -> tuple[RuleConfigured, QueueConfigured] | None:
+    """The rule that sends the ticket up, and the queue to which it goes."""
     if not rules or not work.ticket.active or work.ticket.spam or (work.visit is None and work.owner is None):
-        return
+        return None
     fields = rule_fields(work, queues, promised)
     for rule in rules:
         if rule.kind != "escalate" or rule.id in work.rules or not matches(rule.when, fields):
             continue
         queue = _higher(queues, work, rule.to_tier)
         if queue is not None:
-            turn.set(rules=(*work.rules, rule.id))
-            _rise(turn, queues, queue, rule_id=rule.id)
-            return
+            return rule, queue
+    return None
 
 
 def rule_fields(work: Work, queues: Sequence[QueueConfigured], promised: Promised) -> Fields:

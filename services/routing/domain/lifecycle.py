@@ -12,14 +12,14 @@ from services.routing.domain import consulting, handing, offers, sending, wrappi
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
 from services.routing.domain.besides import Callback
 from services.routing.domain.foreseen import Foreseen
-from services.routing.domain.queues import choose, last_of
-from services.routing.domain.steps import entered, filed
-from services.routing.domain.work import Turn, Visit, Work, microseconds
+from services.routing.domain.queues import choose, elsewhere, last_of
+from services.routing.domain.steps import entered, filed, version_of
+from services.routing.domain.work import CameAs, Turn, Visit, Work, microseconds
 from shared.events.config import QueueConfigured
 from shared.events.ticket import SentOn, TicketLeftQueue, TicketQueued, TicketReleased
 from shared.events.work import ActionRequired
 
-QueueReason = Literal["opened", "reopened", "transferred", "escalated", "released", "overflowed", "returned"]
+QueueReason = CameAs
 LeaveReason = Literal["abandoned", "spam", "merged", "cancelled", "callback", "partner", "transferred", "resolved"]
 ReleaseReason = Literal["transferred", "supervisor", "shift_ended", "presence_lost", "resolved", "closed", "escalated"]
 
@@ -76,19 +76,12 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
     place(turn, queues, "returned" if work.visits else "opened", age_from, work.last_agent_id)
 
 
-def send_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
-    """A ticket that reached steps of its queue goes to where one of them sends it; `wait` is how long it still would. While it is
-    offered to somebody it stays, and is looked at again when they have had their time.
-    """
+def _go_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
+    """A ticket that reached steps of its queue goes to where one of them sends it; `wait` is how long it still would."""
     work, visit = turn.work, turn.work.visit
     queue = last_of(queues, work)
-    if visit is None or queue is None or visit.from_queue_id is not None:
-        return
-    numbers = sending.reached(queue, visit, turn.now)
-    if work.offer is None:
-        _send_on(turn, queues, queue, numbers, wait)
-    elif sending.sent_on(queue, work.id, numbers, wait) is not None:
-        turn.set(visit=msgspec.structs.replace(visit, file_again_at=work.offer.expires_at))
+    if visit is not None and queue is not None and visit.from_queue_id is None:
+        _send_on(turn, queues, queue, sending.reached(queue, visit, turn.now), wait)
 
 
 def _send_on(
@@ -126,7 +119,8 @@ def enter(
     )
     visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
-    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from)
+    came_as = turn.work.came_as if reason == "returned" else reason
+    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from, came_as=came_as)
     if turn.work.besides.callback is not None:
         turn.beside(callback=Callback())
     turn.say(
@@ -142,13 +136,23 @@ def enter(
     )
 
 
-def file_again(turn: Turn, queue: QueueConfigured, deadline: datetime | None = None) -> None:
-    """The queue was configured anew, or the ticket reached a step, or has another `deadline`: it stands where the queue says now.
-    Nothing for a ticket that does not wait there.
+def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | None = None, wait: Foreseen | None = None) -> None:
+    """Queues were configured anew, or the ticket reached a step, or has another `deadline`: it waits where the rules send it now,
+    with the age and the agent it had, and stands there as the queue says, or goes on to where a step sends it; `wait` is how long
+    it still would. Nothing for a ticket that does not wait; one that is offered is left alone until that is over.
     """
-    visit = turn.work.visit
-    if visit is not None and visit.queue_id == queue.id:
-        turn.set(visit=filed(queue, turn.work, visit, turn.now, deadline))
+    work, visit = turn.work, turn.work.visit
+    if visit is None or work.offer is not None:
+        return
+    queue = last_of(queues, work)
+    changed = queue is None or abs(visit.filed_under) < version_of(queue)
+    if queue is not None and not (changed and elsewhere(queues, work)):
+        turn.set(visit=filed(queue, work, visit, turn.now, deadline))
+        _go_on(turn, queues, wait)
+        return
+    leave(turn, "transferred")
+    place(turn, queues, "returned", visit.age_from, visit.preferred)
+    turn.to_judge = True
 
 
 def age_of(work: Work, now: datetime) -> datetime:

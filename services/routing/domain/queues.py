@@ -53,7 +53,7 @@ def fields_of(work: Work) -> Fields:
         "tags": labels.tags,
         "partner_id": labels.partner_id,
         "is_follow_up": labels.follow_up_of is not None,
-        "is_reopened": work.visits > 0,
+        "is_reopened": work.came_as != "opened" if work.visit is not None else work.visits > 0,
     }
 
 
@@ -67,6 +67,17 @@ def choose(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | N
         if up_there is not None:
             return up_there
     return next((queue for queue in queues if matches(queue.when, fields)), None)
+
+
+def elsewhere(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | None:
+    """The queue to which the rules send a ticket that waits in another. None where it waits rightly, where no queue takes it any
+    more, and for one that was sent to where it waits, as long as that queue is there.
+    """
+    here = last_of(queues, work)
+    if work.visit is None or (here is not None and work.sent):
+        return None
+    queue = choose(queues, work)
+    return queue if queue is not None and (here is None or queue.id != here.id) else None
 
 
 def last_of(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | None:

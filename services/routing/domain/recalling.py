@@ -141,7 +141,9 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
     tier = queue.tier if queue is not None and fact.reason == "transferred" else state.work.tier
     state = state.beside(callback=Callback() if state.work.besides.callback is not None else None)
-    return state.set(visits=fact.visit, visit=visit, attention=attention, units=0, age_from=fact.age_from, tier=tier)
+    came_as = state.work.came_as if fact.reason == "returned" else fact.reason
+    state = state.set(visits=fact.visit, visit=visit, attention=attention, units=0, age_from=fact.age_from, tier=tier)
+    return state.set(came_as=came_as)
 
 
 def _left(_known: Known, state: Told, event: Event[ticket.TicketLeftQueue]) -> Told:

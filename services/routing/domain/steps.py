@@ -60,7 +60,7 @@ def at_step(queue: QueueConfigured, number: int) -> QueueConfigured:
 def entered(queue: QueueConfigured, work: Work, visit: Visit, now: datetime) -> Visit:
     """A visit that begins, filed. Where promises count it is to be filed again, with what is promised."""
     visit = filed(queue, work, visit, now, None)
-    return visit if queue.due_lead_seconds is None else msgspec.structs.replace(visit, filed_under=0)
+    return visit if queue.due_lead_seconds is None else msgspec.structs.replace(visit, filed_under=-visit.filed_under)
 
 
 def filed(queue: QueueConfigured, work: Work, visit: Visit, now: datetime, deadline: datetime | None) -> Visit:
@@ -74,9 +74,14 @@ def filed(queue: QueueConfigured, work: Work, visit: Visit, now: datetime, deadl
         lane=asked(queue, work, visit, now).lane,
         worth=worth_in(queue),
         due_from=deadline - timedelta(seconds=lead) if deadline is not None and lead is not None else None,
-        filed_under=queue.version,
+        filed_under=version_of(queue),
         file_again_at=min((instant for instant in instants if instant > now), default=None),
     )
+
+
+def version_of(queue: QueueConfigured) -> int:
+    """That of all queues as this one was read with them (`store.config.queues`); its own where it was not read."""
+    return queue.config_version or queue.version
 
 
 def fault(queue: QueueConfigured) -> tuple[str, str] | None:

@@ -27,7 +27,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What a pass saw for tickets of one lane, before it gave anything in it: how many agents came to each verdict, and the first
-    of them by name. Agents who have a verdict of their own for one ticket of several count as fitting.
+    of them by name; and the version of all configuration by which it went. Agents who have a verdict of their own for one ticket
+    of several count as fitting.
     """
 
     queue_id: str
@@ -38,6 +39,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None
     verdicts: dict[Verdict, int]
     candidates: tuple[Candidate, ...]
+    config_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from shared.events.ticket import TicketOpened
 from shared.ticket import Ticket
 
 OfferEnd = Literal["accepted", "declined", "expired", "rescinded"]
+CameAs = Literal["opened", "reopened", "transferred", "escalated", "released", "overflowed", "returned"]
 NoticeValue = str | int | bool | None
 # Where both sides have to be there at once: somebody else goes on when the agent is gone.
 LIVE: frozenset[Channel] = frozenset({"chat"})
@@ -40,8 +41,9 @@ class Passed(msgspec.Struct, frozen=True):
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """A stay in a queue. `age_from` is what the place counts from.
 
-    As filed under a version of the queue: `lane` groups what the same agents can take, `worth` and `due_from`
-    make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` 0: it is to be filed as soon as may be.
+    As filed under a version of the queues: `lane` groups what the same agents can take, `worth` and `due_from`
+    make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` below nothing: placed under the version
+    that this would be above it, and to be filed as soon as may be.
     `from_queue_id`: a step of that queue sent it on; then no other does, so that no steps send it in circles.
     """
 
@@ -99,7 +101,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
     customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why. `age_from` is
     what its last place in a queue counted from; `path` the queues through which it rose to its `tier`, `rules` those that raised
-    it. `resolved`: it was, once.
+    it. `resolved`: it was, once. `came_as`: why it was queued last, other than as before (`returned`).
     """
 
     id: str
@@ -125,6 +127,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rules: tuple[str, ...] = ()
     transfers: int = 0
     resolved: bool = False
+    came_as: CameAs = "opened"
     besides: Besides = NOTHING
 
     @property
@@ -161,6 +164,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if visit is None:
             return None
         return rank(visit.age_from, self.ticket.priority, self.vip, visit.worth, visit.due_from)
+
+    @property
+    def sent(self) -> bool:
+        """Whether somebody sent it where it waits, or a rule of escalation or a step did: the queues' rules do not take it from
+        there.
+        """
+        return self.came_as in ("transferred", "escalated", "overflowed")
 
     @property
     def awaits_callback(self) -> bool:

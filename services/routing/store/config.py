@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,8 +21,11 @@ FOR_ANSWERS = """
     SELECT kind, id, CAST(CASE kind WHEN 'inbox' THEN data ELSE data->'signature' END AS text) FROM routing.config
     WHERE kind = 'inbox' OR (kind = 'queue' OR kind = 'agent' AND id = $1) AND data->'signature' IS NOT NULL
     """
-# Rises with every change: versions count up, and neither a queue nor a rule is ever taken away.
-QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config WHERE kind IN ('queue', 'rule'))"
+# The number of the last change of all that routing has configured, and of the last one that made, changed or removed a queue.
+CONFIG_VERSION = "(SELECT coalesce(max(number), 0) FROM routing.config_version)"
+QUEUES_VERSION = "(SELECT coalesce(max(number), 0) FROM routing.config_history WHERE kind = 'queue')"
+# What was removed: its version goes on when it is made anew, and tickets may still wait in a queue.
+REMOVED = "removed "
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,21 @@ class Stored:
 
 @dataclass(slots=True)
 class QueueShelf:
-    """Keeps the queues, and the rules that move tickets between them, as long as they are the newest. `version` is QUEUES_VERSION
-    as the transaction sees it. `rules` are as of the last look at the queues, in order of position.
+    """Keeps the queues, and the rules that move tickets between them, as long as they are the newest. `version` is CONFIG_VERSION
+    as the transaction sees it. `rules` are as of the last look at the queues, in order of position; `read_under` is the version
+    of the configuration in which the queues were read.
     """
 
     rules: tuple[RuleConfigured, ...] = ()
+    read_under: int = 0
     _version: int = -1
     _queues: tuple[QueueConfigured, ...] = ()
 
     async def of(self, conn: AsyncConnection, version: int) -> tuple[QueueConfigured, ...]:
         """All queues, in order of position."""
         if version != self._version:
-            self._queues, self.rules, self._version = await queues(conn), await rules(conn), version
+            self._queues, self.read_under = await _queues(conn)
+            self.rules, self._version = await rules(conn), version
         return self._queues
 
 
@@ -58,9 +63,18 @@ async def version(conn: AsyncConnection) -> int:
 
 
 async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
-    """All queues, in order of position."""
-    rows = await db.fetch(conn, "SELECT CAST(data AS text) FROM routing.config WHERE kind = 'queue'")
-    return in_order([msgspec.json.decode(data, type=QueueConfigured) for (data,) in rows])
+    """All queues, in order of position. The `config_version` of each is that of whichever queue was changed last: under it
+    tickets are placed and filed.
+    """
+    return (await _queues(conn))[0]
+
+
+async def _queues(conn: AsyncConnection) -> tuple[tuple[QueueConfigured, ...], int]:
+    statement = f"SELECT CAST(data AS text), {QUEUES_VERSION}, {CONFIG_VERSION} FROM routing.config WHERE kind = 'queue'"
+    rows = await db.fetch(conn, statement)
+    found = [(msgspec.json.decode(data, type=QueueConfigured), number) for data, number, _ in rows]
+    queues_read = in_order([msgspec.structs.replace(queue, config_version=number) for queue, number in found])
+    return queues_read, max((read_under for *_, read_under in rows), default=0)
 
 
 async def rules(conn: AsyncConnection) -> tuple[RuleConfigured, ...]:
@@ -78,11 +92,8 @@ async def for_answers(conn: AsyncConnection, agent_id: str) -> tuple[Signatures,
     return Signatures(found.get(("agent", agent_id), {}), queues), Senders(inboxes)
 
 
-async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool = False) -> Stored | None:
-    """The newest version; locked against other edits, also where there is none yet, when asked."""
-    if lock:
-        statement = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('routing config ' || :kind || ':' || :id, 0))")
-        await conn.execute(statement, {"kind": kind, "id": config_id})
+async def find(conn: AsyncConnection, kind: str, config_id: str) -> Stored | None:
+    """The newest version."""
     row = (
         await conn.execute(
             sa.text("SELECT id, version, CAST(data AS text) AS data FROM routing.config WHERE kind = :kind AND id = :id"),
@@ -105,22 +116,13 @@ async def page(conn: AsyncConnection, kind: str, after: str, at_most: int, partn
     return [Stored(row.id, row.version, row.data.encode()) for row in rows]
 
 
-async def missing(conn: AsyncConnection, kind: str, ids: Sequence[str]) -> list[str]:
-    """Those of the ids that are not configured."""
-    rows = await conn.execute(
-        sa.text("SELECT id FROM routing.config WHERE kind = :kind AND id = ANY(:ids)"), {"kind": kind, "ids": list(ids)}
-    )
-    known = {row.id for row in rows}
-    return [config_id for config_id in ids if config_id not in known]
-
-
 async def wake_matchers(conn: AsyncConnection) -> None:
     """At the commit: there may be something to match that was not before."""
     await conn.execute(sa.text("NOTIFY routing_match"))
 
 
 async def put(conn: AsyncConnection, kind: str, fact: Configured, now: datetime) -> None:
-    """Write a version."""
+    """Write a version that another service said."""
     await conn.execute(
         sa.text(
             "INSERT INTO routing.config (kind, id, version, data, effective_from)"

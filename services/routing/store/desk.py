@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.domain.agents import EVERYBODY, Agent, Profile, abilities
 from services.routing.domain.choice import used_share, versatility
 from services.routing.domain.work import Entitlement, Work
-from services.routing.store.config import QUEUES_VERSION
+from services.routing.store.config import CONFIG_VERSION
 from shared import db
 from shared.events.people import AgentState, Unreachable
 
@@ -22,8 +22,9 @@ AGENT_COLUMNS = (
     "a.agent_id, CAST(a.profile AS text), a.state, a.state_since, a.idle_since, a.used_units, a.tickets,"
     " CAST(a.by_channel AS text), a.given_at"
 )
-WORKS = """
-    SELECT t.state, c.vip, c.plan, c.tier, t.filed_under, CAST(c.unreachable AS text) AS unreachable
+WORK_COLUMNS = "t.state, c.vip, c.plan, c.tier, t.filed_under, CAST(c.unreachable AS text) AS unreachable"
+WORKS = f"""
+    SELECT {WORK_COLUMNS}
     FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
     WHERE t.ticket_id = ANY($1::text[]) ORDER BY t.ticket_id FOR UPDATE OF t
 """
@@ -31,16 +32,36 @@ FREE_WORKS = f"{WORKS} SKIP LOCKED"
 WORKS_AND_QUEUES = f"""
     WITH held AS MATERIALIZED ({WORKS})
     SELECT state, vip, plan, tier, filed_under, unreachable, NULL FROM held
-    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, {QUEUES_VERSION}
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, {CONFIG_VERSION}
 """
 AGENTS = f"SELECT {AGENT_COLUMNS} FROM routing.agent a WHERE a.agent_id = ANY($1::text[]) ORDER BY a.agent_id FOR UPDATE"
 FILE_AGAIN = """
-    UPDATE routing.ticket SET filed_under = 0 WHERE ticket_id IN (SELECT ticket_id FROM routing.ticket
+    UPDATE routing.ticket SET filed_under = -abs(filed_under) WHERE ticket_id IN (SELECT ticket_id FROM routing.ticket
         WHERE customer_id = ANY($1::text[]) AND queue_id IS NOT NULL ORDER BY ticket_id FOR UPDATE)
 """
 LAST_AGENTS = """
     SELECT DISTINCT ON (customer_id) customer_id, last_agent_id FROM routing.ticket
     WHERE customer_id = ANY($1::text[]) AND last_agent_id IS NOT NULL ORDER BY customer_id, updated_at DESC, ticket_id
+"""
+CONFIGURE_AGENTS = """
+    INSERT INTO routing.agent AS a (agent_id, profile, state, state_since, idle_since, ceiling_units)
+    SELECT id, CAST(profile AS jsonb), state, since, idle, capacity FROM unnest($1::text[], $2::text[], $3::text[],
+        $4::timestamptz[], $5::timestamptz[], $6::integer[]) AS n(id, profile, state, since, idle, capacity) ORDER BY id
+    ON CONFLICT (agent_id) DO UPDATE SET profile = excluded.profile,
+        ceiling_units = greatest(excluded.ceiling_units, a.used_units)
+"""
+ABILITIES = "INSERT INTO routing.ability (ability, agent_id) SELECT * FROM unnest($1::text[], $2::text[])"
+LEAVE_SEATS = """
+    DELETE FROM routing.seat s WHERE agent_id = ANY($1::text[]) AND NOT EXISTS (
+        SELECT FROM unnest($2::text[], $3::text[]) AS h(agent_id, team_id)
+        WHERE h.agent_id = s.agent_id AND h.team_id = s.team_id)
+"""
+TAKE_SEATS = """
+    INSERT INTO routing.seat (agent_id, team_id, ready, idle_since, given_at, used_share, versatility)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::boolean[], $4::timestamptz[], $5::timestamptz[], $6::integer[],
+        $7::integer[])
+    ON CONFLICT (agent_id, team_id) DO UPDATE SET ready = excluded.ready, idle_since = excluded.idle_since,
+        given_at = excluded.given_at, used_share = excluded.used_share, versatility = excluded.versatility
 """
 
 _works = msgspec.json.Decoder(Work)
@@ -53,21 +74,22 @@ _encode = msgspec.json.encode
 async def works(conn: AsyncConnection, ticket_ids: Collection[str], *, skip_locked: bool = False) -> dict[str, Work]:
     """These tickets, locked in order of their ids; those that another transaction holds are left out with `skip_locked`."""
     rows = await db.fetch(conn, FREE_WORKS if skip_locked else WORKS, sorted(ticket_ids))
-    return _found(rows)
+    return works_of(rows)
 
 
 async def works_and_queues(conn: AsyncConnection, ticket_ids: Collection[str]) -> tuple[dict[str, Work], int]:
-    """These tickets, locked in order of their ids, and the version of all queues together (see `config.QueueShelf`)."""
+    """These tickets, locked in order of their ids, and the version of the configuration (see `config.QueueShelf`)."""
     rows = await db.fetch(conn, WORKS_AND_QUEUES, sorted(ticket_ids))
-    return _found(rows[:-1]), rows[-1][6]
+    return works_of(rows[:-1]), rows[-1][6]
 
 
-def _found(rows: Iterable[asyncpg.Record]) -> dict[str, Work]:
-    found = (
+def works_of(rows: Iterable[asyncpg.Record]) -> dict[str, Work]:
+    """Tickets as rows of WORK_COLUMNS have them."""
+    told = (
         _as_filed(_reached(_entitled(_works.decode(state), vip, plan, tier), unreachable), filed_under)
         for state, vip, plan, tier, filed_under, unreachable, *_ in rows
     )
-    return {work.id: work for work in found}
+    return {work.id: work for work in told}
 
 
 async def agents(conn: AsyncConnection, agent_ids: Collection[str]) -> dict[str, Agent]:
@@ -147,49 +169,35 @@ def concerned(found: Iterable[Work]) -> set[str]:
     return {agent_id for work in found for agent_id in work.agents}
 
 
-async def configure_agent(conn: AsyncConnection, agent: Agent) -> None:
-    """Write a new or changed profile: capacity, abilities and seats as configured."""
-    await conn.execute(
-        sa.text(
-            "INSERT INTO routing.agent AS a (agent_id, profile, state, state_since, idle_since, ceiling_units)"
-            " VALUES (:id, CAST(:profile AS jsonb), :state, :since, :idle, :capacity)"
-            " ON CONFLICT (agent_id) DO UPDATE SET profile = excluded.profile,"
-            " ceiling_units = greatest(excluded.ceiling_units, a.used_units)"
-        ),
-        {
-            "id": agent.id,
-            "profile": _encode(agent.profile).decode(),
-            "state": agent.state,
-            "since": agent.state_since,
-            "idle": agent.idle_since,
-            "capacity": agent.capacity_units,
-        },
+async def configure_agents(conn: AsyncConnection, agents: Collection[Agent]) -> None:
+    """Write new or changed profiles: capacity, abilities and seats as configured."""
+    ids = [agent.id for agent in agents]
+    await db.fetch(
+        conn,
+        CONFIGURE_AGENTS,
+        ids,
+        [_encode(agent.profile).decode() for agent in agents],
+        [agent.state for agent in agents],
+        [agent.state_since for agent in agents],
+        [agent.idle_since for agent in agents],
+        [agent.capacity_units for agent in agents],
     )
-    await conn.execute(sa.text("DELETE FROM routing.ability WHERE agent_id = :id"), {"id": agent.id})
-    await conn.execute(
-        sa.text("INSERT INTO routing.ability (ability, agent_id) SELECT *, :id FROM unnest(CAST(:abilities AS text[]))"),
-        {"id": agent.id, "abilities": sorted(abilities(agent.profile))},
-    )
-    teams = sorted({*agent.profile.team_ids, EVERYBODY})
-    await conn.execute(
-        sa.text("DELETE FROM routing.seat WHERE agent_id = :id AND NOT team_id = ANY(:teams)"), {"id": agent.id, "teams": teams}
-    )
-    await conn.execute(
-        sa.text(
-            "INSERT INTO routing.seat (agent_id, team_id, ready, idle_since, given_at, used_share, versatility)"
-            " SELECT :id, team_id, :ready, :idle, :given, :share, :versatility FROM unnest(CAST(:teams AS text[])) team_id"
-            " ON CONFLICT (agent_id, team_id) DO UPDATE SET ready = excluded.ready, idle_since = excluded.idle_since,"
-            " given_at = excluded.given_at, used_share = excluded.used_share, versatility = excluded.versatility"
-        ),
-        {
-            "id": agent.id,
-            "teams": teams,
-            "ready": agent.ready,
-            "idle": agent.idle_since,
-            "given": agent.given_at,
-            "share": used_share(agent),
-            "versatility": versatility(agent.profile),
-        },
+    able = [(ability, agent.id) for agent in agents for ability in sorted(abilities(agent.profile))]
+    await db.fetch(conn, "DELETE FROM routing.ability WHERE agent_id = ANY($1::text[])", ids)
+    await db.fetch(conn, ABILITIES, [ability for ability, _ in able], [agent_id for _, agent_id in able])
+    seats = [(agent, team_id) for agent in agents for team_id in sorted({*agent.profile.team_ids, EVERYBODY})]
+    held, teams = [agent.id for agent, _ in seats], [team_id for _, team_id in seats]
+    await db.fetch(conn, LEAVE_SEATS, ids, held, teams)
+    await db.fetch(
+        conn,
+        TAKE_SEATS,
+        held,
+        teams,
+        [agent.ready for agent, _ in seats],
+        [agent.idle_since for agent, _ in seats],
+        [agent.given_at for agent, _ in seats],
+        [used_share(agent) for agent, _ in seats],
+        [versatility(agent.profile) for agent, _ in seats],
     )
 
 

@@ -15,7 +15,7 @@ from services.routing.domain.agents import Agent, Spoken, ability_of_language
 from services.routing.domain.looking import Needed, Wanted
 from services.routing.domain.work import Work
 from services.routing.store import desk
-from services.routing.store.config import QUEUES_VERSION
+from services.routing.store.config import CONFIG_VERSION, QUEUES_VERSION
 from services.routing.store.desk import AGENT_COLUMNS
 from shared import db
 from shared.events.config import Strategy
@@ -48,7 +48,7 @@ TAKE_TURN = f"""
         ORDER BY rank, ticket_id LIMIT $1) first
     WHERE lanes.lane IS NOT NULL AND (SELECT ours FROM turn)
     UNION ALL
-    SELECT NULL, NULL, ours, {QUEUES_VERSION}, clock_timestamp() FROM turn
+    SELECT NULL, NULL, ours, {CONFIG_VERSION}, clock_timestamp() FROM turn
 """
 LONGEST_IDLE = """
     SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
@@ -108,23 +108,27 @@ LOCK_PRESENT = f"""
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, clock_timestamp()
 """
-TO_BE_FILED = """
-    (SELECT ticket_id FROM routing.ticket WHERE file_again_at <= clock_timestamp() ORDER BY file_again_at LIMIT $1)
+# What is offered is filed when that is over.
+REACHED_A_STEP = "FROM routing.ticket WHERE file_again_at <= clock_timestamp() AND offer_expires_at IS NULL"
+FILED_BEFORE = f"""FROM routing.config c CROSS JOIN (SELECT {QUEUES_VERSION} AS version) q
+    JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < q.version AND t.offer_expires_at IS NULL
+    WHERE c.kind IN ('queue', 'removed queue')"""
+TO_BE_FILED = f"""
+    (SELECT ticket_id {REACHED_A_STEP} ORDER BY file_again_at LIMIT $1)
     UNION
-    (SELECT t.ticket_id FROM routing.config c JOIN routing.ticket t ON t.queue_id = c.id AND t.filed_under < c.version
-        WHERE c.kind = 'queue' LIMIT $1)
+    (SELECT t.ticket_id {FILED_BEFORE} LIMIT $1)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Whether this process may match now, until its transaction ends; then (ticket, queue) of those first in their lanes, not
-    locked; the version of all queues together; and the database's clock.
+    locked; the version of the configuration; and the database's clock.
     """
 
     ours: bool
     tickets: list[tuple[str, str]]
-    queues: int
+    configuration: int
     now: datetime
 
 
@@ -133,8 +137,8 @@ async def take_turn(conn: AsyncConnection, in_each: int) -> Waiting:
     the statement began: whoever decides on them locks them first, and a commit meanwhile wakes for another pass.
     """
     rows = await db.fetch(conn, TAKE_TURN, in_each)
-    ours, queues, now = rows[-1][2:]
-    return Waiting(ours, [(row[0], row[1]) for row in rows[:-1]], queues, now)
+    ours, configuration, now = rows[-1][2:]
+    return Waiting(ours, [(row[0], row[1]) for row in rows[:-1]], configuration, now)
 
 
 async def lock_waiting(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Work]:
@@ -178,15 +182,13 @@ async def due(conn: AsyncConnection) -> Due:
     row = (
         await conn.execute(
             sa.text(
-                """
+                f"""
                 SELECT EXISTS (SELECT 1 FROM routing.ticket WHERE offer_expires_at <= clock_timestamp()) AS offers,
                     EXISTS (SELECT 1 FROM routing.presence WHERE until <= clock_timestamp())
                         OR EXISTS (SELECT 1 FROM routing.ticket t JOIN routing.agent a ON a.agent_id = t.offer_agent_id
                             WHERE t.offer_agent_id IS NOT NULL AND a.state IN ('offline', 'break', 'wrap_up')) AS presence,
                     EXISTS (SELECT 1 FROM routing.ticket WHERE attention = 'no_queue') AS without_queue,
-                    EXISTS (SELECT 1 FROM routing.ticket WHERE file_again_at <= clock_timestamp())
-                        OR EXISTS (SELECT 1 FROM routing.config c JOIN routing.ticket t
-                            ON t.queue_id = c.id AND t.filed_under < c.version WHERE c.kind = 'queue') AS filing,
+                    EXISTS (SELECT 1 {REACHED_A_STEP}) OR EXISTS (SELECT 1 {FILED_BEFORE}) AS filing,
                     EXISTS (SELECT 1 FROM routing.ticket WHERE due_at <= clock_timestamp()) AS besides,
                     EXISTS (SELECT 1 FROM routing.to_judge) AS judging
                 """
@@ -207,8 +209,8 @@ async def without_queue(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
 
 
 async def to_be_filed(conn: AsyncConnection, at_most: int) -> dict[str, Work]:
-    """Tickets that reached a step, or wait as an older version of their queue says, claimed: no other process gets them.
-    At most so many of each.
+    """Tickets that reached a step, or wait as an older version of the queues says, claimed: no other process gets them. At most
+    so many of each.
     """
     rows = await db.fetch(conn, TO_BE_FILED, at_most)
     return await desk.works(conn, [ticket_id for (ticket_id,) in rows], skip_locked=True) if rows else {}

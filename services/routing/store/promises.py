@@ -32,7 +32,7 @@ DEADLINES = """
 """
 # Where promises count in no queue no ticket is looked at.
 FILE_AGAIN = """
-    UPDATE routing.ticket SET filed_under = 0 WHERE ticket_id IN (
+    UPDATE routing.ticket SET filed_under = -abs(filed_under) WHERE ticket_id IN (
         SELECT t.ticket_id FROM routing.ticket t JOIN routing.config c ON c.kind = 'queue' AND c.id = t.queue_id
         WHERE (SELECT EXISTS (SELECT 1 FROM routing.config WHERE kind = 'queue' AND data ? 'due_lead_seconds'))
             AND t.ticket_id = ANY($1::text[]) AND c.data ? 'due_lead_seconds'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent, ability_of_skill
 from services.routing.domain.work import Work
-from services.routing.store.desk import AGENT_COLUMNS, agent_of
+from services.routing.store.desk import AGENT_COLUMNS, WORK_COLUMNS, agent_of, works_of
 from shared import db
 from shared.events.base import Channel
 from shared.events.people import AgentState
@@ -25,6 +26,18 @@ EXPERTS = """
     SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
     WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
     ORDER BY CAST(a.profile->'skills'->>$2::text AS integer) DESC, a.used_units, a.agent_id LIMIT $3
+"""
+WAITING = """
+    SELECT ticket_id FROM routing.ticket WHERE queue_id IS NOT NULL
+    UNION ALL SELECT ticket_id FROM routing.ticket WHERE attention = 'no_queue' AND queue_id IS NULL ORDER BY ticket_id
+"""
+UNHELD = f"""
+    SELECT {WORK_COLUMNS} FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
+    WHERE t.ticket_id = ANY($1::text[]) ORDER BY t.ticket_id
+"""
+WAITING_IN = f"""
+    SELECT {WORK_COLUMNS} FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
+    WHERE t.queue_id = $1 ORDER BY t.ticket_id
 """
 
 _works = msgspec.json.Decoder(Work)
@@ -65,6 +78,27 @@ class HistoryRow:
     writer: str
     at: datetime
     data: bytes
+
+
+async def waiting_ids(conn: AsyncConnection) -> list[str]:
+    """The tickets that wait, and those that no queue took, in order."""
+    return [ticket_id for (ticket_id,) in await db.fetch(conn, WAITING)]
+
+
+async def works(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Work]:
+    """These tickets as they are now, in order, not held."""
+    return list(works_of(await db.fetch(conn, UNHELD, ticket_ids)).values())
+
+
+async def waiting_in(conn: AsyncConnection, queue_id: str) -> list[Work]:
+    """The tickets that wait in a queue, in order, not held."""
+    return list(works_of(await db.fetch(conn, WAITING_IN, queue_id)).values())
+
+
+async def all_agents(conn: AsyncConnection) -> dict[str, Agent]:
+    """Every agent, not held."""
+    rows = await db.fetch(conn, f"SELECT {AGENT_COLUMNS} FROM routing.agent a")
+    return await asyncio.to_thread(lambda: {row[0]: agent_of(*row) for row in rows})
 
 
 async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]]) -> dict[str, QueueFigures]:

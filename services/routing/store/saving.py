@@ -42,8 +42,8 @@ def _unnested() -> dict[str, str]:
 
 
 # What an agent carries more or less is added to what the row has, and its ceiling only falls here: the database refuses more load
-# than it, also of two who decided without seeing each other. The row of `stream_position` is held till the commit, so numbers of a
-# stream commit in their order. NOTIFY is sent at the commit. Visits that end are noted for the pass that estimates waits, which
+# than it, also of two who decided without seeing each other. The row of `stream_position` is held till the commit, so numbers of
+# a stream commit in their order. NOTIFY is sent at the commit. Visits that end are noted for the pass that estimates waits, which
 # takes them away.
 SAVE = """
     WITH works AS (

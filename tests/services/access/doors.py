@@ -18,8 +18,9 @@ READERS = WORKERS | PARTNER
 EVERYBODY = READERS | OPERATIONS | CHANNELS | {"nothing"}
 
 ROUTING: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("put_queue", "put_team", "put_skill", "put_agent", "put_rule"), ADMIN),
+    **dict.fromkeys(("put_queue", "put_team", "put_skill", "put_agent", "put_rule", "put_config"), ADMIN),
     **dict.fromkeys(("put_person", "get_person", "list_people"), ADMIN),
+    **dict.fromkeys(("get_config", "list_config_versions", "get_config_version"), OPERATIONS),
     **dict.fromkeys(("get_skill", "list_skills", "get_rule", "list_rules"), OPERATIONS),
     **dict.fromkeys(("get_queue", "get_team", "list_queues", "list_teams", "list_agents"), OPERATIONS | PARTNER),
     "get_queue_waits": OPERATIONS | PARTNER,

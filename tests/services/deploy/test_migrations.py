@@ -51,3 +51,33 @@ async def test_a_reply_of_which_only_copies_are_left_is_delivered_to_the_version
         await asyncio.to_thread(db.migrate, database, "intake", "intake_0017", down=True)
         settled = "state = 'delivered' AND due_at IS NULL AND leased_until IS NULL AND ended_at IS NOT NULL"
         assert await world.count("delivery", settled) == await world.count("delivery") == 1
+
+
+async def test_what_was_configured_before_changes_had_numbers_is_version_1_and_who_waits_stays_in_the_queue(
+    database: str,
+) -> None:
+    await asyncio.to_thread(db.migrate, database, "routing", "routing_0005", down=True)
+    connection = await asyncpg.connect(database, timeout=10)
+    try:
+        await connection.execute(
+            """
+            INSERT INTO routing.config (kind, id, version, data, effective_from) VALUES
+                ('queue', 'support', 7, '{"id": "support", "version": 7}', '2026-01-02T00:00:00Z'),
+                ('agent', 'dana', 3, '{"id": "dana", "version": 3, "display_name": "Dana"}', '2026-01-03T00:00:00Z'),
+                ('inbox', 'help', 1, '{}', '2026-01-04T00:00:00Z');
+            INSERT INTO routing.agent (agent_id, profile, state, state_since, idle_since, ceiling_units)
+                VALUES ('dana', '{"display_name": "Dana", "tier": 2}', 'offline', now(), now(), 10);
+            INSERT INTO routing.ticket (ticket_id, number, customer_id, status, queue_id, lane, priority, filed_under, state,
+                updated_at) VALUES ('t', 1, 'c', 'new', 'support', 'l', 2, 7, '', now());
+            """
+        )
+        await asyncio.to_thread(db.migrate, database, "routing")
+        numbered = await connection.fetch("SELECT number, at::date::text, changed_by FROM routing.config_version")
+        assert [tuple(row) for row in numbered] == [(1, "2026-01-03", None)]
+        history = await connection.fetch("SELECT kind, id, version, data->'abilities'->>'tier' FROM routing.config_history")
+        assert {tuple(row) for row in history} == {("queue", "support", 7, None), ("agent", "dana", 3, "2")}
+        assert await connection.fetchval("SELECT filed_under FROM routing.ticket") == -1
+        await asyncio.to_thread(db.migrate, database, "routing", "routing_0005", down=True)
+        assert await connection.fetchval("SELECT data ? 'abilities' FROM routing.config WHERE id = 'dana'") is False
+    finally:
+        await connection.close(timeout=5)

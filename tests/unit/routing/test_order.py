@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.domain.lifecycle import file_again
+from services.routing.domain.lifecycle import settle
 from services.routing.domain.match import match, place_in_line
 from services.routing.domain.order import NORMAL, Worth, rank
 from services.routing.domain.work import Work
@@ -134,28 +134,25 @@ def test_a_ticket_that_waits_when_its_queue_begins_to_age_stands_where_the_queue
     filed = []
     for work in (old, urgent):
         deciding = turn(work, now=at(200))
-        file_again(deciding, ageing)
+        settle(deciding, [ageing])
         assert deciding.drafts == []
         filed.append(deciding.work)
     assert order(filed) == ["old", "urgent"]
     assert [work.visit.filed_under for work in filed if work.visit] == [2, 2]
-    elsewhere = turn(old)
-    file_again(elsewhere, a_queue("other"))
-    assert elsewhere.work is old
 
 
 def test_where_promises_count_a_ticket_is_filed_once_more_with_what_is_promised() -> None:
     queue = msgspec.structs.replace(a_queue(), due_lead_seconds=600)
     works = [waiting("older", queue=queue, time=at(0)), waiting("promised", queue=queue, time=at(100))]
-    assert [work.visit.filed_under for work in works if work.visit] == [0, 0]
+    assert [work.visit.filed_under for work in works if work.visit] == [-1, -1]
     deadlines = {"promised": at(500)}
     filed = []
     for work in works:
         deciding = turn(work, now=at(200))
-        file_again(deciding, queue, deadlines.get(work.id))
+        settle(deciding, [queue], deadlines.get(work.id))
         filed.append(deciding.work)
     assert order(filed) == ["promised", "older"]
     assert [work.visit.filed_under for work in filed if work.visit] == [1, 1]
     kept = turn(filed[1], now=at(300))
-    file_again(kept, queue, None)
+    settle(kept, [queue], None)
     assert order([filed[0], kept.work]) == ["older", "promised"], "a promise that was kept presses no more"

@@ -130,7 +130,7 @@ def test_a_step_of_later_on_sends_on_when_it_is_reached_with_the_age_that_the_ti
     assert work.visit.file_again_at == at(60)
     for seconds, wait, place in ((59, 999.0, "ours"), (60, 120.0, "ours"), (60, 121.0, "north")):
         deciding = turn(work, now=at(seconds))
-        lifecycle.send_on(deciding, (queue, NORTH), Foreseen(wait, "head_of_line"))
+        lifecycle.settle(deciding, (queue, NORTH), wait=Foreseen(wait, "head_of_line"))
         assert place_of(deciding.work) == place
         assert deciding.work.visit is not None
         assert deciding.work.visit.age_from == at(0)
@@ -141,10 +141,13 @@ def test_what_is_offered_to_somebody_stays_until_they_have_had_their_time() -> N
     making = turn(waiting(queue=queue), dana, now=at(9))
     offer = offers.make(making, dana, queue)
     deciding = turn(making.work, now=at(11))
-    lifecycle.send_on(deciding, (queue, NORTH), None)
+    lifecycle.settle(deciding, (queue, NORTH))
     assert deciding.drafts == []
-    assert deciding.work.visit is not None
-    assert deciding.work.visit.file_again_at == offer.expires_at
+    ended = turn(deciding.work, making.changed["dana"], now=offer.expires_at)
+    offers.expire(ended, timedelta(seconds=60))
+    later = turn(ended.work, now=offer.expires_at)
+    lifecycle.settle(later, (queue, NORTH))
+    assert place_of(later.work) == "north"
 
 
 def test_no_steps_send_a_ticket_in_circles() -> None:
@@ -155,7 +158,7 @@ def test_no_steps_send_a_ticket_in_circles() -> None:
     lifecycle.place(deciding, (queue, there), "opened", deciding.now)
     assert place_of(deciding.work) == "north"
     later = turn(deciding.work, now=at(60))
-    lifecycle.send_on(later, (queue, there), Foreseen(1000, "queue_length"))
+    lifecycle.settle(later, (queue, there), wait=Foreseen(1000, "queue_length"))
     assert later.drafts == []
 
 

@@ -96,7 +96,7 @@ def test_tickets_of_different_steps_stand_in_different_lanes_and_are_filed_again
     lanes = []
     for seconds, next_at in ((0, at(60)), (60, at(120)), (150, at(300)), (301, None)):
         filing = turn(work, now=at(seconds))
-        lifecycle.file_again(filing, RINGS)
+        lifecycle.settle(filing, [RINGS])
         visit = filing.work.visit
         assert visit is not None
         assert visit.file_again_at == next_at
@@ -157,7 +157,7 @@ def test_whoever_may_be_asked_at_a_step_that_is_not_refused_may_be_asked_ever_af
 def test_between_two_filings_nothing_that_is_asked_changes(queue: QueueConfigured, one: int, other: int) -> None:
     assume(fault(queue) is None)
     filing = turn(waiting(queue=queue), now=at(one))
-    lifecycle.file_again(filing, queue)
+    lifecycle.settle(filing, [queue])
     visit = filing.work.visit
     assert visit is not None
     if one <= other and (visit.file_again_at is None or at(other) < visit.file_again_at):
