@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -45,7 +45,7 @@ class Signals:
             return False
         return True
 
-    async def listen(self) -> AsyncIterator[Event[Fact]]:
+    async def listen(self) -> AsyncGenerator[Event[Fact], None]:
         """Everything said from now on, by anybody. Raises KafkaAway, KafkaError."""
         consumer = await kafka.start_consumer(self.settings, f"signals-{self.writer}", (SIGNALS.name,), group=None, latest=True)
         try:

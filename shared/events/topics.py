@@ -123,9 +123,9 @@ SIGNALS = Topic(
     partitions=WIDE,
     retention_ms=HOUR_MS,
     writers=("intake", "routing"),
-    readers=(),
+    readers=("routing",),
     facts=_members(SignalFacts),
-    about="Typing, presence, position and wait: passing, never folded. Defined; so far no service says or reads them.",
+    about="Typing, presence, position and wait: passing, never folded. So far routing says and reads presence.",
     sequenced=False,
 )
 PARKED = Topic(
@@ -163,6 +163,7 @@ CONFIG_OWNERS: dict[str, Writer] = {
     "skill": "routing",
     "agent": "routing",
     "rule": "routing",
+    "canned_response": "routing",
     "calendar": "sla",
     "policy": "sla",
     "goal": "metrics",
