@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent, ability_of_skill
-from services.routing.domain.work import Work
+from services.routing.domain.work import Opening, Work
 from services.routing.store.desk import AGENT_COLUMNS, agent_of
 from shared import db
+from shared.events.base import Sealed
 
 BESIDES = """
     SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
@@ -22,6 +23,10 @@ EXPERTS = """
     SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
     WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
     ORDER BY CAST(a.profile->'skills'->>$2::text AS integer) DESC, a.used_units, a.agent_id LIMIT $3
+"""
+RENAMED = """
+    SELECT DISTINCT ON (ticket_id) ticket_id, event_id, CAST(data->'personal' AS text) FROM routing.entry
+    WHERE ticket_id = ANY($1::text[]) AND type = 'ticket.renamed.v1' AND data ? 'personal' ORDER BY ticket_id, id DESC
 """
 
 _works = msgspec.json.Decoder(Work)
@@ -175,10 +180,17 @@ async def needing_attention(conn: AsyncConnection, attention: str, after: str, a
     return [_works.decode(row.state) for row in rows]
 
 
-async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
-    """The ticket, None where routing does not know it."""
-    rows = await db.fetch(conn, "SELECT state FROM routing.ticket WHERE ticket_id = $1", ticket_id)
+async def ticket(conn: AsyncConnection, ticket_id: str, *, lock: bool = False) -> Work | None:
+    """The ticket, None where routing does not know it. `lock`: nobody changes it until the transaction ends."""
+    statement = "SELECT state FROM routing.ticket WHERE ticket_id = $1"
+    rows = await db.fetch(conn, f"{statement} FOR SHARE" if lock else statement, ticket_id)
     return _works.decode(rows[0][0]) if rows else None
+
+
+async def renamed(conn: AsyncConnection, ticket_ids: Sequence[str]) -> dict[str, Opening]:
+    """What tickets were renamed to last, as it was sealed; those that have no other subject are left out."""
+    rows = await db.fetch(conn, RENAMED, ticket_ids) if ticket_ids else []
+    return {row[0]: Opening(event_id=row[1], sealed=msgspec.json.decode(row[2], type=Sealed)) for row in rows}
 
 
 async def needs_people(conn: AsyncConnection, ticket_id: str) -> bool:
