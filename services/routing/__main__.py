@@ -9,9 +9,13 @@ from fastapi import FastAPI
 from services.routing.api import (
     agents,
     asking,
+    attending,
     besides,
+    canned,
     configuring,
     deciding,
+    drafts,
+    editing,
     moves,
     people,
     reading,
@@ -20,6 +24,7 @@ from services.routing.api import (
     tickets,
 )
 from services.routing.api.room import Room
+from services.routing.attending import Attendance
 from services.routing.commanding import Commander
 from services.routing.hub import Hub
 from services.routing.matching import Matcher
@@ -34,16 +39,34 @@ from shared.events import topics
 from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
+from shared.signals import Signals
 
-PARTS = (configuring, rules, agents, reading, deciding, tickets, moves, besides, asking, signing_in, people)
+PARTS = (
+    configuring,
+    rules,
+    canned,
+    agents,
+    reading,
+    deciding,
+    tickets,
+    editing,
+    drafts,
+    attending,
+    moves,
+    besides,
+    asking,
+    signing_in,
+    people,
+)
 
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
     """The application with routing's routes."""
     app = create_app("routing", "Patchbay routing", ready, alive)
     app.state.authenticator = parts.authenticator
-    provider = Provider(settings)
-    app.state.room = Room(parts, settings, hub, Commander(parts, settings), SignIn(parts.engine, settings), provider)
+    attendance = Attendance(parts, settings, hub, Signals(settings, "routing"))
+    sign_in, provider = SignIn(parts.engine, settings), Provider(settings)
+    app.state.room = Room(parts, settings, hub, Commander(parts, settings), sign_in, provider, attendance)
     for module in PARTS:
         app.include_router(module.router)
     return app
@@ -84,6 +107,8 @@ async def run() -> None:
             "tick": ticker.run,
             "stream": hub.run,
             "presence": hub.renew,
+            "attend": app.state.room.attendance.run,
+            "hear": app.state.room.attendance.hear,
         }
         try:
             await run_until_stopped(tasks, drain)

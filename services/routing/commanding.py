@@ -24,9 +24,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
 from services.routing.domain.agents import Agent
+from services.routing.domain.drafts import written
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, reading, streams
+from services.routing.store import config, desk, drafts, reading, streams
 from shared import db
 from shared.clock import clock
 from shared.events.config import QueueConfigured
@@ -245,6 +246,7 @@ class Commander:
             results = [group.carry_out(command) for command in commands]
             if group.turns:
                 await acting.write(conn, self.parts.outbox, group.turns, group.now, wake=group.worth_matching)
+                await drafts.sent(conn, [one for turn in group.turns for one in written(turn)])
             await group.memory.save(conn)
         return results
 

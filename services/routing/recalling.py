@@ -13,18 +13,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing import acting
 from services.routing.domain import recalling
 from services.routing.domain.agents import Agent, Profile
+from services.routing.domain.canned import KIND as CANNED
 from services.routing.domain.changes import Changes
 from services.routing.domain.recalling import Debt, Known, Told
 from services.routing.domain.recounting import recount
 from services.routing.domain.timeline import Entry, entries_of
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, saving
+from services.routing.store import canned, config, desk, drafts, saving
 from services.routing.store import recalling as rows
 from shared.auth import note_agent
 from shared.clock import clock
 from shared.events.base import Draft, Event, Fact
-from shared.events.config import AgentConfigured, Configured, QueueConfigured, RuleConfigured, SkillConfigured, TeamConfigured
+from shared.events.config import (
+    AgentConfigured,
+    CannedResponseConfigured,
+    ConfigRemoved,
+    Configured,
+    QueueConfigured,
+    RuleConfigured,
+    SkillConfigured,
+    TeamConfigured,
+)
 from shared.events.people import AgentEnrolled, AgentStateChanged
 from shared.events.topics import AGENTS, CONFIG, TICKETS
 from shared.events.work import TicketOffered, TransferOffered
@@ -50,6 +60,7 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
             async with back.transaction() as conn:
                 await _settle(conn, back, {key: told.debts[key] for key in keys[start : start + AT_ONCE]})
         async with back.transaction() as conn:
+            await drafts.forget_sent(conn)
             await rows.begin_again(conn, settings.routing_presence_seconds)
 
     return recall
@@ -85,11 +96,20 @@ def _note(_context: None, noted: Noted, event: Event[Fact], _now: datetime) -> t
 
 
 class ConfigurationRecalled:
-    """Queues, teams, skills, rules and agents' names that were made or changed."""
+    """Queues, teams, skills, rules, canned responses and agents' names that were made or changed, and what was removed."""
 
     topic = CONFIG
     handlers: Mapping[type[Fact], Handler[None, Noted]] = dict.fromkeys(
-        (QueueConfigured, TeamConfigured, SkillConfigured, AgentConfigured, RuleConfigured), _note
+        (
+            QueueConfigured,
+            TeamConfigured,
+            SkillConfigured,
+            AgentConfigured,
+            RuleConfigured,
+            CannedResponseConfigured,
+            ConfigRemoved,
+        ),
+        _note,
     )
 
     async def load(self, _conn: AsyncConnection, events: Sequence[Event[Fact]]) -> Loaded[None, Noted]:
@@ -99,8 +119,12 @@ class ConfigurationRecalled:
     async def save(self, conn: AsyncConnection, states: Mapping[str, Noted], _now: datetime) -> None:
         """The newest version of each."""
         for key, noted in sorted(states.items()):
-            if isinstance(noted[-1].data, Configured):
-                await config.put(conn, key.partition(":")[0], noted[-1].data, noted[-1].time)
+            kind, _, config_id = key.partition(":")
+            for event in noted[-2:]:  # what was made after the backup and removed again leaves its last version
+                if isinstance(event.data, Configured):
+                    await config.put(conn, kind, event.data, event.time)
+                elif isinstance(event.data, ConfigRemoved) and kind == CANNED:
+                    await canned.remove(conn, config_id, event.data)
 
 
 class AgentsRecalled:

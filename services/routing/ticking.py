@@ -18,7 +18,7 @@ from services.routing.domain import escalating, handing, lifecycle, offers, time
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, matching, promises, signing_in, streams, timing
+from services.routing.store import config, decisions, desk, drafts, matching, promises, signing_in, streams, timing
 from shared import audit, db, idempotency, sessions
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -182,6 +182,7 @@ class Ticker:
             await idempotency.forget_old(conn, "routing")
             await timing.forget_old(conn)
             await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
+            await drafts.forget_old(conn, self.settings.routing_draft_days)
             await sessions.forget_over(conn)
             await signing_in.forget_old(conn)
             await audit.forget_old(conn)

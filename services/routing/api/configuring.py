@@ -141,9 +141,9 @@ async def put_queue(config_id: ConfigId, body: Queue, room: TheRoom, _admin: Adm
             check_queue(fact)
         except WrongQueue as wrong:
             raise invalid(wrong.field, wrong.reason) from None
-        await _check_known(conn, "team", body.team_ids, "team_ids")
+        await check_known(conn, "team", body.team_ids, "team_ids")
         for n, step in enumerate(body.steps):
-            await _check_known(conn, "team", step.team_ids or [], f"steps[{n}].team_ids")
+            await check_known(conn, "team", step.team_ids or [], f"steps[{n}].team_ids")
         return []
 
     values = {**body.model_dump(), "when": body.when or {"is": "all"}}
@@ -168,7 +168,7 @@ async def put_agent(config_id: ConfigId, body: AgentBody, room: TheRoom, _admin:
     profile = msgspec.convert(body.model_dump(exclude={"signature", "effective_from"}), Profile)
 
     async def prepare(conn: AsyncConnection, fact: AgentConfigured) -> list[Draft[Fact]]:
-        await _check_known(conn, "team", body.team_ids, "team_ids")
+        await check_known(conn, "team", body.team_ids, "team_ids")
         cause = f"agent:{config_id}:{fact.version}"
         if not body.active:
             await set_states(conn, room.parts.outbox, [config_id], "offline", "not_active", cause=cause)
@@ -243,7 +243,7 @@ async def put(
     async def attempt() -> tuple[Fits, bool]:
         async with db.transaction(room.parts.engine) as conn:
             before = await config.find(conn, kind, config_id, lock=True)
-            check_match(if_match, before.version if before else None)
+            check_match(if_match, before.version if before is not None and not before.removed else None)
             now = await clock(conn)
             if body.effective_from is not None and body.effective_from > now:
                 raise invalid("effective_from", "lies ahead; a change is in force at once, so send it when it is to begin")
@@ -252,7 +252,7 @@ async def put(
             await config.put(conn, kind, fact, now)
             await room.parts.outbox.publish(conn, [version_said(kind, config_id, fact), *drafts], await clock(conn))
             await config.wake_matchers(conn)
-            return fact, before is None
+            return fact, before is None or before.removed
 
     fact, created = await db.retrying(attempt)
     headers = {"ETag": etag(fact.version)}
@@ -271,7 +271,7 @@ async def get(room: Room, kind: str, config_id: str, caller: Caller) -> Response
     """The newest version, with its ETag. Raises Problem 404."""
     async with db.transaction(room.parts.engine) as conn:
         stored = await config.find(conn, kind, config_id)
-    if stored is None or not caller.sees(_partner_of(stored)):
+    if stored is None or stored.removed or not caller.sees(_partner_of(stored)):
         raise Problem(404, f"{kind}-not-found", f"There is no {kind} '{config_id}'. An admin makes one with PUT.")
     return Response(msgspec.json.encode(_view(stored)), 200, {"ETag": etag(stored.version)}, "application/json")
 
@@ -292,7 +292,8 @@ def _view(stored: Stored) -> dict[str, object]:
     return msgspec.json.decode(stored.data, type=dict[str, object])
 
 
-async def _check_known(conn: AsyncConnection, kind: str, ids: list[str], field: str) -> None:
+async def check_known(conn: AsyncConnection, kind: str, ids: list[str], field: str) -> None:
+    """Refuse what names something that is not configured. Raises Problem 422."""
     unknown = await config.missing(conn, kind, ids)
     if unknown:
         raise invalid(field, f"no such {kind}: {', '.join(unknown)}; make it first")

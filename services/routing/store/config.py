@@ -28,11 +28,12 @@ QUEUES_VERSION = "(SELECT coalesce(sum(version), 0)::bigint FROM routing.config 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One thing as configured; `data` is its fact as JSON."""
+    """One thing as configured; `data` is its fact as JSON. `removed`: it is no longer in force, and its version is the last."""
 
     id: str
     version: int
     data: bytes
+    removed: bool = False
 
 
 @dataclass(slots=True)
@@ -80,11 +81,13 @@ async def find(conn: AsyncConnection, kind: str, config_id: str, *, lock: bool =
         await conn.execute(statement, {"kind": kind, "id": config_id})
     row = (
         await conn.execute(
-            sa.text("SELECT id, version, CAST(data AS text) AS data FROM routing.config WHERE kind = :kind AND id = :id"),
+            sa.text(
+                "SELECT id, version, CAST(data AS text) AS data, removed FROM routing.config WHERE kind = :kind AND id = :id"
+            ),
             {"kind": kind, "id": config_id},
         )
     ).one_or_none()
-    return Stored(row.id, row.version, row.data.encode()) if row else None
+    return Stored(row.id, row.version, row.data.encode(), row.removed) if row else None
 
 
 async def page(conn: AsyncConnection, kind: str, after: str, at_most: int, partner_id: str | None = None) -> list[Stored]:
@@ -92,7 +95,8 @@ async def page(conn: AsyncConnection, kind: str, after: str, at_most: int, partn
     rows = await conn.execute(
         sa.text(
             "SELECT id, version, CAST(data AS text) AS data FROM routing.config"
-            " WHERE kind = :kind AND id > :after AND (CAST(:partner AS text) IS NULL OR data->>'partner_id' = :partner)"
+            " WHERE kind = :kind AND NOT removed AND id > :after"
+            " AND (CAST(:partner AS text) IS NULL OR data->>'partner_id' = :partner)"
             " ORDER BY id LIMIT :at_most"
         ),
         {"kind": kind, "after": after, "at_most": at_most, "partner": partner_id},
@@ -103,7 +107,8 @@ async def page(conn: AsyncConnection, kind: str, after: str, at_most: int, partn
 async def missing(conn: AsyncConnection, kind: str, ids: Sequence[str]) -> list[str]:
     """Those of the ids that are not configured."""
     rows = await conn.execute(
-        sa.text("SELECT id FROM routing.config WHERE kind = :kind AND id = ANY(:ids)"), {"kind": kind, "ids": list(ids)}
+        sa.text("SELECT id FROM routing.config WHERE kind = :kind AND NOT removed AND id = ANY(:ids)"),
+        {"kind": kind, "ids": list(ids)},
     )
     known = {row.id for row in rows}
     return [config_id for config_id in ids if config_id not in known]
@@ -121,7 +126,7 @@ async def put(conn: AsyncConnection, kind: str, fact: Configured, now: datetime)
             "INSERT INTO routing.config (kind, id, version, data, effective_from)"
             " VALUES (:kind, :id, :version, CAST(:data AS jsonb), :now)"
             " ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, data = excluded.data,"
-            " effective_from = excluded.effective_from"
+            " effective_from = excluded.effective_from, removed = false"
         ),
         {"kind": kind, "id": fact.id, "version": fact.version, "data": msgspec.json.encode(fact).decode(), "now": now},
     )
