@@ -26,7 +26,6 @@ from .routing_types import (
     Merge,
     Note,
     Open,
-    Prioritise,
     Queue,
     Reopen,
     Reply,
@@ -41,9 +40,10 @@ from .routing_types import (
 )
 from .service import at
 from .streaming import StreamEvent, follow
+from .writing import Writing
 
 
-class Routing(People):
+class Routing(People, Writing):
     """The agents' side, and who may come in. `if_match` is the version that is edited; left out, where there is none yet."""
 
     async def list_agents(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
@@ -189,10 +189,6 @@ class Routing(People):
     async def end_consult(self, ticket_id: str, consult_id: str, idempotency_key: str | None = None) -> Json:
         """No answer is needed any more, or the expert has none."""
         return await self._post(Json, at("/v1/tickets/{}/consults/{}/end", ticket_id, consult_id), None, idempotency_key)
-
-    async def prioritise_ticket(self, ticket_id: str, body: Prioritise, idempotency_key: str | None = None) -> Json:
-        """Change the priority."""
-        return await self._post(Json, at("/v1/tickets/{}/priority", ticket_id), body, idempotency_key)
 
     async def mark_ticket_as_spam(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
         """Quarantine it."""

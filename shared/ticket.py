@@ -8,7 +8,6 @@ writer had not seen reopens the ticket wherever the message stands in the log.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -179,7 +178,7 @@ class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: bool = False
     withdrawn: bool = False
     spam: bool = False
-    fields: Mapping[str, str] = {}
+    fields: tuple[tuple[str, str], ...] = ()
     edits: int = 0
 
 
@@ -204,7 +203,7 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
     product: str | None = None
     tags: tuple[str, ...] | None = None
     spam: bool | None = None
-    fields: Mapping[str, str] = {}
+    fields: tuple[tuple[str, str], ...] = ()
     edits: int = 0
     renamed: bool = False
 
@@ -248,7 +247,7 @@ class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def fields(self) -> dict[str, str]:
         """The house's own fields, by their names."""
-        return {name: value for name, value in {**self.intake.fields, **self.routing.fields}.items() if value}
+        return {name: value for name, value in dict((*self.intake.fields, *self.routing.fields)).items() if value}
 
     @property
     def version(self) -> int:
@@ -423,7 +422,7 @@ def _by_words(state: Intake, fact: TicketPrioritised | TicketLabelled) -> dict[s
 
 def _said(state: Intake | Routing, fact: TicketLabelled) -> dict[str, object]:
     """The labels that a fact changes."""
-    fields = {**state.fields, **fact.fields} if fact.fields else None
+    fields = tuple(sorted({**dict(state.fields), **fact.fields}.items())) if fact.fields else None
     labels = {"topic": fact.topic, "product": fact.product, "tags": fact.tags, "fields": fields}
     return {name: label for name, label in labels.items() if label is not None}
 

@@ -157,9 +157,9 @@ def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
         person=turn.work.sealed_under,
         personal=NotePersonal(text=text),
     )
-    for agent_id in mentions:
-        if agent_id != actor.agent_id and turn.agent(agent_id) is not None:
-            turn.tell(agent_id, "note.mentioned", note_id=note_id, by_agent_id=actor.agent_id)
+    for agent in filter(None, map(turn.agent, mentions)):
+        if agent.id != actor.agent_id and agent.profile.partner_id in (None, turn.work.ticket.partner_id):
+            turn.tell(agent.id, "note.mentioned", note_id=note_id, by_agent_id=actor.agent_id)
     return note_id
 
 
