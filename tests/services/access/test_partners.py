@@ -20,7 +20,9 @@ BODIES: dict[str, object] = {
     "resolve_ticket": {},
     "hold_ticket": {},
     "reopen_ticket": {},
-    "prioritise_ticket": {"priority": 3},
+    "edit_ticket": {"priority": 3},
+    "attend_ticket": {"doing": "viewing"},
+    "put_draft": {"text": "Good"},
     "change_agent_state": {"state": "available"},
     "decline_offer": {},
 }
@@ -48,7 +50,10 @@ class Partners:
         when = {"is": "test", "field": "inbox", "op": "equals", "value": partner}
         queue = {"name": {"en": partner}, "position": 1, "partner_id": partner, "when": when}
         await four.done("admin", "routing", "PUT", f"/v1/queues/{partner}", queue)
-        await four.done("admin", "routing", "PUT", f"/v1/agents/{agent}", {"display_name": agent, "partner_id": partner})
+        theirs = {"display_name": agent, "partner_id": partner, "team_ids": [partner]}
+        await four.done("admin", "routing", "PUT", f"/v1/agents/{agent}", theirs)
+        canned = {"name": {"en": partner}, "texts": {"en": "Good day"}, "team_ids": [partner]}
+        await four.done("supervisor", "routing", "PUT", f"/v1/canned-responses/{partner}", canned)
         await four.done("supervisor", "routing", "POST", f"/v1/agents/{agent}/state", {"state": "available"})
         contact = {
             "channel": "chat",
@@ -73,6 +78,7 @@ class Partners:
             "config_id": partner,
             "offer_id": offer["offer_id"],
             "order_id": "o-1",
+            "kind": "reply",
         }
 
 
@@ -89,6 +95,8 @@ async def partners(module_database: str) -> AsyncIterator[Partners]:
         made.other = await made.settle("south", "sam")
         await four.done("partner agent", "routing", "POST", f"/v1/offers/{made.own['offer_id']}/accept")
         await four.hand_round()
+        path = f"/v1/tickets/{made.own['ticket_id']}/drafts/reply"
+        await four.done("partner agent", "routing", "PUT", path, {"text": "Good"})
         yield made
 
 
@@ -110,7 +118,7 @@ def operations() -> list[tuple[str, str, str, str, str]]:
 
 
 async def test_of_another_partner_s_there_is_nothing_to_see_and_nothing_to_do(partners: Partners) -> None:
-    nothing = dict.fromkeys(partners.own, "nothing")
+    nothing = {**dict.fromkeys(partners.own, "nothing"), "kind": "reply"}
     wrong = []
     for role, service, operation, method, template in operations():
         body = BODIES.get(operation)

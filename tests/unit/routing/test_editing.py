@@ -102,7 +102,7 @@ FIELDS = st.dictionaries(st.sampled_from(("a", "b", "c")), st.none() | st.sample
 
 @given(edits=st.lists(FIELDS, max_size=6))
 def test_own_fields_come_to_what_was_asked_last_of_each(edits: list[Mapping[str, str | None]]) -> None:
-    deciding, expected = owned(), {}
+    deciding, expected = owned(), dict[str, str | None]()
     for wanted in edits:
         editing.edit(deciding, DANA, Edit(fields=wanted))
         expected |= wanted
