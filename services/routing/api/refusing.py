@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.routing.domain.calling_back import NothingWaits
 from services.routing.domain.commands import NotAtWork
 from services.routing.domain.consulting import NoConsult, TooManyConsults
-from services.routing.domain.editing import TooManyFields
+from services.routing.domain.editing import CustomerForgotten, TooManyFields
 from services.routing.domain.escalating import NoHigherTier
 from services.routing.domain.experts import NobodyKnows
 from services.routing.domain.handing import TransferGone, TransferPending
@@ -26,6 +26,7 @@ REFUSALS: dict[type[ValueError], tuple[int, str, str]] = {
     NoWrapUp: (409, "no-wrap-up", "There is no wrap-up to complete"),
     NoConsult: (409, "consult-not-open", "The question cannot be answered or ended any more"),
     TooManyConsults: (409, "too-many-consults", "Wait for an answer, or end a question"),
+    CustomerForgotten: (409, "erased", "Leave the subject out"),
     TooManyFields: (422, "too-many-fields", "Take one away first"),
     NobodyKnows: (409, "nobody-knows", "Name somebody, or ask later"),
 }

@@ -18,6 +18,10 @@ class TooManyFields(ValueError):
     """More fields of one's own than a ticket holds."""
 
 
+class CustomerForgotten(ValueError):
+    """The customer was erased: nothing is written of them any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """What is to be otherwise; None: as it is. Of `fields` None takes one away."""
@@ -32,9 +36,11 @@ class Edit:
 
 def edit(turn: Turn, actor: Actor, wanted: Edit) -> None:
     """Change what is wanted otherwise, and say nothing of what is so already; an owner who did not do it is told. Raises
-    CommandRefused, NotYours, TooManyFields.
+    CommandRefused, NotYours, TooManyFields, CustomerForgotten.
     """
     permit(turn, actor, "edit")
+    if wanted.subject is not None and turn.work.erased:
+        raise CustomerForgotten("the customer's data was erased, and the subject with it")
     before = turn.work.ticket.version
     if wanted.priority is not None:
         prioritise(turn, actor, wanted.priority)

@@ -37,7 +37,7 @@ LAPSED = """
 """
 # Whom it concerns: who has something to do with the ticket, and who attends to it.
 AUDIENCE = """
-    SELECT agent_id FROM routing.ticket t
+    SELECT a.agent_id FROM routing.ticket t
         CROSS JOIN LATERAL unnest(array[t.agent_id, t.offer_agent_id] || string_to_array(t.besides, ' ')) AS a(agent_id)
     WHERE t.ticket_id = $1 AND a.agent_id = ANY($2::text[])
     UNION

@@ -21,7 +21,7 @@ FIND = """
 # Versions are microseconds, so that none is given out twice: not to a draft that is begun anew, nor after a restore.
 MAKE = """
     INSERT INTO routing.draft (ticket_id, agent_id, kind, draft_id, customer_id, box, version, updated_at)
-    SELECT $1, $2, $3, $4, $5, $6, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), clock_timestamp()
+    VALUES ($1, $2, $3, $4, $5, $6, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint), clock_timestamp())
     ON CONFLICT DO NOTHING RETURNING version, updated_at
 """
 CHANGE = """

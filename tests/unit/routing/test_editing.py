@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.routing.domain import commands, editing, offers
 from services.routing.domain.commands import Actor, NotYours
-from services.routing.domain.editing import MOST_FIELDS, Edit, TooManyFields
+from services.routing.domain.editing import MOST_FIELDS, CustomerForgotten, Edit, TooManyFields
 from services.routing.domain.work import Turn
 from shared.events.ticket import TicketLabelled, TicketPersonal
 from shared.ticket import CommandRefused
@@ -95,6 +95,14 @@ def test_a_ticket_holds_only_so_many_own_fields_and_one_that_goes_makes_room() -
         editing.edit(deciding, DANA, Edit(fields={"more": "1"}))
     editing.edit(deciding, DANA, Edit(fields={"f0": None, "more": "1"}))
     assert len(deciding.work.ticket.fields) == MOST_FIELDS
+
+
+def test_nothing_is_written_of_who_was_erased() -> None:
+    deciding = owned()
+    deciding.set(erased=True)
+    with pytest.raises(CustomerForgotten):
+        editing.edit(deciding, DANA, Edit(subject="Ruth's parcel"))
+    editing.edit(deciding, DANA, Edit(topic="delivery"))
 
 
 FIELDS = st.dictionaries(st.sampled_from(("a", "b", "c")), st.none() | st.sampled_from(("1", "2")), max_size=3)
