@@ -54,13 +54,16 @@ class Nemesis:
     _began: float = 0.0
 
     async def carry_out(self, schedule: Schedule) -> None:
-        """All of it, from now on; returns when every service is ready again, and all is undone but what lasts until `settled`."""
+        """All of it, from now on; returns when every service is ready again, and all is undone but what lasts until `settled`.
+
+        A step that fails does not cancel the others: a broker that one of them killed is started again by it, and by nobody else.
+        """
         self._began = time.monotonic()
         keeper = asyncio.create_task(self._keep_alive())
         self._lasting.callback(keeper.cancel)
-        async with asyncio.TaskGroup() as steps:
-            for step in schedule.steps:
-                steps.create_task(self._carry_out(step))
+        done = await asyncio.gather(*map(self._carry_out, schedule.steps), return_exceptions=True)
+        if failed := [error for error in done if isinstance(error, Exception)]:
+            raise ExceptionGroup(f"steps could not be carried out: {failed}", failed)
         for service in self._running():
             await until(f"{service} is ready", lambda name=service: self._is_ready(name), READY_SECONDS)  # type: ignore[misc]
 

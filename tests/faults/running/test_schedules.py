@@ -11,13 +11,15 @@ of these kinds, `PATCHBAY_SEED=1-50` some.
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 
 from tests.faults.house import House
 from tests.faults.houses import Houses
-from tests.faults.schedule import KINDS, UNTIL_SETTLED, Schedule, each, make
+from tests.faults.schedule import KINDS, UNTIL_SETTLED, Schedule, Step, each, make
+from tests.infra import LocalKafka
 
 # Every kind once. The seeds are chosen: these faults meet a system at work, and services that have much to lose.
 PAIRS = (
@@ -85,6 +87,16 @@ async def test_the_figures_are_the_log_s_after_all_these_faults(houses: Houses) 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1) if CHOSEN is None else [])
 async def test_promises_are_kept_under_any_faults(houses: Houses, seed: int) -> None:
     await let_loose(houses, str(seed))
+
+
+@pytest.mark.proof
+async def test_a_step_that_fails_leaves_no_server_down(houses: Houses, kafka_server: LocalKafka) -> None:
+    ending = Step(0.0, "kafka", ("kafka",), 0.1, {"how": "restart"})
+    failing = Step(0.2, "cut", ("no-such-link",), 0.1, {"every": 1.0})  # while the broker is ending, which takes longer
+    with pytest.raises(AssertionError, match="no-such-link"):
+        async with houses.whole() as house:
+            await house.under(Schedule(0, (ending, failing)), contacts=1, rate=PER_SECOND)
+    assert await asyncio.to_thread(kafka_server.answers)
 
 
 def test_a_schedule_is_its_seed_s_alone() -> None:
