@@ -17,6 +17,7 @@ TAKEN_OVER_SECONDS = 5.0
 CHATS, MAILS = 5, 2
 # What it all takes of one agent: chats three units each, mails two, and one more chat that is only offered.
 UNITS = 3 * (CHATS + 1) + 2 * MAILS
+WAY = ("ticket.queued", "ticket.offered", "offer.accepted", "ticket.assigned", "ticket.resolved")
 STATE = "SELECT agent_id, queue_id, offer_agent_id, age_from FROM routing.ticket WHERE ticket_id = ANY($1)"
 
 
@@ -72,19 +73,18 @@ async def taken_over(house: House, routers: Routers, other: str, ticket_id: str)
 
 async def wakes(house: House, routers: Routers, holder: str, ticket_id: str, logged: int) -> None:
     """The frozen one changes nothing of what the other did, and matches again."""
-    before = await told(house, ticket_id)
-    assert before == ["ticket.queued", "ticket.offered", "offer.accepted", "ticket.assigned", "ticket.resolved"]
+    assert await told(house, ticket_id) == list(WAY)
     process = routers.process(holder)
     process.signal(signal.SIGCONT)
     await until("it has noticed", lambda: b"matching waits" in process.log.read_bytes()[logged:])
-    assert await told(house, ticket_id) == before
+    assert await told(house, ticket_id) == list(WAY)
     assert len(await house.system.rows("SELECT 1 FROM routing.offer WHERE ticket_id = $1", ticket_id)) == 1
 
 
 async def told(house: House, ticket_id: str) -> list[str]:
-    """What routing said of the ticket, in order."""
-    statement = "SELECT type FROM routing.entry WHERE ticket_id = $1 AND writer = 'routing' ORDER BY id"
-    return [row["type"].removesuffix(".v1") for row in await house.system.rows(statement, ticket_id)]
+    """Of what is on its way, what routing said of the ticket, in order."""
+    rows = await house.system.rows("SELECT type FROM routing.entry WHERE ticket_id = $1 ORDER BY id", ticket_id)
+    return [kind for row in rows if (kind := row["type"].removesuffix(".v1")) in WAY]
 
 
 async def chat(house: House, name: str) -> str:
