@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.domain.agents import EVERYBODY
 from services.routing.domain.waiting import Answered, newcomer
 from services.routing.estimating import USUAL, lines_now
 from services.routing.store import estimates, reading
@@ -24,7 +23,7 @@ async def now_of(conn: AsyncConnection, queues: Sequence[QueueConfigured]) -> di
     """How each of the queues stands, by its id: length, oldest wait, who could take something, the wait of whoever comes now by
     the estimator that is asked (None: it cannot say), and the service level where the queue promises one.
     """
-    figures = await reading.queue_figures(conn, {queue.id: queue.team_ids or (EVERYBODY,) for queue in queues})
+    figures = await reading.queue_figures(conn, queues)
     answered = await estimates.answered(conn, [queue.id for queue in queues], NOW_SECONDS)
     now = await clock(conn)
     heads = {one: head for one, found in figures.items() if (head := _head(found, now)) is not None}

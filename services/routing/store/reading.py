@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,11 +11,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.domain.agents import Agent, ability_of_skill
+from services.routing.domain.agents import EVERYBODY, Agent, ability_of_skill
 from services.routing.domain.work import Opening, Work
 from services.routing.store.desk import AGENT_COLUMNS, WORK_COLUMNS, agent_of, works_of
 from shared import db
 from shared.events.base import Channel, Sealed
+from shared.events.config import QueueConfigured
 from shared.events.people import AgentState
 
 BESIDES = """
@@ -105,9 +106,9 @@ async def all_agents(conn: AsyncConnection) -> dict[str, Agent]:
     return await asyncio.to_thread(lambda: {row[0]: agent_of(*row) for row in rows})
 
 
-async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]]) -> dict[str, QueueFigures]:
-    """Figures of the queues named; `teams` says who serves each."""
-    pairs = [(queue_id, team) for queue_id, served_by in teams.items() for team in served_by]
+async def queue_figures(conn: AsyncConnection, queues: Sequence[QueueConfigured]) -> dict[str, QueueFigures]:
+    """Figures of these queues. Available are those who are there, with room, in a team that serves the queue, of its partner."""
+    pairs = [(queue.id, team) for queue in queues for team in queue.team_ids or (EVERYBODY,)]
     rows = await conn.execute(
         sa.text(
             """
@@ -116,15 +117,20 @@ async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]
                 (SELECT count(DISTINCT s.agent_id)
                  FROM unnest(CAST(:queues AS text[]), CAST(:teams AS text[])) AS p(queue_id, team_id)
                  JOIN routing.seat s ON s.team_id = p.team_id AND s.ready
-                 JOIN routing.agent a ON a.agent_id = s.agent_id AND a.profile->>'partner_id' IS NOT DISTINCT FROM
-                     (SELECT c.data->>'partner_id' FROM routing.config c WHERE c.kind = 'queue' AND c.id = q.id)
                  JOIN routing.presence here ON here.agent_id = s.agent_id AND here.until > clock_timestamp()
-                 WHERE p.queue_id = q.id) AS available,
+                 JOIN routing.agent a ON a.agent_id = s.agent_id
+                 WHERE p.queue_id = q.id AND a.profile->>'partner_id' IS NOT DISTINCT FROM q.partner) AS available,
                 mode() WITHIN GROUP (ORDER BY split_part(t.lane, '|', 2)) AS channel
-            FROM unnest(CAST(:ids AS text[])) AS q(id) LEFT JOIN routing.ticket t ON t.queue_id = q.id GROUP BY q.id
+            FROM unnest(CAST(:ids AS text[]), CAST(:partners AS text[])) AS q(id, partner)
+            LEFT JOIN routing.ticket t ON t.queue_id = q.id GROUP BY q.id, q.partner
             """
         ),
-        {"ids": list(teams), "queues": [queue_id for queue_id, _ in pairs], "teams": [team for _, team in pairs]},
+        {
+            "ids": [queue.id for queue in queues],
+            "partners": [queue.partner_id for queue in queues],
+            "queues": [queue_id for queue_id, _ in pairs],
+            "teams": [team for _, team in pairs],
+        },
     )
     return {
         row.id: QueueFigures(row.waiting, row.offered, round(float(row.oldest), 3), row.available, row.channel) for row in rows

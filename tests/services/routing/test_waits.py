@@ -239,6 +239,7 @@ async def test_a_queue_shows_its_length_oldest_wait_estimate_and_service_level_n
     promised = {"service_level_seconds": 20, "service_level_percent": 80}
     body = {"name": {"en": "c"}, "position": 2, **promised, "estimator": "last_started"}
     assert (await line.ask("admin", "PUT", "/v1/queues/calls", body, headers)).status_code == 200
+    await line.queue("theirs", position=9, partner_id="p")
     in_time = await line.open("a", channel="phone")
     await line.agent("dana", capacity_units=30, channel_limits={"phone": 9})
     await line.done("dana", "POST", f"/v1/tickets/{in_time}/take")
@@ -262,4 +263,5 @@ async def test_a_queue_shows_its_length_oldest_wait_estimate_and_service_level_n
         "abandoned": 1,
         "abandoned_late": 1,
     }
+    assert (now["calls"]["available_agents"], now["theirs"]["available_agents"]) == (1, 0)
     assert (now["mail"]["waiting"], now["mail"]["service_level"], now["mail"]["estimated_wait_seconds"]) == (0, None, 0.0)
