@@ -17,6 +17,7 @@ from bench import report
 from bench.figures import Line
 from bench.lines.consumer import run as consumer
 from bench.lines.decisions import run as decisions
+from bench.lines.desk import run as desk
 from bench.lines.fresh import run as fresh
 from bench.lines.intake import run as intake
 from bench.lines.life import run as life
@@ -31,6 +32,7 @@ from bench.lines.relay import run as relay
 from bench.lines.replay import run as replay
 from bench.lines.stopping import run as stopping
 from bench.lines.timers import run as timers
+from bench.lines.waits import run as waits
 from bench.machine import busy_now, facts, others
 from bench.progress import heard
 from bench.world import SCRATCH, BenchFailed
@@ -48,6 +50,8 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "personal": personal,
     "timers": timers,
     "decisions": decisions,
+    "desk": desk,
+    "waits": waits,
     "offers": offers,
     "fresh": fresh,
     "pipeline": pipeline,

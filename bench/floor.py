@@ -15,7 +15,7 @@ from services.routing.domain.changes import Changes
 from services.routing.domain.work import Turn, Work, hear
 from services.routing.store import desk, saving
 from shared.events.base import NOTHING_SEEN, Event, Fact, Position
-from shared.events.config import QueueConfigured
+from shared.events.config import QueueConfigured, Strategy
 from shared.events.message import MessageReceived
 from shared.events.ticket import TicketOpened
 
@@ -33,6 +33,18 @@ QUEUE = QueueConfigured(
     offer_timeout_seconds=3600,
 )
 CAPACITY_UNITS = 1_000_000
+# Nobody is like the other: some can do more, carry more, or were given something longer ago.
+UNLIKE = """
+    UPDATE routing.agent a SET given_at = CAST(:start AS timestamptz) - mixed * interval '1 second', used_units = mixed * 5,
+        profile = jsonb_set(profile, '{skills}', coalesce(
+            (SELECT jsonb_object_agg('skill' || k, 1) FROM generate_series(1, mixed % 20) k), '{}'))
+    FROM (SELECT agent_id, abs(hashtext(agent_id)) % 100000 AS mixed FROM routing.agent) m WHERE m.agent_id = a.agent_id
+"""
+SEATED = f"""
+    UPDATE routing.seat s SET given_at = a.given_at, used_share = CAST(a.used_units AS bigint) * 10000 / {CAPACITY_UNITS},
+        versatility = (SELECT count(*) FROM jsonb_object_keys(profile->'skills')) + jsonb_array_length(profile->'languages')
+    FROM routing.agent a WHERE a.agent_id = s.agent_id
+"""
 
 
 async def furnish(conn: AsyncConnection, agents: int) -> None:
@@ -69,8 +81,22 @@ async def furnish(conn: AsyncConnection, agents: int) -> None:
         ),
         {"more": agents - 2},
     )
+    await conn.execute(sa.text(UNLIKE), {"start": START})
+    await conn.execute(sa.text(SEATED))
     await conn.execute(sa.text("ANALYZE routing.ability, routing.seat, routing.agent"))
     await conn.execute(sa.text("INSERT INTO routing.presence SELECT agent_id, now() + interval '1 day' FROM routing.agent"))
+
+
+async def choose_by(conn: AsyncConnection, strategy: Strategy) -> None:
+    """The queue chooses by this strategy from now on."""
+    await conn.execute(
+        sa.text(
+            "UPDATE routing.config SET version = version + 1,"
+            " data = data || jsonb_build_object('strategy', CAST(:chosen AS text), 'version', version + 1)"
+            " WHERE kind = 'queue' AND id = :id"
+        ),
+        {"id": QUEUE.id, "chosen": strategy},
+    )
 
 
 def _agent(agent_id: str, languages: tuple[str, ...], idle_since: datetime) -> Agent:

@@ -8,12 +8,15 @@ from .exchange import Instant
 
 
 class Step(TypedDict, total=False):
-    """What a queue asks of agents from so many seconds in it on."""
+    """What a queue asks of agents from so many seconds in it on; or which tickets it sends on then."""
 
     after_seconds: Required[int]
     any_agent: bool
+    over_wait_seconds: int | None
     required_skills: dict[str, int] | None
+    share_percent: int | None
     team_ids: list[str] | None
+    to_queue_id: str | None
 
 
 class SkillSettings(TypedDict, total=False):
@@ -92,6 +95,9 @@ class QueueSettings(TypedDict, total=False):
     consult_seconds: int
     consult_units: int
     due_lead_seconds: int | None
+    estimator: (
+        Literal["head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"] | None
+    )
     offer_timeout_seconds: int
     partner_id: str | None
     prefer_last_agent_seconds: int | None

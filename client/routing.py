@@ -7,6 +7,7 @@ answered is JSON as it came, times as text (RFC 3339).
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import date
 from typing import Literal
 
 from .configuring import Configuring
@@ -14,6 +15,7 @@ from .exchange import Json
 from .paging import Page
 from .routing_types import (
     Assign,
+    Bulk,
     CallBack,
     Consult,
     ConsultAnswer,
@@ -25,6 +27,7 @@ from .routing_types import (
     Merge,
     Note,
     Open,
+    Pend,
     Prioritise,
     Reopen,
     Reply,
@@ -41,9 +44,15 @@ from .streaming import StreamEvent, follow
 class Routing(Configuring):
     """The agents' side, its configuration, and who may come in."""
 
-    async def list_agents(self, cursor: str | None = None, limit: int | None = None) -> Page[Json]:
+    async def list_agents(
+        self,
+        state: Literal["offline", "available", "break", "wrap_up", "missed"] | None = None,
+        team_id: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Json]:
         """Agents in order of id: state, load, presence."""
-        return await self._get(Page[Json], at("/v1/agents", cursor=cursor, limit=limit))
+        return await self._get(Page[Json], at("/v1/agents", state=state, team_id=team_id, cursor=cursor, limit=limit))
 
     async def get_agent(self, agent_id: str) -> Json:
         """An agent as configured and as now."""
@@ -98,6 +107,10 @@ class Routing(Configuring):
         """Why the ticket was offered to whom it was; with `agent_id` also why it would not be offered to that agent now."""
         return await self._get(Json, at("/v1/tickets/{}/decisions", ticket_id, agent_id=agent_id, after=after, limit=limit))
 
+    async def get_ticket_wait(self, ticket_id: str) -> Json:
+        """The ticket's place and how long it still waits, by each estimator; and what was said of it before."""
+        return await self._get(Json, at("/v1/tickets/{}/wait", ticket_id))
+
     async def open_ticket(self, body: Open, idempotency_key: str | None = None) -> Json:
         """Ask intake to open a ticket for a customer."""
         return await self._post(Json, "/v1/tickets", body, idempotency_key)
@@ -114,9 +127,9 @@ class Routing(Configuring):
         """The problem is solved."""
         return await self._post(Json, at("/v1/tickets/{}/resolve", ticket_id), body, idempotency_key)
 
-    async def pend_ticket(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
-        """Wait for the customer."""
-        return await self._post(Json, at("/v1/tickets/{}/pend", ticket_id), None, idempotency_key)
+    async def pend_ticket(self, ticket_id: str, body: Pend | None = None, idempotency_key: str | None = None) -> Json:
+        """Wait for the customer; with `until` at most till then."""
+        return await self._post(Json, at("/v1/tickets/{}/pend", ticket_id), body, idempotency_key)
 
     async def hold_ticket(self, ticket_id: str, body: Hold, idempotency_key: str | None = None) -> Json:
         """Wait for a third party."""
@@ -137,6 +150,10 @@ class Routing(Configuring):
     async def assign_ticket(self, ticket_id: str, body: Assign, idempotency_key: str | None = None) -> Json:
         """Give it to an agent, whatever they are able to do; never more than they can carry."""
         return await self._post(Json, at("/v1/tickets/{}/assign", ticket_id), body, idempotency_key)
+
+    async def bulk_tickets(self, body: Bulk, idempotency_key: str | None = None) -> Json:
+        """Do one thing to up to 100 tickets; `items` says of each how it went."""
+        return await self._post(Json, "/v1/tickets/bulk", body, idempotency_key)
 
     async def transfer_ticket(self, ticket_id: str, body: Transfer, idempotency_key: str | None = None) -> Json:
         """Send it on, with the age it has. A warm transfer answers with its `transfer_id`."""
@@ -212,3 +229,7 @@ class Routing(Configuring):
     async def link_ticket(self, ticket_id: str, body: Link, idempotency_key: str | None = None) -> Json:
         """Ask intake to link it with another ticket, or to take that link away."""
         return await self._post(Json, at("/v1/tickets/{}/links", ticket_id), body, idempotency_key)
+
+    async def get_queue_waits(self, config_id: str, first_day: date | None = None, last_day: date | None = None) -> Json:
+        """How long whoever comes to the queue now would wait, by each estimator, and what each was worth on these days."""
+        return await self._get(Json, at("/v1/queues/{}/waits", config_id, first_day=first_day, last_day=last_day))

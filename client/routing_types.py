@@ -56,10 +56,17 @@ class Resolve(TypedDict, total=False):
     code: str | None
 
 
+class Pend(TypedDict, total=False):
+    """Until when at most the customer is waited for."""
+
+    until: Instant | None
+
+
 class Hold(TypedDict, total=False):
-    """Who is waited for."""
+    """Who is waited for, and until when at most."""
 
     third_party: str | None
+    until: Instant | None
 
 
 class Reopen(TypedDict, total=False):
@@ -81,6 +88,49 @@ class Transfer(TypedDict, total=False):
     id: Required[str]
     reason: str | None
     warm: bool
+
+
+class BulkCommand(TypedDict, total=False):
+    """What is to be done to each ticket, with what the command on one ticket takes."""
+
+    do: Required[
+        Literal[
+            "resolve",
+            "pend",
+            "hold",
+            "reopen",
+            "prioritise",
+            "label",
+            "assign",
+            "take",
+            "release",
+            "transfer",
+            "escalate",
+            "mark_spam",
+            "unmark_spam",
+            "close",
+        ]
+    ]
+    add_tags: list[str]
+    agent_id: str | None
+    code: str | None
+    id: str | None
+    priority: Literal[1, 2, 3, 4] | None
+    product: str | None
+    reason: str | None
+    remove_tags: list[str]
+    third_party: str | None
+    to: Literal["queue", "agent", "tier", "partner"] | None
+    to_tier: int | None
+    topic: str | None
+    until: Instant | None
+
+
+class Bulk(TypedDict):
+    """Which tickets, up to 100, and what is to be done to each."""
+
+    command: BulkCommand
+    ticket_ids: list[str]
 
 
 class DeclineTransfer(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""Who was let in, and who may do what since when: kept for AUDIT_DAYS. Ids only."""
+"""Who was let in, who may do what since when, who did much at once: kept for AUDIT_DAYS. Ids only."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ What = Literal[
     "sign_in.done",
     "sign_in.failed",
     "session.ended",
+    "tickets.bulk",
 ]
 FORGET = """
     DELETE FROM auth.audit WHERE id IN (
@@ -28,7 +29,7 @@ FORGET = """
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was done, by whom, about which key or person; `detail`: scopes, ways and codes."""
+    """What was done, by whom, about which key, person or command; `detail`: scopes, ways, codes, how many."""
 
     at: datetime
     what: str

@@ -62,8 +62,10 @@ def make_engine(settings: Settings, name: str) -> AsyncEngine:
             "command_timeout": settings.transaction_seconds + 5,
             "server_settings": {
                 "application_name": f"patchbay-{name}",
-                "statement_timeout": str(settings.transaction_seconds * 1000),
-                "idle_in_transaction_session_timeout": str(settings.transaction_seconds * 1000),
+                "statement_timeout": _milliseconds(settings.transaction_seconds),
+                # A process that was frozen neither asks nor reads: what it holds goes to who waits, and its commit is refused.
+                "idle_in_transaction_session_timeout": _milliseconds(settings.standstill_seconds),
+                "tcp_user_timeout": _milliseconds(settings.standstill_seconds),
                 "timezone": "UTC",
                 "jit": "off",
             },
@@ -71,6 +73,10 @@ def make_engine(settings: Settings, name: str) -> AsyncEngine:
     )
     sa.event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:

@@ -43,6 +43,7 @@ CREATE = (
     "CREATE TABLE IF NOT EXISTS {schema}.recall"
     " (topic text NOT NULL, partition integer NOT NULL, next_offset bigint NOT NULL, PRIMARY KEY (topic, partition))"
 )
+PATIENCE = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"
 ASK_SECONDS = 15.0
 POLL_MS = 500
 SILENCE_SECONDS = 60.0
@@ -127,8 +128,11 @@ class Recall:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction of the reading back. Raises NotOurs when it is over."""
+        """One transaction of the reading back: it may think for longer than those while customers wait. Raises NotOurs when it is
+        over.
+        """
         async with db.transaction(self.parts.engine) as conn:
+            await db.fetch(conn, PATIENCE, f"{self.parts.settings.transaction_seconds}s")
             await _hold(conn, self.parts.name)
             yield conn
 

@@ -26,19 +26,23 @@ SEND_SECONDS = 15.0
 STATEMENT_SECONDS = 10.0
 IDLE_SECONDS = 0.5
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+STANDSTILL_SECONDS = 40.0  # more than it may wait for the broker twice
 # A deletion that is lost with the server's memory is an event sent again, and a repeat is harmless: no wait for the disk.
 SESSION = {"application_name": "patchbay-relay", "synchronous_commit": "off"}
+ENDS_BY_ITSELF = ("idle_session_timeout", "tcp_user_timeout")
 
 
 @dataclass(slots=True)
 class Relay:
     """Sends one service's outbox until cancelled; rebuilds its producer and its connection by itself. Woken, it gathers events
-    for `linger_seconds`: where nobody waits for them, many are cheaper at once.
+    for `linger_seconds`: where nobody waits for them, many are cheaper at once. When its process stands still for longer than
+    `standstill_seconds` PostgreSQL ends the connection, and others have the shards.
     """
 
     settings: Settings
     outbox: Outbox
     linger_seconds: float = 0.0
+    standstill_seconds: float = STANDSTILL_SECONDS
     _producer: AIOKafkaProducer | None = None
     _failures: int = 0
     _held: frozenset[int] = field(default_factory=frozenset)
@@ -57,7 +61,8 @@ class Relay:
     async def _hold_and_send(self) -> None:
         """Take what shards are free on a connection of our own (it also hears NOTIFY), and send while it lives."""
         url = self.settings.database.get_secret_value()
-        connection = await asyncpg.connect(url, timeout=5, server_settings=SESSION)
+        limits = dict.fromkeys(ENDS_BY_ITSELF, str(round(self.standstill_seconds * 1000)))
+        connection = await asyncpg.connect(url, timeout=5, server_settings=SESSION | limits)
         try:
             await connection.add_listener(f"outbox_{self.outbox.schema}", self._wake)
             while not connection.is_closed():

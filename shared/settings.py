@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(True, description="one JSON object a line; false prints for people")
 
+    @property
+    def standstill_seconds(self) -> float:
+        """How long a process may stand still in a transaction, before PostgreSQL ends it for those who wait."""
+        return self.transaction_seconds
+
     def master_key_bytes(self) -> bytes:
         """The 32 bytes of the master key that wraps. Raises SettingsError when it is missing or malformed."""
         return self.master_keys()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -32,18 +32,27 @@ class Signals:
 
     async def say(self, key: str, fact: Fact) -> bool:
         """Say it on the ticket `key`, now or never: False when the broker did not take it within SEND_SECONDS."""
+        return await self.say_all([(key, fact)])
+
+    async def say_all(self, told: Sequence[tuple[str, Fact]]) -> bool:
+        """Say several, each on its ticket, now or never: False when the broker did not take all of them within SEND_SECONDS."""
         now = datetime.now(UTC)
-        event = Event(id=str(uuid4()), type=fact.TYPE, writer=self.writer, position=Position(0, 0), key=key, time=now, data=fact)
         try:
             if self._producer is None:
                 self._producer = await kafka.start_producer(self.settings, f"signals-{self.writer}")
-            sending = await within(self._producer.send(SIGNALS.name, encode(event), key.encode()), SEND_SECONDS)
-            await within(asyncio.shield(sending), SEND_SECONDS)
+            sending = within(self._send(self._producer, [self._event(key, fact, now) for key, fact in told]), SEND_SECONDS)
+            await within(asyncio.shield(asyncio.gather(*await sending)), SEND_SECONDS)
         except (KafkaError, kafka.KafkaAway, TimeoutError) as error:
-            log().info("signal not sent", type=fact.TYPE, error=type(error).__name__)
+            log().info("signals not sent", types=sorted({fact.TYPE for _, fact in told}), error=type(error).__name__)
             await self.stop()
             return False
         return True
+
+    def _event(self, key: str, fact: Fact, now: datetime) -> Event[Fact]:
+        return Event(id=str(uuid4()), type=fact.TYPE, writer=self.writer, position=Position(0, 0), key=key, time=now, data=fact)
+
+    async def _send(self, producer: AIOKafkaProducer, events: Sequence[Event[Fact]]) -> list[Awaitable[object]]:
+        return [await producer.send(SIGNALS.name, encode(event), event.key.encode()) for event in events]
 
     async def listen(self) -> AsyncIterator[Event[Fact]]:
         """Everything said from now on, by anybody. Raises KafkaAway, KafkaError."""

@@ -13,6 +13,7 @@ from client import Answer, NoAnswer, ProblemError, Routing
 from client.routing_types import Reply, State
 from simulator.figures import AgentFigures, Figures
 from simulator.hand import Call, Desk, Hand
+from simulator.moving import Mover
 from simulator.texts import WORDINGS
 from simulator.truth import Act, ActKind
 
@@ -21,6 +22,12 @@ LEAVE_SECONDS = 3.0
 OFFERS_KEPT = 5_000  # the newest ones that were dealt with, which may be heard of again
 LOOKS_CAP = 30  # at one ticket in a row
 Ticket = Mapping[str, Any]
+# What is heard on the stream that asks for something: which task it is, and by which field it is known.
+TASKS: Mapping[str, tuple[str, str]] = {
+    "transfer.offered": ("transfer", "transfer_id"),
+    "consult.requested": ("consult", "consult_id"),
+    "wrap_up.started": ("wrap_up", "ends_by"),
+}
 
 
 @dataclass(slots=True)
@@ -34,6 +41,7 @@ class Agent:
     _last_event: str = ""
     _resting: bool = False
     _offers: dict[str, None] = field(default_factory=dict)
+    _tasks_known: dict[str, None] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
     _news: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -105,8 +113,11 @@ class Agent:
             self._begin(group, self._catch_up(group))
         elif kind == "offer.made":
             self._begin(group, self._answer_offer(group, str(data["offer_id"]), ticket_id))
-        elif kind in ("ticket.assigned", "message.received"):
+        elif kind in ("ticket.assigned", "message.received", "transfer.ended"):
             self._take_up(group, ticket_id)
+        elif kind in TASKS:
+            task, name = TASKS[kind]
+            self._begin(group, self._do(task, ticket_id, str(data.get(name, ""))))
         elif kind == "agent.state_changed" and not self._resting:
             self.figures.state = str(data.get("state"))
             self._begin(group, self._rest(None))
@@ -122,6 +133,9 @@ class Agent:
         offers = await self.hand.read(lambda: self.routing.list_offers(self.id))
         for ticket in tickets.items if tickets else ():
             self._take_up(group, str(ticket["ticket_id"]))
+        tasks = await self.hand.read(lambda: self.routing.list_agent_tasks(self.id)) if self.desk.conduct.moves else None
+        for task in tasks.items if tasks else ():
+            self._begin(group, self._do(str(task["kind"]), str(task["ticket_id"]), str(task["id"] or "")))
         for offer in offers.items if offers else ():
             self._begin(group, self._answer_offer(group, str(offer["offer_id"]), str(offer["ticket_id"])))
 
@@ -149,6 +163,14 @@ class Agent:
                 self._take_up(group, ticket_id)
             else:
                 self.figures.gone += reply is not None
+
+    async def _do(self, task: str, ticket_id: str, identity: str) -> None:
+        """Something to do with a ticket that is not ours, or not any more; once, however often it is heard of."""
+        name = f"{task} {ticket_id} {identity}"
+        if name in self._tasks_known and identity:
+            return
+        self._tasks_known[name] = None
+        await Mover(self.hand).asked(task, ticket_id, identity, self._random(name, len(self._tasks_known)))
 
     def _take_up(self, group: asyncio.TaskGroup, ticket_id: str) -> None:
         """See to a ticket of ours; when that is being done, once more afterwards."""
@@ -180,9 +202,13 @@ class Agent:
         if ticket["status"] != "pending" and ticket["waiting_since"] and ticket["channel"] != "phone":
             await self._reply(ticket, random)
         if ticket["status"] != "pending" and may_pend and random.random() < self.desk.conduct.pend:
-            await self._act("pend", lambda key: self.routing.pend_ticket(ticket_id, key), ticket_id)
+            await self._act("pend", lambda key: self.routing.pend_ticket(ticket_id, idempotency_key=key), ticket_id)
             await asyncio.sleep(random.uniform(*self.desk.conduct.pend_seconds))
             self._news.add(ticket_id)
+            return
+        if may_pend and ticket["status"] != "pending" and await Mover(self.hand).move(ticket, random):
+            await asyncio.sleep(random.uniform(*self.desk.conduct.pend_seconds))
+            self._news.add(ticket_id)  # it may be ours still
             return
         resolved = await self._act(
             "resolve", lambda key: self.routing.resolve_ticket(ticket_id, {"code": "answered"}, key), ticket_id

@@ -28,7 +28,8 @@ class Conduct:
     """What agents are like: shares from 0 to 1, and seconds (least, most).
 
     `decline` and `miss` are of offers, `pend` of tickets before they are resolved, `takes_break` after a ticket, `repeats` of
-    acts that are sent a second time, `hangs_up` of things heard on the stream after which it is connected anew.
+    acts that are sent a second time, `hangs_up` of things heard on the stream after which it is connected anew, `moves` of
+    tickets that are sent on, handed over, escalated … or about which a colleague is asked, instead of being resolved at once.
     `handling` is how long a ticket takes where it is not just between two times.
     """
 
@@ -38,6 +39,7 @@ class Conduct:
     takes_break: float = 0.03
     repeats: float = 0.03
     hangs_up: float = 0.02
+    moves: float = 0.0
     handle_seconds: tuple[float, float] = (0.05, 0.5)
     handling: Draw | None = None
     pend_seconds: tuple[float, float] = (0.2, 1.0)
@@ -53,7 +55,9 @@ OBLIGING = Conduct(decline=0.0, miss=0.0, takes_break=0.0)
 
 @dataclass(slots=True)
 class Desk:
-    """What all agents of a run share. `run` names it: Idempotency-Keys are its own."""
+    """What all agents of a run share. `run` names it: Idempotency-Keys are its own. `agents` are all of them, `supervisor_key` is
+    for what only a supervisor does.
+    """
 
     run: str
     routing_url: str
@@ -62,6 +66,8 @@ class Desk:
     clock: Callable[[], float]
     patience: Patience
     conduct: Conduct
+    agents: tuple[str, ...] = ()
+    supervisor_key: str = ""
 
 
 @dataclass(slots=True)

@@ -78,7 +78,17 @@ class Simulation:
             MailServer(places.smtp_host, places.smtp_port, seconds),
             self.clock,
         )
-        desk = Desk(self.plan.run, places.routing, self._http, truth, self.clock, self.patience, conduct or Conduct())
+        desk = Desk(
+            self.plan.run,
+            places.routing,
+            self._http,
+            truth,
+            self.clock,
+            self.patience,
+            conduct or Conduct(),
+            places.agents,
+            places.keys.get("supervisor", ""),
+        )
         self.agents = [Agent(Hand(name, places.keys[name], desk), self.figures) for name in places.agents]
         self._stack = AsyncExitStack()
         self._hears_mail = False

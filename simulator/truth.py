@@ -13,7 +13,9 @@ from typing import BinaryIO, Literal, Self
 import msgspec
 
 Kind = Literal["message", "call", "call_status"]
-ActKind = Literal["state", "accept", "decline", "miss", "reply", "pend", "resolve"]
+MoveKind = Literal["transfer", "hand_over", "escalate", "consult", "assign", "release", "call_back", "take"]
+BesidesKind = Literal["accept_transfer", "decline_transfer", "answer", "wrap_up"]
+ActKind = Literal["state", "accept", "decline", "miss", "reply", "pend", "resolve"] | MoveKind | BesidesKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,18 @@ from bench.world import BenchFailed, World, world
 from services.routing.matching import Matcher
 from services.routing.settings import RoutingSettings
 from shared import db
+from shared.events.config import Strategy
 from shared.service import resources
 
 NAME = "decisions"
 FEW, MANY = 10, 10_000
 GOAL = Goal("ratio", "at most", 3.0)
+OTHERS: dict[Strategy, str] = {
+    "least_versatile": "who can do least",
+    "least_loaded": "who carries least",
+    "round_robin": "who was given something longest ago",
+    "best_skill": "who can do it best",
+}
 BASELINE = f"the same with {FEW} agents"
 
 
@@ -33,6 +40,10 @@ async def run() -> list[Line]:
     columns = (
         Column("one", f"one ticket waits, {MANY:,} agents: its pass", "ms", (GOAL,)),
         Column("many", f"200 tickets wait, {MANY:,} agents: each decision", "ms", (GOAL,)),
+        *(
+            Column(name, f"one ticket waits, {MANY:,} agents, {words} first: its pass", "ms", (GOAL,))
+            for name, words in OTHERS.items()
+        ),
         Column("rare", f"one ticket waits that one of {MANY:,} agents can take, who is last in turn: its pass", "ms", (GOAL,)),
     )
     return lines(NAME, columns, products, baselines, BASELINE)
@@ -50,11 +61,24 @@ async def _matcher(here: World, agents: int) -> AsyncIterator[Matcher]:
 
 async def _decide(matcher: Matcher) -> Repeat:
     passes = 10 if quick() else 40
+    others: dict[str, float] = {}
+    for strategy in OTHERS:
+        await _choose_by(matcher, strategy)
+        others[strategy] = await _milliseconds(matcher, passes // 4, 1, floor.COMMON)
+    await _choose_by(matcher, "longest_idle")
     return {
+        **others,
         "one": await _milliseconds(matcher, passes, 1, floor.COMMON),
         "many": await _milliseconds(matcher, passes // 8, 200, floor.COMMON) / 200,
         "rare": await _milliseconds(matcher, passes // 4, 1, floor.RARE),
     }
+
+
+async def _choose_by(matcher: Matcher, strategy: Strategy) -> None:
+    """From the pass after the next: the first reads the queue anew."""
+    async with db.transaction(matcher.parts.engine) as conn:
+        await floor.choose_by(conn, strategy)
+    await _milliseconds(matcher, 1, 1, floor.COMMON)
 
 
 async def _milliseconds(matcher: Matcher, passes: int, tickets: int, language: str) -> float:

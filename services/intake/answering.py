@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.intake.domain import requests
 from services.intake.domain.requests import Asked
-from services.intake.store import config, tickets
 from services.intake.store import requests as rows
+from services.intake.store import tickets
 from shared.events.base import Event, Fact
 from shared.events.ticket import TicketAbsorbed, TicketOpenRequested, TicketPersonal, TicketSplitRequested, TicketUnmerged
 from shared.events.topics import TICKETS
@@ -71,17 +71,15 @@ class Answerer:
                 return Asked(event)
 
     async def _to_split(self, conn: AsyncConnection, event: Event[Fact], message_ids: Sequence[str], number: int) -> Asked:
-        subject, count, inbox_id = await rows.about(conn, event.key)
+        subject, count = await rows.about(conn, event.key)
         stored = await rows.messages(conn, event.key, message_ids)
         writer, _ = await rows.customer(conn, stored[0].customer_id) if stored else (None, "und")
-        inbox = await config.inbox(conn, inbox_id)
         return Asked(
             event,
             messages=stored,
             message_count=count,
             subject=subject,
             customer=writer,
-            partner_id=inbox.partner_id if inbox is not None else None,
             number=number,
         )
 

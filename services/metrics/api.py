@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.metrics import store
-from services.metrics.definitions import BY_ID, METRICS, Level, Mean, Metric
+from services.metrics.definitions import BY_ID, METRICS
 from services.metrics.domain.cells import EPOCH, Dims
 from services.metrics.domain.figures import (
     MAX_PERIODS,
@@ -27,6 +27,7 @@ from services.metrics.domain.figures import (
     figures,
 )
 from services.metrics.live import Live
+from services.metrics.shapes import Level, Mean, Metric
 from shared import db
 from shared.auth import Caller, requires, still_known
 from shared.clock import clock

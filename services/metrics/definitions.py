@@ -5,73 +5,8 @@ The glossary's definitions of customer service are binding; where it leaves some
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-from services.metrics.domain.cells import Measure
-
-Unit = Literal["tickets", "contacts", "offers", "seconds", "share", "per_ticket"]
-TICKET_DIMENSIONS = ("channel", "queue", "team", "agent", "priority", "language", "partner")
-PROMISE_DIMENSIONS = ("channel", "queue", "team", "agent", "priority", "partner", "policy", "target")
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many observations."""
-
-    of: tuple[Measure, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mean:
-    """Sum of the durations over their number; with quantiles."""
-
-    of: Measure
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Observations above over observations below."""
-
-    above: tuple[Measure, ...]
-    below: tuple[Measure, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """How many there were at the end of each period: the sum of all that went in and came out until then.
-
-    `states` make up the figure; the other states are shown beside it.
-    """
-
-    of: Measure
-    states: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric. `version` counts up when its formula changes, so that figures of two formulas are never mixed."""
-
-    id: str
-    names: dict[str, str]
-    unit: Unit
-    formula: str
-    made_of: Count | Mean | Ratio | Level
-    dimensions: tuple[str, ...] = TICKET_DIMENSIONS
-    version: int = 1
-    source: str = "glossary of customer service"
-
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """The measures to read."""
-        match self.made_of:
-            case Count(of):
-                return of
-            case Ratio(above, below):
-                return tuple(dict.fromkeys(above + below))
-            case Mean(of) | Level(of):
-                return (of,)
-
+from services.metrics.definitions_of_work import OF_WORK
+from services.metrics.shapes import PROMISE_DIMENSIONS, TICKET_DIMENSIONS, Count, Level, Mean, Metric, Ratio
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -185,75 +120,6 @@ METRICS: tuple[Metric, ...] = (
         dimensions=PROMISE_DIMENSIONS,
         source="a breach happens at its deadline; how late it was said is its own figure",
     ),
-    Metric(
-        id="offers",
-        names={"he": "הצעות לנציגים", "ar": "العروض على الوكلاء", "ro": "Oferte către agenți", "en": "Offers"},
-        unit="offers",
-        formula="Tickets shown to an agent to be accepted, in the period.",
-        made_of=Count(("offered",)),
-        source="follows from ticket routing",
-    ),
-    Metric(
-        id="accept_rate",
-        names={"he": "שיעור קבלה", "ar": "معدل القبول", "ro": "Rata de acceptare", "en": "Accept rate"},
-        unit="share",
-        formula="Offers accepted ÷ offers that the agent could have accepted (accepted + declined + expired + failed). Offers "
-        "taken back do not count. Counted in the hour in which the offer ended.",
-        made_of=Ratio(("offer_accepted",), ("offer_accepted", "offer_declined", "offer_expired", "offer_failed")),
-        source="follows from ticket routing",
-    ),
-    Metric(
-        id="queue_visits",
-        names={"he": "כניסות לתור", "ar": "زيارات قائمة الانتظار", "ro": "Intrări în coadă", "en": "Queue visits"},
-        unit="contacts",
-        formula="Visits to a queue begun in the period. At every moment: visits = handled + abandoned + withdrawn + waiting.",
-        made_of=Count(("visit",)),
-        source="follows from ticket queue",
-    ),
-    Metric(
-        id="queue_wait",
-        names={
-            "he": "זמן המתנה בתור",
-            "ar": "وقت الانتظار في القائمة",
-            "ro": "Timp de așteptare în coadă",
-            "en": "Average speed of answer",
-        },
-        unit="seconds",
-        formula="Σ(wait of the visits to a queue that an agent took) ÷ such visits. Counted in the hour in which it was taken.",
-        made_of=Mean("visit_handled"),
-        source="contact-centre usage (ASA over answered only)",
-    ),
-    Metric(
-        id="abandonment",
-        names={"he": "נטישה בתור", "ar": "التخلي", "ro": "Abandon", "en": "Abandonment"},
-        unit="share",
-        formula="Visits to a queue that the customer left before an agent answered ÷ visits that ended with an agent or so. "
-        "Withdrawn visits (spam, merged, transferred, callback, partner) do not count; no short abandons are left out.",
-        made_of=Ratio(("visit_abandoned",), ("visit_abandoned", "visit_handled")),
-    ),
-    Metric(
-        id="talk_time",
-        names={"he": "זמן שיחה", "ar": "وقت التحدث", "ro": "Timp de convorbire", "en": "Talk time"},
-        unit="seconds",
-        formula="Σ(talk of completed calls) ÷ completed calls, from start to end of the talk. Counted in the hour of the end.",
-        made_of=Mean("talk"),
-    ),
-    Metric(
-        id="hold_time",
-        names={"he": "זמן החזקה", "ar": "وقت الانتظار على الخط", "ro": "Timp de reținere", "en": "Hold time"},
-        unit="seconds",
-        formula="Σ(hold of completed calls) ÷ completed calls.",
-        made_of=Mean("hold"),
-        source="part of average handle time",
-    ),
-    Metric(
-        id="agent_state_time",
-        names={"he": "זמן במצב נציג", "ar": "وقت حالة الوكيل", "ro": "Timp în starea agentului", "en": "Time in agent state"},
-        unit="seconds",
-        formula="Σ(time in a state) ÷ times the state ended, by `state`. The whole time counts in the hour in which it ended.",
-        made_of=Mean("agent_state"),
-        dimensions=("agent", "team", "partner", "state"),
-        source="follows from agent states",
-    ),
+    *OF_WORK,
 )
 BY_ID: dict[str, Metric] = {metric.id: metric for metric in METRICS}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.metrics.domain import agents, promises, tickets, work
+from services.metrics.domain import agents, moves, promises, tickets, work
 from services.metrics.domain.cells import Measured
 from services.metrics.domain.folding import Folded, State
 from shared.events.base import Draft, Event, Fact
@@ -20,7 +20,7 @@ from shared.events.config import (
     TeamConfigured,
 )
 from shared.events.message import MessageReceived, ReplyRequested
-from shared.events.people import AgentEnrolled, AgentStateChanged
+from shared.events.people import AgentEnrolled, AgentLoadChanged, AgentStateChanged
 from shared.events.sla import (
     ClockCancelled,
     ClockMet,
@@ -38,6 +38,7 @@ from shared.events.ticket import (
     TicketAbsorbed,
     TicketAssigned,
     TicketClosed,
+    TicketEscalated,
     TicketExpelled,
     TicketLabelled,
     TicketLeftQueue,
@@ -51,16 +52,21 @@ from shared.events.ticket import (
     TicketReopened,
     TicketResolved,
     TicketSplit,
+    TicketTransferred,
     TicketUnmerged,
     TicketWithdrawn,
 )
 from shared.events.work import (
+    ConsultEnded,
+    ConsultRequested,
     OfferAccepted,
     OfferDeclined,
     OfferExpired,
     OfferFailed,
     OfferRescinded,
     TicketOffered,
+    WrapUpCompleted,
+    WrapUpStarted,
 )
 
 Handler = Callable[[None, Folded[Any], Event[Any], datetime], tuple[Folded[Any], Sequence[Draft[Fact]]]]
@@ -106,6 +112,12 @@ HANDLERS: dict[type[Fact], Handler] = {
     OfferExpired: _folds(work.offer_ended),
     OfferFailed: _folds(work.offer_ended),
     OfferRescinded: _folds(work.offer_ended),
+    TicketTransferred: _folds(moves.transferred),
+    TicketEscalated: _folds(moves.escalated),
+    ConsultRequested: _folds(moves.consult_requested),
+    ConsultEnded: _folds(moves.consult_ended),
+    WrapUpStarted: _folds(moves.wrap_up_started),
+    WrapUpCompleted: _folds(moves.wrap_up_completed),
     CallReceived: _folds(work.call_received),
     CallPlaced: _folds(work.call_placed),
     CallAnswered: _folds(work.call_answered),
@@ -122,6 +134,7 @@ HANDLERS: dict[type[Fact], Handler] = {
     SlaBreachCleared: _folds(promises.breach_cleared),
     AgentEnrolled: _folds(agents.enrolled),
     AgentStateChanged: _folds(agents.state_changed),
+    AgentLoadChanged: _folds(agents.load_changed),
     QueueConfigured: _folds(agents.named),
     TeamConfigured: _folds(agents.named),
     PartnerConfigured: _folds(agents.named),

@@ -10,6 +10,7 @@ from services.routing.api import (
     agents,
     asking,
     besides,
+    bulk,
     configuring,
     deciding,
     moves,
@@ -17,10 +18,12 @@ from services.routing.api import (
     reading,
     signing_in,
     tickets,
+    waits,
     whole,
 )
 from services.routing.api.room import Room
 from services.routing.commanding import Commander
+from services.routing.estimating import Estimator
 from services.routing.hub import Hub
 from services.routing.matching import Matcher
 from services.routing.oidc import Provider
@@ -35,8 +38,11 @@ from shared.events import topics
 from shared.http import Ready, create_app, make_server
 from shared.recalling import come_back
 from shared.service import Resources, main, resources, run_until_stopped
+from shared.signals import Signals
 
-PARTS = (configuring, whole, agents, reading, deciding, tickets, moves, besides, asking, signing_in, people)
+PARTS = (
+    configuring, whole, agents, reading, deciding, waits, tickets, moves, besides, bulk, asking, signing_in, people
+)  # fmt: skip
 
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
@@ -67,6 +73,7 @@ async def run() -> None:
         parts = await come_back(opened, settings.routing_port, recall_with(settings))
         matcher = Matcher(parts, settings)
         ticker = Ticker(parts, settings)
+        estimator = Estimator(parts, settings, Signals(settings, "routing"))
         hub = Hub(parts, settings, matcher.wake.set)
         consumer = consumer_of(parts, matcher)
         app = make_app(parts, settings, hub, parts.database_ready, consumer.healthy)
@@ -83,6 +90,7 @@ async def run() -> None:
             "measure": parts.measure,
             "match": matcher.run,
             "tick": ticker.run,
+            "estimate": estimator.run,
             "stream": hub.run,
             "presence": hub.renew,
         }

@@ -13,23 +13,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing import acting
-from services.routing.domain.agents import Agent
-from services.routing.domain.work import Turn, Work
+from services.routing.grouping import Decide as Decide
+from services.routing.grouping import Group
+from services.routing.grouping import NoSuchTicket as NoSuchTicket
+from services.routing.grouping import Queues as Queues
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, desk, reading, streams
+from services.routing.store import config, reading, streams
 from shared import db
-from shared.clock import clock
-from shared.events.config import QueueConfigured
 from shared.http import Problem
 from shared.idempotency import Answer, Asked, Memory, check_key
 from shared.service import Resources
@@ -40,13 +38,6 @@ ANSWER_SECONDS = 30.0
 LOCKED_MS = 500  # how long a group waits for a lock: longer than matching and the consumer hold theirs
 AGAIN_MS = 50  # and each part of it, while it is looked for which command it is
 LOCK_NOT_AVAILABLE = "55P03"
-
-Queues = Sequence[QueueConfigured]
-Decide = Callable[[Turn, Queues], Mapping[str, object]]
-
-
-class NoSuchTicket(LookupError):
-    """Routing does not know this ticket (yet)."""
 
 
 class NoSuchOffer(LookupError):
@@ -90,17 +81,12 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class _Group:
-    """One group being decided: tickets and agents as the commands so far left them."""
+class _Asked:
+    """A group of commands being carried out: what they are about, which tickets are meant by offers, what was answered before."""
 
-    works: dict[str, Work]
-    agents: dict[str, Agent]
+    group: Group
     offered: Mapping[tuple[str, str], str]
-    queues: Queues
     memory: Memory
-    now: datetime
-    turns: list[Turn] = field(default_factory=list)
-    worth_matching: bool = False
 
     def carry_out(self, command: Command) -> Answer | Exception:
         """The answer, or why the command is refused."""
@@ -111,34 +97,18 @@ class _Group:
             return error
 
     def _decide(self, command: Command) -> Answer:
-        work = self._work(command)
-        turn = Turn(work, command.cause, self.now, self.agents)
-        body = command.decide(turn, self.queues)
+        body = self.group.decide(self._meant(command), command.cause, command.decide, command.traceparent)
         answer = Answer(command.status, json.dumps(body, ensure_ascii=False).encode())
-        if turn.work is not work or turn.changed:
-            self._keep(turn, command.traceparent)
         self.memory.note(command.asked, answer)
         return answer
 
-    def _work(self, command: Command) -> Work:
-        ticket_id = command.target.ticket_id
-        if command.target.offer_id:
-            offered = self.offered.get((command.target.offer_id, command.agent_id or ""))
-            if offered is None:
-                raise NoSuchOffer
-            ticket_id = offered
-        work = self.works.get(ticket_id)
-        if work is None:
-            raise NoSuchTicket
-        return work
-
-    def _keep(self, turn: Turn, traceparent: str | None) -> None:
-        turn.drafts = [replace(draft, traceparent=traceparent) for draft in turn.drafts]
-        waits = turn.work.visit is not None and turn.work.offer is None
-        self.worth_matching |= waits or any(_has_more_room(agent, self.agents) for agent in turn.changed.values())
-        self.works[turn.work.id] = turn.work
-        self.agents.update(turn.changed)
-        self.turns.append(turn)
+    def _meant(self, command: Command) -> str:
+        if not command.target.offer_id:
+            return command.target.ticket_id
+        offered = self.offered.get((command.target.offer_id, command.agent_id or ""))
+        if offered is None:
+            raise NoSuchOffer
+        return offered
 
 
 @dataclass(slots=True)
@@ -147,12 +117,12 @@ class Commander:
 
     parts: Resources
     settings: RoutingSettings
+    queues: config.QueueShelf = field(default_factory=config.QueueShelf)
     _queue: deque[_Waiting] = field(default_factory=deque)
     _working: asyncio.Task[None] | None = None
     _apart: deque[_Waiting] = field(default_factory=deque)
     _waiting_apart: asyncio.Task[None] | None = None
     _held: Counter[Target] = field(default_factory=Counter)
-    _queues: config.QueueShelf = field(default_factory=config.QueueShelf)
 
     async def carry_out(self, command: Command) -> Answer:
         """Carry it out once. Raises what `decide` raises, NoSuchTicket, NoSuchOffer, EventTooLarge, DatabaseAway; Problem 422
@@ -241,14 +211,13 @@ class Commander:
         async with db.transaction(self.parts.engine) as conn:
             if patience_ms is not None:
                 await db.fetch(conn, "SELECT set_config('lock_timeout', $1, true)", f"{patience_ms}ms")
-            group = await self._load(conn, commands)
-            results = [group.carry_out(command) for command in commands]
-            if group.turns:
-                await acting.write(conn, self.parts.outbox, group.turns, group.now, wake=group.worth_matching)
-            await group.memory.save(conn)
+            asked = await self._load(conn, commands)
+            results = [asked.carry_out(command) for command in commands]
+            await asked.group.write(conn, self.parts.outbox)
+            await asked.memory.save(conn)
         return results
 
-    async def _load(self, conn: AsyncConnection, commands: Sequence[Command]) -> _Group:
+    async def _load(self, conn: AsyncConnection, commands: Sequence[Command]) -> _Asked:
         """What the commands are about, under lock: keys, then tickets, then agents, each in order."""
         callers = {command.agent_id for command in commands if command.agent_id is not None}
         await streams.renew(conn, callers, self.settings.routing_presence_seconds)
@@ -256,17 +225,9 @@ class Commander:
         answered = {(one.target.offer_id, one.agent_id or "") for one in commands if one.target.offer_id}
         offered = await reading.tickets_offered(conn, answered)
         named = {command.target.ticket_id for command in commands if command.target.ticket_id}
-        works, version = await desk.works_and_queues(conn, named | set(offered.values()))
-        queues = await self._queues.of(conn, version)
         besides = {agent_id for command in commands for agent_id in command.concerns}
-        agents = await desk.agents(conn, desk.concerned(works.values()) | besides)
-        return _Group(works, agents, offered, queues, memory, await clock(conn))
-
-
-def _has_more_room(agent: Agent, before: Mapping[str, Agent]) -> bool:
-    """Whether the agent may take something now that did not fit before."""
-    known = before.get(agent.id)
-    return agent.ready and (known is None or not known.ready or agent.used_units < known.used_units)
+        group = await Group.load(conn, named | set(offered.values()), besides, self.queues)
+        return _Asked(group, offered, memory)
 
 
 def _tell(waiting: asyncio.Future[Answer], result: Answer | Exception) -> None:

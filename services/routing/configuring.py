@@ -12,7 +12,7 @@ from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.configuration import Change, Configuration, Fault, Key, Part, profile_of
 from services.routing.domain.foresight import Effects, Foresight
 from services.routing.domain.queues import choose
-from services.routing.store import config, configuration, desk, reading, timing
+from services.routing.store import config, configuration, desk, estimates, reading, timing
 from services.routing.ticking import set_states
 from shared import db
 from shared.auth import note_agents
@@ -97,10 +97,11 @@ async def foresee(engine: AsyncEngine, before: Configuration, after: Configurati
         now = await clock(conn)
         agents = await reading.all_agents(conn)
         ids = await reading.waiting_ids(conn)
-        foresight = Foresight(before, after, agents, now)
+        foresight = Foresight(before, after, agents, now, await estimates.foreseen_where_asked(conn, after.queues))
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
             works = await reading.works(conn, some)
             promised = await timing.promised(conn, some) if after.rules else {}
-            await asyncio.to_thread(foresight.look, works, promised)
+            waits = await estimates.foreseen_of(conn, some)
+            await asyncio.to_thread(foresight.look, works, promised, waits)
     return await asyncio.to_thread(foresight.effects)

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.routing.domain import calling_back, escalating, lifecycle, wrapping
 from services.routing.domain.changes import Crew
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.labels import labels_of, relabelled
 from services.routing.domain.queues import last_of
 from services.routing.domain.timeline import Entry, entries_of, entries_to_be
@@ -27,14 +28,15 @@ Decide = Callable[["Context", Turn, Event[Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What decisions of a batch look at: the queues and rules in order, the agents the batch concerns, and who served customers
-    last, where a queue asks for it.
+    """What decisions of a batch look at: queues and rules in order, the agents concerned; where a queue asks for it, who served
+    customers last and how long newcomers wait.
     """
 
     queues: tuple[QueueConfigured, ...]
     crew: Crew
     regulars: Mapping[str, str] = field(default_factory=dict)
     rules: tuple[RuleConfigured, ...] = ()
+    waits: Mapping[str, Foreseen] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Case:
 
 def _handler(decide: Decide) -> Handler[Context, Case]:
     def handle(context: Context, case: Case, event: Event[Any], now: datetime) -> tuple[Case, Sequence[Draft[Fact]]]:
-        turn = Turn(hear(case.work, event), event.id, now, context.crew.agents)
+        turn = Turn(hear(case.work, event), event.id, now, context.crew.agents, waits=context.waits)
         decide(context, turn, event)
         turn.to_judge &= bool(context.rules)
         after = case.after(turn, event)

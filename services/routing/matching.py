@@ -1,7 +1,9 @@
 """The matching step: in the transaction of the facts that made tickets wait, or in one of its own after agents became free.
 
 One process matches at a time (an advisory lock of the transaction); the others are woken by the same NOTIFY and find
-nothing left, or try again shortly. Rows that a command holds are left out and met in the next pass.
+nothing left, or try again shortly. One that dies loses its turn at once, one that stands still when PostgreSQL ends its
+transaction (`standstill_seconds`): whatever it decided, it cannot write it any more. Rows that a command holds are left out and
+met in the next pass.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from services.routing.domain.promises import Promise
 from services.routing.domain.work import Work
 from services.routing.handlers import Case, Context, CustomerCase
 from services.routing.promising import BREACH_HANDLERS, CLOCK_HANDLERS, WARNING_HANDLERS, Promises
-from services.routing.store import config, desk, promises, saving, timing
+from services.routing.store import config, desk, estimates, promises, saving, timing
 from shared.events import topics
 from shared.events.base import Event, Fact
 from shared.events.config import InboxConfigured, QueueConfigured
@@ -41,7 +41,8 @@ class TicketProjection:
         works, version = await desk.works_and_queues(conn, keys)
         crew = Crew(await desk.agents(conn, desk.concerned(works.values())))
         queues = await self._queues.of(conn, version)
-        context = Context(queues, crew, await _regulars(conn, queues, events), self._queues.rules)
+        regulars, waits = await _regulars(conn, queues, events), await estimates.foreseen_where_asked(conn, queues)
+        context = Context(queues, crew, regulars, self._queues.rules, waits)
         states = {event.key: Case(works.get(event.key) or Work(id=event.key), crew) for event in events}
         return Loaded(states, context)
 

@@ -22,6 +22,16 @@ class RoutingSettings(Settings):
     routing_again_seconds: float = Field(60.0, description="how long who let an offer go is not asked again", ge=0)
     routing_match_tickets: int = Field(200, description="waiting tickets of one kind looked at in one pass", ge=1, le=5000)
     routing_tick_seconds: float = Field(0.25, description="how often offers and presence are looked at", gt=0, le=5)
+    routing_standstill_seconds: float = Field(
+        3.0, description="a process that stands still in a transaction for so long loses it, and another goes on", ge=0.1, le=60
+    )
+    routing_wait_seconds: float = Field(
+        2.0, description="how often places and waits of those who wait on live channels are estimated anew", gt=0, le=60
+    )
+    routing_wait_tickets: int = Field(10_000, description="the first so many of each queue are told theirs", ge=1, le=100_000)
+    routing_wait_days: int = Field(
+        90, description="how many days it is kept what was said of waits and what it was worth", ge=15, le=3650
+    )
     routing_decision_days: int = Field(7, description="how many days it is kept why an offer was made", ge=1, le=3650)
     routing_public_url: str = Field(
         "", description="the URL under which people's browsers reach routing; http://127.0.0.1 and its port by default"
@@ -44,6 +54,11 @@ class RoutingSettings(Settings):
         description="what groups may do, `group=scope,scope;group=…`; `agent` is the agent of the person's login. Where set,"
         " groups alone decide; else what the person may do here",
     )
+
+    @property
+    def standstill_seconds(self) -> float:
+        """Customers wait meanwhile: whoever holds the turn to match holds up all others."""
+        return min(self.routing_standstill_seconds, self.transaction_seconds)
 
     @property
     def public_url(self) -> str:

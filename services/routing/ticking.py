@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import acting
-from services.routing.domain import escalating, handing, lifecycle, offers, timers
+from services.routing.domain import escalating, handing, lifecycle, offers, sending, timers
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, matching, promises, signing_in, streams, timing
+from services.routing.store import config, decisions, desk, estimates, matching, promises, signing_in, streams, timing
 from shared import audit, db, idempotency, sessions
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -100,7 +100,7 @@ class Ticker:
 
     async def _file_again(self) -> None:
         """Tickets that reached a step, or have another deadline, or wait while queues were configured anew, stand where these say
-        now; those that the rules send to another queue go there.
+        now; those that the rules or a step send to another queue go there.
         """
         async with db.transaction(self.parts.engine) as conn:
             works = await matching.to_be_filed(conn, FILED_AT_ONCE)
@@ -109,17 +109,20 @@ class Ticker:
             queues = await config.queues(conn)
             counting = any(queue.due_lead_seconds is not None for queue in queues)
             deadlines = await promises.deadlines(conn, list(works)) if counting else {}
+            asking = any(sending.by_wait(queue) for queue in queues)
+            waits = await estimates.foreseen_of(conn, list(works)) if asking else {}
+            of_comers = await estimates.foreseen_where_asked(conn, queues)
             now = await clock(conn)
             turns = []
             for work in works.values():
-                turn = Turn(work, f"filed {work.id} {work.visits}", now, {})
-                lifecycle.settle(turn, queues, deadlines.get(work.id))
+                turn = Turn(work, f"filed {work.id} {work.visits}", now, {}, waits=of_comers)
+                lifecycle.settle(turn, queues, deadlines.get(work.id), waits.get(work.id))
                 turns.append(turn)
             await acting.write(conn, self.parts.outbox, turns, now)
             await timing.note(conn, [work.id for work in works.values() if _entitled_anew(work)])
 
     async def _end_what_is_due(self) -> None:
-        """Wrap-ups, hand-overs and questions whose time is over; callbacks whose time has come."""
+        """Wrap-ups, hand-overs and questions whose time is over; callbacks and rests whose time has come."""
         async with db.transaction(self.parts.engine) as conn:
             works = await timing.due(conn, AT_ONCE)
             if works:
@@ -183,6 +186,7 @@ class Ticker:
             await idempotency.forget_old(conn, "routing")
             await timing.forget_old(conn)
             await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
+            await estimates.forget_old(conn, self.settings.routing_wait_days, FORGOTTEN_AT_ONCE)
             await sessions.forget_over(conn)
             await signing_in.forget_old(conn)
             await audit.forget_old(conn)

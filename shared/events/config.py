@@ -32,13 +32,24 @@ class RoutingConfigured(Configured, frozen=True, kw_only=True, omit_defaults=Tru
 Strategy = Literal["longest_idle", "least_versatile", "best_skill", "least_loaded", "round_robin", "sticky"]
 
 
+# How a wait may be estimated (`services/routing/domain/estimates.py`).
+EstimatorName = Literal["head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"]
+
+
 class RoutingStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """From `after_seconds` in the queue on these skills and teams are asked for (none: any; left out: as before), or anybody."""
+    """From `after_seconds` in the queue on these skills and teams are asked for (none: any; left out: as before), or anybody.
+
+    Or the ticket is sent on `to_queue_id` then, as a partner's: this share of the queue's tickets, or where it would wait longer
+    than `over_wait_seconds` from then on; both where both are said, all where nothing is.
+    """
 
     after_seconds: int
     required_skills: dict[str, int] | None = None
     team_ids: tuple[str, ...] | None = None
     any_agent: bool = False
+    to_queue_id: str | None = None
+    share_percent: int | None = None
+    over_wait_seconds: int | None = None
 
 
 class QueueConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,7 +60,8 @@ class QueueConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_default
     `strategy` says which of those who can take a ticket is next; of equals it is the longest idle. `steps` ask less of agents the
     longer a ticket waits; for its first `prefer_last_agent_seconds` whoever had it last is waited for, if there at all.
     Who was through with a ticket has `wrap_up_seconds` (0: none) for what is to be written of it. An expert who is consulted has
-    `consult_seconds` to answer, which takes `consult_units` of them.
+    `consult_seconds` to answer, which takes `consult_units` of them. Waits are told by `estimator` (None: by the one that was
+    right most).
     """
 
     TYPE: ClassVar[str] = "queue.configured.v1"
@@ -76,6 +88,7 @@ class QueueConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_default
     wrap_up_seconds: int = 0
     consult_seconds: int = 86_400
     consult_units: int = 0
+    estimator: EstimatorName | None = None
 
 
 class TeamConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):

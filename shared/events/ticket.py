@@ -49,8 +49,25 @@ class TicketOpened(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
     unanswered_since: Moment | None = None
 
 
+class SentOn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which step of a queue sent a ticket on (counted from 1), and why: its `lot` of 0 to 99 fell into the step's share, and it
+    would have waited `wait_seconds` by this estimator.
+    """
+
+    from_queue_id: str
+    step: int
+    queue_version: int
+    lot: int | None = None
+    share_percent: int | None = None
+    over_wait_seconds: int | None = None
+    wait_seconds: int | None = None
+    estimator: str | None = None
+
+
 class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """A visit to a queue began. `age_from` is what its place in the queue counts from, kept over transfers."""
+    """A visit to a queue began. `age_from` is what its place in the queue counts from, kept over transfers. `sent_on`: why it
+    `overflowed` into it.
+    """
 
     TYPE: ClassVar[str] = "ticket.queued.v1"
     queue_id: str
@@ -59,6 +76,7 @@ class TicketQueued(Fact, frozen=True, kw_only=True, omit_defaults=True):
     age_from: Moment
     required_skills: tuple[str, ...] = ()
     partner_id: str | None = None
+    sent_on: SentOn | None = None
 
 
 class TicketLeftQueue(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -306,7 +324,9 @@ class TicketUnlinked(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TicketOpenRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent starts a ticket for a customer (by hand, in person, outward); intake answers with `ticket.opened`."""
+    """An agent starts a ticket for a customer (by hand, in person, outward); intake answers with `ticket.opened`. `partner_id`:
+    it is of the partner whose agent that is.
+    """
 
     TYPE: ClassVar[str] = "ticket.open_requested.v1"
     PERSONAL: ClassVar[type[msgspec.Struct]] = TicketPersonal
@@ -315,6 +335,7 @@ class TicketOpenRequested(PersonalFact, frozen=True, kw_only=True, omit_defaults
     channel: Channel
     priority: Priority = 2
     outward: bool = False
+    partner_id: str | None = None
 
 
 class TicketCloseRequested(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -125,7 +125,7 @@ SIGNALS = Topic(
     writers=("intake", "routing"),
     readers=(),
     facts=_members(SignalFacts),
-    about="Typing, presence, position and wait: passing, never folded. Defined; so far no service says or reads them.",
+    about="Typing, presence, position and wait: passing, never folded. Routing says position and wait; so far no service reads.",
     sequenced=False,
 )
 PARKED = Topic(

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from services.routing.domain.estimates import EstimatorName
 from services.routing.domain.scores import Score
+from shared.events.config import EstimatorName
 from simulator.arrivals import DAY_SECONDS
 from simulator.virtual.day import Day
 from simulator.virtual.forecast import Forecast

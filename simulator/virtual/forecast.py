@@ -7,9 +7,10 @@ from datetime import datetime
 
 from services.routing.domain import estimates
 from services.routing.domain.agents import eligible, units_of
-from services.routing.domain.estimates import ESTIMATORS, Estimate, EstimatorName, Place, Queue, Seen
+from services.routing.domain.estimates import ESTIMATORS, Estimate, Place, Queue, Seen
 from services.routing.domain.scores import Score, score
 from services.routing.domain.work import Visit, Work
+from shared.events.config import EstimatorName
 from simulator.virtual.house import House
 
 COUNTED_FOR_SECONDS = 60.0

@@ -25,6 +25,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "routing": ("tickets", "customers", "config", "sla-clocks", "sla-warnings", "sla-breaches"),
     "sla": ("tickets",),
     "metrics": ("tickets", "agents", "config", "sla-clocks", "sla-warnings", "sla-breaches"),
+    "desk": ("tickets", "agents", "customers", "config", "sla-clocks", "sla-breaches"),
 }
 
 
@@ -43,7 +44,7 @@ def tables_of(index: Index, phones: Mapping[str, frozenset[str]]) -> Tables:
         agents=tuple(_agents(index)),
         offers=tuple(_offers(index)),
         clocks=tuple(_clock(name, told) for name, told in clocks_of(index).items()),
-        told_by={service: dict(index.tickets) for service in ("sla", "metrics")},
+        told_by={service: dict(index.tickets) for service in ("sla", "metrics", "desk")},
         measures=counted(index),
         positions=tuple(_positions(index)),
         offsets={(service, Place(t, 0)): ends.get(Place(t, 0), 0) for service, topics in READS.items() for t in topics},

@@ -15,6 +15,7 @@ import httpx
 from deploy.local.kafka import LocalKafka
 from deploy.local.postgres import LocalPostgres
 from shared.deadlines import within
+from shared.events.base import Channel
 from simulator.hand import OBLIGING
 from simulator.patience import Patience
 from simulator.plan import Traffic
@@ -25,10 +26,11 @@ from tests.faults.history import collect
 from tests.faults.links import Links
 from tests.faults.nemesis import Nemesis
 from tests.faults.schedule import Schedule
-from tests.system import System, running_system, until
+from tests.system import READERS, SERVICES, System, running_system, until
 
 # Short waits, so that a run sees how its faults end.
 BRISK = Traffic(longest_pause_seconds=0.5, longest=3)
+MOVING = replace(OBLIGING, moves=0.3)
 PATIENCE = Patience(answer_seconds=4.0, first_wait_seconds=0.1, longest_wait_seconds=1.0, give_up_seconds=45.0)
 SETTLE_SECONDS = 60.0
 GIVES_UP_BEFORE_SECONDS = 15.0
@@ -68,7 +70,7 @@ class House:
             rate_per_second=rate,
             run=run,
             traffic=BRISK,
-            conduct=OBLIGING,
+            conduct=MOVING,
             patience=replace(PATIENCE, give_up_seconds=max(PATIENCE.give_up_seconds, seconds - GIVES_UP_BEFORE_SECONDS)),
             mailbox=self.system.mailbox,
         )
@@ -81,21 +83,21 @@ class House:
             finally:
                 sending.cancel()
 
-    async def write(self, key: str, inbox: str = "support") -> str:
+    async def write(self, key: str, inbox: str = "support", channel: Channel = "email") -> str:
         """One contact with this Idempotency-Key, sent again until it is acknowledged; the id of its ticket."""
         text = "Hello, where is my order?"
         sending = self.truth.begun(Sending(key, "generic", f"{key}@customers.example", "en", key, text))
         async with asyncio.timeout(SETTLE_SECONDS):
             while True:
-                answer = await self._attempt(key, text, inbox)
+                answer = await self._attempt(key, text, inbox, channel)
                 self.truth.answered(key, answer)
                 if sending.acknowledged and answer.ticket_id is not None:
                     return answer.ticket_id
                 await asyncio.sleep(PATIENCE.first_wait_seconds)
 
-    async def _attempt(self, key: str, text: str, inbox: str) -> Answer:
+    async def _attempt(self, key: str, text: str, inbox: str, channel: Channel) -> Answer:
         try:
-            reply = await self.system.contact(key, text, inbox=inbox)
+            reply = await self.system.contact(key, text, inbox=inbox, channel=channel)
         except httpx.TransportError:
             return Answer(0.0, None)
         told = reply.json() if reply.status_code == 201 else {}
@@ -153,14 +155,29 @@ class House:
 async def open_house(
     kafka: LocalKafka, postgres: LocalPostgres, database: str, folder: Path, seed: int = 0
 ) -> AsyncIterator[House]:
-    """A system with proxies on all its ways; its logs go to `folder`."""
+    """A system with proxies on all its ways, the readers' apart; its logs go to `folder`."""
     async with running_system(
         kafka.bootstrap,
         database,
         folder,
+        (*SERVICES, *READERS),
         links=Links(kafka, seed),
         PATCHBAY_INTAKE_ATTEMPT_SECONDS="3",
         PATCHBAY_INTAKE_FORM_PER_MINUTE="10000",
         PATCHBAY_ROUTING_AGAIN_SECONDS="1",
+        PATCHBAY_ROUTING_LIVE_GRACE_SECONDS="2",
     ) as system:
+        await furnish(system)
         yield House(system, kafka, postgres)
+
+
+async def furnish(system: System) -> None:
+    """A second line above the first, which may wrap up after each ticket."""
+    admin = system.client("routing", "admin")
+    support = (await admin.get("/v1/queues/support")).json()
+    body = {name: support[name] for name in ("name", "position", "team_ids", "offer_timeout_seconds")}
+    for path, more, headers in (
+        ("/v1/queues/support", {"wrap_up_seconds": 2}, {"If-Match": f'"{support["version"]}"'}),
+        ("/v1/queues/second", {"position": 200, "tier": 2}, {}),
+    ):
+        (await admin.put(path, json=body | more, headers=headers)).raise_for_status()

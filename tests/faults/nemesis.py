@@ -21,7 +21,7 @@ from shared.events.topics import TOPICS
 from tests.clients import TLS
 from tests.faults.proxy import BOTH, Direction, Proxy, Weather
 from tests.faults.schedule import UNTIL_SETTLED, Schedule, Step
-from tests.infra import server_ports
+from tests.infra import READERS, server_ports
 from tests.system import READY_SECONDS, SERVICES, System, until
 
 CUT_LEAST_SECONDS = 0.05
@@ -61,7 +61,7 @@ class Nemesis:
         async with asyncio.TaskGroup() as steps:
             for step in schedule.steps:
                 steps.create_task(self._carry_out(step))
-        for service in SERVICES:
+        for service in self._running():
             await until(f"{service} is ready", lambda name=service: self._is_ready(name), READY_SECONDS)  # type: ignore[misc]
 
     async def _carry_out(self, step: Step) -> None:
@@ -93,7 +93,7 @@ class Nemesis:
     async def _keep_alive(self) -> None:
         """Start services again that ended, whether a fault killed them or they gave up."""
         while True:
-            for service in SERVICES:
+            for service in self._running():
                 process = self.system.processes[service]
                 if process.exit_code is not None and service not in self._down:
                     if process.exit_code != KILLED:
@@ -101,6 +101,15 @@ class Nemesis:
                     process.start()
                     self._tell(f"{service} is started again")
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _running(self) -> list[str]:
+        """What is kept alive."""
+        return [service for service in (*SERVICES, *READERS) if service in self.system.processes]
+
+    def _hit(self, step: Step) -> list[str]:
+        """The services that a step is about; what happens to one reader of the log happens to the others."""
+        readers = [name for name in READERS if name in self.system.processes] if "metrics" in step.targets else []
+        return [*step.targets, *readers]
 
     def links(self, step: Step) -> list[Proxy]:
         """The proxies that a step is about."""
@@ -110,21 +119,21 @@ class Nemesis:
     @asynccontextmanager
     async def kill(self, step: Step) -> AsyncIterator[None]:
         """kill -9; started again after the step."""
-        self._down.update(step.targets)
-        for service in step.targets:
+        self._down.update(self._hit(step))
+        for service in self._hit(step):
             self.system.processes[service].kill()
         yield
-        self._down.difference_update(step.targets)
+        self._down.difference_update(self._hit(step))
 
     @asynccontextmanager
     async def pause(self, step: Step) -> AsyncIterator[None]:
         """SIGSTOP, then SIGCONT."""
-        for service in step.targets:
+        for service in self._hit(step):
             self.system.processes[service].signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            for service in step.targets:
+            for service in self._hit(step):
                 self.system.processes[service].signal(signal.SIGCONT)
 
     @asynccontextmanager

@@ -13,7 +13,8 @@ from shared.events.base import Position
 from shared.records import Place
 from shared.ticket import Ticket
 
-SCHEMAS = ("intake", "routing", "sla", "metrics")
+DECIDING = ("intake", "routing", "sla", "metrics")  # of every run
+SCHEMAS = (*DECIDING, "desk")  # judged where it runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class Tables:
     """The tables. `at` is the database's clock then. By id: `messages` and `calls` (ref) → ticket, `told_by` (service) →
-    ticket → the ticket as that service folded it (sla and metrics, which keep less of it). `phones`: customer → numbers.
+    ticket → the ticket as that service folded it (sla, metrics and desk). `phones`: customer → numbers.
     """
 
     at: datetime
@@ -220,7 +221,9 @@ async def _told_by(connection: asyncpg.Connection) -> dict[str, dict[str, Ticket
         for row in await connection.fetch("SELECT ticket_id, state FROM sla.ticket", timeout=30)
     }
     measured = await connection.fetch("SELECT key, state FROM metrics.fold WHERE kind = 'tickets'", timeout=30)
+    listed = await connection.fetch("SELECT ticket_id, state FROM desk.ticket", timeout=30)
     return {
+        "desk": {row["ticket_id"]: _works.decode(row["state"]).ticket for row in listed},
         "sla": {ticket_id: story.standing.ticket for ticket_id, story in promised.items() if story.promise is not None},
         "metrics": {row["key"]: _measured.decode(row["state"]).ticket for row in measured},
     }

@@ -1,10 +1,21 @@
 """The checker finds histories broken by hand: what goes on with a ticket besides its offers, and takes room all the same."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.events.base import Fact
-from shared.events.ticket import TicketAssigned, TicketPended, TicketReleased, TicketResolved
+from shared.events.call import CallbackRequested
+from shared.events.ticket import (
+    TicketAssigned,
+    TicketEscalated,
+    TicketPended,
+    TicketReleased,
+    TicketResolved,
+    TicketTransferred,
+)
 from shared.events.work import (
+    ConsultAnswered,
     ConsultEnded,
     ConsultRequested,
     TransferEnded,
@@ -12,6 +23,7 @@ from shared.events.work import (
     WrapUpCompleted,
     WrapUpStarted,
 )
+from simulator.truth import ActKind
 from tests.faults.by_hand import START
 from tests.faults.stories import found, taken
 
@@ -52,3 +64,43 @@ def test_what_goes_on_besides_an_offer_takes_room_until_it_ends(name: str) -> No
         story.queues("and more")
         story.offers("and more", "eva")
         assert ("capacity" in found(story.history())) is not over
+
+
+DONE: dict[ActKind, tuple[str, Fact]] = {
+    "transfer": ("dana", TicketTransferred(by_agent_id="dana", to_kind="queue", to_id="support")),
+    "escalate": ("dana", TicketEscalated(from_tier=1, to_tier=2, by_agent_id="dana")),
+    "take": ("eva", TicketAssigned(agent_id="eva", how="taken")),
+    "assign": ("eva", TicketAssigned(agent_id="eva", how="supervisor")),
+    "call_back": ("dana", CallbackRequested(by_agent_id="dana")),
+    "hand_over": ("dana", TransferOffered(transfer_id="t", by_agent_id="dana", to_agent_id="eva", expires_at=START)),
+    "accept_transfer": ("eva", TransferEnded(transfer_id="t", to_agent_id="eva", outcome="accepted")),
+    "decline_transfer": ("eva", TransferEnded(transfer_id="t", to_agent_id="eva", outcome="declined")),
+    "consult": ("dana", ConsultRequested(consult_id="c", agent_id="dana", expert_id="eva")),
+    "answer": ("eva", ConsultAnswered(consult_id="c", expert_id="eva")),
+    "wrap_up": ("eva", WrapUpCompleted(agent_id="eva", wrap_up_us=1, code="done")),
+}
+
+
+@pytest.mark.parametrize("kind", DONE)
+def test_a_move_that_nobody_made_is_found(kind: ActKind) -> None:
+    agent_id, fact = DONE[kind]
+    story = taken("dana")
+    story.tell("routing", "more", fact)
+    assert "act-once" in found(story.history())
+    story.acts(kind, agent_id, "more")
+    assert "act-once" not in found(story.history())
+
+
+def test_a_warm_transfer_is_the_act_of_who_accepted_it() -> None:
+    story = taken("dana")
+    story.tell("routing", "more", TicketTransferred(by_agent_id="dana", to_kind="agent", to_id="eva", warm=True))
+    assert "act-once" not in found(story.history())
+
+
+def test_who_takes_a_ticket_that_they_are_offered_accepts_it() -> None:
+    story = taken("dana")
+    [accepted] = [act for act in story.truth.acts if act.kind == "accept" and act.ticket_id == "more"]
+    story.truth.acted(replace(accepted, kind="take", offer_id=None))
+    assert "act-once" not in found(story.history())
+    story.truth.acted(replace(accepted, kind="state", offer_id=None))
+    assert "act-once" in found(story.history())

@@ -26,6 +26,14 @@ router = APIRouter(tags=["reading"])
 TicketId = Annotated[str, Path(max_length=64)]
 CustomerId = Annotated[str, Path(max_length=64)]
 TICKETS_SHOWN = 20
+NAMING = (
+    ("agent", "agent_id"),
+    ("agent", "by_agent_id"),
+    ("agent", "to_agent_id"),
+    ("agent", "expert_id"),
+    ("queue", "queue_id"),
+    ("team", "team_id"),
+)
 
 
 class SpotCursor(msgspec.Struct, frozen=True):
@@ -88,12 +96,13 @@ async def get_customer(customer_id: CustomerId, room: TheRoom, caller: Staff) ->
     """A customer's card: who they are, tickets of all channels, orders, satisfaction, what is promised, who else they may be."""
     async with db.transaction(room.parts.engine) as conn:
         look = await looking(conn, caller)
-        if await erasure.erased(conn, [customer_id]):
+        erased = bool(await erasure.erased(conn, [customer_id]))
+        if erased and not look.viewer.outside:
             raise Problem(410, "customer-erased", "This customer was erased.")
         root = await reading.onward(conn, customer_id)
         family = await reading.family(conn, root)
         ids = list({root: None} | {record.id: None for record in family})
-        if not await _may_see(conn, look, ids, known=bool(family)):
+        if erased or not await _may_see(conn, look, ids, known=bool(family)):
             raise Problem(404, "customer-not-found", "There is no such customer, or desk has not heard of them yet.")
         found = await listing.page(
             conn, Filter(customer_ids=tuple(ids)), look.sight, None, "opened", "desc", None, TICKETS_SHOWN + 1
@@ -103,6 +112,8 @@ async def get_customer(customer_id: CustomerId, room: TheRoom, caller: Staff) ->
         tickets = await tell_lines(conn, room.parts.keys, lines)
         names = await names_of(conn, lines)
         card = await tell_card(conn, room.parts.keys, look.sight, root, family, ids)
+        if look.viewer.outside:  # who else they may be is of others
+            card = card.model_copy(update={"suggestions": []})
     cursor = make_cursor(ListCursor("opened", "desc", lines[-1].number, lines[-1].number)) if more else None
     return card.model_copy(update={"asked_for": customer_id, "tickets": tickets, "tickets_cursor": cursor, "names": names})
 
@@ -123,9 +134,12 @@ async def _may_see(conn: AsyncConnection, look: Looking, customer_ids: list[str]
 
 
 def _named(data: dict[str, object]) -> list[tuple[str, str]]:
-    """Whom and what an event names, that has a name."""
-    fields = (("agent", "agent_id"), ("agent", "by_agent_id"), ("agent", "expert_id"), ("queue", "queue_id"), ("team", "team_id"))
-    return [(kind, value) for kind, field in fields if isinstance(value := data.get(field), str)]
+    """Whom and what an event names, that has a name; where a ticket was sent on to, and through which queues it rose."""
+    named = [(kind, value) for kind, field in NAMING if isinstance(value := data.get(field), str)]
+    kind, sent_to, path = data.get("to_kind"), data.get("to_id"), data.get("path")
+    if kind in ("queue", "agent", "partner") and isinstance(sent_to, str):
+        named.append((str(kind), sent_to))
+    return named + [("queue", str(queue_id)) for queue_id in (path if isinstance(path, list) else ())]
 
 
 def _spot_of(row: EntryRow, order: Order) -> SpotCursor:

@@ -12,7 +12,7 @@ import msgspec
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.desk.domain.filters import EVERYTHING, Sight
+from services.desk.domain.filters import Sight
 from services.desk.domain.views import Viewer
 from services.desk.settings import DeskSettings
 from services.desk.store import people
@@ -47,21 +47,21 @@ def room_of(request: Request) -> Room:
 
 
 TheRoom = Annotated[Room, Depends(room_of)]
-Staff = Annotated[Caller, Depends(requires("supervisor", "agent"))]
+Staff = Annotated[Caller, Depends(requires("supervisor", "agent", "partner agent", "partner"))]
 
 
 async def looking(conn: AsyncConnection, caller: Caller) -> Looking:
-    """Who calls, and which tickets they may see: agents of a partner their partner's, all others of the house everything. Who is
-    not known to be of the house sees nothing. Raises Problem 403.
+    """Who calls, and which tickets they may see: of the house all, of a partner the partner's. An agent has to be known here.
+    Raises Problem 403.
     """
-    if caller.may("supervisor"):
+    sight, outside = Sight(caller.partner_id), caller.partner_id is not None
+    if caller.oversees:
         viewer_id = caller.agent_id or f"key:{caller.key_id}"
-        return Looking(Viewer(viewer_id, supervisor=True, agent_id=caller.agent_id), EVERYTHING)
-    enrolled = await people.agent(conn, caller.agent_id) if caller.agent_id is not None else None
-    if enrolled is None or caller.agent_id is None:
+        return Looking(Viewer(viewer_id, supervisor=not outside, agent_id=caller.agent_id, outside=outside), sight)
+    team_ids = await people.teams(conn, caller.agent_id) if caller.agent_id is not None else None
+    if team_ids is None or caller.agent_id is None:
         raise Problem(403, "agent-not-enrolled", "This key is of an agent who is not enrolled, or not active. An admin does it.")
-    team_ids, partner_id = enrolled
-    return Looking(Viewer(caller.agent_id, agent_id=caller.agent_id, team_ids=team_ids), Sight(partner_id))
+    return Looking(Viewer(caller.agent_id, agent_id=caller.agent_id, team_ids=team_ids, outside=outside), sight)
 
 
 def make_cursor(place: object) -> str:

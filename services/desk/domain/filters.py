@@ -51,7 +51,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Which tickets a caller may see: those of this partner only, or (None) all. The one place that says it."""
+    """Which tickets a caller may see: those that are this partner's now, or (None) all."""
 
     partner_id: str | None = None
 
@@ -62,6 +62,3 @@ class Place:
 
     at: datetime | int
     number: int
-
-
-EVERYTHING = Sight()

@@ -13,12 +13,10 @@ from shared.events.base import Direction, Event, Fact
 from shared.events.message import MessageDeleted
 from shared.events.ticket import (
     TicketAbsorbed,
-    TicketAssigned,
     TicketCustomerChanged,
     TicketExpelled,
     TicketMergedInto,
     TicketOpened,
-    TicketQueued,
     TicketUnmerged,
 )
 from shared.ticket import Status, Ticket
@@ -31,15 +29,12 @@ REJOINED: frozenset[type[Fact]] = frozenset(
 
 
 class Filed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A ticket as it is listed. `changed_at`: when something last happened to it that people want to know of; `partner_id`: whose
-    work it is now, None where it is the house's own.
-    """
+    """A ticket as it is listed. `changed_at`: when something last happened to it that people want to know of."""
 
     id: str
     ticket: Ticket = Ticket()
     direction: Direction = "ltr"
     tier: str | None = None
-    partner_id: str | None = None
     changed_at: datetime | None = None
 
     @property
@@ -73,10 +68,4 @@ def heard(case: Case, event: Event[Fact]) -> Case:
 
 def _besides(fact: Fact) -> dict[str, object]:
     """What a fact says that the shared fold does not keep."""
-    match fact:
-        case TicketOpened():
-            return {"direction": fact.direction, "tier": fact.customer_tier, "partner_id": fact.partner_id}
-        case TicketQueued() | TicketAssigned():
-            return {"partner_id": fact.partner_id}
-        case _:
-            return {}
+    return {"direction": fact.direction, "tier": fact.customer_tier} if isinstance(fact, TicketOpened) else {}

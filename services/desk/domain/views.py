@@ -14,12 +14,13 @@ ViewKind = Literal["personal", "team", "shared"]
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks: `id` is an agent's, or that of a key without one. `team_ids` are those of the agent."""
+    """Who looks: `id` is an agent's, or that of a key without one. `team_ids` are those of the agent. `outside`: of a partner."""
 
     id: str
     supervisor: bool = False
     agent_id: str | None = None
     team_ids: Collection[str] = ()
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,12 @@ class View:
 
 
 def may_see(viewer: Viewer, kind: ViewKind, owner: str, team_id: str | None) -> bool:
-    """One's own, those of one's teams, and those of all; a supervisor those of every team."""
+    """One's own, those of one's teams, and within the house those of all; a supervisor those of every team."""
     if kind == "personal":
         return owner == viewer.id
-    return kind == "shared" or viewer.supervisor or team_id in viewer.team_ids
+    if kind == "shared":
+        return not viewer.outside
+    return viewer.supervisor or team_id in viewer.team_ids
 
 
 def may_change(viewer: Viewer, kind: ViewKind, owner: str, team_id: str | None) -> bool:

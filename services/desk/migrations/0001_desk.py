@@ -60,8 +60,7 @@ def upgrade() -> None:
             standing boolean NOT NULL DEFAULT false, state bytea NOT NULL DEFAULT '{}') WITH (fillfactor = 80);
         CREATE INDEX promised_due ON desk.promised (due_at) WHERE due_at IS NOT NULL;
         CREATE TABLE desk.named (key text PRIMARY KEY, names text NOT NULL);
-        CREATE TABLE desk.agent (
-            agent_id text PRIMARY KEY, team_ids text[] NOT NULL, partner_id text, active boolean NOT NULL);
+        CREATE TABLE desk.agent (agent_id text PRIMARY KEY, team_ids text[] NOT NULL, active boolean NOT NULL);
 
         CREATE TABLE desk.document (ticket_id text PRIMARY KEY, people text[] NOT NULL, words tsvector NOT NULL);
         CREATE INDEX document_words ON desk.document USING gin (words) WITH (fastupdate = off);

@@ -107,7 +107,7 @@ def _row(filed: Filed) -> tuple[object, ...]:
         filed.live,
         ticket.spam,
         intake.merged_into,
-        filed.partner_id,
+        ticket.partner_id,
         routing.queue_id,
         routing.team_id if routing.agent_id is not None else None,
         routing.agent_id,

@@ -44,13 +44,13 @@ SAVE_NAMES = """
     ON CONFLICT (key) DO UPDATE SET names = excluded.names
 """
 SAVE_AGENTS = """
-    INSERT INTO desk.agent (agent_id, team_ids, partner_id, active)
-    SELECT agent_id, string_to_array(teams, E'\\n'), partner_id, active
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) AS a(agent_id, teams, partner_id, active)
-    ON CONFLICT (agent_id) DO UPDATE SET team_ids = excluded.team_ids, partner_id = excluded.partner_id, active = excluded.active
+    INSERT INTO desk.agent (agent_id, team_ids, active)
+    SELECT agent_id, string_to_array(teams, E'\\n'), active
+    FROM unnest($1::text[], $2::text[], $3::boolean[]) AS a(agent_id, teams, active)
+    ON CONFLICT (agent_id) DO UPDATE SET team_ids = excluded.team_ids, active = excluded.active
 """
 NAMES = "SELECT key, names FROM desk.named WHERE key = ANY($1::text[])"
-AGENT = "SELECT team_ids, partner_id FROM desk.agent WHERE agent_id = $1 AND active"
+TEAMS = "SELECT team_ids FROM desk.agent WHERE agent_id = $1 AND active"
 
 
 async def customers(conn: AsyncConnection, customer_ids: Iterable[str]) -> dict[str, Record]:
@@ -82,15 +82,15 @@ async def names(conn: AsyncConnection, keys: Iterable[str]) -> dict[str, dict[st
 
 
 async def save_agents(conn: AsyncConnection, enrolled: Mapping[str, AgentEnrolled]) -> None:
-    """Who is in which teams, and whose they are."""
-    rows = [(key, "\n".join(one.team_ids), one.partner_id, one.active) for key, one in sorted(enrolled.items())]
-    await db.fetch(conn, SAVE_AGENTS, *_columns(4, rows))
+    """Who is in which teams."""
+    rows = [(key, "\n".join(one.team_ids), one.active) for key, one in sorted(enrolled.items())]
+    await db.fetch(conn, SAVE_AGENTS, *_columns(3, rows))
 
 
-async def agent(conn: AsyncConnection, agent_id: str) -> tuple[list[str], str | None] | None:
-    """The agent's teams and partner; None for one who is not known, or not active."""
-    rows = await db.fetch(conn, AGENT, agent_id)
-    return (list(rows[0][0]), rows[0][1]) if rows else None
+async def teams(conn: AsyncConnection, agent_id: str) -> list[str] | None:
+    """The agent's teams; None for one who is not known, or not active."""
+    rows = await db.fetch(conn, TEAMS, agent_id)
+    return list(rows[0][0]) if rows else None
 
 
 def _order(customer_id: str, order_id: str, at: datetime, order: OrderRecorded) -> tuple[object, ...]:

@@ -25,8 +25,9 @@ FIND = f"SELECT {COLUMNS} FROM desk.view WHERE view_id = $1"
 LOCK = FIND + " FOR UPDATE"
 PAGE = f"""
     SELECT {COLUMNS} FROM desk.view
-    WHERE (kind = 'shared' OR kind = 'personal' AND owner = $1 OR kind = 'team' AND ($2::boolean OR team_id = ANY($3::text[])))
-        AND (name, view_id) > ($4, $5) ORDER BY name, view_id LIMIT $6::integer
+    WHERE (kind = 'shared' AND NOT $4::boolean OR kind = 'personal' AND owner = $1
+            OR kind = 'team' AND ($2::boolean OR team_id = ANY($3::text[])))
+        AND (name, view_id) > ($5, $6) ORDER BY name, view_id LIMIT $7::integer
 """
 OWNED = "SELECT count(*) FROM (SELECT FROM desk.view WHERE owner = $1 LIMIT $2::integer) owned"
 
@@ -56,7 +57,7 @@ async def one(conn: AsyncConnection, view_id: str, *, lock: bool = False) -> Vie
 
 async def page(conn: AsyncConnection, viewer: Viewer, place: tuple[str, str], limit: int) -> list[View]:
     """What the viewer may see (`domain/views.py`), by name, behind the place."""
-    rows = await db.fetch(conn, PAGE, viewer.id, viewer.supervisor, list(viewer.team_ids), *place, limit)
+    rows = await db.fetch(conn, PAGE, viewer.id, viewer.supervisor, list(viewer.team_ids), viewer.outside, *place, limit)
     return [_view(row) for row in rows]
 
 

@@ -61,8 +61,7 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request, and what is known of what it names besides tickets: messages to be moved, how many there are on the ticket, its
-    subject, whose its inbox is; the customer for whom a ticket is opened, under the id that goes on, and what was sealed in the
-    request.
+    subject; the customer for whom a ticket is opened, under the id that goes on, and what was sealed in the request.
     """
 
     event: Event[Fact]
@@ -72,7 +71,6 @@ class Asked:
     customer: KnownCustomer | None = None
     language: str = "und"
     personal: TicketPersonal = field(default_factory=TicketPersonal)
-    partner_id: str | None = None
     number: int = 0
 
 
@@ -201,7 +199,9 @@ def _link(event: Event[Fact], asked: TicketLinkRequested, stories: Mapping[str, 
 
 
 def _split(asked: Asked, wish: TicketSplitRequested, story: Ticket) -> Answer:
-    """The new ticket is of who wrote the first of its messages. What of them nothing has answered waits there, since it came."""
+    """The new ticket is of who wrote the first of its messages, and the partner's whose the ticket is. What of them nothing has
+    answered waits there, since it came.
+    """
     event, said = asked.event, story.intake
     if said.closed or said.merged_into is not None:
         raise Refusal("not-allowed-now", "Nothing can be split off a ticket that is closed or merged.")
@@ -226,7 +226,7 @@ def _split(asked: Asked, wish: TicketSplitRequested, story: Ticket) -> Answer:
         vip=writer.vip,
         plan=writer.plan,
         customer_tier=writer.tier,
-        partner_id=asked.partner_id,
+        partner_id=story.partner_id,
         opened_by=wish.agent_id,
         split_from=event.key,
         unanswered_since=_since(story, ids),
@@ -263,6 +263,7 @@ def _open(asked: Asked, wish: TicketOpenRequested, stories: Mapping[str, Ticket]
         plan=customer.plan,
         customer_tier=customer.tier,
         opened_by=wish.agent_id,
+        partner_id=wish.partner_id,
     )
     row = NewRow(event.key, asked.personal.subject, conversation=by_hand(customer.customer_id, event.key))
     return Answer([_opening(event, event.key, opened, asked.personal)], row)

@@ -17,7 +17,7 @@ MESSAGES = """
     SELECT id, customer_id, human FROM intake.message WHERE ticket_id = $1 AND id = ANY($2::text[]) ORDER BY received_at, id
     """
 ABOUT = """
-    SELECT coalesce(t.subject, ''), (SELECT count(*) FROM intake.message m WHERE m.ticket_id = t.id), t.inbox
+    SELECT coalesce(t.subject, ''), (SELECT count(*) FROM intake.message m WHERE m.ticket_id = t.id)
     FROM intake.ticket t WHERE t.id = $1
     """
 CUSTOMER = "SELECT vip, plan, tier, language FROM intake.customer WHERE id = $1"
@@ -46,10 +46,10 @@ async def messages(conn: AsyncConnection, ticket_id: str, ids: Sequence[str]) ->
     return tuple(Stored(*row) for row in await db.fetch(conn, MESSAGES, ticket_id, list(ids)))
 
 
-async def about(conn: AsyncConnection, ticket_id: str) -> tuple[str, int, str]:
-    """The subject of a ticket, how many messages it has, and its inbox."""
+async def about(conn: AsyncConnection, ticket_id: str) -> tuple[str, int]:
+    """The subject of a ticket, and how many messages it has."""
     rows = await db.fetch(conn, ABOUT, ticket_id)
-    return (rows[0][0], rows[0][1], rows[0][2]) if rows else ("", 0, "")
+    return (rows[0][0], rows[0][1]) if rows else ("", 0)
 
 
 async def customer(conn: AsyncConnection, customer_id: str) -> tuple[KnownCustomer | None, str]:

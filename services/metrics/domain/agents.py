@@ -1,4 +1,4 @@
-"""What the facts about agents measure: the time in each state; and the names under which things are shown. Pure."""
+"""What the facts about agents measure: the time in each state, and with work; and what things are called. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ from shared.events.config import (
     SkillConfigured,
     TeamConfigured,
 )
-from shared.events.people import AgentEnrolled, AgentStateChanged
+from shared.events.people import AgentEnrolled, AgentLoadChanged, AgentStateChanged
+
+ON_DUTY = frozenset({"available", "wrap_up"})
 
 
 class Agent(msgspec.Struct, frozen=True, array_like=True):
-    """An agent as told so far. `team` only when there is exactly one."""
+    """An agent as told so far. `team` only when there is exactly one. `used_units`: how much they carry; since `even_us` neither
+    that nor their state has changed.
+    """
 
     state: str = "offline"
     since_us: int | None = None
     team: str = ""
     partner: str = ""
     active: bool = True
+    used_units: int = 0
+    even_us: int | None = None
 
 
 class Named(msgspec.Struct, frozen=True, array_like=True):
@@ -50,11 +56,29 @@ def state_changed(agent: Agent, event: Event[AgentStateChanged]) -> tuple[Agent,
     lasted = fact.in_state_us
     if lasted is None and agent.since_us is not None:
         lasted = at_us - agent.since_us
-    after = msgspec.structs.replace(agent, state=fact.state, since_us=at_us)
+    after = msgspec.structs.replace(agent, state=fact.state, since_us=at_us, even_us=at_us)
+    worked = _worked(agent, event.key, at_us)
     if lasted is None:
-        return after, []
+        return after, worked
     dims = Dims(agent=event.key, team=agent.team, partner=agent.partner, state=fact.previous)
-    return after, [Measured("agent_state", hour_of(at_us), dims, us=max(0, lasted))]
+    return after, [Measured("agent_state", hour_of(at_us), dims, us=max(0, lasted)), *worked]
+
+
+def load_changed(agent: Agent, event: Event[AgentLoadChanged]) -> tuple[Agent, list[Measured]]:
+    """The agent carries more or less from now on; what was until then is booked."""
+    at_us = microseconds(event.time)
+    after = msgspec.structs.replace(agent, used_units=event.data.used_units, even_us=at_us)
+    return after, _worked(agent, event.key, at_us)
+
+
+def _worked(agent: Agent, agent_id: str, at_us: int) -> list[Measured]:
+    """The time on duty since the last change, and whether there was work in it; both in the hour in which it ended."""
+    if agent.state not in ON_DUTY or agent.even_us is None or at_us <= agent.even_us:
+        return []
+    dims, us = Dims(agent=agent_id, team=agent.team, partner=agent.partner), at_us - agent.even_us
+    on_duty = Measured("on_duty", hour_of(at_us), dims, us=us)
+    busy = agent.used_units > 0 or agent.state == "wrap_up"
+    return [on_duty, on_duty._replace(measure="busy")] if busy else [on_duty]
 
 
 def agent_standing(agent: Agent) -> list[Measured]:

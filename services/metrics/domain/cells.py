@@ -36,6 +36,16 @@ Measure = Literal[
     "offer_rescinded",
     "talk",
     "hold",
+    "wrap_up",
+    "call_wrap_up",
+    "taken",
+    "transfer",
+    "given_away",
+    "escalation",
+    "opened_escalated",
+    "consult",
+    "consult_answered",
+    "callback",
     "commitment_kept",
     "commitment_broken",
     "commitment_running_now",
@@ -44,13 +54,16 @@ Measure = Literal[
     "warned",
     "agent_state",
     "agents_now",
+    "on_duty",
+    "busy",
 ]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR_US = 3_600_000_000
 LONGEST_US = 100 * 365 * 24 * HOUR_US  # longer durations are mistakes, and sums must stay within 64 bits
 NOW_HOUR = -1  # the hour of what stands at this moment and is not kept over time (`…_now`)
-NO_BIN = 0  # counts, and durations of zero
+NO_BIN = 0  # counts, durations of zero, and those that are only summed
+ONLY_SUMMED: frozenset[Measure] = frozenset({"on_duty", "busy"})  # of which there are as many as offers and answers
 _DIMS_NAMESPACE = UUID("b0a5c0de-0d13-5a7e-8c11-5f6b7a3c9e21")
 
 
@@ -104,7 +117,7 @@ def add(changes: Changes, measured: Iterable[Measured], sign: Literal[1, -1] = 1
     """Add what was measured to `changes` (or take it away); cells that come to nothing are dropped."""
     for measure, hour, dims, n, us in measured:
         lasted = min(us or 0, LONGEST_US)
-        cell = Cell(measure, hour, dims, bin_of(lasted))
+        cell = Cell(measure, hour, dims, NO_BIN if measure in ONLY_SUMMED else bin_of(lasted))
         n_before, total_before = changes.get(cell, (0, 0))
         amount = Amount(n_before + sign * n, total_before + sign * n * lasted)
         if amount.n or amount.total_us:

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from services.metrics.definitions import Count, Level, Mean, Metric, Ratio
 from services.metrics.domain.cells import EPOCH, Measure, quantile
+from services.metrics.shapes import Count, Level, Mean, Metric, Ratio, TimePer, TimeShare
 
 Period = Literal["hour", "day", "total"]
 Group = tuple[str, ...]
@@ -62,13 +62,13 @@ class Figure:
 @dataclass(slots=True)
 class _Sum:
     n: dict[Measure, int] = field(default_factory=lambda: defaultdict(int))
-    total_us: int = 0
+    total_us: dict[Measure, int] = field(default_factory=lambda: defaultdict(int))
     bins: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     states: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, row: Summed, state: str) -> None:
         self.n[row.measure] += row.n
-        self.total_us += row.total_us
+        self.total_us[row.measure] += row.total_us
         self.bins[row.bin] += row.n
         self.states[state] += row.n
 
@@ -156,8 +156,15 @@ def _figure(metric: Metric, total: _Sum, start: int, end: int, group: Group, per
             return Figure(begins, ends, group, count / out_of if out_of else None, count, out_of)
         case Mean(of):
             count = total.n[of]
-            mean = total.total_us / count / 1e6 if count else None
+            mean = total.total_us[of] / count / 1e6 if count else None
             return Figure(begins, ends, group, mean, count, quantiles=_quantiles(total.bins, percents) if count else {})
+        case TimePer(summed, per):
+            count, spent_us = total.n[per], sum(total.total_us[one] for one in summed)
+            return Figure(begins, ends, group, spent_us / count / 1e6 if count else None, count)
+        case TimeShare(above, below):
+            part_us, whole_us = (sum(total.total_us[one] for one in some) for some in (above, below))
+            share = part_us / whole_us if whole_us else None
+            return Figure(begins, ends, group, share, part_us // 1_000_000, whole_us // 1_000_000)
 
 
 def _quantiles(bins: dict[int, int], percents: Sequence[int]) -> dict[str, float]:

@@ -53,6 +53,13 @@ class Resolution(msgspec.Struct, frozen=True, array_like=True):
     dims: Dims
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A question to an expert that is open."""
+
+    at_us: int
+    dims: Dims
+
+
 class Stay(msgspec.Struct, frozen=True, array_like=True):
     """From this hour on the ticket counts under these dimensions of the backlog; None when it no longer does."""
 
@@ -61,7 +68,9 @@ class Stay(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Story(msgspec.Struct, frozen=True, array_like=True):
-    """A ticket as told so far. `talking` names the agent on each call that goes on."""
+    """A ticket as told so far. `talking` names the agent on each call that goes on, `talked` those whose calls are over, until
+    they are through with them; `wrapping` says where the ticket was when their wrap-up began. `asked` are questions to experts.
+    """
 
     ticket: Ticket = Ticket()
     partner: str = ""
@@ -80,6 +89,10 @@ class Story(msgspec.Struct, frozen=True, array_like=True):
     resolution: Resolution | None = None
     stays: tuple[Stay, ...] = ()
     talking: dict[str, str] = {}
+    escalated: bool = False
+    asked: dict[str, Asked] = {}
+    wrapping: dict[str, Dims] = {}
+    talked: tuple[str, ...] = ()
 
 
 def dims_now(story: Story, state: str = "") -> Dims:
@@ -140,6 +153,8 @@ def standing(story: Story) -> list[Measured]:
     volume, opened_hour = volume_dims(story), hour_of(microseconds(opened_at))
     if story.ticket.intake.merged_into is None:  # it goes on as another one, which is counted
         measured.append(Measured("opened", opened_hour, volume))
+        if story.escalated:
+            measured.append(Measured("opened_escalated", opened_hour, volume))
     if story.interactions:
         measured.append(Measured("interaction", opened_hour, volume, story.interactions))
     resolver = ""

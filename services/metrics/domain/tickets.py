@@ -77,11 +77,11 @@ def reply_requested(story: Story, event: Event[ReplyRequested]) -> Told:
     measured: list[Measured] = []
     responded = story.responded
     if fact.by == "agent":
-        dims = _by_agent(dims_now(story), fact.agent_id, fact.queue_id, fact.team_id)
-        measured = [_took("reply", at_us, message.at_us, dims._replace(channel=message.channel)) for message in covered]
+        dims = by_agent(dims_now(story), fact.agent_id, fact.queue_id, fact.team_id)
+        measured = [took("reply", at_us, message.at_us, dims._replace(channel=message.channel)) for message in covered]
         if not responded and story.contact is not None and story.contact.position <= event.seen:
             responded = True
-            measured.append(_took("first_response", at_us, story.contact.at_us, dims))
+            measured.append(took("first_response", at_us, story.contact.at_us, dims))
     after = told(story, event, unanswered=waiting, responded=responded, interactions=story.interactions + 1)
     return after, measured
 
@@ -106,8 +106,10 @@ def left_queue(story: Story, event: Event[TicketLeftQueue]) -> Told:
     if visit is None or visit.number != fact.visit:
         return story, []
     measure: Measure = "visit_abandoned" if fact.reason == "abandoned" else "visit_withdrawn"
-    ended = _visit_ended(measure, story, visit, event.time, fact.waited_us)
-    return stayed(msgspec.structs.replace(story, visit=None), microseconds(event.time)), [ended]
+    ended = [_visit_ended(measure, story, visit, event.time, fact.waited_us)]
+    if fact.reason == "callback":
+        ended.append(ended[0]._replace(measure="callback"))
+    return stayed(msgspec.structs.replace(story, visit=None), microseconds(event.time)), ended
 
 
 def assigned(story: Story, event: Event[TicketAssigned]) -> Told:
@@ -125,6 +127,7 @@ def assigned(story: Story, event: Event[TicketAssigned]) -> Told:
         first_team=story.first_team or fact.team_id or "",
         partner=fact.partner_id or "",
     )
+    measured.append(Measured("taken", hour_of(at_us), dims_now(after)))
     if all(owner.agent != fact.agent_id for owner in story.owners):
         owner = Owner(fact.agent_id, hour_of(at_us), dims_now(after))
         after = msgspec.structs.replace(after, owners=(*after.owners, owner))
@@ -136,7 +139,7 @@ def resolved(story: Story, event: Event[TicketResolved]) -> Told:
     fact = event.data
     dims = dims_now(story)
     agent = fact.agent_id or (dims.agent if fact.by == "agent" else "")
-    resolution = Resolution(microseconds(event.time), _by_agent(dims, agent, fact.queue_id, fact.team_id))
+    resolution = Resolution(microseconds(event.time), by_agent(dims, agent, fact.queue_id, fact.team_id))
     return told(story, event, resolution=resolution), []
 
 
@@ -185,13 +188,14 @@ def _earlier(contact: Contact | None, other: Contact) -> Contact:
     return Contact(contact.position, min(contact.at_us, other.at_us))
 
 
-def _by_agent(dims: Dims, agent: str, queue: str | None, team: str | None) -> Dims:
+def by_agent(dims: Dims, agent: str, queue: str | None = None, team: str | None = None) -> Dims:
     """As the fact says where it says it; a team is known only with its own agent."""
     own_team = dims.team if agent == dims.agent else ""
     return dims._replace(agent=agent, queue=queue or dims.queue, team=team or own_team)
 
 
-def _took(measure: Measure, at_us: int, since_us: int, dims: Dims) -> Measured:
+def took(measure: Measure, at_us: int, since_us: int, dims: Dims) -> Measured:
+    """A duration, counted in the hour of its end."""
     return Measured(measure, hour_of(at_us), dims, us=max(0, at_us - since_us))
 
 

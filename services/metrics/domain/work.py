@@ -89,6 +89,8 @@ def call_ended(story: Story, event: Event[CallEnded]) -> Told:
     after = story if len(rest) == len(story.talking) else msgspec.structs.replace(story, talking=rest)
     if fact.outcome != "completed" or fact.talk_us <= 0:
         return after, []
+    if agent is not None and agent not in after.talked:
+        after = msgspec.structs.replace(after, talked=(*after.talked, agent))
     dims, hour = dims_now(story), hour_of(microseconds(event.time))
     dims = dims._replace(agent=agent or dims.agent)
     return after, [Measured("talk", hour, dims, us=fact.talk_us), Measured("hold", hour, dims, us=max(0, fact.hold_us))]

@@ -12,11 +12,14 @@ from fastapi import APIRouter, Response
 from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.room import Body, Json, OfTheHouse, TheRoom, actor, command, ticket_command
+from services.routing.api.room import AgentOrSupervisor, Body, Json, Room, TheRoom, actor, command, refusals, ticket_command
 from services.routing.api.tickets import TicketId
-from services.routing.commanding import Queues
+from services.routing.commanding import NoSuchTicket, Queues
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
+from services.routing.store import reading
+from shared import db
+from shared.auth import Caller
 from shared.clock import clock
 from shared.events.base import Draft, derived_id
 from shared.events.ticket import TicketOpenRequested, TicketPersonal
@@ -58,11 +61,13 @@ class Open(Body):
 
 
 @router.post("/v1/tickets", status_code=202)
-async def open_ticket(body: Open, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None) -> Response:
-    """Ask intake to open a ticket for a customer; it has its number when intake says so."""
+async def open_ticket(body: Open, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None) -> Response:
+    """Ask intake to open a ticket for a customer; it has its number when intake says so. Agents of a partner open tickets of the
+    partner's, for customers who have one already.
+    """
 
     async def work(conn: AsyncConnection, cause: str) -> Json:
-        if not await room.parts.keys.knows(conn, body.customer_id):
+        if not await room.parts.keys.knows(conn, body.customer_id) or not await _serves(conn, caller, body.customer_id):
             detail = "There is no such customer. Make one of somebody new by POST /v1/customers/by-hand of intake."
             raise Problem(404, "customer-not-found", detail)
         ticket_id = derived_id("ticket", cause)
@@ -72,6 +77,7 @@ async def open_ticket(body: Open, room: TheRoom, caller: OfTheHouse, idempotency
             channel=body.channel,
             priority=body.priority,
             outward=body.outward,
+            partner_id=caller.partner_id,
         )
         personal = TicketPersonal(subject=body.subject) if body.subject else None
         person = body.customer_id if body.subject else None
@@ -84,9 +90,10 @@ async def open_ticket(body: Open, room: TheRoom, caller: OfTheHouse, idempotency
 
 @router.post("/v1/tickets/{ticket_id}/merge", status_code=202)
 async def merge_ticket(
-    ticket_id: TicketId, body: Merge, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, body: Merge, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to merge it into another ticket of the same customer."""
+    await _check_other(room, caller, body.into_ticket_id)
 
     def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_merge(turn, actor(caller), body.into_ticket_id)
@@ -96,7 +103,7 @@ async def merge_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/unmerge", status_code=202)
 async def unmerge_ticket(
-    ticket_id: TicketId, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to undo the merge of this ticket: it has again what was on it; what came since stays where it came."""
 
@@ -108,7 +115,7 @@ async def unmerge_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/split", status_code=202)
 async def split_ticket(
-    ticket_id: TicketId, body: Split, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, body: Split, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to put some of the customer's messages on a ticket of their own."""
 
@@ -120,11 +127,30 @@ async def split_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/links", status_code=202)
 async def link_ticket(
-    ticket_id: TicketId, body: Link, room: TheRoom, caller: OfTheHouse, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId, body: Link, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Ask intake to link it with another ticket, or to take that link away."""
+    await _check_other(room, caller, body.ticket_id)
 
     def decide(turn: Turn, _queues: Queues) -> None:
         commands.ask_to_link(turn, actor(caller), body.ticket_id, undo=body.undo)
 
     return await ticket_command(room, caller, "link_ticket", ticket_id, idempotency_key, body, decide, 202)
+
+
+async def _check_other(room: Room, caller: Caller, ticket_id: str) -> None:
+    """Refuse to a partner's agent to join a ticket with one that is not the partner's: there is none. Raises Problem 404."""
+    if caller.partner_id is None:
+        return
+    async with db.transaction(room.parts.engine) as conn:
+        other = await reading.ticket(conn, ticket_id)
+    if other is None or not caller.sees(other.ticket.partner_id):
+        with refusals():
+            raise NoSuchTicket
+
+
+async def _serves(conn: AsyncConnection, caller: Caller, customer_id: str) -> bool:
+    """Whether whoever calls may know of the customer: a partner of who has a ticket of the partner's."""
+    if caller.partner_id is None:
+        return True
+    return any(caller.sees(work.ticket.partner_id) for work in await reading.of_customer(conn, customer_id))

@@ -12,7 +12,7 @@ from services.routing.api.room import ID_PATTERN, Body
 from services.routing.domain.configuration import SAID_BESIDES, SECTIONS, SHAPES, Kind, Part
 from services.routing.domain.escalating import HIGHEST_TIER
 from services.routing.domain.steps import MOST_STEPS
-from shared.events.config import Abilities, Strategy
+from shared.events.config import Abilities, EstimatorName, Strategy
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 # What stands below answers, by language.
@@ -61,12 +61,18 @@ class Settings(Body):
 class Step(Body):
     """What is asked of agents from `after_seconds` in the queue on: these skills, these teams (none: any), or any agent at all of
     ours, or of the queue's partner. What is left out stays as it was; a step never asks more than the one before it.
+
+    Or a step that sends tickets on `to_queue_id`, such as a partner's, also at once (0): `share_percent` of the queue's, those
+    who would wait longer than `over_wait_seconds`, or both of both. What was sent on once is not sent on again.
     """
 
-    after_seconds: Annotated[int, Field(ge=1, le=31_536_000)]
+    after_seconds: Annotated[int, Field(ge=0, le=31_536_000)]
     required_skills: Levels | None = None
     team_ids: Ids | None = None
     any_agent: bool = False
+    to_queue_id: Id | None = None
+    share_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    over_wait_seconds: Annotated[int, Field(ge=1, le=604_800)] | None = None
 
 
 class QueueSettings(Settings):
@@ -96,6 +102,7 @@ class QueueSettings(Settings):
     wrap_up_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     consult_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 86_400
     consult_units: Annotated[int, Field(ge=0, le=1_000)] = 0
+    estimator: EstimatorName | None = None
 
     def said(self) -> dict[str, Any]:
         """The fact's fields."""
@@ -161,7 +168,8 @@ class Queue(QueueSettings, Version):
     at the latest. `strategy` says which of those who can take a ticket is asked next, `steps` how less is asked of them the
     longer it waits. For its first `prefer_last_agent_seconds` it is kept for the agent who had it last, while that agent is
     there and can take it. Whoever was through with a ticket has `wrap_up_seconds` for what is to be said of it (0: none), while
-    they keep what it took of them; an expert who is asked about it has `consult_seconds` and gives `consult_units`.
+    they keep what it took of them; an expert who is asked about it has `consult_seconds` and gives `consult_units`. Those who
+    wait are told how long by `estimator`; where none is named, by the one that was right most.
     """
 
 

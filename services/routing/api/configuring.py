@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import configuring
 from services.routing.api.config_bodies import AgentBody, Misfit, Queue, Rule, Skill, Team, Version
+from services.routing.api.overview import now_of
 from services.routing.api.room import (
     ID_PATTERN,
     Admin,
@@ -23,9 +24,8 @@ from services.routing.api.room import (
     TheRoom,
     page,
 )
-from services.routing.domain.agents import EVERYBODY
-from services.routing.domain.configuration import Change, Configuration, Key, Part, faults, teams_named
-from services.routing.store import config, configuration, reading
+from services.routing.domain.configuration import Change, Configuration, Key, Part, faults, named_by
+from services.routing.store import config, configuration
 from services.routing.store.config import Stored
 from shared import db
 from shared.auth import Caller
@@ -127,12 +127,13 @@ async def list_rules(room: TheRoom, caller: Operations, cursor: Cursor = "", lim
 
 @router.get("/v1/queues")
 async def list_queues(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
-    """Queues in order of id, each with its figures now: how many wait, since when the oldest, who could take them."""
+    """Queues in order of id, each with its figures now: how many wait, since when the oldest, who could take them, how long
+    whoever comes now would wait, and how the last half hour kept its service level.
+    """
     async with db.transaction(room.parts.engine) as conn:
         stored = await config.page(conn, "queue", cursor, limit, caller.partner_id)
-        facts = [msgspec.json.decode(one.data, type=QueueConfigured) for one in stored]
-        figures = await reading.queue_figures(conn, {fact.id: fact.team_ids or (EVERYBODY,) for fact in facts})
-    items = [{**_view(one, caller), "now": msgspec.to_builtins(figures[one.id])} for one in stored]
+        figures = await now_of(conn, [msgspec.json.decode(one.data, type=QueueConfigured) for one in stored])
+    items = [{**_view(one, caller), "now": figures[one.id]} for one in stored]
     return page(items, limit, "id")
 
 
@@ -152,7 +153,7 @@ async def put(room: Room, caller: Caller, config_id: str, body: One, if_match: s
     async def attempt() -> tuple[RoutingConfigured, bool]:
         async with db.transaction(room.parts.engine) as conn:
             await configuration.hold(conn)
-            known = await configuration.some(conn, [key, *{Key("team", team_id) for _, team_id in teams_named(wanted)}])
+            known = await configuration.some(conn, {key, *(named for _, named in named_by(wanted))})
             change = await _checked(conn, known, key, wanted, body, if_match, dry_run=False)
             said = (await configuring.enact(conn, room.parts.outbox, [change], caller.key_id))[key]
             assert isinstance(said, RoutingConfigured)

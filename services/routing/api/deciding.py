@@ -24,6 +24,7 @@ from shared.events.config import QueueConfigured
 from shared.http import Problem
 
 router = APIRouter(tags=["reading"])
+SENT_ON = 20
 WhyNot = Annotated[str | None, Query(pattern=ID_PATTERN, description="the agent about whom it is asked, why not to them")]
 
 
@@ -37,17 +38,20 @@ async def list_decisions(
     limit: Entries = 50,
 ) -> dict[str, object]:
     """Each offer of the ticket with what was decided by: how many agents came to which verdict, the first of them by name,
-    version of the queue, step and strategy. With `agent_id`, for a ticket that waits now: what stands between it and that agent.
+    version of the queue, step and strategy. `sent_on`: which steps of queues sent it on, and why. With `agent_id`, for a ticket
+    that waits now: what stands between it and that agent.
     """
     if agent_id is not None:
         check_self(caller, agent_id)
     async with db.transaction(room.parts.engine) as conn:
         work = await ticket_for(conn, room, caller, ticket_id)
         rows = await decisions.of_ticket(conn, ticket_id, after, limit)
+        sent = await decisions.sent_on(conn, ticket_id, SENT_ON)
         now = await _now(conn, work, agent_id) if agent_id is not None else None
     return {
         "ticket_id": ticket_id,
         "items": [_shown(row) for row in rows],
+        "sent_on": [{"at": at, "to_queue_id": queue_id, **msgspec.json.decode(why)} for at, queue_id, why in sent],
         "now": now,
         "next_after": rows[-1].id if len(rows) == limit else None,
     }

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.agents import AgentId, agent_view, ticket_line, tickets_page
 from services.routing.api.room import (
+    ID_PATTERN,
     AgentOrSupervisor,
     Cursor,
     Limit,
@@ -29,6 +30,7 @@ from shared import db
 from shared.auth import Caller, requires, still_known
 from shared.events.base import PersonalFact
 from shared.events.codec import decode_data
+from shared.events.people import AgentState
 from shared.events.ticket import TicketPersonal
 from shared.events.topics import FACT_BY_TYPE
 from shared.http import Problem
@@ -97,14 +99,22 @@ def _besides(work: Work) -> dict[str, object]:
         "consults": msgspec.to_builtins(work.besides.consults),
         "wrap_ups": [{"agent_id": one.agent_id, "since": one.since, "ends_by": one.ends_by} for one in work.besides.wrap_ups],
         "returns_at": callback.due_at if callback is not None else None,
+        "rests_until": work.besides.rests_until if work.rests else None,
     }
 
 
 @router.get("/v1/agents")
-async def list_agents(room: TheRoom, caller: OperationsOrPartner, cursor: Cursor = "", limit: Limit = 50) -> dict[str, object]:
+async def list_agents(
+    room: TheRoom,
+    caller: OperationsOrPartner,
+    state: Annotated[AgentState | None, Query(description="only those in this state")] = None,
+    team_id: Annotated[str | None, Query(pattern=ID_PATTERN, description="only those of this team")] = None,
+    cursor: Cursor = "",
+    limit: Limit = 50,
+) -> dict[str, object]:
     """Agents in order of id: state, load, presence."""
     async with db.transaction(room.parts.engine) as conn:
-        found = await reading.agents_page(conn, cursor, limit, caller.partner_id)
+        found = await reading.agents_page(conn, cursor, limit, caller.partner_id, state, team_id)
     return page([agent_view(agent, until) for agent, until in found], limit, "id")
 
 
@@ -169,15 +179,21 @@ def _number(last_event_id: str) -> int:
     return int(last_event_id)
 
 
-async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_id: str) -> Work:
-    """The ticket, for whom it is (`_check_theirs`); that they ask is a sign of life. Raises Problem 404, 403."""
+async def ticket_for(conn: AsyncConnection, room: Room, caller: Caller, ticket_id: str, also: str = "supervisor") -> Work:
+    """The ticket, for whom it is (`_check_theirs`), and for who has the scope `also`; that they ask is a sign of life. Raises
+    Problem 404, 403.
+    """
     await room.seen(conn, caller)
     work = await reading.ticket(conn, ticket_id)
-    if work is None or not caller.sees(work.ticket.partner_id):
+    if work is None or not (caller.sees(work.ticket.partner_id) or _is_offered(caller, work)):
         raise Problem(404, "ticket-not-found", "There is no such ticket, or routing has not heard of it yet.")
-    if not caller.oversees:
+    if not caller.oversees and not caller.may(also):
         await _check_theirs(conn, caller, work)
     return work
+
+
+def _is_offered(caller: Caller, work: Work) -> bool:
+    return caller.agent_id is not None and work.offer is not None and work.offer.agent_id == caller.agent_id
 
 
 async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> None:

@@ -8,7 +8,9 @@ from services.routing.domain.consulting import NoConsult, TooManyConsults
 from services.routing.domain.escalating import NoHigherTier
 from services.routing.domain.experts import NobodyKnows
 from services.routing.domain.handing import TransferGone, TransferPending
+from services.routing.domain.labelling import TooManyTags
 from services.routing.domain.moves import CannotTake, NoSuchPlace, OfferedToAnother
+from services.routing.domain.resting import WrongTime
 from services.routing.domain.wrapping import NoWrapUp
 from shared.http import Problem
 
@@ -21,10 +23,12 @@ REFUSALS: dict[type[ValueError], tuple[int, str, str]] = {
     TransferGone: (409, "transfer-gone", "The hand-over cannot be answered any more"),
     TransferPending: (409, "transfer-pending", "Take the hand-over back first, or wait for its answer"),
     NoHigherTier: (409, "no-higher-tier", "The ticket is as far up as it can be"),
+    WrongTime: (422, "wrong-time", "The ticket cannot come back then"),
     NothingWaits: (409, "nothing-waits", "Only a ticket that waits can wait for a call instead"),
     NoWrapUp: (409, "no-wrap-up", "There is no wrap-up to complete"),
     NoConsult: (409, "consult-not-open", "The question cannot be answered or ended any more"),
     TooManyConsults: (409, "too-many-consults", "Wait for an answer, or end a question"),
+    TooManyTags: (409, "too-many-tags", "Take some away first"),
     NobodyKnows: (409, "nobody-knows", "Name somebody, or ask later"),
 }
 REFUSED = tuple(REFUSALS)

@@ -18,7 +18,7 @@ from services.routing.commanding import Command, Commander, Decide, NoSuchOffer,
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
 from services.routing.domain.sendable import FIELDS, CannotGoOut
-from services.routing.domain.work import Turn
+from services.routing.domain.work import Turn, Work
 from services.routing.hub import Hub
 from services.routing.oidc import Provider
 from services.routing.settings import RoutingSettings
@@ -67,7 +67,7 @@ def room_of(request: Request) -> Room:
 
 
 TheRoom = Annotated[Room, Depends(room_of)]
-# Who works on tickets, agents of partners too: `carry_out` shows these only what is their partner's.
+# Who works on tickets, agents of partners too: `carry_out` shows these only what is their partner's, or is asked of them.
 AgentOrSupervisor = Annotated[Caller, Depends(requires("supervisor", "agent", "partner agent"))]
 OfTheHouse = Annotated[Caller, Depends(requires("supervisor", "agent"))]
 Reader = Annotated[Caller, Depends(requires("supervisor", "agent", "partner agent", "partner"))]
@@ -141,12 +141,16 @@ async def ticket_command(
 
     def decided(turn: Turn, queues: Queues) -> Json:
         more = decide(turn, queues) or {}
-        work = turn.work
-        waits_in = work.visit.queue_id if work.visit else None
-        return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in, **more}
+        return {**shown(turn.work), **more}
 
     target = Target(ticket_id=ticket_id)
     return await carry_out(room, caller, operation, target, key, body, decided, status, concerns=concerns)
+
+
+def shown(work: Work) -> Json:
+    """How a ticket stands after a command."""
+    waits_in = work.visit.queue_id if work.visit else None
+    return {"ticket_id": work.id, "status": work.ticket.status, "agent_id": work.owner, "queue_id": waits_in}
 
 
 async def carry_out(
@@ -163,18 +167,13 @@ async def carry_out(
 ) -> Response:
     """Carry out a command on a ticket once, together with those that arrive at the same time."""
 
-    def confined(turn: Turn, queues: Queues) -> Json:
-        if not caller.sees(turn.work.ticket.partner_id):
-            raise NoSuchTicket
-        return decide(turn, queues)
-
     subject = target.offer_id or target.ticket_id
     asked = Asked(caller.key_id, key, request_hash(f"{operation} {subject}", _sent(body))) if key is not None else None
     command = Command(
         agent_id=caller.agent_id,
         target=target,
         cause=cause_of(caller, operation, subject, key),
-        decide=decide if caller.partner_id is None else confined,
+        decide=decide if caller.partner_id is None else confined(caller, decide),
         status=status,
         asked=asked,
         traceparent=current_traceparent(),
@@ -183,6 +182,19 @@ async def carry_out(
     with refusals():
         answer = await room.commander.carry_out(command)
     return answer.response()
+
+
+def confined(caller: Caller, decide: Decide) -> Decide:
+    """`decide`, for a partner's agent: of the partner's tickets, and of those with which the agent has something to do (an offer,
+    a wrap-up that goes on when the ticket is the house's again). Of all others there is none: NoSuchTicket.
+    """
+
+    def decided(turn: Turn, queues: Queues) -> Json:
+        if not caller.sees(turn.work.ticket.partner_id) and caller.agent_id not in turn.work.agents:
+            raise NoSuchTicket
+        return decide(turn, queues)
+
+    return decided
 
 
 def _sent(body: BaseModel | None) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
 from services.routing.commanding import Queues
@@ -77,10 +77,17 @@ class Resolve(Body):
     code: Label | None = None
 
 
+class Pend(Body):
+    """Until when at most the customer is waited for; for ever where nothing is said."""
+
+    until: AwareDatetime | None = None
+
+
 class Hold(Body):
-    """Who is waited for: `carrier`, `bank`; names of people belong into a note."""
+    """Who is waited for: `carrier`, `bank`; names of people belong into a note. And until when at most."""
 
     third_party: Label | None = None
+    until: AwareDatetime | None = None
 
 
 class Reopen(Body):
@@ -141,24 +148,28 @@ async def resolve_ticket(
 
 @router.post("/v1/tickets/{ticket_id}/pend")
 async def pend_ticket(
-    ticket_id: TicketId, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
+    ticket_id: TicketId,
+    room: TheRoom,
+    caller: AgentOrSupervisor,
+    body: Pend | None = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Wait for the customer."""
+    """Wait for the customer. With `until` it comes back to work by itself then."""
 
     def decide(turn: Turn, _queues: Queues) -> None:
-        commands.pend(turn, actor(caller))
+        commands.pend(turn, actor(caller), body.until if body is not None else None)
 
-    return await ticket_command(room, caller, "pend_ticket", ticket_id, idempotency_key, None, decide)
+    return await ticket_command(room, caller, "pend_ticket", ticket_id, idempotency_key, body, decide)
 
 
 @router.post("/v1/tickets/{ticket_id}/hold")
 async def hold_ticket(
     ticket_id: TicketId, body: Hold, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Wait for a third party."""
+    """Wait for a third party. With `until` it comes back to work by itself then."""
 
     def decide(turn: Turn, _queues: Queues) -> None:
-        commands.put_on_hold(turn, actor(caller), body.third_party)
+        commands.put_on_hold(turn, actor(caller), body.third_party, body.until)
 
     return await ticket_command(room, caller, "hold_ticket", ticket_id, idempotency_key, body, decide)
 

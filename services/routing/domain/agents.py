@@ -64,7 +64,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """An agent now. `used_units` counts owned tickets that are active and live offers; `tickets` only the owned ones.
 
     `idle_since` is the last instant at which the load changed or the agent became available: the earliest is next. `given_at` is
-    the last one at which a ticket was offered, or came back to its owner.
+    the last one at which a ticket was offered, or came back to its owner. `stored_units` is `used_units` as it was read: what a
+    decision changed of it is written, so that two who did not see each other's add up and the database refuses the second.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     used_units: int = 0
     tickets: int = 0
     by_channel: dict[str, int] = msgspec.field(default_factory=dict)
+    stored_units: int = 0
 
     @property
     def capacity_units(self) -> int:

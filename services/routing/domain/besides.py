@@ -1,6 +1,7 @@
 """What goes on with a ticket besides its place in a queue and its owner, and ends by itself when its time comes.
 
-Work after a contact, a hand-over that was offered, an expert who is asked; and a customer who is called back instead of waiting.
+Work after a contact, a hand-over that was offered, an expert who is asked; a customer who is called back instead of waiting; a
+rest that has an end.
 """
 
 from __future__ import annotations
@@ -57,12 +58,13 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Besides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All of it, of one ticket."""
+    """All of it, of one ticket. `rests_until`: when it comes back, where it waits for its customer or a third party."""
 
     wrap_ups: tuple[WrapUp, ...] = ()
     hand_over: HandOver | None = None
     consults: tuple[Consult, ...] = ()
     callback: Callback | None = None
+    rests_until: datetime | None = None
 
     @property
     def agents(self) -> set[str]:
@@ -72,7 +74,7 @@ class Besides(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def ends(self) -> Iterable[datetime]:
-        """The instants at which time ends something of it; not that of a callback."""
+        """The instants at which time ends something of it; not that of a callback or a rest."""
         yield from (one.ends_by for one in self.wrap_ups)
         yield from (one.expires_at for one in self.consults)
         if self.hand_over is not None:

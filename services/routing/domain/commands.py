@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.routing.domain import handing, wrapping
+from services.routing.domain import handing, resting, wrapping
 from services.routing.domain.lifecycle import ReleaseReason, came_back, leave, pick_up, place, put_down, release, take_out
 from services.routing.domain.queues import last_of
 from services.routing.domain.sendable import NO_SENDERS, Senders
@@ -171,20 +171,29 @@ def let_go(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], why: Rel
     release(turn, why, new_owner)
 
 
-def pend(turn: Turn, actor: Actor) -> None:
-    """Wait for the customer; the owner keeps it, without its weight. Raises CommandRefused, NotYours."""
+def pend(turn: Turn, actor: Actor, until: datetime | None = None) -> None:
+    """Wait for the customer, at most until then; the owner keeps it, without its weight. Raises CommandRefused, NotYours,
+    WrongTime.
+    """
     permit(turn, actor, "pend", owned=True)
-    handing.end(turn, "withdrawn")
-    turn.say(TicketPended(agent_id=actor.agent_id))
-    put_down(turn)
+    resting.check(turn, until)
+    _rest(turn, TicketPended(agent_id=actor.agent_id, until=until))
 
 
-def put_on_hold(turn: Turn, actor: Actor, third_party: str | None) -> None:
-    """Wait for a third party; the owner keeps it, without its weight. Raises CommandRefused, NotYours."""
+def put_on_hold(turn: Turn, actor: Actor, third_party: str | None, until: datetime | None = None) -> None:
+    """Wait for a third party, at most until then; the owner keeps it, without its weight. Raises CommandRefused, NotYours,
+    WrongTime.
+    """
     permit(turn, actor, "put_on_hold", owned=True)
+    resting.check(turn, until)
+    _rest(turn, TicketPutOnHold(agent_id=actor.agent_id, third_party=third_party, until=until))
+
+
+def _rest(turn: Turn, fact: TicketPended | TicketPutOnHold) -> None:
     handing.end(turn, "withdrawn")
-    turn.say(TicketPutOnHold(agent_id=actor.agent_id, third_party=third_party))
+    turn.say(fact)
     put_down(turn)
+    turn.beside(rests_until=fact.until)
 
 
 def reopen(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], reason: str | None) -> None:

@@ -125,14 +125,16 @@ def abilities_of(profile: Profile) -> Abilities:
     return Abilities(**{name: getattr(profile, name) for name in Abilities.__struct_fields__})
 
 
-def teams_named(part: Part) -> Iterator[tuple[str, str]]:
-    """The teams that a part names, each with the place where."""
+def named_by(part: Part) -> Iterator[tuple[str, Key]]:
+    """The parts that a part names, each with the place where."""
     if isinstance(part, QueueConfigured):
-        yield from (("team_ids", team_id) for team_id in part.team_ids)
+        yield from (("team_ids", Key("team", team_id)) for team_id in part.team_ids)
         for n, step in enumerate(part.steps):
-            yield from ((f"steps[{n}].team_ids", team_id) for team_id in step.team_ids or ())
+            yield from ((f"steps[{n}].team_ids", Key("team", team_id)) for team_id in step.team_ids or ())
+            if step.to_queue_id is not None:
+                yield f"steps[{n}].to_queue_id", Key("queue", step.to_queue_id)
     elif isinstance(part, AgentConfigured):
-        yield from (("team_ids", team_id) for team_id in (part.abilities or Abilities()).team_ids)
+        yield from (("team_ids", Key("team", team_id)) for team_id in (part.abilities or Abilities()).team_ids)
 
 
 def faults(configuration: Configuration, of: Iterable[Key]) -> list[Fault]:
@@ -150,11 +152,12 @@ def _faults(configuration: Configuration, key: Key, part: Part) -> Iterator[Faul
         yield Fault(key, wrong.field, wrong.reason)
     except WrongCondition as wrong:
         yield Fault(key, wrong.path, wrong.reason)
-    unknown: dict[str, list[str]] = {}
-    for where, team_id in teams_named(part):
-        if Key("team", team_id) not in configuration.parts:
-            unknown.setdefault(where, []).append(team_id)
-    yield from (Fault(key, where, f"no such team: {', '.join(ids)}; make it first") for where, ids in unknown.items())
+    unknown: dict[tuple[str, Kind], list[str]] = {}
+    for where, named in named_by(part):
+        if named not in configuration.parts:
+            unknown.setdefault((where, named.kind), []).append(named.id)
+    for (where, kind), ids in unknown.items():
+        yield Fault(key, where, f"no such {kind}: {', '.join(ids)}; make it first")
 
 
 def document_of(configuration: Configuration) -> dict[str, list[dict[str, Any]]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from math import sqrt
 from typing import Literal
 
@@ -18,6 +19,7 @@ import msgspec
 
 from services.routing.domain.match import place_in_line
 from services.routing.domain.work import Work
+from shared.events.config import EstimatorName
 
 LAST = 10
 LAST_WITHIN = timedelta(minutes=10)
@@ -28,7 +30,6 @@ FORMER_SHARE = 0.9
 EIGHTY_PERCENT = 1.2816  # standard deviations about the mean that hold four of five, were it normal
 
 Silence = Literal["nobody_serves", "too_few_handled", "nobody_ahead", "nothing_started", "nothing_started_lately"]
-EstimatorName = Literal["head_of_line", "last_started", "queue_length", "weighted_last_ten", "running_mean", "handling_ahead"]
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -154,10 +155,9 @@ def queue_length(seen: Seen, queue: Queue, place: Place, _now: datetime) -> Esti
         return Estimate(estimator="queue_length", silence="nobody_serves")
     if seen.handled < FEWEST_HANDLED:
         return Estimate(estimator="queue_length", silence="too_few_handled")
-    freed = queue.servers / seen.handle_seconds
     leave = 1.0 / seen.patience_seconds if seen.patience_seconds else 0.0
-    steps = [1.0 / (freed + ahead * leave) for ahead in range(place.ahead + 1)]
-    return _between("queue_length", sum(steps), sqrt(sum(step * step for step in steps)))
+    mean, deviation = _draining(queue.servers / seen.handle_seconds, leave).until_gone(place.ahead)
+    return _between("queue_length", mean, deviation)
 
 
 def weighted_last_ten(seen: Seen, _queue: Queue, place: Place, now: datetime) -> Estimate:
@@ -187,6 +187,28 @@ def handling_ahead(seen: Seen, queue: Queue, place: Place, _now: datetime) -> Es
         return Estimate(estimator="handling_ahead", silence="too_few_handled")
     ahead = max(place.ahead - queue.free, 0)
     return Estimate(estimator="handling_ahead", seconds=seen.handle_seconds * ahead / queue.servers)
+
+
+class _Draining:
+    """How long it takes until all ahead are gone: the sums for each number of them, made once for all who stand in the line."""
+
+    def __init__(self, freed: float, leave: float) -> None:
+        self._freed = freed
+        self._leave = leave
+        self._sums: list[tuple[float, float]] = [(0.0, 0.0)]
+
+    def until_gone(self, ahead: int) -> tuple[float, float]:
+        """Mean and standard deviation, in seconds."""
+        while len(self._sums) < ahead + 2:
+            step = 1.0 / (self._freed + (len(self._sums) - 1) * self._leave)
+            total, squares = self._sums[-1]
+            self._sums.append((total + step, squares + step * step))
+        total, squares = self._sums[ahead + 1]
+        return total, sqrt(squares)
+
+
+# Remembers sums only: what is asked gives what is answered.
+_draining = lru_cache(maxsize=16)(_Draining)
 
 
 def _as_it_went(name: EstimatorName, total: float, seen: Seen, queue: Queue, place: Place) -> Estimate:

@@ -50,7 +50,7 @@ def _askable(turn: Turn, agent_id: str, queue: QueueConfigured | None) -> Agent:
     if agent.state in AWAY and agent.state != "wrap_up":
         raise CannotTake(agent_id, AWAY[agent.state])
     # A partner's agents see what is theirs.
-    if agent.profile.partner_id not in (None, queue.partner_id if queue is not None else None):
+    if agent.profile.partner_id not in (None, turn.work.ticket.partner_id):
         raise CannotTake(agent_id, "other_partner")
     if queue is not None and agent.used_units + queue.consult_units > agent.capacity_units:
         raise CannotTake(agent_id, "at_capacity")

@@ -9,9 +9,11 @@ from datetime import datetime
 
 import msgspec
 
+from services.routing.domain import sending
 from services.routing.domain.agents import ANY_LANGUAGE, Agent, Spoken, eligible, lacks
 from services.routing.domain.configuration import Configuration
 from services.routing.domain.escalating import NOTHING_PROMISED, Promised, raises
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.lifecycle import NO_QUEUE
 from services.routing.domain.queues import choose, elsewhere, last_of
 from services.routing.domain.steps import asked, at_step
@@ -21,10 +23,13 @@ from shared.events.config import QueueConfigured
 NAMED = 20  # of each kind, by id
 Lane = tuple[str, int, str]  # a queue, how many of its steps are reached, and the language that it asks for ("*": none)
 NOBODY: frozenset[str] = frozenset()
+NO_WAITS: Mapping[str, Foreseen] = {}
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A ticket would go on waiting in another queue; `rule_id`: sent up by this rule."""
+    """A ticket would go on waiting in another queue; `rule_id`: sent up by this rule. Where a step of a queue would send it on, it
+    is told with where it ends.
+    """
 
     ticket_id: str
     from_queue_id: str
@@ -157,8 +162,15 @@ class _Told:
 class Foresight:
     """Looks at tickets, some at a time, and tells what the change would do to all it was shown."""
 
-    def __init__(self, before: Configuration, after: Configuration, agents: Mapping[str, Agent], now: datetime) -> None:
-        self._after, self._now = after, now
+    def __init__(
+        self,
+        before: Configuration,
+        after: Configuration,
+        agents: Mapping[str, Agent],
+        now: datetime,
+        of_comers: Mapping[str, Foreseen] = NO_WAITS,
+    ) -> None:
+        self._after, self._now, self._of_comers = after, now, of_comers
         self._was, self._is = _Side.of(before, agents, now), _Side.of(after, agents, now)
         self._rules_change = before.rules != after.rules
         self._waiting, self._moves, self._moved = 0, list[Move](), 0
@@ -166,11 +178,11 @@ class Foresight:
         self._matchable, self._unmatchable = _Told(), _Told()
         self._lanes: Counter[tuple[Lane, Lane]] = Counter()
 
-    def look(self, works: Iterable[Work], promised: Mapping[str, Promised]) -> None:
-        """Tickets that wait, are offered, or found no queue; and how the promises stand that run on them."""
+    def look(self, works: Iterable[Work], promised: Mapping[str, Promised], waits: Mapping[str, Foreseen] = NO_WAITS) -> None:
+        """Tickets that wait, are offered, or found no queue; how the promises stand that run on them; and how long they wait."""
         for work in works:
             if work.visit is not None:
-                self._wait(work, work.visit, promised.get(work.id, NOTHING_PROMISED))
+                self._wait(work, work.visit, promised.get(work.id, NOTHING_PROMISED), waits.get(work.id))
             elif work.attention == NO_QUEUE and choose(self._after.queues, work) is not None:
                 self._placed.add(work.id)
 
@@ -191,10 +203,10 @@ class Foresight:
             offers_misplaced=self._offers.tickets,
         )
 
-    def _wait(self, work: Work, visit: Visit, promised: Promised) -> None:
+    def _wait(self, work: Work, visit: Visit, promised: Promised, wait: Foreseen | None) -> None:
         self._waiting += 1
         was = self._was.lane(work, visit, self._now)
-        becomes = self._is.lane(*self._goes(work, visit, promised), self._now)
+        becomes = self._is.lane(*self._goes(work, visit, promised, wait), self._now)
         self._lanes[was, becomes] += 1
         before, after = self._was.who(was), self._is.who(becomes)
         if after and not before:
@@ -204,7 +216,7 @@ class Foresight:
         if work.offer is not None and work.offer.agent_id in before - after:
             self._offers.add(work.id)
 
-    def _goes(self, work: Work, visit: Visit, promised: Promised) -> tuple[Work, Visit]:
+    def _goes(self, work: Work, visit: Visit, promised: Promised, wait: Foreseen | None) -> tuple[Work, Visit]:
         """The ticket as it would wait. What is offered stays as long as it is."""
         if work.offer is not None:
             return work, visit
@@ -215,6 +227,7 @@ class Foresight:
         elif last_of(queues, work) is None:
             self._stranded.add(work.id)
             return work, visit
+        work, visit = self._sent_on(work, visit, wait, moved=there is not None)
         raised = raises(work, queues, self._after.rules, promised) if self._rules_change or there is not None else None
         if raised is not None:
             work, visit = self._in(work, visit, raised[1])
@@ -224,6 +237,16 @@ class Foresight:
                 by = raised[0].id if raised is not None else None
                 self._moves.append(Move(ticket_id=work.id, from_queue_id=origin, to_queue_id=visit.queue_id, rule_id=by))
         return work, visit
+
+    def _sent_on(self, work: Work, visit: Visit, wait: Foreseen | None, *, moved: bool) -> tuple[Work, Visit]:
+        """As a step of its queue would send it on, if one does."""
+        queue = last_of(self._after.queues, work)
+        if queue is None or visit.from_queue_id is not None:
+            return work, visit
+        numbers = sending.at_entry(queue) if moved else sending.reached(queue, visit, self._now)
+        found = sending.sent_on(queue, work.id, numbers, self._of_comers.get(queue.id) if moved else wait)
+        other = next((one for one in self._after.queues if found is not None and one.id == found[0]), None)
+        return (work, visit) if other is None else self._in(work, visit, other)
 
     def _in(self, work: Work, visit: Visit, queue: QueueConfigured) -> tuple[Work, Visit]:
         begun = msgspec.structs.replace(visit, queue_id=queue.id, entered_at=self._now)

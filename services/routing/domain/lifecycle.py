@@ -8,14 +8,15 @@ from typing import Literal
 
 import msgspec
 
-from services.routing.domain import consulting, handing, offers, wrapping
+from services.routing.domain import consulting, handing, offers, sending, wrapping
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
 from services.routing.domain.besides import Callback
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.queues import choose, elsewhere, last_of
 from services.routing.domain.steps import entered, filed, version_of
 from services.routing.domain.work import CameAs, Turn, Visit, Work, microseconds
 from shared.events.config import QueueConfigured
-from shared.events.ticket import TicketLeftQueue, TicketQueued, TicketReleased
+from shared.events.ticket import SentOn, TicketLeftQueue, TicketQueued, TicketReleased
 from shared.events.work import ActionRequired
 
 QueueReason = CameAs
@@ -46,7 +47,7 @@ def place(
 ) -> None:
     """Begin a visit to the queue whose rule takes the ticket; when none does, people are asked to look. Spam waits nowhere.
 
-    `regular` is the agent who served the customer last, whom a sticky queue asks first.
+    `regular` is the agent who served the customer last, whom a sticky queue asks first. The queue may send it on at once.
     """
     if turn.work.ticket.spam:
         return
@@ -58,6 +59,8 @@ def place(
         return
     known = regular if queue.strategy == "sticky" else None
     enter(turn, queue, reason, age_from, preferred or known)
+    if queue.steps:
+        _send_on(turn, queues, queue, sending.at_entry(queue), turn.waits.get(queue.id))
 
 
 def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datetime) -> None:
@@ -73,10 +76,47 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
     place(turn, queues, "returned" if work.visits else "opened", age_from, work.last_agent_id)
 
 
-def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: datetime, preferred: str | None = None) -> None:
+def _go_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
+    """A ticket that reached steps of its queue goes to where one of them sends it; `wait` is how long it still would."""
+    work, visit = turn.work, turn.work.visit
+    queue = last_of(queues, work)
+    if visit is not None and queue is not None and visit.from_queue_id is None:
+        _send_on(turn, queues, queue, sending.reached(queue, visit, turn.now), wait)
+
+
+def _send_on(
+    turn: Turn, queues: Sequence[QueueConfigured], queue: QueueConfigured, numbers: Sequence[int], wait: Foreseen | None
+) -> None:
+    visit = turn.work.visit
+    found = sending.sent_on(queue, turn.work.id, numbers, wait)
+    if visit is None or found is None:
+        return
+    to_queue_id, why = found
+    other = next((one for one in queues if one.id == to_queue_id), None)
+    if other is not None:
+        leave(turn, "partner" if other.partner_id not in (None, queue.partner_id) else "transferred")
+        enter(turn, other, "overflowed", visit.age_from, visit.preferred, why)
+
+
+def enter(
+    turn: Turn,
+    queue: QueueConfigured,
+    reason: QueueReason,
+    age_from: datetime,
+    preferred: str | None = None,
+    sent_on: SentOn | None = None,
+) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
-    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
+    from_queue_id = sent_on.from_queue_id if sent_on is not None else None
+    visit = Visit(
+        queue_id=queue.id,
+        number=number,
+        entered_at=turn.now,
+        age_from=age_from,
+        preferred=preferred,
+        from_queue_id=from_queue_id,
+    )
     visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
     came_as = turn.work.came_as if reason == "returned" else reason
@@ -91,14 +131,15 @@ def enter(turn: Turn, queue: QueueConfigured, reason: QueueReason, age_from: dat
             age_from=age_from,
             required_skills=tuple(sorted(queue.required_skills)),
             partner_id=queue.partner_id,
+            sent_on=sent_on,
         )
     )
 
 
-def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | None = None) -> None:
+def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | None = None, wait: Foreseen | None = None) -> None:
     """Queues were configured anew, or the ticket reached a step, or has another `deadline`: it waits where the rules send it now,
-    with the age and the agent it had, and stands there as the queue says. Nothing for a ticket that does not wait; one that is
-    offered is left alone until that is over.
+    with the age and the agent it had, and stands there as the queue says, or goes on to where a step sends it; `wait` is how long
+    it still would. Nothing for a ticket that does not wait; one that is offered is left alone until that is over.
     """
     work, visit = turn.work, turn.work.visit
     if visit is None or work.offer is not None:
@@ -107,6 +148,7 @@ def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | N
     changed = queue is None or abs(visit.filed_under) < version_of(queue)
     if queue is not None and not (changed and elsewhere(queues, work)):
         turn.set(visit=filed(queue, work, visit, turn.now, deadline))
+        _go_on(turn, queues, wait)
         return
     leave(turn, "transferred")
     place(turn, queues, "returned", visit.age_from, visit.preferred)
@@ -189,13 +231,18 @@ def customer_wrote(turn: Turn, queues: Sequence[QueueConfigured], at: datetime) 
     is preferred.
     """
     work = turn.work
-    if not work.ticket.active or work.ticket.spam or work.visit is not None:
-        return
+    if work.ticket.active and not work.ticket.spam and work.visit is None:
+        go_on(turn, queues, at, "message.received")
+
+
+def go_on(turn: Turn, queues: Sequence[QueueConfigured], at: datetime, notice: str) -> None:
+    """There is something to do on a ticket that waits in no queue: for its owner, who is told; or it waits, as old as `at`."""
+    work = turn.work
     owner = turn.agent(work.owner) if work.owner else None
     if owner is not None:
         awake = work.units > 0 or (owner.state == "available" and owner.profile.active)
         if awake and pick_up(turn, owner):
-            turn.tell(owner.id, "message.received")
+            turn.tell(owner.id, notice)
             return
         release(turn, "presence_lost" if owner.state != "available" else "transferred")
     place(turn, queues, "reopened" if work.visits else "opened", at, work.last_agent_id)

@@ -135,6 +135,7 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
         entered_at=event.time,
         age_from=fact.age_from,
         preferred=state.work.last_agent_id if fact.reason in ("reopened", "returned") else None,
+        from_queue_id=fact.sent_on.from_queue_id if fact.sent_on is not None else None,
     )
     visit = entered(queue, state.work, visit, event.time) if queue is not None else visit
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
@@ -194,6 +195,10 @@ def _assigned(_known: Known, state: Told, event: Event[ticket.TicketAssigned]) -
 
 def _resolved(_known: Known, state: Told, _event: Event[ticket.TicketResolved]) -> Told:
     return state.set(resolved=True)
+
+
+def _rested(_known: Known, state: Told, event: Event[ticket.TicketPended | ticket.TicketPutOnHold]) -> Told:
+    return state.beside(rests_until=event.data.until)
 
 
 def _transferred(_known: Known, state: Told, _event: Event[ticket.TicketTransferred]) -> Told:
@@ -276,6 +281,8 @@ CHANGES: dict[type[Fact], Callable[[Known, Told, Event[Any]], Told]] = {
     work.OfferFailed: _rescinded,
     work.ActionRequired: _attention,
     ticket.TicketResolved: _resolved,
+    ticket.TicketPended: _rested,
+    ticket.TicketPutOnHold: _rested,
     ticket.TicketTransferred: _transferred,
     ticket.TicketEscalated: _escalated,
     work.WrapUpStarted: _wrapping,

@@ -1,4 +1,7 @@
-"""What a queue asks of agents for a ticket, which is less the longer the ticket waits in it: steps only widen. Pure."""
+"""What a queue asks of agents for a ticket, which is less the longer the ticket waits in it: steps only widen. Pure.
+
+Steps that send tickets on (`sending.py`) stand among them, and change nothing of what is asked.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.routing.domain import sending
 from services.routing.domain.agents import Spoken
 from services.routing.domain.order import worth_in
 from services.routing.domain.work import Visit, Work
@@ -87,8 +91,16 @@ def fault(queue: QueueConfigured) -> tuple[str, str] | None:
     before, since = queue, 0
     for n, step in enumerate(queue.steps):
         where = f"steps[{n}]"
+        if step.to_queue_id is not None and step.after_seconds >= since:
+            wrong = sending.fault(queue, n + 1)
+            if wrong is not None:
+                return f"{where}.{wrong[0]}", wrong[1]
+            since = step.after_seconds
+            continue
         if step.after_seconds <= since:
             return f"{where}.after_seconds", f"more than {since}: each step comes after the one before it"
+        if step.share_percent is not None or step.over_wait_seconds is not None:
+            return f"{where}.to_queue_id", "say to which queue"
         narrowed = _narrowed(before, step)
         if narrowed is not None:
             return f"{where}.{narrowed}", "asks more than the step before it, or than the queue; steps only widen"

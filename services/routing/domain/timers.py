@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.routing.domain import calling_back, consulting, handing, wrapping
+from services.routing.domain import calling_back, consulting, handing, resting, wrapping
 from services.routing.domain.work import Turn
 from shared.events.config import QueueConfigured
 
@@ -15,3 +15,4 @@ def fire(turn: Turn, queues: Sequence[QueueConfigured]) -> None:
     handing.expire(turn)
     consulting.expire(turn)
     calling_back.come_back(turn, queues)
+    resting.come_back(turn, queues)

@@ -15,6 +15,7 @@ import msgspec
 
 from services.routing.domain.agents import Agent
 from services.routing.domain.besides import NOTHING, Besides, Holding
+from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.labels import Labels
 from services.routing.domain.order import Worth, rank
 from shared import ticket as tickets
@@ -43,6 +44,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     As filed under a version of the queues: `lane` groups what the same agents can take, `worth` and `due_from`
     make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` below nothing: placed under the version
     that this would be above it, and to be filed as soon as may be.
+    `from_queue_id`: a step of that queue sent it on; then no other does, so that no steps send it in circles.
     """
 
     queue_id: str
@@ -56,6 +58,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     age_from: datetime
     preferred: str | None = None
     passed: tuple[Passed, ...] = ()
+    from_queue_id: str | None = None
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,8 +167,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def sent(self) -> bool:
-        """Whether somebody sent it where it waits, or a rule of escalation did: the queues' rules do not take it from there."""
-        return self.came_as in ("transferred", "escalated")
+        """Whether somebody sent it where it waits, or a rule of escalation or a step did: the queues' rules do not take it from
+        there.
+        """
+        return self.came_as in ("transferred", "escalated", "overflowed")
 
     @property
     def awaits_callback(self) -> bool:
@@ -176,13 +181,18 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.ticket.active and not self.ticket.spam and not self.ticket.intake.withdrawn
 
     @property
+    def rests(self) -> bool:
+        """Whether it waits for its customer or a third party."""
+        return self.ticket.status in ("pending", "on_hold") and not self.ticket.spam and not self.ticket.intake.withdrawn
+
+    @property
     def due_at(self) -> datetime | None:
         """When time changes something about it, other than its offer and what its queue asks."""
         if self.besides is NOTHING:
             return None
         callback = self.besides.callback if self.awaits_callback else None
-        due = (callback.due_at,) if callback is not None and callback.due_at is not None else ()
-        return min((*self.besides.ends, *due), default=None)
+        returns = (callback.due_at if callback is not None else None, self.besides.rests_until if self.rests else None)
+        return min((*self.besides.ends, *(at for at in returns if at is not None)), default=None)
 
     @property
     def live_agent_id(self) -> str | None:
@@ -223,7 +233,7 @@ class EndedOffer:
 @dataclass(slots=True)
 class Turn:
     """One decision about one ticket. `cause` names what made it happen (an event's id, a command's key). `to_judge`: rules are to
-    look at the ticket when all is known.
+    look at the ticket when all is known. `waits`: how long whoever comes to a queue would wait, where a queue asks for it.
     """
 
     work: Work
@@ -236,6 +246,7 @@ class Turn:
     made: list[Offer] = field(default_factory=list)
     ended: list[EndedOffer] = field(default_factory=list)
     to_judge: bool = False
+    waits: Mapping[str, Foreseen] = field(default_factory=dict)
 
     def agent(self, agent_id: str) -> Agent | None:
         """The agent as this decision has it so far."""

@@ -57,6 +57,11 @@ class QueueShelf:
         return self._queues
 
 
+async def version(conn: AsyncConnection) -> int:
+    """QUEUES_VERSION, for who looks at nothing else."""
+    return (await db.fetch(conn, f"SELECT {QUEUES_VERSION}"))[0][0]  # type: ignore[no-any-return]
+
+
 async def queues(conn: AsyncConnection) -> tuple[QueueConfigured, ...]:
     """All queues, in order of position. The `config_version` of each is that of whichever queue was changed last: under it
     tickets are placed and filed.

@@ -18,6 +18,10 @@ OF_TICKET = """
     JOIN routing.offer o USING (offer_id) LEFT JOIN routing.decision d USING (decision_id)
     ORDER BY e.id
 """
+SENT_ON = """
+    SELECT at, data->>'queue_id', CAST(data->'sent_on' AS text) FROM routing.entry
+    WHERE ticket_id = $1 AND type = 'ticket.queued.v1' AND data ? 'sent_on' ORDER BY id DESC LIMIT $2
+"""
 FORGET = """
     DELETE FROM routing.decision WHERE decision_id IN (SELECT decision_id FROM routing.decision
         WHERE at < now() - make_interval(days => $1) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)
@@ -43,6 +47,11 @@ class Decision:
 async def of_ticket(conn: AsyncConnection, ticket_id: str, after: int, at_most: int) -> list[Decision]:
     """The offers of a ticket, in order, after the entry of its history given."""
     return [Decision(*row) for row in await db.fetch(conn, OF_TICKET, ticket_id, after, at_most)]
+
+
+async def sent_on(conn: AsyncConnection, ticket_id: str, at_most: int) -> list[tuple[datetime, str, str]]:
+    """When the ticket was sent on to which queue, and why, as JSON; the last ones, the newest first."""
+    return [(at, queue_id, why) for at, queue_id, why in await db.fetch(conn, SENT_ON, ticket_id, at_most)]
 
 
 async def forget_old(conn: AsyncConnection, days: int, at_most: int) -> None:

@@ -127,6 +127,7 @@ def agent_of(
         state_since=state_since,
         idle_since=idle_since,
         used_units=used_units,
+        stored_units=used_units,
         tickets=tickets,
         by_channel=_counts.decode(by_channel),
         given_at=given_at,

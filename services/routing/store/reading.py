@@ -15,10 +15,13 @@ from services.routing.domain.agents import Agent, ability_of_skill
 from services.routing.domain.work import Work
 from services.routing.store.desk import AGENT_COLUMNS, WORK_COLUMNS, agent_of, works_of
 from shared import db
+from shared.events.base import Channel
+from shared.events.people import AgentState
 
 BESIDES = """
     SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
 """
+OF_CUSTOMER = "SELECT state FROM routing.ticket WHERE customer_id = $1 ORDER BY updated_at DESC LIMIT 200"
 EXPERTS = """
     SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
     WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
@@ -42,12 +45,13 @@ _works = msgspec.json.Decoder(Work)
 
 @dataclass(frozen=True, slots=True)
 class QueueFigures:
-    """A queue now."""
+    """A queue now. `channel`: on which most of those came who wait, None where nobody does."""
 
     waiting: int = 0
     offered: int = 0
     oldest_wait_seconds: float = 0.0
     available_agents: int = 0
+    channel: Channel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +112,19 @@ async def queue_figures(conn: AsyncConnection, teams: Mapping[str, Sequence[str]
                 (SELECT count(DISTINCT s.agent_id)
                  FROM unnest(CAST(:queues AS text[]), CAST(:teams AS text[])) AS p(queue_id, team_id)
                  JOIN routing.seat s ON s.team_id = p.team_id AND s.ready
+                 JOIN routing.agent a ON a.agent_id = s.agent_id AND a.profile->>'partner_id' IS NOT DISTINCT FROM
+                     (SELECT c.data->>'partner_id' FROM routing.config c WHERE c.kind = 'queue' AND c.id = q.id)
                  JOIN routing.presence here ON here.agent_id = s.agent_id AND here.until > clock_timestamp()
-                 WHERE p.queue_id = q.id) AS available
+                 WHERE p.queue_id = q.id) AS available,
+                mode() WITHIN GROUP (ORDER BY split_part(t.lane, '|', 2)) AS channel
             FROM unnest(CAST(:ids AS text[])) AS q(id) LEFT JOIN routing.ticket t ON t.queue_id = q.id GROUP BY q.id
             """
         ),
         {"ids": list(teams), "queues": [queue_id for queue_id, _ in pairs], "teams": [team for _, team in pairs]},
     )
-    return {row.id: QueueFigures(row.waiting, row.offered, round(float(row.oldest), 3), row.available) for row in rows}
+    return {
+        row.id: QueueFigures(row.waiting, row.offered, round(float(row.oldest), 3), row.available, row.channel) for row in rows
+    }
 
 
 async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime | None] | None:
@@ -133,16 +142,23 @@ async def agent(conn: AsyncConnection, agent_id: str) -> tuple[Agent, datetime |
 
 
 async def agents_page(
-    conn: AsyncConnection, after: str, at_most: int, partner_id: str | None = None
+    conn: AsyncConnection,
+    after: str,
+    at_most: int,
+    partner_id: str | None = None,
+    state: AgentState | None = None,
+    team_id: str | None = None,
 ) -> list[tuple[Agent, datetime | None]]:
-    """Agents with an id after the one given, in order of id; only those of a partner when given."""
+    """Agents with an id after the one given, in order of id; only those of a partner, in a state, of a team when given."""
     rows = await conn.execute(
         sa.text(
             f"SELECT p.until, {AGENT_COLUMNS} FROM routing.agent a LEFT JOIN routing.presence p USING (agent_id)"
             " WHERE a.agent_id > :after AND (CAST(:partner AS text) IS NULL OR a.profile->>'partner_id' = :partner)"
+            " AND (CAST(:state AS text) IS NULL OR a.state = :state)"
+            " AND (CAST(:team AS text) IS NULL OR a.profile->'team_ids' @> to_jsonb(CAST(:team AS text)))"
             " ORDER BY a.agent_id LIMIT :at_most"
         ),
-        {"after": after, "at_most": at_most, "partner": partner_id},
+        {"after": after, "at_most": at_most, "partner": partner_id, "state": state, "team": team_id},
     )
     return [(agent_of(*row[1:]), row[0]) for row in rows]
 
@@ -213,6 +229,12 @@ async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
     """The ticket, None where routing does not know it."""
     rows = await db.fetch(conn, "SELECT state FROM routing.ticket WHERE ticket_id = $1", ticket_id)
     return _works.decode(rows[0][0]) if rows else None
+
+
+async def of_customer(conn: AsyncConnection, customer_id: str) -> list[Work]:
+    """The customer's tickets, those that changed last."""
+    rows = await db.fetch(conn, OF_CUSTOMER, customer_id)
+    return [_works.decode(row[0]) for row in rows]
 
 
 async def needs_people(conn: AsyncConnection, ticket_id: str) -> bool:

@@ -41,8 +41,10 @@ def _unnested() -> dict[str, str]:
     return {rows: ", ".join(f"${next(numbers)}::{kind}[]" for kind in types.split()) for rows, types in ROWS.items()}
 
 
-# The ceiling of an agent only falls here; the database refuses more load than it. The row of `stream_position` is held till
-# the commit, so numbers of a stream commit in their order. NOTIFY is sent at the commit.
+# What an agent carries more or less is added to what the row has, and its ceiling only falls here: the database refuses more load
+# than it, also of two who decided without seeing each other. The row of `stream_position` is held till the commit, so numbers of
+# a stream commit in their order. NOTIFY is sent at the commit. Visits that end are noted for the pass that estimates waits, which
+# takes them away.
 SAVE = """
     WITH works AS (
         INSERT INTO routing.ticket AS t (ticket_id, number, customer_id, status, agent_id, last_agent_id, queue_id, lane,
@@ -59,10 +61,11 @@ SAVE = """
             state = excluded.state, updated_at = excluded.updated_at
     ), a AS (
         SELECT * FROM unnest({agents})
-            AS a(agent_id, state, state_since, idle_since, given_at, used, used_share, capacity, tickets, by_channel, ready)
+            AS a(agent_id, state, state_since, idle_since, given_at, more, used_share, capacity, tickets, by_channel, ready)
     ), agents AS (
         UPDATE routing.agent o SET state = a.state, state_since = a.state_since, idle_since = a.idle_since,
-            given_at = a.given_at, used_units = a.used, ceiling_units = least(o.ceiling_units, greatest(a.capacity, a.used)),
+            given_at = a.given_at, used_units = o.used_units + a.more,
+            ceiling_units = least(o.ceiling_units, greatest(a.capacity, o.used_units + a.more)),
             tickets = a.tickets, by_channel = CAST(a.by_channel AS jsonb)
         FROM a WHERE o.agent_id = a.agent_id
     ), seats AS (
@@ -87,6 +90,13 @@ SAVE = """
         SELECT ticket_id, event_id, type, writer, at, customer_id, CAST(data AS jsonb)
         FROM unnest({entries}) WITH ORDINALITY AS e(ticket_id, event_id, type, writer, at, customer_id, data, i)
         ORDER BY i
+    ), visits AS (
+        INSERT INTO routing.visit_end (ticket_id, queue_id, at, waited_us, outcome)
+        SELECT ticket_id, fact->>'queue_id', at, CAST(fact->>'waited_us' AS bigint), coalesce(fact->>'reason', 'assigned')
+        FROM (SELECT ticket_id, at, CAST(data AS jsonb) AS fact
+            FROM unnest({entries}) AS e(ticket_id, event_id, type, writer, at, customer_id, data)
+            WHERE type IN ('ticket.assigned.v1', 'ticket.left_queue.v1')) ended
+        WHERE fact->>'visit' IS NOT NULL
     ), told AS (
         SELECT *, row_number() OVER mine AS k, count(*) OVER (PARTITION BY agent_id) AS total
         FROM unnest({notices}) WITH ORDINALITY AS t(agent_id, kind, payload, i)
@@ -187,7 +197,7 @@ def _agent(agent: Agent) -> tuple[object, ...]:
         agent.state_since,
         agent.idle_since,
         agent.given_at,
-        agent.used_units,
+        agent.used_units - agent.stored_units,
         used_share(agent),
         agent.capacity_units,
         agent.tickets,

@@ -27,7 +27,6 @@ Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` 
 Everyone = Annotated[Caller, Depends(requires("ops:read", "supervisor", "agent", "partner agent", "partner"))]
 Operations = Annotated[Caller, Depends(requires("ops:read", "supervisor", "partner"))]
 DAY_SECONDS = 24 * 3600
-LOOKED_AT = 2000
 LARGEST_CYCLE = 2**31 - 1  # of integer
 
 
@@ -87,7 +86,7 @@ class ListedOut(BaseModel):
 
 
 class PageOut(BaseModel):
-    """A page of clocks; `next_cursor` is null on the last. One that a partner reads may hold fewer than `limit`."""
+    """A page of clocks; `next_cursor` is null on the last."""
 
     as_of: datetime
     items: list[ListedOut]
@@ -124,8 +123,8 @@ def make_router(engine: AsyncEngine) -> APIRouter:
         """Broken promises, the newest first; those that turned out as kept are not among them."""
         place = _place(cursor)
         async with db.transaction(engine) as conn:
-            found, now = await rows.breaches(conn, place, _looked_at(caller, limit) + 1), await clock(conn)
-        return _page(caller, found, limit, now, [row.breached_at or now for row in found])
+            found, now = await rows.breaches(conn, place, limit + 1, caller.partner_id), await clock(conn)
+        return _page(found, limit, now, [row.breached_at or now for row in found])
 
     @router.get("/v1/sla/at-risk", response_model=PageOut)
     async def list_at_risk(
@@ -138,26 +137,18 @@ def make_router(engine: AsyncEngine) -> APIRouter:
         place = _place(cursor)
         async with db.transaction(engine) as conn:
             now = await clock(conn)
-            found = await rows.at_risk(conn, now + timedelta(seconds=within_seconds), place, _looked_at(caller, limit) + 1)
-        return _page(caller, found, limit, now, [row.deadline for row in found])
+            until = now + timedelta(seconds=within_seconds)
+            found = await rows.at_risk(conn, until, place, limit + 1, caller.partner_id)
+        return _page(found, limit, now, [row.deadline for row in found])
 
     return router
 
 
-def _looked_at(caller: Caller, limit: int) -> int:
-    """How many clocks are read for a page: of a partner's, which are few among others, as many as is quickly done."""
-    return limit if caller.partner_id is None else LOOKED_AT
-
-
-def _page(caller: Caller, found: list[ClockRow], limit: int, now: datetime, instants: list[datetime]) -> Response:
-    """Those that the caller sees. The page ends where it is full, or with the last that was looked at."""
-    looked_at = _looked_at(caller, limit)
-    seen = [n for n, row in enumerate(found[:looked_at]) if caller.sees(row.partner_id)][: limit + 1]
-    shown = [found[n] for n in seen[:limit]]
-    items = [{"clock_id": clock_id(row.ticket_id, row.target, row.cycle), **row._asdict()} for row in shown]
-    end = seen[limit - 1] if len(seen) > limit else looked_at - 1
-    more = len(seen) > limit or len(found) > looked_at
-    cursor = _cursor(Place(instants[end], found[end].ticket_id, found[end].target, found[end].cycle)) if more else None
+def _page(found: list[ClockRow], limit: int, now: datetime, instants: list[datetime]) -> Response:
+    """So many of those that were found, and where the next page begins if there are more."""
+    items = [{"clock_id": clock_id(row.ticket_id, row.target, row.cycle), **row._asdict()} for row in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    cursor = _cursor(Place(instants[limit - 1], last.ticket_id, last.target, last.cycle)) if last is not None else None
     answer = {"as_of": now, "items": items, "next_cursor": cursor}
     return Response(msgspec.json.encode(answer), media_type="application/json")
 

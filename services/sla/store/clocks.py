@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.sla.domain.clocks import Clock
+from services.sla.domain.clocks import Clock, Dimensions
 from services.sla.domain.policies import WATCHED
 from services.sla.domain.story import Story
 from services.sla.domain.telling import next_due
@@ -16,7 +16,7 @@ from services.sla.store.timers import partition_of
 from shared import db
 from shared.events.config import TargetKind
 
-COLUMNS = 12
+COLUMNS = 13
 SAVE = """
     WITH set_timers AS (
         INSERT INTO sla.timer AS t (ticket_id, partition, due_at)
@@ -30,13 +30,13 @@ SAVE = """
         WHERE c.ticket_id = g.ticket_id AND c.target = g.target AND c.cycle > g.last
     )
     INSERT INTO sla.clock AS c (ticket_id, target, cycle, state, policy_id, channel, priority, started_at, target_us, deadline,
-        ended_at, breached_at)
+        ended_at, breached_at, partner_id)
     SELECT * FROM unnest($8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::text[], $14::smallint[],
-        $15::timestamptz[], $16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[])
+        $15::timestamptz[], $16::bigint[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::text[])
     ON CONFLICT (ticket_id, target, cycle) DO UPDATE SET
         state = excluded.state, channel = excluded.channel, priority = excluded.priority, started_at = excluded.started_at,
         target_us = excluded.target_us, deadline = excluded.deadline, ended_at = excluded.ended_at,
-        breached_at = excluded.breached_at
+        breached_at = excluded.breached_at, partner_id = excluded.partner_id
     WHERE c IS DISTINCT FROM excluded
 """
 
@@ -85,11 +85,11 @@ async def save_clocks(
 def _same_clocks(one: Story, other: Story) -> bool:
     """Whether no row can have changed: the clocks, what was told of them, and what lists show of the ticket are the same."""
     first, second = one.standing, other.standing
-    return (
-        first.clocks is second.clocks
-        and one.told is other.told
-        and (first.whose.channel, first.whose.priority) == (second.whose.channel, second.whose.priority)
-    )
+    return first.clocks is second.clocks and one.told is other.told and _listed(first.whose) == _listed(second.whose)
+
+
+def _listed(whose: Dimensions) -> tuple[object, ...]:
+    return whose.channel, whose.priority, whose.partner_id
 
 
 def _note_timer(changes: _Changes, story: Story, old: Story | None, partitions: int) -> None:
@@ -138,6 +138,7 @@ def _row(story: Story, clock: Clock) -> Row:
         clock.deadline,
         clock.ended_at,
         story.told_of(clock).breach_at,
+        whose.partner_id,
     )
 
 

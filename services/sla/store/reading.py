@@ -48,30 +48,37 @@ class ClockRow(NamedTuple):
     partner_id: str | None
 
 
-async def breaches(conn: AsyncConnection, before: Place | None, limit: int) -> list[ClockRow]:
-    """Promises broken (and not proved kept since), the newest first, after the place where the page before ended."""
+async def breaches(conn: AsyncConnection, before: Place | None, limit: int, partner_id: str | None = None) -> list[ClockRow]:
+    """Promises broken (and not proved kept since), the newest first, after the place where the page before ended; only on a
+    partner's tickets when given.
+    """
     rows = await conn.execute(
         sa.text(
-            f"SELECT {COLUMNS} FROM {OF_CLOCKS} WHERE c.breached_at IS NOT NULL"
+            f"SELECT {COLUMNS} FROM {OF_CLOCKS} WHERE c.breached_at IS NOT NULL{_of(partner_id)}"
             " AND (CAST(:at AS timestamptz) IS NULL"
             " OR (c.breached_at, c.ticket_id, c.target, c.cycle) < (:at, :ticket_id, :target, :cycle))"
             " ORDER BY c.breached_at DESC, c.ticket_id DESC, c.target DESC, c.cycle DESC LIMIT :limit"
         ),
-        {**_values(before), "limit": limit},
+        {**_values(before, partner_id), "limit": limit},
     )
     return [_row(*row) for row in rows]
 
 
-async def at_risk(conn: AsyncConnection, until: datetime, after: Place | None, limit: int) -> list[ClockRow]:
-    """Running clocks whose deadline comes by `until`, the nearest first, after the place where the page before ended."""
+async def at_risk(
+    conn: AsyncConnection, until: datetime, after: Place | None, limit: int, partner_id: str | None = None
+) -> list[ClockRow]:
+    """Running clocks whose deadline comes by `until`, the nearest first, after the place where the page before ended; only on a
+    partner's tickets when given.
+    """
     rows = await conn.execute(
         sa.text(
             f"SELECT {COLUMNS} FROM {OF_CLOCKS} WHERE c.state = 'running' AND c.breached_at IS NULL AND c.deadline <= :until"
+            f"{_of(partner_id)}"
             " AND (CAST(:at AS timestamptz) IS NULL"
             " OR (c.deadline, c.ticket_id, c.target, c.cycle) > (:at, :ticket_id, :target, :cycle))"
             " ORDER BY c.deadline, c.ticket_id, c.target, c.cycle LIMIT :limit"
         ),
-        {**_values(after), "until": until, "limit": limit},
+        {**_values(after, partner_id), "until": until, "limit": limit},
     )
     return [_row(*row) for row in rows]
 
@@ -82,5 +89,10 @@ def _row(*columns: Any) -> ClockRow:
     return ClockRow._make((*of_clock, whose.queue_id, whose.team_id, whose.agent_id, whose.partner_id))
 
 
-def _values(place: Place | None) -> dict[str, object]:
-    return place._asdict() if place else {"at": None, "ticket_id": "", "target": "", "cycle": 0}
+def _of(partner_id: str | None) -> str:
+    return " AND c.partner_id = :partner_id" if partner_id is not None else ""
+
+
+def _values(place: Place | None, partner_id: str | None) -> dict[str, object]:
+    whose = {"partner_id": partner_id} if partner_id is not None else {}
+    return {**(place._asdict() if place else {"at": None, "ticket_id": "", "target": "", "cycle": 0}), **whose}

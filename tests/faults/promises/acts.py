@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from shared.events.call import CallbackRequested
 from shared.events.message import ReplyRequested
-from shared.events.ticket import TicketAssigned, TicketPended, TicketResolved
-from shared.events.work import OfferAccepted, OfferDeclined
+from shared.events.ticket import TicketAssigned, TicketEscalated, TicketPended, TicketResolved, TicketTransferred
+from shared.events.work import (
+    ConsultAnswered,
+    ConsultRequested,
+    OfferAccepted,
+    OfferDeclined,
+    TransferEnded,
+    TransferOffered,
+    WrapUpCompleted,
+)
 from simulator.truth import Act
 from tests.faults.index import Index
 
 Deed = tuple[str, str, str]  # kind, agent, and the offer or the ticket
+# Of these the log says who did them; of an assignment, whom to.
+OF_A_TICKET = frozenset({"reply", "resolve", "pend", "transfer", "escalate", "take", "assign", "call_back"}) | frozenset(
+    {"hand_over", "accept_transfer", "decline_transfer", "consult", "answer", "wrap_up"}
+)
 
 
 def once(index: Index) -> Iterator[str]:
@@ -22,15 +35,23 @@ def once(index: Index) -> Iterator[str]:
     for act in acts:
         deed = _deed(act)
         if deed is not None and act.ticket_id not in index.history.poisoned:
-            acknowledged[deed] += _done(act)
+            acknowledged[deed] += _done(act) and act.kind != "take"  # who has it already is answered alike
             if act.kind == "accept":  # an acceptance that succeeded is answered alike whenever it is asked for again
                 acknowledged[deed] = min(acknowledged[deed], 1)
             perhaps[deed] += _done(act) or _unknown(act)
+    perhaps += _taken_when_offered(index)
     for deed in done.keys() | perhaps.keys():
         if done[deed] < acknowledged[deed]:
             yield f"{' '.join(deed)}: {acknowledged[deed]} times acknowledged, {done[deed]} times on the log"
         elif acts and done[deed] > perhaps[deed]:
             yield f"{' '.join(deed)}: {done[deed]} times on the log, at most {perhaps[deed]} times done"
+
+
+def _taken_when_offered(index: Index) -> Counter[Deed]:
+    """Acceptances that taking a ticket may come to, where it was offered to who took it."""
+    takers = {(act.agent, act.ticket_id) for act in index.truth.acts if act.kind == "take" and (_done(act) or _unknown(act))}
+    accepted = [(said.fact.agent_id, said.key, said.fact.offer_id) for said in index.said(OfferAccepted)]
+    return Counter(("accept", agent, offer) for agent, ticket_id, offer in accepted if (agent, ticket_id) in takers)
 
 
 def replies(index: Index) -> Iterator[str]:
@@ -70,13 +91,48 @@ def _on_the_log(index: Index) -> Counter[Deed]:
     for pended in index.said(TicketPended):
         if pended.fact.agent_id is not None:
             done["pend", pended.fact.agent_id, pended.key] += 1
+    done.update(_moves(index))
+    done.update(_besides(index))
     return done
+
+
+def _moves(index: Index) -> Iterator[Deed]:
+    """What was done to move tickets, by hand."""
+    for sent in index.said(TicketTransferred):
+        if not sent.fact.warm:
+            yield "transfer", sent.fact.by_agent_id or "", sent.key
+    for raised in index.said(TicketEscalated):
+        if raised.fact.by_agent_id is not None:
+            yield "escalate", raised.fact.by_agent_id, raised.key
+    for assigned in index.said(TicketAssigned):
+        if assigned.fact.how in ("taken", "supervisor"):
+            yield "take" if assigned.fact.how == "taken" else "assign", assigned.fact.agent_id, assigned.key
+    for spared in index.said(CallbackRequested):
+        if spared.fact.by_agent_id is not None:
+            yield "call_back", spared.fact.by_agent_id, spared.key
+
+
+def _besides(index: Index) -> Iterator[Deed]:
+    """What was asked of colleagues, and what they did."""
+    for offered in index.said(TransferOffered):
+        yield "hand_over", offered.fact.by_agent_id, offered.key
+    for ended in index.said(TransferEnded):
+        if ended.fact.outcome in ("accepted", "declined"):
+            kind = "accept_transfer" if ended.fact.outcome == "accepted" else "decline_transfer"
+            yield kind, ended.fact.to_agent_id, ended.key
+    for asked in index.said(ConsultRequested):
+        yield "consult", asked.fact.agent_id, asked.key
+    for answered in index.said(ConsultAnswered):
+        yield "answer", answered.fact.expert_id, answered.key
+    for wrapped in index.said(WrapUpCompleted):
+        if wrapped.fact.code is not None:
+            yield "wrap_up", wrapped.fact.agent_id, wrapped.key
 
 
 def _deed(act: Act) -> Deed | None:
     if act.kind in ("accept", "decline") and act.offer_id is not None:
         return act.kind, act.agent, act.offer_id
-    if act.kind in ("reply", "resolve", "pend") and act.ticket_id is not None:
+    if act.kind in OF_A_TICKET and act.ticket_id is not None:
         return act.kind, act.agent, act.ticket_id
     return None
 

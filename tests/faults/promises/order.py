@@ -11,7 +11,7 @@ from shared.events.writers import writers_of
 from shared.ticket import Ticket
 from tests.faults.index import Index
 from tests.faults.log import Record
-from tests.faults.tables import Standing
+from tests.faults.tables import DECIDING, Standing
 
 FOLLOWED = tuple(topic for topic in BY_NAME.values() if topic.sequenced)
 
@@ -81,7 +81,7 @@ def read_to_the_end(index: Index) -> Iterator[str]:
         if offset != ends.get(place, offset):
             yield f"{service} has read {place.topic}[{place.partition}] to {offset}, it ends at {ends[place]}"
     reads = {(service, place.topic) for service, place in offsets}
-    wanted = {(service, TICKETS.name) for service in TICKETS.readers} - reads if offsets else set()
+    wanted = {(service, TICKETS.name) for service in DECIDING} - reads if offsets else set()
     for service, topic in sorted(wanted):
         yield f"{service} has read nothing of {topic}"
     yield from _standing(index, reads)
@@ -114,7 +114,7 @@ def possible(index: Index) -> Iterator[str]:
 
 
 def folds(index: Index) -> Iterator[str]:
-    """Every service tells the ticket as the log does: intake and routing whole, sla and metrics what they keep of it."""
+    """Every service tells the ticket as the log does: intake and routing whole, the others what they keep of it."""
     rows = index.tables
     yield from _whole("intake", index, {row.ticket_id: row.story for row in rows.tickets})
     yield from _whole("routing", index, {row.ticket_id: row.ticket for row in rows.works})

@@ -21,7 +21,7 @@ from tests.faults.house import House
 from tests.faults.houses import Houses
 from tests.faults.poison import Poison, poisons
 from tests.infra import LocalKafka, LocalPostgres
-from tests.system import SERVICES, until
+from tests.system import READERS, SERVICES, until
 
 KAFKA_AWAY_SECONDS = (3, pytest.param(30, marks=pytest.mark.proof))
 POSTGRES_AWAY_SECONDS = (2, pytest.param(10, marks=pytest.mark.proof))
@@ -157,9 +157,9 @@ async def test_poison_of_every_kind_on_every_topic_is_parked_and_all_else_flows(
         house.poisoned.update(key_text(poison.key) for poison in sent)
         async with house.at_work(5, contacts=8, rate=4):
             offsets = await _produce(house, sent)
-            for schema in SERVICES:
+            for schema in (*SERVICES, *READERS):
                 await until_none("not parked", partial(_unparked, house, schema, sent, offsets), 30)
-        assert all(house.system.processes[service].exit_code is None for service in SERVICES)
+        assert all(process.exit_code is None for process in house.system.processes.values())
         await assert_all_is_well(house)
 
 
@@ -169,7 +169,7 @@ async def test_a_service_whose_unread_records_were_removed_stops_and_says_so(hou
         assert await asyncio.to_thread(metrics.end) == 0
         async with house.at_work(6, contacts=4, rate=4):
             pass
-        await _remove_what_was_read(house, ("intake", "routing", "sla"))
+        await _remove_what_was_read(house, ("intake", "routing", "sla", "desk"))
         metrics.start()
         await until("metrics stops", lambda: metrics.exit_code is not None, 20)
         assert metrics.exit_code == 1

@@ -18,15 +18,22 @@ READERS = WORKERS | PARTNER
 EVERYBODY = READERS | OPERATIONS | CHANNELS | {"nothing"}
 
 ROUTING: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("put_queue", "put_team", "put_skill", "put_agent", "put_person", "get_person", "list_people"), ADMIN),
-    "put_config": ADMIN,
+    **dict.fromkeys(("put_queue", "put_team", "put_skill", "put_agent", "put_rule", "put_config"), ADMIN),
+    **dict.fromkeys(("put_person", "get_person", "list_people"), ADMIN),
     **dict.fromkeys(("get_config", "list_config_versions", "get_config_version"), OPERATIONS),
-    **dict.fromkeys(("get_skill", "list_skills"), OPERATIONS),
+    **dict.fromkeys(("get_skill", "list_skills", "get_rule", "list_rules"), OPERATIONS),
     **dict.fromkeys(("get_queue", "get_team", "list_queues", "list_teams", "list_agents"), OPERATIONS | PARTNER),
+    "get_queue_waits": OPERATIONS | PARTNER,
+    "get_ticket_wait": OPERATIONS | READERS,
     **dict.fromkeys(("get_agent", "list_offers", "list_agent_tickets", "get_ticket"), READERS),
     "list_tickets": SUPERVISOR | PARTNER,
     "list_decisions": AGENTS,
-    **dict.fromkeys(("open_ticket", "merge_ticket", "unmerge_ticket", "split_ticket", "link_ticket"), AGENTS),
+    **dict.fromkeys(("open_ticket", "merge_ticket", "unmerge_ticket", "split_ticket", "link_ticket"), WORKERS),
+    **dict.fromkeys(("take_ticket", "transfer_ticket", "accept_transfer", "decline_transfer", "withdraw_transfer"), WORKERS),
+    **dict.fromkeys(("escalate_ticket", "call_back_later", "complete_wrap_up", "list_agent_tasks"), WORKERS),
+    **dict.fromkeys(("consult_expert", "answer_consult", "end_consult"), WORKERS),
+    "assign_ticket": SUPERVISOR,
+    "bulk_tickets": WORKERS,
     **dict.fromkeys(("change_agent_state", "stream_agent", "accept_offer", "decline_offer"), WORKERS),
     **dict.fromkeys(("reply_to_ticket", "note_on_ticket", "resolve_ticket", "pend_ticket", "hold_ticket"), WORKERS),
     **dict.fromkeys(("reopen_ticket", "release_ticket", "prioritise_ticket", "close_ticket"), WORKERS),
@@ -47,7 +54,7 @@ INTAKE: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("get_customer", "list_orders", "get_order"), CHANNELS | READERS),
     **dict.fromkeys(("merge_customer", "unmerge_customer"), SUPERVISOR),
     "list_suggestions": CHANNELS | AGENTS,
-    "answer_suggestion": AGENTS,
+    **dict.fromkeys(("answer_suggestion", "customer_by_hand"), AGENTS),
     **dict.fromkeys(("get_file", "ticket_status", "show_survey", "answer_survey"), OPEN),
     **dict.fromkeys(("form_token", "submit_form", "show_form"), OPEN),
     **dict.fromkeys(("twilio_sms_received", "twilio_sms_status", "twilio_call_received", "twilio_call_status"), OPEN),
@@ -62,4 +69,14 @@ SLA: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("list_breaches", "list_at_risk"), OPERATIONS | PARTNER),
 }
 METRICS: Mapping[str, frozenset[str]] = dict.fromkeys(("list_metrics", "get_metric", "watch_live"), OPERATIONS | PARTNER)
-DOORS: Mapping[str, Mapping[str, frozenset[str]]] = {"intake": INTAKE, "routing": ROUTING, "sla": SLA, "metrics": METRICS}
+DESK: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("list_tickets", "count_views", "search_tickets", "get_ticket", "get_timeline", "get_customer"), READERS),
+    **dict.fromkeys(("list_views", "create_view", "get_view", "put_view", "delete_view"), READERS),
+}
+DOORS: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "intake": INTAKE,
+    "routing": ROUTING,
+    "sla": SLA,
+    "metrics": METRICS,
+    "desk": DESK,
+}

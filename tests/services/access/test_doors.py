@@ -16,7 +16,7 @@ from httpx import Response
 from deploy import openapi
 from services.routing.__main__ import PARTS
 from tests.services.access.doors import DOORS, OPEN
-from tests.services.access.four import NOBODY, ROLES, SIGNED_IN, Four, four_services
+from tests.services.access.five import NOBODY, ROLES, SIGNED_IN, Five, five_services
 
 pytestmark = pytest.mark.timeout(120)
 SERVICES = tuple(name.removeprefix("openapi-").removesuffix(".json") for name in openapi.documents())
@@ -57,8 +57,8 @@ def is_shut(answer: Response) -> bool:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def four(module_database: str) -> AsyncIterator[Four]:
-    async with four_services(module_database) as opened:
+async def five(module_database: str) -> AsyncIterator[Five]:
+    async with five_services(module_database) as opened:
         yield opened
 
 
@@ -80,13 +80,13 @@ def test_a_route_that_is_not_listed_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_every_route_is_open_to_those_who_are_listed_and_shut_to_all_others(four: Four, service: str) -> None:
+async def test_every_route_is_open_to_those_who_are_listed_and_shut_to_all_others(five: Five, service: str) -> None:
     wrong = []
     for route in routes_of(service):
         may = DOORS[service][route.id]
         people = SIGNED_IN if route.id != "sign_out" else ()  # who would be out for the rest
         for role in (*ROLES, *people, *NOBODY) if may is not OPEN else ():
-            answer = await four.ask(
+            answer = await five.ask(
                 role, service, route.method, route.path, {} if route.method not in ("GET", "DELETE") else None
             )
             if is_shut(answer) == (role in may) or answer.status_code >= 500:
@@ -95,11 +95,11 @@ async def test_every_route_is_open_to_those_who_are_listed_and_shut_to_all_other
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_who_is_nobody_is_told_so_and_nothing_else(four: Four, service: str) -> None:
+async def test_who_is_nobody_is_told_so_and_nothing_else(five: Five, service: str) -> None:
     told = set()
     for route in routes_of(service):
         for role in NOBODY if DOORS[service][route.id] is not OPEN else ():
-            answer = await four.ask(role, service, route.method, route.path)
+            answer = await five.ask(role, service, route.method, route.path)
             told.add((answer.status_code, answer.json()["code"], answer.headers.get("www-authenticate")))
     assert told == {(401, "unauthorised", "Bearer")}
 

@@ -9,8 +9,9 @@ import pytest_asyncio
 
 from shared import auth, db
 from shared.events.message import MessageReceived
+from shared.events.ticket import TicketLinked, TicketOpened
 from tests.services.access.doors import DOORS
-from tests.services.access.four import Four, four_services
+from tests.services.access.five import Five, five_services
 from tests.services.access.test_doors import routes_of
 
 pytestmark = pytest.mark.timeout(120)
@@ -23,6 +24,17 @@ BODIES: dict[str, object] = {
     "prioritise_ticket": {"priority": 3},
     "change_agent_state": {"state": "available"},
     "decline_offer": {},
+    "merge_ticket": {"into_ticket_id": "nothing"},
+    "split_ticket": {"message_ids": ["nothing"]},
+    "link_ticket": {"ticket_id": "nothing"},
+    "transfer_ticket": {"to": "queue", "id": "north"},
+    "decline_transfer": {},
+    "escalate_ticket": {},
+    "call_back_later": {},
+    "complete_wrap_up": {},
+    "consult_expert": {"text": "Who knows?", "agent_id": "ned"},
+    "answer_consult": {"text": "I do"},
+    "put_view": {"name": "Ours"},
 }
 
 POLICY = {
@@ -35,39 +47,39 @@ POLICY = {
 class Partners:
     """Two partners, each with a queue, a team, an agent, and a ticket that this agent has. `own` is north's, `other` south's."""
 
-    def __init__(self, four: Four) -> None:
-        self.four = four
+    def __init__(self, five: Five) -> None:
+        self.five = five
         self.own: dict[str, str] = {}
         self.other: dict[str, str] = {}
 
     async def settle(self, partner: str, agent: str) -> dict[str, str]:
-        four = self.four
-        await four.done("admin", "intake", "PUT", f"/v1/inboxes/{partner}", _inbox(partner))
-        await four.world.intake.inboxes.refresh()
-        await four.done("admin", "routing", "PUT", f"/v1/teams/{partner}", {"name": {"en": partner}, "partner_id": partner})
+        five = self.five
+        await five.done("admin", "intake", "PUT", f"/v1/inboxes/{partner}", _inbox(partner))
+        await five.world.intake.inboxes.refresh()
+        await five.done("admin", "routing", "PUT", f"/v1/teams/{partner}", {"name": {"en": partner}, "partner_id": partner})
         when = {"is": "test", "field": "inbox", "op": "equals", "value": partner}
         queue = {"name": {"en": partner}, "position": 1, "partner_id": partner, "when": when}
-        await four.done("admin", "routing", "PUT", f"/v1/queues/{partner}", queue)
-        await four.done("admin", "routing", "PUT", f"/v1/agents/{agent}", {"display_name": agent, "partner_id": partner})
-        await four.done("supervisor", "routing", "POST", f"/v1/agents/{agent}/state", {"state": "available"})
-        contact = {
-            "channel": "chat",
-            "inbox": partner,
-            "handle": {"kind": "visitor", "value": f"visitor of {partner}"},
-            "text": "Where is it?",
-            "attachments": [{"name": "a.txt", "media_type": "text/plain", "content": "aGVsbG8="}],
-        }
-        placed = (await four.done("channels", "intake", "POST", "/v1/contacts", contact)).json()
+        await five.done("admin", "routing", "PUT", f"/v1/queues/{partner}", queue)
+        await five.done("admin", "routing", "PUT", f"/v1/agents/{agent}", {"display_name": agent, "partner_id": partner})
+        await five.done("supervisor", "routing", "POST", f"/v1/agents/{agent}/state", {"state": "available"})
+        five.keys[agent] = await _key(five, agent, (f"agent:{agent}",))
+        attachments = [{"name": "a.txt", "media_type": "text/plain", "content": "aGVsbG8="}]
+        contact = {**_contact(partner), "attachments": attachments}
+        placed = (await five.done("channels", "intake", "POST", "/v1/contacts", contact)).json()
         order = {"kind": "order", "status": "paid"}
-        await four.done("admin", "intake", "PUT", f"/v1/customers/{placed['customer_id']}/orders/o-1", order)
-        await four.hand_round()
-        await four.house.matcher.once()
-        [offer] = (await four.done("supervisor", "routing", "GET", f"/v1/agents/{agent}/offers")).json()["items"]
-        [received] = [event.data for event in await four.world.events(MessageReceived) if event.key == placed["ticket_id"]]
+        await five.done("admin", "intake", "PUT", f"/v1/customers/{placed['customer_id']}/orders/o-1", order)
+        await five.hand_round()
+        await five.house.matcher.once()
+        [offer] = (await five.done("supervisor", "routing", "GET", f"/v1/agents/{agent}/offers")).json()["items"]
+        view = (await five.done(agent, "desk", "POST", "/v1/desk/views", {"name": "Ours"})).json()
+        [received] = [event.data for event in await five.world.events(MessageReceived) if event.key == placed["ticket_id"]]
         return {
             "ticket_id": placed["ticket_id"],
             "message_id": placed["message_id"],
             "ref": placed["customer_id"],
+            "customer_id": placed["customer_id"],
+            "view_id": view["view_id"],
+            "consult_id": "none",
             "attachment_id": received.attachments[0].id,
             "agent_id": agent,
             "config_id": partner,
@@ -76,19 +88,24 @@ class Partners:
         }
 
 
+def _contact(partner: str) -> dict[str, object]:
+    handle = {"kind": "visitor", "value": f"visitor of {partner}"}
+    return {"channel": "chat", "inbox": partner, "handle": handle, "text": "Where is it?"}
+
+
 def _inbox(partner: str) -> dict[str, object]:
     return {"channel": "chat", "address": partner, "partner_id": partner}
 
 
 @pytest_asyncio.fixture(scope="module")
 async def partners(module_database: str) -> AsyncIterator[Partners]:
-    async with four_services(module_database) as four:
-        made = Partners(four)
-        await four.done("admin", "sla", "PUT", "/v1/policies/standard", POLICY)
+    async with five_services(module_database) as five:
+        made = Partners(five)
+        await five.done("admin", "sla", "PUT", "/v1/policies/standard", POLICY)
         made.own = await made.settle("north", "ned")
         made.other = await made.settle("south", "sam")
-        await four.done("partner agent", "routing", "POST", f"/v1/offers/{made.own['offer_id']}/accept")
-        await four.hand_round()
+        await five.done("partner agent", "routing", "POST", f"/v1/offers/{made.own['offer_id']}/accept")
+        await five.hand_round()
         yield made
 
 
@@ -114,8 +131,8 @@ async def test_of_another_partner_s_there_is_nothing_to_see_and_nothing_to_do(pa
     wrong = []
     for role, service, operation, method, template in operations():
         body = BODIES.get(operation)
-        about_others = await partners.four.ask(role, service, method, filled(template, partners.other), body)
-        about_nothing = await partners.four.ask(role, service, method, filled(template, nothing), body)
+        about_others = await partners.five.ask(role, service, method, filled(template, partners.other), body)
+        about_nothing = await partners.five.ask(role, service, method, filled(template, nothing), body)
         seen, unseen = (_told(answer.json(), answer.status_code) for answer in (about_others, about_nothing))
         if seen != unseen or about_others.status_code not in (403, 404):
             wrong.append(f"{role} {operation}: {seen}, and where there is nothing: {unseen}")
@@ -131,10 +148,11 @@ async def test_what_is_a_partner_s_own_it_sees(partners: Partners) -> None:
     seen = {}
     for role, service, operation, method, template in operations():
         if method == "GET":
-            answer = await partners.four.ask(role, service, method, filled(template, partners.own))
+            answer = await partners.five.ask(role, service, method, filled(template, partners.own))
             seen[role, operation] = answer.status_code
-    # Mail has HTML, a chat has none.
+    # Mail has HTML, a chat has none; the view is the agent's own.
     assert {one: status for one, status in seen.items() if status != 200} == {
+        ("partner", "get_view"): 404,
         ("partner", "get_message_html"): 404,
         ("partner agent", "get_message_html"): 404,
     }
@@ -143,57 +161,107 @@ async def test_what_is_a_partner_s_own_it_sees(partners: Partners) -> None:
 async def test_a_partner_s_lists_hold_what_is_its_own(partners: Partners) -> None:
     listed = {}
     for kind in ("queues", "teams", "agents"):
-        answer = await partners.four.done("partner", "routing", "GET", f"/v1/{kind}")
+        answer = await partners.five.done("partner", "routing", "GET", f"/v1/{kind}")
         listed[kind] = [item["id"] for item in answer.json()["items"]]
     assert listed == {"queues": ["north"], "teams": ["north"], "agents": ["ned"]}
-    tickets = (await partners.four.done("partner", "routing", "GET", "/v1/agents/ned/tickets")).json()["items"]
+    tickets = (await partners.five.done("partner", "routing", "GET", "/v1/agents/ned/tickets")).json()["items"]
     assert [ticket["ticket_id"] for ticket in tickets] == [partners.own["ticket_id"]]
 
 
 async def test_an_agent_of_a_partner_is_one_whichever_scopes_the_key_has(partners: Partners) -> None:
-    four = partners.four
-    four.keys["sam"] = await _key(four, "sam", ("agent:sam",))
-    me = (await four.done("sam", "routing", "GET", "/v1/me")).json()
+    five = partners.five
+    me = (await five.done("sam", "routing", "GET", "/v1/me")).json()
     assert (me["agent_id"], me["partner_id"], me["scopes"]) == ("sam", "south", ["agent:sam"])
-    assert (await four.ask("sam", "intake", "GET", f"/v1/customers/{partners.own['ref']}")).status_code == 404
-    assert (await four.ask("sam", "intake", "GET", f"/v1/customers/{partners.other['ref']}")).status_code == 200
-    assert (await four.ask("sam", "routing", "POST", "/v1/tickets", {"customer_id": partners.other["ref"]})).status_code == 403
+    assert (await five.ask("sam", "intake", "GET", f"/v1/customers/{partners.own['ref']}")).status_code == 404
+    assert (await five.ask("sam", "intake", "GET", f"/v1/customers/{partners.other['ref']}")).status_code == 200
+    lists = {role: (await five.done(role, "desk", "GET", "/v1/desk/tickets")).json()["items"] for role in ("sam", "supervisor")}
+    assert [item["ticket_id"] for item in lists["sam"]] == [partners.other["ticket_id"]]
+    assert {item["partner_id"] for item in lists["supervisor"]} == {"north", "south"}
 
 
-async def _key(four: Four, key_id: str, scopes: tuple[str, ...]) -> str:
-    async with db.transaction(four.house.parts.engine) as conn:
+async def test_the_desk_shows_a_partner_what_is_its_own_and_keeps_the_house_s_views_to_the_house(partners: Partners) -> None:
+    five = partners.five
+    shared = {"name": "Everybody's", "kind": "shared"}
+    view_id = (await five.done("supervisor", "desk", "POST", "/v1/desk/views", shared)).json()["view_id"]
+    for role in ("partner", "partner agent"):
+        listed = (await five.done(role, "desk", "GET", "/v1/desk/tickets")).json()["items"]
+        assert [item["ticket_id"] for item in listed] == [partners.own["ticket_id"]]
+        views = (await five.done(role, "desk", "GET", "/v1/desk/views")).json()["items"]
+        assert view_id not in [view["view_id"] for view in views]
+        assert (await five.ask(role, "desk", "GET", f"/v1/desk/views/{view_id}")).status_code == 404
+        assert (await five.ask(role, "desk", "POST", "/v1/desk/views", shared)).status_code == 403
+        card = (await five.done(role, "desk", "GET", f"/v1/desk/customers/{partners.own['customer_id']}")).json()
+        assert ([item["ticket_id"] for item in card["tickets"]], card["suggestions"]) == ([partners.own["ticket_id"]], [])
+
+
+async def _key(five: Five, key_id: str, scopes: tuple[str, ...]) -> str:
+    async with db.transaction(five.house.parts.engine) as conn:
         return await auth.create_key(conn, key_id, key_id, scopes)
 
 
 async def test_a_partner_is_told_its_own_figures(partners: Partners) -> None:
-    four = partners.four
-    ours = (await four.done("operations", "metrics", "GET", "/v1/metrics/ticket_volume")).json()["points"]
-    theirs = (await four.done("partner", "metrics", "GET", "/v1/metrics/ticket_volume")).json()["points"]
+    five = partners.five
+    ours = (await five.done("operations", "metrics", "GET", "/v1/metrics/ticket_volume")).json()["points"]
+    theirs = (await five.done("partner", "metrics", "GET", "/v1/metrics/ticket_volume")).json()["points"]
     assert (ours[0]["count"], theirs[0]["count"]) == (2, 1)
-    assert (await four.ask("partner", "metrics", "GET", "/v1/metrics/ticket_volume?partner=south")).status_code == 403
-    known = (await four.done("partner", "metrics", "GET", "/v1/metrics")).json()["metrics"]
+    assert (await five.ask("partner", "metrics", "GET", "/v1/metrics/ticket_volume?partner=south")).status_code == 403
+    known = (await five.done("partner", "metrics", "GET", "/v1/metrics")).json()["metrics"]
     assert known
     assert all("partner" in one["dimensions"] for one in known)
 
 
 async def test_a_partner_is_told_of_its_own_promises_however_long_the_page(partners: Partners) -> None:
     path = "/v1/sla/at-risk?within_seconds=86400"
-    everybody_s = (await partners.four.done("operations", "sla", "GET", path)).json()["items"]
+    everybody_s = (await partners.five.done("operations", "sla", "GET", path)).json()["items"]
     assert {item["partner_id"] for item in everybody_s} == {"north", "south"}
     for limit in (1, 50):
-        page = (await partners.four.done("partner", "sla", "GET", f"{path}&limit={limit}")).json()
+        page = (await partners.five.done("partner", "sla", "GET", f"{path}&limit={limit}")).json()
         assert [item["ticket_id"] for item in page["items"]] == [partners.own["ticket_id"]]
         assert page["next_cursor"] is None
-    assert (await partners.four.done("partner", "sla", "GET", "/v1/sla/breaches")).json()["items"] == []
+    assert (await partners.five.done("partner", "sla", "GET", "/v1/sla/breaches")).json()["items"] == []
 
 
 async def test_what_is_in_quarantine_of_others_a_partner_does_not_see(partners: Partners) -> None:
-    four = partners.four
+    five = partners.five
     handle = {"kind": "visitor", "value": "a robot"}
     contact = {"channel": "chat", "inbox": "south", "handle": handle, "text": "Buy now"}
-    ticket_id = (await four.done("channels", "intake", "POST", "/v1/contacts", contact)).json()["ticket_id"]
-    await four.hand_round()
-    await four.done("supervisor", "routing", "POST", f"/v1/tickets/{ticket_id}/spam")
+    ticket_id = (await five.done("channels", "intake", "POST", "/v1/contacts", contact)).json()["ticket_id"]
+    await five.hand_round()
+    await five.done("supervisor", "routing", "POST", f"/v1/tickets/{ticket_id}/spam")
     path = "/v1/tickets?attention=spam"
-    assert [one["ticket_id"] for one in (await four.done("supervisor", "routing", "GET", path)).json()["items"]] == [ticket_id]
-    assert (await four.done("partner", "routing", "GET", path)).json() == {"items": [], "next_cursor": None}
+    assert [one["ticket_id"] for one in (await five.done("supervisor", "routing", "GET", path)).json()["items"]] == [ticket_id]
+    assert (await five.done("partner", "routing", "GET", path)).json() == {"items": [], "next_cursor": None}
+
+
+async def test_an_agent_of_a_partner_opens_and_joins_tickets_of_its_own_and_of_no_other(partners: Partners) -> None:
+    five, own, other = partners.five, partners.own, partners.other
+    path = f"/v1/tickets/{own['ticket_id']}"
+    for customer_id in (other["customer_id"], "nobody"):
+        refused = await five.ask("partner agent", "routing", "POST", "/v1/tickets", {"customer_id": customer_id})
+        assert (refused.status_code, refused.json()["code"]) == (404, "customer-not-found")
+    wish = {"customer_id": own["customer_id"]}
+    opened = (await five.done("partner agent", "routing", "POST", "/v1/tickets", wish)).json()["ticket_id"]
+    await five.hand_round()
+    await five.hand_round()
+    [fact] = [event.data for event in await five.world.events(TicketOpened) if event.key == opened]
+    assert (fact.partner_id, fact.opened_by) == ("north", "ned")
+    for ticket_id in (other["ticket_id"], "nothing"):
+        for what, body in (("merge", {"into_ticket_id": ticket_id}), ("links", {"ticket_id": ticket_id})):
+            refused = await five.ask("partner agent", "routing", "POST", f"{path}/{what}", body)
+            assert (refused.status_code, refused.json()["code"]) == (404, "ticket-not-found"), what
+    await five.done("partner agent", "routing", "POST", f"{path}/links", {"ticket_id": opened})
+    await five.hand_round()
+    linked = [event.data.ticket_id for event in await five.world.events(TicketLinked) if event.key == own["ticket_id"]]
+    assert linked == [opened]
+
+
+async def test_of_many_tickets_a_partner_s_agent_does_its_own_and_of_others_there_are_none(partners: Partners) -> None:
+    ids = [partners.other["ticket_id"], partners.own["ticket_id"], "nothing"]
+    body = {"ticket_ids": ids, "command": {"do": "label", "add_tags": ["seen"]}}
+    told = (await partners.five.done("partner agent", "routing", "POST", "/v1/tickets/bulk", body)).json()["items"]
+    assert [(item["outcome"], item.get("code")) for item in told] == [
+        ("problem", "ticket-not-found"),
+        ("done", None),
+        ("problem", "ticket-not-found"),
+    ]
+    assert told[0].keys() == told[2].keys()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from services.desk.domain.filters import EVERYTHING, Filter
+from services.desk.domain.filters import Filter, Sight
 from services.desk.store import listing
 from shared import db
 from shared.events.config import AgentConfigured, QueueConfigured, TeamConfigured
@@ -264,7 +264,7 @@ async def test_counting_stops_at_what_it_was_given(desk: Desk) -> None:
     for number in range(1, 6):
         await desk.open(str(number), number)
     async with db.transaction(desk.parts.engine) as conn:
-        found = await listing.counts(conn, [("all", Filter()), ("none", Filter(statuses=("closed",)))], EVERYTHING, None, 3)
+        found = await listing.counts(conn, [("all", Filter()), ("none", Filter(statuses=("closed",)))], Sight(), None, 3)
     assert found == {"all": 3, "none": 0}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.events.call import CallReceived
+from shared.events.config import AgentConfigured, QueueConfigured
 from shared.events.message import (
     MessageBounced,
     MessageDelivered,
@@ -27,7 +28,15 @@ from shared.events.people import (
     OrderRecorded,
 )
 from shared.events.sla import ClockMet, ClockPaused, ClockStarted
-from shared.events.ticket import TicketCustomerChanged, TicketMergedInto, TicketPrioritised, TicketUnmerged
+from shared.events.ticket import (
+    TicketCustomerChanged,
+    TicketEscalated,
+    TicketMergedInto,
+    TicketPrioritised,
+    TicketTransferred,
+    TicketUnmerged,
+)
+from shared.events.work import TransferOffered
 from tests.services.desk.conftest import Desk
 from tests.services.desk.test_lists import CLOCK
 
@@ -52,6 +61,29 @@ async def test_a_ticket_of_which_something_could_not_be_taken_says_so(desk: Desk
     late = await desk.event(ticket_id, TicketPrioritised(priority=4, previous=3), writer="routing")
     assert len(await desk.fold([late])) == 1
     assert (await desk.told("dana", f"tickets/{ticket_id}"))["incomplete"] is True
+
+
+async def test_a_history_names_whom_a_ticket_went_to_and_the_queues_through_which_it_rose(desk: Desk) -> None:
+    now = await desk.now()
+    for n, queue_id in enumerate(("support", "experts", "night"), start=1):
+        queue = QueueConfigured(id=queue_id, version=1, effective_from=now, name={"en": queue_id.title()}, position=n, tier=n)
+        await desk.hear(f"queue:{queue_id}", queue)
+    for agent_id in ("dana", "omar"):
+        agent = AgentConfigured(id=agent_id, version=1, effective_from=now, display_name=agent_id.title())
+        await desk.hear(f"agent:{agent_id}", agent)
+    ticket_id = await desk.open("t", 1)
+    risen = TicketEscalated(from_tier=1, to_tier=2, by_agent_id="dana", queue_id="experts", path=("support", "experts"))
+    offered = TransferOffered(transfer_id="x", by_agent_id="dana", to_agent_id="omar", expires_at=now)
+    for fact in (risen, offered, TicketTransferred(by_agent_id="dana", to_kind="queue", to_id="night")):
+        await desk.hear(ticket_id, fact)
+    names = (await desk.told("dana", f"tickets/{ticket_id}/timeline"))["names"]
+    assert {key: list(name.values()) for key, name in names.items()} == {
+        "agent:dana": ["Dana"],
+        "agent:omar": ["Omar"],
+        "queue:support": ["Support"],
+        "queue:experts": ["Experts"],
+        "queue:night": ["Night"],
+    }
 
 
 async def test_no_ticket_is_not_found(module_desk: Desk) -> None:

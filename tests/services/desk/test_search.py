@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from services.desk.domain.documents import BITS
-from services.desk.domain.filters import EVERYTHING, Filter
+from services.desk.domain.filters import Filter, Sight
 from services.desk.domain.words import terms_of
 from services.desk.store import searching
 from services.desk.store.erasure import HOLD
@@ -233,7 +233,7 @@ async def crowd(module_desk: Desk) -> AsyncIterator[Desk]:
 async def test_a_word_of_every_ticket_is_found_block_by_block_the_newest_first(crowd: Desk, words: str, numbers: Any) -> None:
     step = STEP
     expected = sorted((n * step for n in numbers), reverse=True)
-    search = Search(terms_of(words), Filter(), EVERYTHING, None)
+    search = Search(terms_of(words), Filter(), Sight(), None)
     read: list[int] = []
     before = None
     async with db.transaction(crowd.parts.engine) as conn:
@@ -246,7 +246,7 @@ async def test_a_word_of_every_ticket_is_found_block_by_block_the_newest_first(c
 async def test_a_word_that_is_everywhere_is_looked_for_in_the_index_alone(crowd: Desk) -> None:
     """The plan that a million tickets need is the plan that is made."""
     await crowd.rows("ANALYZE desk.document, desk.ticket")
-    search = Search(terms_of("crowd old"), Filter(), EVERYTHING, None)
+    search = Search(terms_of("crowd old"), Filter(), Sight(), None)
     async with db.transaction(crowd.parts.engine) as conn:
         await db.fetch(conn, "SET LOCAL enable_seqscan = off")
         statement, values = searching.statement(search, None, searching.LARGEST)

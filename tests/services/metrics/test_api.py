@@ -19,7 +19,10 @@ from services.metrics import store
 from services.metrics.api import make_router
 from services.metrics.live import MEASURES, Live, set_gauges
 from shared import auth, db
+from shared.events.call import CallAnswered, CallEnded
 from shared.events.config import QueueConfigured
+from shared.events.people import AgentLoadChanged, AgentStateChanged
+from shared.events.work import WrapUpCompleted, WrapUpStarted
 from shared.http import create_app, make_server
 from tests.services.metrics.conftest import Metrics
 from tests.unit.metrics.teller import START, Teller
@@ -113,6 +116,27 @@ async def test_response_time_has_mean_and_percentiles_in_seconds(metrics: Metric
     (point,) = (await ask(client, "first_response_time", group_by="agent", percentiles=[50, 99]))["points"]
     assert (point["group"], point["value"], point["count"]) == ({"agent": "dana"}, 60.0, 1)
     assert point["percentiles"]["p99"] == pytest.approx(60, rel=0.01)
+
+
+async def test_handle_time_and_occupancy_are_told_of_calls_and_of_agents(metrics: Metrics, client: httpx.AsyncClient) -> None:
+    call, dana = Teller("call"), Teller("dana")
+    call.opened(channel="phone")
+    call.called(0)
+    call.queued(1)
+    call.assigned(5)
+    call.say("intake", CallAnswered(call_id="call1", agent_id="dana"), 6)
+    call.say("intake", CallEnded(call_id="call1", outcome="completed", talk_us=80_000_000, hold_us=10_000_000), 96)
+    call.say("routing", WrapUpStarted(agent_id="dana"), 96)
+    call.say("routing", WrapUpCompleted(agent_id="dana", wrap_up_us=30_000_000), 126)
+    dana.say("routing", AgentStateChanged(state="available", previous="offline"), 0)
+    for second, units in ((5, 10), (126, 0), (242, 1)):
+        dana.say("routing", AgentLoadChanged(used_units=units, capacity_units=10, tickets=1), second)
+    await metrics.fold([*call.events, *dana.events])
+    (handled,) = (await ask(client, "average_handle_time", group_by="agent"))["points"]
+    assert (handled["group"], handled["value"], handled["count"]) == ({"agent": "dana"}, 120.0, 1)
+    (busy,) = (await ask(client, "occupancy", group_by="agent"))["points"]
+    assert (busy["value"], busy["count"], busy["out_of"]) == (0.5, 121, 242)
+    assert (await ask(client, "occupancy", agent="nobody"))["points"][0]["value"] is None
 
 
 async def test_nothing_measured_is_null_and_not_zero(client: httpx.AsyncClient) -> None:

@@ -136,6 +136,33 @@ async def test_queues_tell_how_many_wait_and_how_long_and_who_could_come(house: 
     assert listed["items"][0]["now"]["available_agents"] == 2
 
 
+async def test_agents_are_listed_by_state_and_team(house: House) -> None:
+    await house.done("admin", "PUT", "/v1/teams/first", {"name": {"en": "First"}})
+    await house.agent("dana", team_ids=["first"])
+    await house.agent("noa", team_ids=["first"], available=False)
+    await house.agent("omar")
+    for query, expected in (
+        ("", ["dana", "noa", "omar"]),
+        ("?state=available", ["dana", "omar"]),
+        ("?team_id=first", ["dana", "noa"]),
+        ("?team_id=first&state=offline", ["noa"]),
+        ("?team_id=nobody", []),
+    ):
+        listed = (await house.done("operations", "GET", f"/v1/agents{query}"))["items"]
+        assert [agent["id"] for agent in listed] == expected, query
+    answer = await house.ask("operations", "GET", "/v1/agents?state=asleep")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "query.state")
+
+
+async def test_a_queue_counts_those_who_work_for_whoever_serves_it(house: House) -> None:
+    await house.queue("ours")
+    await house.queue("theirs", position=2, partner_id="north")
+    for agent_id, partner_id in (("dana", None), ("noa", None), ("ned", "north")):
+        await house.agent(agent_id, partner_id=partner_id)
+    listed = (await house.done("operations", "GET", "/v1/queues"))["items"]
+    assert {item["id"]: item["now"]["available_agents"] for item in listed} == {"ours": 2, "theirs": 1}
+
+
 async def test_agents_see_their_tickets_page_by_page(house: House) -> None:
     await house.queue(auto_accept=True)
     await house.agent()

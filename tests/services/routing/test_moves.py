@@ -203,6 +203,30 @@ async def test_a_customer_who_is_called_back_comes_back_by_the_clock_where_they_
     assert queued[0].age_from == queued[1].age_from
 
 
+async def test_a_rest_with_an_end_is_over_by_the_clock_once_and_its_owner_is_told(house: House) -> None:
+    await house.queue()
+    await house.agent("dana")
+    ticket_id = await house.owned()
+    path = f"/v1/tickets/{ticket_id}"
+    for until in ("2020-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"):
+        refused = await house.ask("dana", "POST", f"{path}/pend", {"until": until})
+        assert (refused.status_code, refused.json()["code"]) == (422, "wrong-time")
+    body = {"until": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    assert (await house.done("dana", "POST", f"{path}/pend", body))["status"] == "pending"
+    assert (await ticket(house, ticket_id))["rests_until"] is not None
+    await house.ticker.once()
+    assert (await ticket(house, ticket_id))["status"] == "pending"
+    await past(house, ticket_id, "besides", "rests_until")
+    await house.ticker.once()
+    await house.ticker.once()
+    back = await ticket(house, ticket_id)
+    assert (back["status"], back["agent_id"], back["rests_until"]) == ("open", "dana", None)
+    assert (await house.types(ticket_id)).count("ticket.reopened") == 1
+    assert (await told(house, "dana"))[-1] == "ticket.due"
+    assert (await house.done("dana", "POST", f"{path}/pend"))["status"] == "pending"
+    assert (await ticket(house, ticket_id))["rests_until"] is None
+
+
 async def test_a_chat_of_an_agent_who_does_not_come_back_is_offered_to_the_next_and_mail_stays(house: House) -> None:
     await house.queue()
     await house.agent("dana")

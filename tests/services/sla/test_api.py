@@ -15,6 +15,7 @@ from services.sla.api import make_router
 from shared import auth, db
 from shared.events.codec import decode
 from shared.events.config import CalendarConfigured, ConfigRemoved, PolicyConfigured
+from shared.events.ticket import TicketQueued
 from shared.http import create_app
 from tests.services.sla.conftest import Sla
 from tests.unit.sla.desk import reply
@@ -42,6 +43,7 @@ class Desk:
     admin: httpx.AsyncClient
     operations: httpx.AsyncClient
     agent: httpx.AsyncClient
+    partner: httpx.AsyncClient
     nobody: httpx.AsyncClient
 
 
@@ -56,7 +58,12 @@ async def desk(sla: Sla) -> AsyncIterator[Desk]:
     async with db.transaction(sla.engine) as conn:
         keys = [
             await auth.create_key(conn, role, role, scopes)
-            for role, scopes in (("admin", ("admin",)), ("operations", ("ops:read",)), ("dana", ("agent:dana",)))
+            for role, scopes in (
+                ("admin", ("admin",)),
+                ("operations", ("ops:read",)),
+                ("dana", ("agent:dana",)),
+                ("north", ("partner:north",)),
+            )
         ]
     clients = [
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sla", headers=headers)
@@ -215,12 +222,32 @@ async def test_at_risk_and_breaches_are_listed_in_pages(desk: Desk) -> None:
     assert (odd.status_code, odd.json()["errors"][0]["field"]) == (422, "query.cursor")
 
 
-async def _all(desk: Desk, path: str, **params: int) -> list[str]:
+async def test_a_partner_s_lists_are_of_what_is_its_own_now_and_end_where_that_ends(desk: Desk) -> None:
+    sla = desk.sla
+    await sla.promise(600)
+    now = await sla.now()
+    for n in range(6):
+        given = TicketQueued(queue_id="q", visit=1, reason="opened", age_from=now, partner_id="north" if n % 2 else None)
+        for name, since in (("risk", 300), ("broken", 1000)):
+            await sla.fold(sla.log.asked(f"{name}{n}", now - timedelta(seconds=since + n)))
+            await sla.fold(sla.log.say(f"{name}{n}", "routing", now - timedelta(seconds=200), given))
+    await sla.ticker().tick()
+    assert await _all(desk, "/v1/sla/breaches", "partner") == ["broken1", "broken3", "broken5"]
+    assert await _all(desk, "/v1/sla/at-risk", "partner", within_seconds=3600) == ["risk5", "risk3", "risk1"]
+    back = TicketQueued(queue_id="ours", visit=2, reason="transferred", age_from=now)
+    for name in ("risk3", "broken3"):
+        await sla.fold(sla.log.say(name, "routing", now, back))
+    assert await _all(desk, "/v1/sla/breaches", "partner") == ["broken1", "broken5"]
+    assert await _all(desk, "/v1/sla/at-risk", "partner", within_seconds=3600) == ["risk5", "risk1"]
+
+
+async def _all(desk: Desk, path: str, role: str = "operations", **params: int) -> list[str]:
     found: list[str] = []
     cursor: str | None = None
     while True:
         query: dict[str, str | int] = {**params, "limit": 2, **({"cursor": cursor} if cursor else {})}
-        answer = (await desk.operations.get(path, params=query)).json()
+        client: httpx.AsyncClient = getattr(desk, role)
+        answer = (await client.get(path, params=query)).json()
         found += [item["ticket_id"] for item in answer["items"]]
         cursor = answer["next_cursor"]
         if cursor is None:

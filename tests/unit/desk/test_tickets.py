@@ -65,9 +65,9 @@ def test_what_is_resolved_is_live_no_more(fact: Fact, live: bool) -> None:
 
 def test_whose_work_it_is_goes_with_its_queue_and_its_agent() -> None:
     queued = t.TicketQueued(queue_id="q", visit=1, reason="opened", age_from=START, partner_id="north")
-    assert told(("intake", OPENED), ("routing", queued)).filed.partner_id == "north"
+    assert told(("intake", OPENED), ("routing", queued)).filed.ticket.partner_id == "north"
     taken = t.TicketAssigned(agent_id="dana", how="taken", partner_id=None)
-    assert told(("intake", OPENED), ("routing", queued), ("routing", taken)).filed.partner_id is None
+    assert told(("intake", OPENED), ("routing", queued), ("routing", taken)).filed.ticket.partner_id is None
 
 
 def test_what_happens_by_the_way_does_not_bring_a_ticket_up() -> None:

@@ -10,6 +10,7 @@ DANA = Viewer("dana", agent_id="dana", team_ids=("first",))
 OMAR = Viewer("omar", agent_id="omar", team_ids=("second",))
 NOA = Viewer("noa", agent_id="noa", team_ids=("first",))
 RINA = Viewer("key:rina", supervisor=True)
+NED = Viewer("ned", agent_id="ned", team_ids=("first",), outside=True)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,8 @@ RINA = Viewer("key:rina", supervisor=True)
         (DANA, "shared", True, False),
         (OMAR, "shared", True, False),
         (RINA, "shared", True, True),
+        (NED, "shared", False, False),
+        (NED, "team", True, False),
     ],
 )
 def test_a_view_that_dana_made(viewer: Viewer, kind: ViewKind, sees: bool, changes: bool) -> None:

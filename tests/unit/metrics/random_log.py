@@ -7,12 +7,13 @@ from typing import Any
 
 from shared.events.base import Event
 from shared.events.call import CallAnswered, CallEnded
-from shared.events.people import AgentStateChanged
+from shared.events.people import AgentLoadChanged, AgentStateChanged
 from shared.events.sla import ClockCancelled, ClockMet, ClockStarted, SlaBreachCleared, SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import (
     SpamMarked,
     SpamUnmarked,
     TicketClosed,
+    TicketEscalated,
     TicketLabelled,
     TicketLeftQueue,
     TicketPended,
@@ -20,8 +21,18 @@ from shared.events.ticket import (
     TicketPutOnHold,
     TicketReleased,
     TicketReopened,
+    TicketTransferred,
 )
-from shared.events.work import OfferAccepted, OfferDeclined, OfferExpired, TicketOffered
+from shared.events.work import (
+    ConsultEnded,
+    ConsultRequested,
+    OfferAccepted,
+    OfferDeclined,
+    OfferExpired,
+    TicketOffered,
+    WrapUpCompleted,
+    WrapUpStarted,
+)
 from tests.unit.metrics.teller import Teller, at
 
 AGENTS = ("dana", "omar", "lena")
@@ -45,7 +56,7 @@ def ticket(dice: random.Random, key: str) -> list[Event[Any]]:
 
 def _step(dice: random.Random, told: Teller, clock: float, visits: int) -> int:
     agent, queue = dice.choice(AGENTS), dice.choice(QUEUES)
-    match dice.randrange(14):
+    match dice.randrange(16):
         case 0 | 1 | 2:
             told.wrote(clock, origin=dice.choice(("human", "human", "auto_reply")), channel=dice.choice(("email", "sms")))
         case 3:
@@ -58,7 +69,7 @@ def _step(dice: random.Random, told: Teller, clock: float, visits: int) -> int:
         case 8:
             told.resolved(clock, agent, seen=_seen(dice, told))
         case 9:
-            reason = dice.choice(("abandoned", "spam", "transferred", "resolved"))
+            reason = dice.choice(("abandoned", "spam", "transferred", "resolved", "callback"))
             left = TicketLeftQueue(queue_id=queue, visit=max(1, visits), reason=reason, waited_us=dice.randrange(10**9))  # type: ignore[arg-type]
             told.say("routing", left, clock)
         case 10:
@@ -67,6 +78,8 @@ def _step(dice: random.Random, told: Teller, clock: float, visits: int) -> int:
             _rest(dice, told, clock, agent)
         case 12:
             _label(dice, told, clock)
+        case 13 | 14:
+            _move(dice, told, clock, agent)
         case _:
             _call(dice, told, clock, agent)
     return visits
@@ -93,6 +106,19 @@ def _rest(dice: random.Random, told: Teller, clock: float, agent: str) -> None:
         TicketReleased(agent_id=agent, reason="supervisor"),
     )
     told.say("routing", dice.choice(resting), clock, seen=_seen(dice, told))
+
+
+def _move(dice: random.Random, told: Teller, clock: float, agent: str) -> None:
+    question = dice.choice(("q1", "q2"))
+    moves = (
+        TicketTransferred(by_agent_id=dice.choice((None, agent)), to_kind="queue", to_id="billing"),
+        TicketEscalated(from_tier=1, to_tier=2, by_agent_id=dice.choice((None, agent))),
+        ConsultRequested(consult_id=question, agent_id=agent, expert_id=dice.choice((None, "lena"))),
+        ConsultEnded(consult_id=question, outcome=dice.choice(("answered", "expired"))),
+        WrapUpStarted(agent_id=agent),
+        WrapUpCompleted(agent_id=agent, wrap_up_us=dice.randrange(10**8)),
+    )
+    told.say("routing", dice.choice(moves), clock)
 
 
 def _label(dice: random.Random, told: Teller, clock: float) -> None:
@@ -158,11 +184,14 @@ def promises(dice: random.Random, key: str) -> tuple[list[Event[Any]], list[Even
 
 
 def agent(dice: random.Random, key: str) -> list[Event[Any]]:
-    """An agent's changes of state."""
+    """An agent's changes of state and load."""
     told = Teller(key)
     state, clock = "offline", 0.0
     for _ in range(dice.randrange(12)):
         clock += dice.expovariate(1 / 900)
+        if dice.random() < 0.5:
+            told.say("routing", AgentLoadChanged(used_units=dice.randrange(4), capacity_units=10, tickets=1), clock)
+            continue
         following = dice.choice([other for other in ("offline", "available", "break", "wrap_up", "missed") if other != state])
         told.say("routing", AgentStateChanged(state=following, previous=state), clock)  # type: ignore[arg-type]
         state = following

@@ -18,7 +18,7 @@ from services.routing.domain.work import Turn, Work
 from services.routing.handlers import TICKET_HANDLERS, Case, Context
 from shared.events.base import Channel, Draft, Event, Fact
 from shared.events.call import CallbackRequested, CallEnded
-from shared.events.config import QueueConfigured
+from shared.events.config import QueueConfigured, RoutingStep
 from shared.events.message import MessageReceived
 from shared.events.people import AgentState
 from shared.events.ticket import TicketClosed, TicketOpened
@@ -32,9 +32,15 @@ STATES: tuple[AgentState, ...] = ("available", "break", "offline")
 GRACE = timedelta(seconds=30)
 RINA = commands.Actor("rina", supervisor=True)
 WRAP_UP_SECONDS = 60
+
+
+def _sends(to_queue_id: str, after_seconds: int, share: int | None = None) -> RoutingStep:
+    return RoutingStep(after_seconds=after_seconds, to_queue_id=to_queue_id, share_percent=share)
+
+
 QUEUES: tuple[QueueConfigured, ...] = (
-    a_queue("support", position=1, wrap_up_seconds=WRAP_UP_SECONDS, consult_units=1),
-    a_queue("second", position=2, tier=2, consult_seconds=100),
+    a_queue("support", position=1, wrap_up_seconds=WRAP_UP_SECONDS, consult_units=1, steps=(_sends("north", 0, share=50),)),
+    a_queue("second", position=2, tier=2, consult_seconds=100, steps=(_sends("support", 40),)),
     a_queue("north", position=3, partner_id="north"),
 )
 
@@ -86,6 +92,7 @@ class Contact(RuleBasedStateMachine):
             self.attempt(ticket_id, lambda turn: offers.expire(turn, BACK_OFF))
             self.attempt(ticket_id, lambda turn: timers.fire(turn, QUEUES))
             self.attempt(ticket_id, lambda turn: lifecycle.lose(turn, QUEUES, GRACE))
+            self.attempt(ticket_id, lambda turn: lifecycle.send_on(turn, QUEUES, None))
 
     @rule(ticket_id=st.sampled_from(TICKETS))
     def the_customer_writes(self, ticket_id: str) -> None:

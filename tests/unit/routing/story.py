@@ -12,7 +12,7 @@ from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.work import Turn, Work, hear
 from shared.conditions import All, Condition
 from shared.events.base import NOTHING_SEEN, Channel, Event, Fact, Position, Priority
-from shared.events.config import QueueConfigured
+from shared.events.config import QueueConfigured, RoutingStep
 from shared.events.message import MessageReceived
 from shared.events.people import AgentState
 from shared.events.ticket import TicketOpened
@@ -40,6 +40,7 @@ def a_queue(
     wrap_up_seconds: int = 0,
     consult_units: int = 0,
     consult_seconds: int = 3600,
+    steps: tuple[RoutingStep, ...] = (),
 ) -> QueueConfigured:
     """A queue with an offer timeout of 30 seconds."""
     return QueueConfigured(
@@ -58,6 +59,7 @@ def a_queue(
         wrap_up_seconds=wrap_up_seconds,
         consult_units=consult_units,
         consult_seconds=consult_seconds,
+        steps=steps,
     )
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.routing.domain import estimates
-from services.routing.domain.estimates import ESTIMATORS, FEWEST_HANDLED, Estimate, EstimatorName, Place, Queue, Seen, Silence
+from services.routing.domain.estimates import ESTIMATORS, FEWEST_HANDLED, Estimate, Place, Queue, Seen, Silence
 from services.routing.domain.scores import Score, score
+from shared.events.config import EstimatorName
 from tests.unit.routing.story import a_queue, at, waiting
 
 NOW = at(10_000)

@@ -99,6 +99,23 @@ def test_handed_to_an_agent_it_is_theirs_at_once_and_no_longer_the_other_s() -> 
     ]
 
 
+def test_a_colleague_is_who_works_for_whose_the_ticket_is_wherever_it_came_from() -> None:
+    there = {agent.id: agent for agent in (an_agent("dana"), an_agent("noa"), an_agent("ned", partner_id="north"))}
+    deciding = Turn(waiting(queue=NORTH), "a", at(5), there)
+    moves.assign(deciding, QUEUES, "dana")
+    assert deciding.work.ticket.partner_id is None, "a supervisor gave it to one of the house"
+    with pytest.raises(CannotTake) as refused:
+        moves.offer_to(later(deciding, 9), DANA, QUEUES, "ned", None)
+    assert refused.value.verdict == "other_partner", "whom it would not be shown"
+    moves.hand_to(given := later(deciding, 9), DANA, QUEUES, "noa", None)
+    assert given.work.owner == "noa"
+    theirs = Turn(waiting(queue=SUPPORT), "b", at(5), there)
+    moves.assign(theirs, QUEUES, "ned")
+    assert theirs.work.ticket.partner_id == "north"
+    with pytest.raises(CannotTake):
+        moves.hand_to(later(theirs, 9), Actor("ned"), QUEUES, "noa", None)
+
+
 @pytest.mark.parametrize(
     ("agent", "verdict"),
     [

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 
-from services.routing.domain.estimates import EstimatorName
+from shared.events.config import EstimatorName
 from simulator.arrivals import Profile
 from simulator.virtual.day import Day
 from simulator.virtual.forecast import Forecast, Told

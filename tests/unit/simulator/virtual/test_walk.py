@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from random import Random
 
 import msgspec
@@ -14,9 +19,14 @@ from services.routing.domain import lifecycle, offers
 from services.routing.domain.work import Turn
 from shared.events.base import Priority
 from shared.events.people import AgentState
+from simulator.virtual.agenda import START
 from simulator.virtual.balance import Unbalanced
+from simulator.virtual.house import nowhere
 from tests.counts import PROOF, examples
-from tests.unit.simulator.virtual.walk import STATES, WHAT, Walk
+from tests.process import ROOT
+from tests.unit.simulator.virtual.possible import WHAT, Heard
+from tests.unit.simulator.virtual.small_house import QUEUES
+from tests.unit.simulator.virtual.walk import STATES, Walk
 
 NUMBERS = st.integers(0, 60)
 PRIORITIES: tuple[Priority, ...] = (1, 2, 3, 4)
@@ -81,9 +91,9 @@ TestHouse = House.TestCase
 TestHouse.settings = settings(max_examples=examples(100), stateful_step_count=50, deadline=None)
 
 
-def walked(seed: int, steps: int) -> Walk:
-    """So many steps by chance, looked at all along."""
-    walk, random = Walk(), Random(f"walk {seed}")
+def walked(seed: int, steps: int, record: Callable[[bytes], object] = nowhere) -> Walk:
+    """So many steps by chance, looked at all along. `record` is given all that is said."""
+    walk, random = Walk(Heard(QUEUES, START, record)), Random(f"walk {seed}")
     for step in range(steps):
         walk.by_chance(random)
         if step % LOOKS_EVERY == 0:
@@ -94,16 +104,37 @@ def walked(seed: int, steps: int) -> Walk:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.proof] if seed else []) for seed in SEEDS])
-def test_a_long_walk_breaks_nothing_and_leaves_nothing_out(seed: int) -> None:
-    steps = STEPS_OF_A_SEED if PROOF else 2_000
+def test_a_long_walk_breaks_nothing_and_does_everything_often(seed: int) -> None:
+    steps = STEPS_OF_A_SEED if PROOF else 6_000
     walk = walked(seed, steps)
     balance = walk.house.balance
     assert walk.steps == steps
-    # It went everywhere: enough was opened, answered, abandoned, taken out, and everything that can be done was.
-    assert walk.opened > steps / 100
-    assert balance.answered > steps / 100
-    assert min(balance.left[reason] for reason in ("abandoned", "resolved", "spam", "transferred", "callback")) > 0
-    assert len(walk.done) >= (len(WHAT) - 3 if PROOF else len(WHAT) // 3), sorted(set(WHAT) - set(walk.done))
+    assert min(walk.opened, balance.answered) > steps / 100
+    assert not walk.rare()
+
+
+def test_a_walk_says_what_it_did_too_seldom() -> None:
+    walk = walked(0, 100)
+    walk.steps = 6_000
+    assert "accept: 0 times done" in walk.rare()
+    assert "consult.ended expired: 0 times said" in walk.rare()
+    assert len(walk.rare()) > 20
+
+
+def digest(seed: int, steps: int) -> str:
+    """Of all that is said on a walk, in order."""
+    said = hashlib.sha256()
+    walked(seed, steps, said.update)
+    return said.hexdigest()
+
+
+def test_the_same_steps_bring_the_same_decisions_in_whichever_process() -> None:
+    here = digest(7, 1_000)
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}  # where sets and dicts of names lie otherwise
+    process = [sys.executable, "-c", f"from {__name__} import digest; print(digest(7, 1_000))"]
+    there = subprocess.run(process, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert there.stdout.strip() == here, there.stderr
+    assert digest(8, 1_000) != here
 
 
 def ringing() -> tuple[Walk, Turn]:

@@ -13,73 +13,41 @@ from random import Random
 import msgspec
 
 from services.routing.domain import commands, lifecycle, offers, timers
-from services.routing.domain.agents import Agent, Profile, change_state
-from services.routing.domain.besides import NOTHING
+from services.routing.domain.agents import Agent, change_state, has_room
 from services.routing.domain.match import match
+from services.routing.domain.queues import last_of
 from services.routing.domain.work import Work, hear
-from shared.conditions import Test
 from shared.events.base import Channel, Event, Fact, Position, Priority
-from shared.events.config import QueueConfigured
 from shared.events.message import MessageReceived
 from shared.events.people import AgentState
 from shared.events.ticket import TicketClosed, TicketOpened
 from simulator.virtual.agenda import START
-from simulator.virtual.house import House
 from tests.unit.routing.deeds import DEEDS, OTHERS, REFUSALS
+from tests.unit.simulator.virtual.possible import KINDS, MAY_BE, WHAT, Heard
+from tests.unit.simulator.virtual.small_house import AGENTS, QUEUES, STAFF
 
 TICKETS = 10
 BACK_OFF = timedelta(seconds=60)
 CHANNELS: tuple[Channel, ...] = ("phone", "chat", "email")
 LANGUAGES = ("he", "ro")
-STATES: tuple[AgentState, ...] = ("available", "available", "break", "offline", "wrap_up")
+STATES: tuple[AgentState, ...] = ("available", "available", "available", "available", "break", "offline", "wrap_up")
 CAPACITIES = (0, 3, 5, 6, 10)
 GRACE = timedelta(seconds=30)
-WHAT = (*DEEDS, *OTHERS)
-ENDS = frozenset({"accept", "decline", "answer", "end the question", "wrap up"})
+STEPS_A_DEED, STEPS_A_KIND = 1_500, 6_000  # in so many, on average, everything is done and said at least once
+OF_WHICH_THE_RAREST = 5  # of so many that are possible what was done least is done
+
 RINA = commands.Actor("rina", supervisor=True)
-
-
-def queue(queue_id: str, position: int, **how: object) -> QueueConfigured:
-    """One of the house's queues."""
-    plain = QueueConfigured(id=queue_id, version=1, effective_from=START, name={"en": queue_id}, position=position)
-    return msgspec.structs.replace(plain, **how)
-
-
-QUEUES = (
-    queue(
-        "calls",
-        1,
-        when=Test(field="channel", op="equals", value="phone"),
-        team_ids=("voice",),
-        auto_accept=True,
-        wrap_up_seconds=20,
-    ),
-    queue("reopened", 2, when=Test(field="is_reopened", op="equals", value=True), required_skills={"patience": 3}),
-    queue("chats", 3, when=Test(field="channel", op="equals", value="chat"), skill_by_language=True),
-    queue("letters", 4, team_ids=("letters", "voice"), wrap_up_seconds=40, consult_units=1, consult_seconds=60),
-    queue("second", 5, tier=2),
-    queue("north", 6, partner_id="north", when=Test(field="language", op="equals", value="ro")),
-)
-STAFF = {
-    "dana": Profile(display_name="Dana", team_ids=("voice",), languages=("he",), capacity_units=10),
-    "noa": Profile(display_name="Noa", team_ids=("voice", "letters"), languages=("he", "ro"), skills={"patience": 5}),
-    "omar": Profile(display_name="Omar", team_ids=("letters",), languages=("ro",), skills={"patience": 2}, capacity_units=6),
-    "ion": Profile(display_name="Ion", team_ids=("letters",), languages=("ro",), skills={"patience": 2}, capacity_units=6),
-    "maria": Profile(display_name="Maria", team_ids=("letters",), languages=("ro",), skills={"patience": 3}, capacity_units=3),
-    "lior": Profile(display_name="Lior", team_ids=("voice",), languages=("he",), capacity_units=10),
-    "eva": Profile(display_name="Eva", languages=("ro",), capacity_units=6, partner_id="north"),
-}
-AGENTS = tuple(STAFF)
 
 
 @dataclass
 class Walk:
     """A small house. The steps take what they are about as numbers, so that chance or Hypothesis may choose."""
 
-    house: House = field(default_factory=lambda: House(QUEUES, START))
+    house: Heard = field(default_factory=lambda: Heard(QUEUES, START))
     steps: int = 0
     opened: int = 0
     done: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
     _over: set[str] = field(default_factory=set)
     _seq: dict[str, int] = field(default_factory=dict)
 
@@ -182,16 +150,37 @@ class Walk:
 
     def somebody_acts(self, number: int, what: str, by_owner: bool, other: int = 0) -> None:
         """The owner or a supervisor, or somebody else; what may not be done is refused."""
-        work = self._about(number, what)
-        if work is None:
-            return
+        work = self.ticket(number)
+        if work is not None:
+            self._act(work, what, by_owner, AGENTS[other % len(AGENTS)])
+
+    def somebody_fitting_acts(self, number: int, what: str, by_owner: bool, other: int = 0) -> None:
+        """Like `somebody_acts`, on a ticket on which it may be done, and with an agent who is free for it, where there is one:
+        by chance alone what needs several things to be so would hardly ever be done.
+        """
+        works = [work for work in self.house.works.values() if MAY_BE[what](work)]
+        if works:
+            work = works[number % len(works)]
+            free = [name for name, agent in self.house.agents.items() if self._is_free(agent, work)]
+            asked = [consult.expert_id for consult in work.besides.consults if consult.expert_id in free]
+            meant = asked or free or AGENTS
+            self._act(work, what, by_owner, meant[other % len(meant)])
+
+    def _is_free(self, agent: Agent, work: Work) -> bool:
+        """Whether it could be the agent's, as far as room and partners go."""
+        queue = last_of(self.house.queues, work)
+        theirs = agent.profile.partner_id == (queue.partner_id if queue is not None else None)
+        return theirs and agent.state == "available" and agent.id != work.owner and has_room(agent, work.channel)
+
+    def _act(self, work: Work, what: str, by_owner: bool, other: str) -> None:
         turn, actor = self.house.turn(work, self._cause()), RINA
         if by_owner and work.owner is not None:
             actor = commands.Actor(work.owner)
         deed = DEEDS.get(what) or OTHERS[what]
         try:
-            deed(turn, actor, self.house.queues, AGENTS[other % len(AGENTS)])
+            deed(turn, actor, self.house.queues, other)
         except REFUSALS:
+            self.refused[what] += 1
             return
         if turn.work is not work:
             self.done[what] += 1
@@ -216,7 +205,7 @@ class Walk:
         """One step or other."""
         self.steps += 1
         number, other = random.randrange(1 << 16), random.randrange(1 << 16)
-        match random.randrange(19):
+        match random.randrange(20):
             case 0 | 1 | 2:
                 self.customer_comes(number, other, random.choice((1, 2, 2, 3, 4)))
             case 3:
@@ -233,15 +222,27 @@ class Walk:
                 self.time_passes(1 + other % 45)
             case 13:
                 self.somebody_acts(number, random.choice(WHAT), other % 2 == 0, other // 2)
-            case 14 | 15 | 16:
-                self.somebody_acts(number, random.choice(WHAT), True, other)
-            case 17:
+            case 14 | 15 | 16 | 17:
+                self._something_is_done(random, number, other)
+            case 18:
                 self.agent_changes_state(number, random.choice(STATES))
             case _:
-                if other % 4 == 0:
-                    self.capacity_changes(number, other // 4)
+                if other % 3 == 0:
+                    self.capacity_changes(number, other // 3)
                 else:
                     self.somebody_acts(number, "resolve", True)
+
+    def rare(self) -> list[str]:
+        """What was done or said too seldom for a walk so long to say much of it."""
+        few = [f"{what}: {self.done[what]} times done" for what in WHAT if self.done[what] < self.steps // STEPS_A_DEED]
+        said = self.house.said
+        return few + [f"{kind}: {said[kind]} times said" for kind in KINDS if said[kind] < self.steps // STEPS_A_KIND]
+
+    def _something_is_done(self, random: Random, number: int, other: int) -> None:
+        possible = [what for what in WHAT if any(map(MAY_BE[what], self.house.works.values()))]
+        if possible:
+            drawn = (random.choice(possible) for _ in range(OF_WHICH_THE_RAREST))
+            self.somebody_fitting_acts(number, min(drawn, key=self.done.__getitem__), other % 8 > 0, other // 8)
 
     def look(self) -> None:
         """One owner, one live offer, nobody above what they can carry but by a lower capacity, each visit ends once."""
@@ -274,13 +275,6 @@ class Walk:
             self._over.add(ticket_id)
         else:
             self.house.forget(ticket_id)
-
-    def _about(self, number: int, what: str) -> Work | None:
-        """One of those that are open; where something is to end that goes on besides, one of which there is something."""
-        if what not in ENDS:
-            return self.ticket(number)
-        busy = [work for work in self.house.works.values() if work.besides != NOTHING]
-        return busy[number % len(busy)] if busy else None
 
     def _with_offer(self, number: int) -> Work | None:
         ringing = [work for work in self.house.works.values() if work.offer is not None]

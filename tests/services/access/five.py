@@ -1,4 +1,4 @@
-"""All four services' applications on one database, each asked as anybody; facts are handed from one to the others by hand."""
+"""All five services' applications on one database, each asked as anybody; facts are handed from one to the others by hand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from fastapi import APIRouter, FastAPI
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.desk.__main__ import make_app as desk_app
+from services.desk.projections import all_projections as desk_projections
+from services.desk.settings import DeskSettings
 from services.intake.answering import Answerer
 from services.intake.store.projections import TicketProjection
 from services.metrics.api import make_router as metrics_router
@@ -30,6 +34,7 @@ from shared.outbox import Outbox
 from shared.parking import Parking
 from shared.people import Person
 from shared.records import Record
+from shared.service import Resources, resources
 from tests.services.intake.world import MASTER, World, process
 from tests.services.routing.conftest import House, open_house
 
@@ -55,11 +60,12 @@ async def ready() -> str | None:
 
 
 @dataclass
-class Four:
+class Five:
     """The services by name, keys by role, and hands to reach into them."""
 
     world: World
     house: House
+    desk: Resources
     clients: Mapping[str, httpx.AsyncClient]
     keys: dict[str, str] = field(default_factory=dict)
     _offsets: dict[str, int] = field(default_factory=dict)
@@ -79,8 +85,11 @@ class Four:
     async def hand_round(self) -> None:
         """What intake and routing said comes in at the others."""
         said = [*await self.world.log(), *await self.house.said()]
-        news = [event for event in said if event.id not in self._handed and TOPIC_OF[type(event.data)] is TICKETS]
-        self._handed.update(event.id for event in news)
+        told = [event for event in said if event.id not in self._handed]
+        self._handed.update(event.id for event in told)
+        if told:
+            await self._file(told)
+        news = [event for event in told if TOPIC_OF[type(event.data)] is TICKETS]
         if not news:
             return
         by_routing = [event for event in news if event.writer == "routing"]
@@ -95,13 +104,24 @@ class Four:
     async def _fold(self, service: Writer, projection: AnyProjection, events: list[Event[Fact]]) -> None:
         parts = self.house.parts
         outbox = Outbox(schema=service, incarnation=1, keys=parts.keys, wake=asyncio.Event())
-        records = []
-        for event in events:
-            self._offsets[service] = self._offsets.get(service, 0) + 1
-            records.append(Record("tickets", 0, self._offsets[service], event.key, encode(event)))
+        records = [self._record(service, event) for event in events]
         async with db.transaction(parts.engine) as conn:
             folder = Folder(outbox, Parking(service, "test"))
             assert await folder.fold(conn, projection, records) == []
+
+    async def _file(self, events: list[Event[Fact]]) -> None:
+        """The desk reads all topics."""
+        parts = []
+        for projection in desk_projections():
+            own = [self._record("desk", event) for event in events if TOPIC_OF[type(event.data)] is projection.topic]
+            if own:
+                parts.append((projection, own))
+        async with db.transaction(self.desk.engine) as conn:
+            assert await self.desk.folder.fold_all(conn, parts) == []
+
+    def _record(self, service: Writer, event: Event[Fact]) -> Record:
+        self._offsets[service] = self._offsets.get(service, 0) + 1
+        return Record(TOPIC_OF[type(event.data)].name, 0, self._offsets[service], event.key, encode(event))
 
 
 def _of_intake(world: World) -> AnyProjection:
@@ -109,25 +129,28 @@ def _of_intake(world: World) -> AnyProjection:
 
 
 @asynccontextmanager
-async def four_services(database: str) -> AsyncIterator[Four]:
+async def five_services(database: str) -> AsyncIterator[Five]:
     """They, with a key for each role and a person for some."""
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(process(database))
         house = await stack.enter_async_context(open_house(database, {}, MASTER))
         engine, authenticator = house.parts.engine, house.parts.authenticator
+        settings = DeskSettings(database=SecretStr(database), master_key=SecretStr(MASTER))
+        desk = await stack.enter_async_context(resources("desk", settings))
         live = Live(engine)
         live.stop()  # its stream ends at once: who may open it is what is asked
         outbox = Outbox(schema="sla", incarnation=1, keys=house.parts.keys, wake=asyncio.Event())
         apps = {
             "routing": house.app,
             "sla": _app("sla", authenticator, sla_router(engine, outbox)),
+            "desk": desk_app(desk, settings, ready, lambda: True),
             "metrics": _app("metrics", authenticator, metrics_router(engine, live, ZoneInfo("UTC"))),
         }
         clients = {name: await stack.enter_async_context(_client(app)) for name, app in apps.items()}
-        four = Four(world, house, {**clients, "intake": world.http})
-        await _let_in(four)
-        house.keys.update(four.keys)
-        yield four
+        five = Five(world, house, desk, {**clients, "intake": world.http})
+        await _let_in(five)
+        house.keys.update(five.keys)
+        yield five
 
 
 def _app(name: str, authenticator: Authenticator, router: APIRouter) -> FastAPI:
@@ -141,10 +164,10 @@ def _client(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
 
 
-async def _let_in(four: Four) -> None:
+async def _let_in(five: Five) -> None:
     """A key for each role; people; and what is good no more."""
-    keys = four.keys
-    async with db.transaction(four.house.parts.engine) as conn:
+    keys = five.keys
+    async with db.transaction(five.house.parts.engine) as conn:
         for n, (role, scopes) in enumerate(ROLES.items()):
             keys[role] = await auth.create_key(conn, f"key-{n}", role, scopes)
         keys["revoked key"] = await auth.create_key(conn, "revoked", "test", ("admin",))
