@@ -38,8 +38,8 @@ async def list_decisions(
     limit: Entries = 50,
 ) -> dict[str, object]:
     """Each offer of the ticket with what was decided by: how many agents came to which verdict, the first of them by name,
-    version of the configuration and of the queue, step and strategy. `sent_on`: which steps of queues sent it on, and why. With `agent_id`, for a ticket
-    that waits now: what stands between it and that agent.
+    versions of the configuration and of the queue, step and strategy. `sent_on`: which steps of queues sent it on, and why. With
+    `agent_id`, for a ticket that waits now: what stands between it and that agent.
     """
     if agent_id is not None:
         check_self(caller, agent_id)
