@@ -147,10 +147,32 @@ class RulePart(RuleSettings, total=False):
     id: Required[str]
 
 
+class CannedResponseSettings(TypedDict, total=False):
+    """What a canned response says: `texts` by language, called up by `shortcut`, for agents of these teams."""
+
+    name: Required[dict[str, str]]
+    texts: Required[dict[str, str]]
+    shortcut: str | None
+    team_ids: list[str]
+
+
+class CannedResponse(CannedResponseSettings, total=False):
+    """A prepared answer."""
+
+    effective_from: Instant | None
+
+
+class CannedResponsePart(CannedResponseSettings, total=False):
+    """The same in a document."""
+
+    id: Required[str]
+
+
 class Document(TypedDict, total=False):
     """The configuration: what a section does not name is removed, a section that is left out stays as it is."""
 
     agents: list[AgentPart] | None
+    canned_responses: list[CannedResponsePart] | None
     queues: list[QueuePart] | None
     rules: list[RulePart] | None
     skills: list[SkillPart] | None

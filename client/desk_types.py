@@ -135,8 +135,10 @@ class PartShown(TypedDict):
 
 
 class TicketShown(TicketLine):
-    """A ticket; `asked_for` is another one where that was merged into it."""
+    """A ticket; `asked_for` is another one where that was merged into it. `version` is what `Routing.edit_ticket` edits."""
 
+    version: int
+    fields: dict[str, str]
     asked_for: str
     merged: list[PartShown]
     promises: list[PromiseShown]

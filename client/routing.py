@@ -28,7 +28,6 @@ from .routing_types import (
     Note,
     Open,
     Pend,
-    Prioritise,
     Reopen,
     Reply,
     Resolve,
@@ -39,9 +38,10 @@ from .routing_types import (
 )
 from .service import at
 from .streaming import StreamEvent, follow
+from .writing import Writing
 
 
-class Routing(Configuring):
+class Routing(Configuring, Writing):
     """The agents' side, its configuration, and who may come in."""
 
     async def list_agents(
@@ -197,10 +197,6 @@ class Routing(Configuring):
     async def end_consult(self, ticket_id: str, consult_id: str, idempotency_key: str | None = None) -> Json:
         """No answer is needed any more, or the expert has none."""
         return await self._post(Json, at("/v1/tickets/{}/consults/{}/end", ticket_id, consult_id), None, idempotency_key)
-
-    async def prioritise_ticket(self, ticket_id: str, body: Prioritise, idempotency_key: str | None = None) -> Json:
-        """Change the priority."""
-        return await self._post(Json, at("/v1/tickets/{}/priority", ticket_id), body, idempotency_key)
 
     async def mark_ticket_as_spam(self, ticket_id: str, idempotency_key: str | None = None) -> Json:
         """Quarantine it."""

@@ -37,6 +37,7 @@ class Reply(TypedDict, total=False):
 
     text: Required[str]
     attachments: list[ReplyFile]
+    canned_response_id: str | None
     cc_customer_ids: list[str]
     channel: WrittenChannel | None
     language: str | None
@@ -73,12 +74,6 @@ class Reopen(TypedDict, total=False):
     """Why."""
 
     reason: str | None
-
-
-class Prioritise(TypedDict):
-    """1 not urgent … 4 urgent."""
-
-    priority: Literal[1, 2, 3, 4]
 
 
 class Transfer(TypedDict, total=False):

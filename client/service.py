@@ -178,9 +178,9 @@ class Service:
         content = msgspec.json.encode(body) if body is not None else b""
         return _read(await self.send(Request("POST", path, JSON if body is not None else ACCEPT, content)), shape)
 
-    async def _put(self, shape: type[T], path: str, body: object, if_match: int | None) -> T:
+    async def _put(self, shape: type[T], path: str, body: object, if_match: int | None, *, method: str = "PUT") -> T:
         """An edit of the version `if_match`, or (None) of what is not there yet."""
-        return _read(await self.send(Request("PUT", path, JSON | _match(if_match), msgspec.json.encode(body))), shape)
+        return _read(await self.send(Request(method, path, JSON | _match(if_match), msgspec.json.encode(body))), shape)
 
     async def _delete(self, path: str, if_match: int | None = None) -> None:
         """It is there no more."""

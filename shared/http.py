@@ -282,15 +282,24 @@ IfMatch = Annotated[str | None, Header(description="ETag of the version that is 
 
 
 def check_match(if_match: str | None, version: int | None) -> None:
-    """Refuse an edit of what the caller has not seen: 428 without If-Match, 412 when it changed since. Raises Problem."""
+    """Refuse an edit of what the caller has not seen: 428 without If-Match, 412 when it changed since. Either tells the ETag as
+    it is now. Raises Problem.
+    """
     if version is None:
         if if_match is not None:
             raise Problem(412, "precondition-failed", "There is nothing to edit yet; leave If-Match out to create it.")
         return
     if if_match is None:
-        raise Problem(428, "precondition-required", "Send If-Match with the ETag of the version you edit (GET tells it).")
+        raise unconditional(version)
     if if_match != etag(version):
-        raise Problem(412, "precondition-failed", "It was changed since you read it. Read it again, then edit.")
+        detail = "It was changed since you read it. Read it again, then edit."
+        raise Problem(412, "precondition-failed", detail, headers={"ETag": etag(version)}, more={"version": version})
+
+
+def unconditional(version: int) -> Problem:
+    """That an edit did not say which version it edits; this is the one there is."""
+    detail = "Send If-Match with the ETag of the version you edit (GET tells it)."
+    return Problem(428, "precondition-required", detail, headers={"ETag": etag(version)}, more={"version": version})
 
 
 class Server(uvicorn.Server):

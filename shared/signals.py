@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -54,7 +54,7 @@ class Signals:
     async def _send(self, producer: AIOKafkaProducer, events: Sequence[Event[Fact]]) -> list[Awaitable[object]]:
         return [await producer.send(SIGNALS.name, encode(event), event.key.encode()) for event in events]
 
-    async def listen(self) -> AsyncIterator[Event[Fact]]:
+    async def listen(self) -> AsyncGenerator[Event[Fact], None]:
         """Everything said from now on, by anybody. Raises KafkaAway, KafkaError."""
         consumer = await kafka.start_consumer(self.settings, f"signals-{self.writer}", (SIGNALS.name,), group=None, latest=True)
         try:

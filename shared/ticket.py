@@ -33,6 +33,7 @@ from shared.events.ticket import (
     TicketPutOnHold,
     TicketQueued,
     TicketReleased,
+    TicketRenamed,
     TicketReopened,
     TicketResolved,
     TicketSplit,
@@ -51,6 +52,7 @@ Command = Literal[
     "assign",
     "queue",
     "prioritise",
+    "edit",
     "close",
     "merge",
     "split",
@@ -62,7 +64,20 @@ RESTING: dict[type[Fact], Status] = {TicketResolved: "resolved", TicketPended: "
 # Which commands a ticket takes in which status. A fact is never refused for its status: it was true for its writer.
 ALLOWED: dict[Status, frozenset[Command]] = {
     "new": frozenset(
-        {"note", "resolve", "pend", "put_on_hold", "assign", "queue", "prioritise", "close", "merge", "split", "judge_spam"}
+        {
+            "note",
+            "resolve",
+            "pend",
+            "put_on_hold",
+            "assign",
+            "queue",
+            "prioritise",
+            "edit",
+            "close",
+            "merge",
+            "split",
+            "judge_spam",
+        }
     ),
     "open": frozenset(
         {
@@ -74,6 +89,7 @@ ALLOWED: dict[Status, frozenset[Command]] = {
             "assign",
             "queue",
             "prioritise",
+            "edit",
             "close",
             "merge",
             "split",
@@ -81,12 +97,25 @@ ALLOWED: dict[Status, frozenset[Command]] = {
         }
     ),
     "pending": frozenset(
-        {"reply", "note", "resolve", "put_on_hold", "reopen", "assign", "prioritise", "close", "merge", "split", "judge_spam"}
+        {
+            "reply",
+            "note",
+            "resolve",
+            "put_on_hold",
+            "reopen",
+            "assign",
+            "prioritise",
+            "edit",
+            "close",
+            "merge",
+            "split",
+            "judge_spam",
+        }
     ),
     "on_hold": frozenset(
-        {"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "close", "merge", "split", "judge_spam"}
+        {"reply", "note", "resolve", "pend", "reopen", "assign", "prioritise", "edit", "close", "merge", "split", "judge_spam"}
     ),
-    "resolved": frozenset({"reply", "note", "reopen", "close", "merge", "split", "judge_spam"}),
+    "resolved": frozenset({"reply", "note", "reopen", "edit", "close", "merge", "split", "judge_spam"}),
     "closed": frozenset({"note"}),
 }
 
@@ -123,6 +152,7 @@ class Decision(msgspec.Struct, frozen=True):
 class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     """What intake said. `last_message` is the last customer's message that wants an answer; `waiting` those not yet answered.
     `raised_priority`: by the words of a later message. `origin`: whose it was before that one was merged into its customer.
+    `edits`: how often it said something that people edit.
     """
 
     opened: bool = False
@@ -148,10 +178,14 @@ class Intake(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: bool = False
     withdrawn: bool = False
     spam: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+    edits: int = 0
 
 
 class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What routing said. `answered` is the furthest any reply or resolution had seen of the customer. `tags` None: nothing."""
+    """What routing said. `answered` is the furthest any reply or resolution had seen of the customer. `tags` None: nothing.
+    `edits`: how often it said something that people edit; `renamed`: it has another subject than it was opened with.
+    """
 
     decision: Decision | None = None
     decided_once: bool = False
@@ -169,6 +203,9 @@ class Routing(msgspec.Struct, frozen=True, omit_defaults=True):
     product: str | None = None
     tags: tuple[str, ...] | None = None
     spam: bool | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    edits: int = 0
+    renamed: bool = False
 
 
 class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -206,6 +243,16 @@ class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
     def tags(self) -> tuple[str, ...]:
         """Its tags."""
         return self.intake.tags if self.routing.tags is None else self.routing.tags
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The house's own fields, by their names."""
+        return {name: value for name, value in dict((*self.intake.fields, *self.routing.fields)).items() if value}
+
+    @property
+    def version(self) -> int:
+        """That of what people edit: subject, priority, topic, product, tags, own fields. The same wherever the log is folded."""
+        return 1 + self.intake.edits + self.routing.edits
 
     @property
     def partner_id(self) -> str | None:
@@ -295,7 +342,7 @@ def _intake(state: Intake, event: Event[Fact]) -> Intake:
         case TicketWithdrawn():
             return msgspec.structs.replace(state, withdrawn=True)
         case TicketPrioritised() | TicketLabelled():
-            return msgspec.structs.replace(state, **_by_words(fact))
+            return msgspec.structs.replace(state, edits=state.edits + 1, **_by_words(state, fact))
         case SpamMarked() | SpamUnmarked():
             return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
         case _:
@@ -368,14 +415,15 @@ def _opened(state: Intake, fact: TicketOpened, event: Event[Fact]) -> Intake:
     )
 
 
-def _by_words(fact: TicketPrioritised | TicketLabelled) -> dict[str, object]:
+def _by_words(state: Intake, fact: TicketPrioritised | TicketLabelled) -> dict[str, object]:
     """What a later message brings."""
-    return {"raised_priority": fact.priority} if isinstance(fact, TicketPrioritised) else _said(fact)
+    return {"raised_priority": fact.priority} if isinstance(fact, TicketPrioritised) else _said(state, fact)
 
 
-def _said(fact: TicketLabelled) -> dict[str, object]:
+def _said(state: Intake | Routing, fact: TicketLabelled) -> dict[str, object]:
     """The labels that a fact changes."""
-    labels = {"topic": fact.topic, "product": fact.product, "tags": fact.tags}
+    fields = tuple(sorted({**dict(state.fields), **fact.fields}.items())) if fact.fields else None
+    labels = {"topic": fact.topic, "product": fact.product, "tags": fact.tags, "fields": fields}
     return {name: label for name, label in labels.items() if label is not None}
 
 
@@ -408,9 +456,11 @@ def _routing(state: Routing, event: Event[Fact]) -> Routing:
         case TicketReopened():
             return msgspec.structs.replace(state, decision=None)
         case TicketPrioritised(priority=priority):
-            return msgspec.structs.replace(state, priority=priority)
+            return msgspec.structs.replace(state, priority=priority, edits=state.edits + 1)
         case TicketLabelled():
-            return msgspec.structs.replace(state, **_said(fact))
+            return msgspec.structs.replace(state, edits=state.edits + 1, **_said(state, fact))
+        case TicketRenamed():
+            return msgspec.structs.replace(state, edits=state.edits + 1, renamed=True)
         case SpamMarked() | SpamUnmarked():
             return msgspec.structs.replace(state, spam=isinstance(fact, SpamMarked))
         case _:

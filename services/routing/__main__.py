@@ -9,10 +9,14 @@ from fastapi import FastAPI
 from services.routing.api import (
     agents,
     asking,
+    attending,
     besides,
     bulk,
+    canned,
     configuring,
     deciding,
+    drafts,
+    editing,
     moves,
     people,
     reading,
@@ -22,6 +26,7 @@ from services.routing.api import (
     whole,
 )
 from services.routing.api.room import Room
+from services.routing.attending import Attendance
 from services.routing.commanding import Commander
 from services.routing.estimating import Estimator
 from services.routing.hub import Hub
@@ -41,16 +46,33 @@ from shared.service import Resources, main, resources, run_until_stopped
 from shared.signals import Signals
 
 PARTS = (
-    configuring, whole, agents, reading, deciding, waits, tickets, moves, besides, bulk, asking, signing_in, people
-)  # fmt: skip
+    configuring,
+    whole,
+    canned,
+    agents,
+    reading,
+    deciding,
+    waits,
+    tickets,
+    editing,
+    drafts,
+    attending,
+    moves,
+    besides,
+    bulk,
+    asking,
+    signing_in,
+    people,
+)
 
 
 def make_app(parts: Resources, settings: RoutingSettings, hub: Hub, ready: Ready, alive: Callable[[], bool]) -> FastAPI:
     """The application with routing's routes."""
     app = create_app("routing", "Patchbay routing", ready, alive, large={"/v1/config": MOST_BYTES})
     app.state.authenticator = parts.authenticator
-    provider = Provider(settings)
-    app.state.room = Room(parts, settings, hub, Commander(parts, settings), SignIn(parts.engine, settings), provider)
+    attendance = Attendance(parts, settings, hub, Signals(settings, "routing"))
+    sign_in, provider = SignIn(parts.engine, settings), Provider(settings)
+    app.state.room = Room(parts, settings, hub, Commander(parts, settings), sign_in, provider, attendance)
     for module in PARTS:
         app.include_router(module.router)
     return app
@@ -93,6 +115,8 @@ async def run() -> None:
             "estimate": estimator.run,
             "stream": hub.run,
             "presence": hub.renew,
+            "attend": app.state.room.attendance.run,
+            "hear": app.state.room.attendance.hear,
         }
         try:
             await run_until_stopped(tasks, drain)

@@ -21,12 +21,13 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.routing.domain.drafts import written
 from services.routing.grouping import Decide as Decide
 from services.routing.grouping import Group
 from services.routing.grouping import NoSuchTicket as NoSuchTicket
 from services.routing.grouping import Queues as Queues
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, reading, streams
+from services.routing.store import config, drafts, reading, streams
 from shared import db
 from shared.http import Problem
 from shared.idempotency import Answer, Asked, Memory, check_key
@@ -214,6 +215,7 @@ class Commander:
             asked = await self._load(conn, commands)
             results = [asked.carry_out(command) for command in commands]
             await asked.group.write(conn, self.parts.outbox)
+            await drafts.sent(conn, [one for turn in asked.group.turns for one in written(turn)])
             await asked.memory.save(conn)
         return results
 

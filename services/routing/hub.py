@@ -73,6 +73,18 @@ class Hub:
         finally:
             self._subscribers.discard(subscriber)
 
+    @property
+    def agents(self) -> set[str]:
+        """Whose streams are open here."""
+        return {subscriber.agent_id for subscriber in self._subscribers}
+
+    def pass_by(self, told: Told) -> None:
+        """Tell an agent who listens here something that is kept nowhere; who has much to read already is not told."""
+        for subscriber in self._subscribers:
+            if subscriber.agent_id == told.agent_id and len(subscriber.told) < ROWS_AT_ONCE:
+                subscriber.told.append(told)
+                subscriber.ready.set()
+
     def close(self) -> None:
         """End all streams: their clients connect again, to another process or to our successor."""
         for subscriber in self._subscribers:

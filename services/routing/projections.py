@@ -13,7 +13,7 @@ from services.routing.domain.promises import Promise
 from services.routing.domain.work import Work
 from services.routing.handlers import Case, Context, CustomerCase
 from services.routing.promising import BREACH_HANDLERS, CLOCK_HANDLERS, WARNING_HANDLERS, Promises
-from services.routing.store import config, desk, estimates, promises, saving, timing
+from services.routing.store import config, desk, drafts, estimates, promises, saving, timing
 from shared.events import topics
 from shared.events.base import Event, Fact
 from shared.events.config import InboxConfigured, QueueConfigured
@@ -51,7 +51,7 @@ class TicketProjection:
 
     async def save(self, conn: AsyncConnection, states: Mapping[str, Case], now: datetime) -> None:
         """One statement per table. Where somebody is told that there may be something to match, no NOTIFY says it."""
-        changes = Changes()
+        changes, merged = Changes(), dict[str, str]()
         for key in sorted(states):
             case = states[key]
             changes.notices.extend(case.notices)
@@ -63,9 +63,12 @@ class TicketProjection:
             changes.entries.extend(case.entries)
             if case.to_judge:
                 changes.to_judge.add(key)
+            if case.work.ticket.intake.merged_into is not None:
+                merged[key] = case.work.ticket.intake.merged_into
         if changes.worth_matching and self._note is not None:
             self._note()
         await saving.save(conn, changes, now, wake=changes.worth_matching and self._note is None)
+        await drafts.follow(conn, merged)
 
 
 async def _regulars(conn: AsyncConnection, queues: Sequence[QueueConfigured], events: Sequence[Event[Fact]]) -> dict[str, str]:
@@ -100,6 +103,7 @@ class CustomerProjection:
         erased = [customer_id for case in states.values() for customer_id in case.scrub]
         await promises.scrub(conn, erased)
         await desk.forget_openings(conn, erased)
+        await drafts.forget(conn, erased)
 
 
 class InboxProjection:

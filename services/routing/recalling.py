@@ -20,7 +20,7 @@ from services.routing.domain.recounting import recount
 from services.routing.domain.timeline import Entry, entries_of
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, configuration, desk, saving
+from services.routing.store import config, configuration, desk, drafts, saving
 from services.routing.store import recalling as rows
 from shared.auth import note_agents
 from shared.clock import clock
@@ -53,6 +53,7 @@ def recall_with(settings: RoutingSettings) -> Callable[[Recall], Awaitable[None]
             async with back.transaction() as conn:
                 await _settle(conn, back, {key: told.debts[key] for key in keys[start : start + AT_ONCE]})
         async with back.transaction() as conn:
+            await drafts.forget_sent(conn)
             await rows.begin_again(conn, settings.routing_presence_seconds)
 
     return recall
@@ -88,7 +89,7 @@ def _note(_context: None, noted: Noted, event: Event[Fact], _now: datetime) -> t
 
 
 class ConfigurationRecalled:
-    """Queues, teams, skills, rules and agents that were configured or removed."""
+    """Queues, teams, skills, rules, canned responses and agents that were configured or removed."""
 
     topic = CONFIG
     handlers: Mapping[type[Fact], Handler[None, Noted]] = dict.fromkeys((*SHAPES.values(), ConfigRemoved), _note)

@@ -33,6 +33,10 @@ class RoutingSettings(Settings):
         90, description="how many days it is kept what was said of waits and what it was worth", ge=15, le=3650
     )
     routing_decision_days: int = Field(7, description="how many days it is kept why an offer was made", ge=1, le=3650)
+    routing_attending_seconds: float = Field(
+        30.0, description="how long others see that an agent looks at a ticket or writes on it, after the last sign", ge=1, le=600
+    )
+    routing_draft_days: int = Field(30, description="how many days a draft is kept that nobody goes on with", ge=1, le=3650)
     routing_public_url: str = Field(
         "", description="the URL under which people's browsers reach routing; http://127.0.0.1 and its port by default"
     )

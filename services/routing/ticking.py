@@ -18,7 +18,7 @@ from services.routing.domain import escalating, handing, lifecycle, offers, send
 from services.routing.domain.agents import Agent, change_state
 from services.routing.domain.work import Turn, Work
 from services.routing.settings import RoutingSettings
-from services.routing.store import config, decisions, desk, estimates, matching, promises, signing_in, streams, timing
+from services.routing.store import config, decisions, desk, drafts, estimates, matching, promises, signing_in, streams, timing
 from shared import audit, db, idempotency, sessions
 from shared.clock import clock
 from shared.events.base import Draft, Fact
@@ -187,6 +187,7 @@ class Ticker:
             await timing.forget_old(conn)
             await decisions.forget_old(conn, self.settings.routing_decision_days, FORGOTTEN_AT_ONCE)
             await estimates.forget_old(conn, self.settings.routing_wait_days, FORGOTTEN_AT_ONCE)
+            await drafts.forget_old(conn, self.settings.routing_draft_days)
             await sessions.forget_over(conn)
             await signing_in.forget_old(conn)
             await audit.forget_old(conn)

@@ -328,6 +328,18 @@ class SurveyConfigured(Configured, frozen=True, kw_only=True, omit_defaults=True
     open_seconds: int = 604_800
 
 
+class CannedResponseConfigured(RoutingConfigured, frozen=True, kw_only=True, omit_defaults=True):
+    """A prepared answer, by language, for the agents of these teams (none: for all of the house). `shortcut` is what they type
+    for it, with its slash. `{{customer.name}}` in a text stands for what is known when it is used.
+    """
+
+    TYPE: ClassVar[str] = "canned_response.configured.v1"
+    name: dict[str, str]
+    texts: dict[str, str]
+    shortcut: str | None = None
+    team_ids: tuple[str, ...] = ()
+
+
 class ConfigRemoved(Fact, frozen=True, kw_only=True, omit_defaults=True):
     """No longer in force from `effective_from` on; the key says what. Of routing: as `RoutingConfigured` says it."""
 
@@ -354,5 +366,6 @@ ConfigFacts = (
     | WordListConfigured
     | SpamRuleConfigured
     | SurveyConfigured
+    | CannedResponseConfigured
     | ConfigRemoved
 )

@@ -19,11 +19,14 @@ class TypingChanged(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PresenceChanged(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent looks at a ticket, writes a reply or a note; never shown to customers."""
+    """An agent looks at a ticket, writes a reply or a note; never shown to customers. It ends at `until`, unless it is said
+    again.
+    """
 
     TYPE: ClassVar[str] = "presence.changed.v1"
     agent_id: str
     doing: Literal["viewing", "replying", "noting", "away"]
+    until: Moment | None = None
 
 
 class PositionEstimated(Fact, frozen=True, kw_only=True, omit_defaults=True):

@@ -123,9 +123,9 @@ SIGNALS = Topic(
     partitions=WIDE,
     retention_ms=HOUR_MS,
     writers=("intake", "routing"),
-    readers=(),
+    readers=("routing",),
     facts=_members(SignalFacts),
-    about="Typing, presence, position and wait: passing, never folded. Routing says position and wait; so far no service reads.",
+    about="Typing, presence, position and wait: passing, never folded. Routing says the last three, and reads presence.",
     sequenced=False,
 )
 PARKED = Topic(
@@ -163,6 +163,7 @@ CONFIG_OWNERS: dict[str, Writer] = {
     "skill": "routing",
     "agent": "routing",
     "rule": "routing",
+    "canned_response": "routing",
     "calendar": "sla",
     "policy": "sla",
     "goal": "metrics",

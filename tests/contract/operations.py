@@ -108,6 +108,8 @@ def lines_to_add(operation: Operation) -> str:
         call = f"_post({shape}, {at}, {body}, idempotency_key{again})"
     elif operation.method == "DELETE":
         call = f"_delete({at}, if_match)"
+    elif operation.method == "PATCH":
+        call = f'_put({shape}, {at}, {body}, if_match, method="PATCH")'
     else:
         call = by_method.get(operation.method, f"_post_once({shape}, {at}, {body})")
     taken = [_parameter(name, one, operation) for name, one in operation.called("path").items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.desk.api.cards import tell_card
@@ -20,7 +20,7 @@ from services.desk.store import erasure, listing, reading
 from services.desk.store.reading import EntryRow, Spot
 from shared import db
 from shared.events.base import Moment
-from shared.http import Problem
+from shared.http import Problem, etag
 
 router = APIRouter(tags=["reading"])
 TicketId = Annotated[str, Path(max_length=64)]
@@ -45,18 +45,24 @@ class SpotCursor(msgspec.Struct, frozen=True):
 
 
 @router.get("/v1/desk/tickets/{ticket_id}")
-async def get_ticket(ticket_id: TicketId, room: TheRoom, caller: Staff) -> TicketShown:
-    """A ticket with its promises. One that was merged into another is answered with that."""
+async def get_ticket(ticket_id: TicketId, response: Response, room: TheRoom, caller: Staff) -> TicketShown:
+    """A ticket with its promises. One that was merged into another is answered with that. The ETag is the one with which routing
+    takes an edit of it, as far as desk has read the log.
+    """
     async with db.transaction(room.parts.engine) as conn:
         root = await _ticket(conn, await looking(conn, caller), ticket_id)
         line = (await listing.lines(conn, [root]))[root]
         [shown] = await tell_lines(conn, room.parts.keys, [line])
         parts = await reading.parts(conn, root)
         promises = await reading.promises(conn, root)
+        ticket = (await reading.filed(conn, root)).ticket
         incomplete = await reading.parked(conn, [part for part, _ in parts])
         names = await names_of(conn, [line], *(("policy", one.policy_id) for one in promises))
+    response.headers["ETag"] = etag(ticket.version)
     return TicketShown(
         **shown.model_dump(),
+        version=ticket.version,
+        fields=ticket.fields,
         asked_for=ticket_id,
         merged=[PartShown(ticket_id=part, number=number) for part, number in parts if part != root],
         promises=[tell_promise(one) for one in promises],

@@ -109,9 +109,12 @@ class PartShown(BaseModel):
 
 class TicketShown(TicketLine):
     """A ticket. One that was merged into another is shown as that, and `asked_for` is the one in the URL. `incomplete`: something
-    that was said of it could not be taken yet, and operations were told.
+    that was said of it could not be taken yet, and operations were told. `version` is that of what people edit, `fields` are the
+    house's own.
     """
 
+    version: int
+    fields: dict[str, str]
     asked_for: str
     merged: list[PartShown]
     promises: list[PromiseShown]

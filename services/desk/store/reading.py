@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.desk.domain.customers import Record
 from services.desk.domain.filters import Sight
 from services.desk.domain.promises import Promise, Promises
+from services.desk.domain.tickets import Filed
 from services.desk.store.listing import Where, seen
 from shared import db
 from shared.events.people import OrderRecorded
@@ -20,6 +21,7 @@ from shared.events.people import OrderRecorded
 _records = msgspec.json.Decoder(Record)
 _orders = msgspec.json.Decoder(OrderRecorded)
 _promises = msgspec.json.Decoder(Promises)
+_filed = msgspec.json.Decoder(Filed)
 
 WAY = """
     WITH RECURSIVE way(ticket_id, merged_into, depth) AS (
@@ -120,6 +122,12 @@ async def goes_on_as(conn: AsyncConnection, ticket_id: str) -> str | None:
     """The ticket as which this one goes on, mostly itself; None where there is none."""
     rows = await db.fetch(conn, WAY, ticket_id)
     return rows[0][0] if rows else None
+
+
+async def filed(conn: AsyncConnection, ticket_id: str) -> Filed:
+    """The ticket as it was folded. It is there."""
+    [row] = await db.fetch(conn, "SELECT state FROM desk.ticket WHERE ticket_id = $1", ticket_id)
+    return _filed.decode(row[0])
 
 
 async def parts(conn: AsyncConnection, ticket_id: str) -> list[tuple[str, int]]:

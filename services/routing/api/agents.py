@@ -28,7 +28,7 @@ from services.routing.commanding import Queues, Target
 from services.routing.domain import offers
 from services.routing.domain.agents import Agent
 from services.routing.domain.work import Turn, Work
-from services.routing.store import config, reading, streams
+from services.routing.store import attending, config, reading, streams
 from services.routing.ticking import set_states
 from shared import db
 from shared.auth import Caller
@@ -59,11 +59,13 @@ async def change_agent_state(
 ) -> Response:
     """Come, go, pause. Coming starts the presence, which the live stream and every call then keep up."""
     check_self(caller, agent_id)
+    left: list[str] = []
 
     async def work(conn: AsyncConnection, cause: str) -> Json:
         # Presence first: whoever ends it holds its row before the agent's.
         if body.state == "offline":
             await streams.leave(conn, agent_id)
+            left[:] = await attending.leave_all(conn, agent_id)
         else:
             await streams.come(conn, agent_id, room.settings.routing_presence_seconds)
         found = await set_states(conn, room.parts.outbox, [agent_id], body.state, body.reason, cause=cause)
@@ -72,7 +74,9 @@ async def change_agent_state(
             raise _no_agent(agent_id)
         return {"agent_id": agent_id, "state": agent.state, "state_since": agent.state_since.isoformat()}
 
-    return await command(room, caller, "change_agent_state", agent_id, idempotency_key, body, work)
+    answer = await command(room, caller, "change_agent_state", agent_id, idempotency_key, body, work)
+    room.attendance.tell_away(agent_id, left)
+    return answer
 
 
 @router.get("/v1/agents/{agent_id}")
@@ -186,6 +190,7 @@ def ticket_line(work: Work) -> dict[str, object]:
         "language": ticket.intake.language,
         "direction": work.direction,
         "priority": ticket.priority,
+        "version": ticket.version,
         "vip": ticket.intake.vip,
         "agent_id": work.owner,
         "queue_id": work.visit.queue_id if work.visit else ticket.routing.queue_id,

@@ -27,9 +27,9 @@ from services.routing.api.room import (
     shown,
 )
 from services.routing.commanding import Decide, Queues
-from services.routing.domain import commands, escalating, labelling, moves
+from services.routing.domain import commands, editing, escalating, moves
 from services.routing.domain.commands import Actor
-from services.routing.domain.labelling import MOST_TAGS, Labelling
+from services.routing.domain.editing import MOST_TAGS, Labelling
 from services.routing.domain.lifecycle import age_of
 from services.routing.domain.work import Turn
 from services.routing.grouping import Group
@@ -185,7 +185,7 @@ def _assign(turn: Turn, _by: Actor, queues: Queues, wanted: Command, _again_afte
 
 
 def _label(turn: Turn, by: Actor, _queues: Queues, wanted: Command, _again_after: timedelta) -> None:
-    labelling.label(turn, by, Labelling(wanted.topic, wanted.product, wanted.add_tags, wanted.remove_tags))
+    editing.label(turn, by, Labelling(wanted.topic, wanted.product, wanted.add_tags, wanted.remove_tags))
 
 
 def _transfer(turn: Turn, by: Actor, queues: Queues, wanted: Command, again_after: timedelta) -> None:

@@ -9,6 +9,8 @@ import msgspec
 from pydantic import AwareDatetime, BaseModel, Field, JsonValue, StringConstraints
 
 from services.routing.api.room import ID_PATTERN, Body
+from services.routing.api.tickets import Language
+from services.routing.domain import canned
 from services.routing.domain.configuration import SAID_BESIDES, SECTIONS, SHAPES, Kind, Part
 from services.routing.domain.escalating import HIGHEST_TIER
 from services.routing.domain.steps import MOST_STEPS
@@ -22,6 +24,9 @@ Names = Annotated[dict[str, Annotated[str, StringConstraints(min_length=1, max_l
 Languages = Annotated[list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{2,35}$")]], Field(max_length=50)]
 Limits = Annotated[dict[str, Annotated[int, Field(ge=0, le=1_000_000)]], Field(max_length=50)]
 Levels = Annotated[dict[Id, Annotated[int, Field(ge=1, le=10)]], Field(max_length=200)]
+
+
+CannedText = Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
 
 
 class Misfit(ValueError):
@@ -160,6 +165,20 @@ class RuleSettings(Settings):
         return super().said() | {"kind": "escalate", "when": self.when or {"is": "all"}}
 
 
+class CannedResponseSettings(Settings):
+    """What a canned response says."""
+
+    KIND: ClassVar[Kind] = "canned_response"
+    name: Names
+    texts: Annotated[dict[Language, CannedText], Field(min_length=1, max_length=30)]
+    shortcut: Annotated[str, StringConstraints(pattern=r"^/[\w-]{1,40}$")] | None = None
+    team_ids: Ids = Field(default_factory=list)
+
+    def said(self) -> dict[str, Any]:
+        """The fact's fields."""
+        return super().said() | {"shortcut": canned.folded(self.shortcut) if self.shortcut is not None else None}
+
+
 class Queue(QueueSettings, Version):
     """A queue: `when` is a condition tree, {} takes everything; the first queue by `position` that takes a ticket gets it.
 
@@ -194,6 +213,15 @@ class Rule(RuleSettings, Version):
     """
 
 
+class CannedResponse(CannedResponseSettings, Version):
+    """A prepared answer: `texts` by language, called up by `shortcut` (`/refund`), for agents of these teams; without any, for
+    all of the house, and for no partner's.
+
+    In a text `{{customer.name}}` stands for the customer's name; so do agent.name, ticket.number, ticket.subject, ticket.topic,
+    ticket.product, queue.name, and field. with the name of one of your own fields, for theirs.
+    """
+
+
 class Named(Settings):
     """A part of a document."""
 
@@ -220,6 +248,10 @@ class RulePart(RuleSettings, Named):
     """A rule of escalation in a document, as its own PUT takes it."""
 
 
+class CannedResponsePart(CannedResponseSettings, Named):
+    """A canned response in a document, as its own PUT takes it."""
+
+
 class Document(Body):
     """The configuration. What a section does not name is removed; a section that is left out stays as it is. `version`: of which
     one this is an edit; refused when there is a newer one.
@@ -231,6 +263,7 @@ class Document(Body):
     agents: Annotated[list[AgentPart], Field(max_length=20_000)] | None = None
     queues: Annotated[list[QueuePart], Field(max_length=2_000)] | None = None
     rules: Annotated[list[RulePart], Field(max_length=2_000)] | None = None
+    canned_responses: Annotated[list[CannedResponsePart], Field(max_length=2_000)] | None = None
 
     def sections(self) -> dict[Kind, Sequence[Named]]:
         """Those that are there."""

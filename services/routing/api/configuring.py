@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing import configuring
-from services.routing.api.config_bodies import AgentBody, Misfit, Queue, Rule, Skill, Team, Version
+from services.routing.api.config_bodies import AgentBody, CannedResponse, Misfit, Queue, Rule, Skill, Team, Version
 from services.routing.api.overview import now_of
 from services.routing.api.room import (
     ID_PATTERN,
@@ -25,12 +25,12 @@ from services.routing.api.room import (
     page,
 )
 from services.routing.domain.configuration import Change, Configuration, Key, Part, faults, named_by
-from services.routing.store import config, configuration
+from services.routing.store import canned, config, configuration
 from services.routing.store.config import Stored
 from shared import db
 from shared.auth import Caller
 from shared.clock import clock
-from shared.events.config import QueueConfigured, RoutingConfigured
+from shared.events.config import CannedResponseConfigured, QueueConfigured, RoutingConfigured
 from shared.http import FieldError, IfMatch, Problem, check_match, etag
 
 router = APIRouter(tags=["configuration"])
@@ -38,7 +38,7 @@ ConfigId = Annotated[str, Path(pattern=ID_PATTERN)]
 DryRun = Annotated[bool, Query(description="only tell what would come of it; nothing is stored or said")]
 TOLD = 100  # changes of a version, where it has many
 # A part as its own PUT takes it.
-One = Queue | Team | Skill | AgentBody | Rule
+One = Queue | Team | Skill | AgentBody | Rule | CannedResponse
 
 
 @router.put("/v1/queues/{config_id}")
@@ -153,7 +153,7 @@ async def put(room: Room, caller: Caller, config_id: str, body: One, if_match: s
     async def attempt() -> tuple[RoutingConfigured, bool]:
         async with db.transaction(room.parts.engine) as conn:
             await configuration.hold(conn)
-            known = await configuration.some(conn, {key, *(named for _, named in named_by(wanted))})
+            known = await configuration.some(conn, {key, *await _looked_at(conn, wanted)})
             change = await _checked(conn, known, key, wanted, body, if_match, dry_run=False)
             said = (await configuring.enact(conn, room.parts.outbox, [change], caller.key_id))[key]
             assert isinstance(said, RoutingConfigured)
@@ -162,6 +162,14 @@ async def put(room: Room, caller: Caller, config_id: str, body: One, if_match: s
     fact, created = await db.retrying(attempt)
     headers = {"ETag": etag(fact.version)}
     return Response(msgspec.json.encode(fact), 201 if created else 200, headers, "application/json")
+
+
+async def _looked_at(conn: AsyncConnection, part: Part) -> set[Key]:
+    """Other parts that have to be known to tell whether this one can be in force."""
+    named = {key for _, key in named_by(part)}
+    if isinstance(part, CannedResponseConfigured) and part.shortcut is not None:
+        named |= {Key("canned_response", one) for one in await canned.with_shortcut(conn, part.shortcut)}
+    return named
 
 
 async def _checked(

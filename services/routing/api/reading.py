@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +23,7 @@ from services.routing.api.room import (
     check_self,
     page,
 )
+from services.routing.api.titles import titles
 from services.routing.domain.work import Work
 from services.routing.store import reading, streams
 from services.routing.store.reading import HistoryRow
@@ -33,7 +34,7 @@ from shared.events.codec import decode_data
 from shared.events.people import AgentState
 from shared.events.ticket import TicketPersonal
 from shared.events.topics import FACT_BY_TYPE
-from shared.http import Problem
+from shared.http import Problem, etag
 from shared.personal import Erased
 from shared.telemetry import log
 
@@ -55,7 +56,8 @@ async def list_tickets(
     """Tickets that people have to look at, in order of id: those quarantined as spam, or those that no queue takes."""
     async with db.transaction(room.parts.engine) as conn:
         found = await reading.needing_attention(conn, attention, cursor, limit)
-        items = [{**ticket_line(work), **await _subject(conn, room, work)} for work in found]
+        named = await titles(conn, room.parts.keys, found)
+    items = [{**ticket_line(work), **_named(named[work.id])} for work in found]
     return tickets_page(caller, found, items, limit)
 
 
@@ -64,20 +66,25 @@ async def get_ticket(
     ticket_id: Annotated[str, Path(max_length=64)],
     room: TheRoom,
     caller: Reader,
+    response: Response,
     after: Number = 0,
     limit: Entries = 200,
 ) -> dict[str, object]:
-    """A ticket: status, owner, promises, and its history with the texts. For its agent, a supervisor, its partner."""
+    """A ticket: status, owner, promises, and its history with the texts. For its agent, a supervisor, its partner. The ETag is
+    that of what can be edited of it.
+    """
     async with db.transaction(room.parts.engine) as conn:
         work = await ticket_for(conn, room, caller, ticket_id)
-        opened = await _subject(conn, room, work)
+        named = await titles(conn, room.parts.keys, [work])
         rows = await reading.history(conn, ticket_id, after, limit)
         timeline = await _open(conn, room, rows)
         promises = await reading.promises(conn, ticket_id)
         parked = await reading.needs_people(conn, ticket_id)
+    response.headers["ETag"] = etag(work.ticket.version)
     return {
         **ticket_line(work),
-        **opened,
+        **_named(named[work.id]),
+        **_edited(work),
         "customer_id": work.ticket.intake.customer_id,
         "attention": "record_parked" if parked else work.looked_at_for,
         "offered_to": work.offer.agent_id if work.offer else None,
@@ -86,6 +93,12 @@ async def get_ticket(
         "timeline": timeline,
         "next_after": rows[-1].id if len(rows) == limit else None,
     }
+
+
+def _edited(work: Work) -> dict[str, object]:
+    """What people edit, beside the priority and the subject."""
+    ticket = work.ticket
+    return {"topic": ticket.topic, "product": ticket.product, "tags": ticket.tags, "fields": ticket.fields}
 
 
 def _besides(work: Work) -> dict[str, object]:
@@ -148,7 +161,8 @@ async def stream_agent(
     position: Annotated[tuple[int, bool], Depends(_position)],
 ) -> AsyncIterator[ServerSentEvent]:
     """The agent's live stream (SSE). The first event says where it stands: `ready`, or `reset` when some were lost. It ends when
-    the key is revoked or the session ends, which an open stream lets last on.
+    the key is revoked or the session ends, which an open stream lets last on. What has no id (`presence.changed`) passes by, and
+    is not told again.
     """
     cursor, lost = position
     yield ServerSentEvent(event="reset" if lost else "ready", id=str(cursor), data={"agent_id": agent_id}, retry=1000)
@@ -158,7 +172,7 @@ async def stream_agent(
             if not await still_known(request):
                 return
             if told is not None:
-                yield ServerSentEvent(event=told.kind, id=str(told.n), raw_data=told.payload)
+                yield ServerSentEvent(event=told.kind, id=str(told.n) if told.n else None, raw_data=told.payload)
 
 
 def _personal(room: Room, fact: PersonalFact, event_id: str) -> dict[str, object]:
@@ -210,19 +224,8 @@ async def _check_theirs(conn: AsyncConnection, caller: Caller, work: Work) -> No
         raise Problem(403, "forbidden", "The ticket is another agent's. A supervisor may see it.")
 
 
-async def _subject(conn: AsyncConnection, room: Room, work: Work) -> dict[str, object]:
-    if work.opening is None:
-        return {"subject": None, "customer_name": None}
-    keys = room.parts.keys
-    await keys.load(conn, [work.opening.sealed.customer_id])
-    try:
-        content = keys.open(work.opening.sealed, TicketPersonal, work.opening.event_id)
-    except ValueError:
-        log().error("sealed data cannot be opened", event_id=work.opening.event_id)
-        return {"subject": None, "customer_name": None}
-    if isinstance(content, Erased):
-        return {"subject": None, "customer_name": None}
-    return {"subject": content.subject, "customer_name": content.customer_name}
+def _named(title: TicketPersonal) -> dict[str, object]:
+    return {"subject": title.subject or None, "customer_name": title.customer_name or None}
 
 
 async def _open(conn: AsyncConnection, room: Room, rows: list[HistoryRow]) -> list[dict[str, object]]:

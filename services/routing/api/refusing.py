@@ -5,10 +5,10 @@ from __future__ import annotations
 from services.routing.domain.calling_back import NothingWaits
 from services.routing.domain.commands import NotAtWork
 from services.routing.domain.consulting import NoConsult, TooManyConsults
+from services.routing.domain.editing import CustomerForgotten, TooManyFields, TooManyTags
 from services.routing.domain.escalating import NoHigherTier
 from services.routing.domain.experts import NobodyKnows
 from services.routing.domain.handing import TransferGone, TransferPending
-from services.routing.domain.labelling import TooManyTags
 from services.routing.domain.moves import CannotTake, NoSuchPlace, OfferedToAnother
 from services.routing.domain.resting import WrongTime
 from services.routing.domain.wrapping import NoWrapUp
@@ -29,6 +29,8 @@ REFUSALS: dict[type[ValueError], tuple[int, str, str]] = {
     NoConsult: (409, "consult-not-open", "The question cannot be answered or ended any more"),
     TooManyConsults: (409, "too-many-consults", "Wait for an answer, or end a question"),
     TooManyTags: (409, "too-many-tags", "Take some away first"),
+    CustomerForgotten: (409, "erased", "Leave the subject out"),
+    TooManyFields: (422, "too-many-fields", "Take one away first"),
     NobodyKnows: (409, "nobody-knows", "Name somebody, or ask later"),
 }
 REFUSED = tuple(REFUSALS)

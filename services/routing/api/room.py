@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.refusing import REFUSED, problem_of
+from services.routing.attending import Attendance
 from services.routing.commanding import Command, Commander, Decide, NoSuchOffer, NoSuchTicket, Queues, Target
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
@@ -24,6 +25,7 @@ from services.routing.oidc import Provider
 from services.routing.settings import RoutingSettings
 from services.routing.signing_in import SignIn
 from services.routing.store import streams
+from services.routing.store.canned import CannedShelf
 from shared.auth import Caller, requires
 from shared.http import FieldError, Problem
 from shared.idempotency import Answer, Asked, once, request_hash
@@ -53,6 +55,8 @@ class Room:
     commander: Commander
     sign_in: SignIn
     provider: Provider
+    attendance: Attendance
+    canned: CannedShelf = field(default_factory=CannedShelf)
 
     async def seen(self, conn: AsyncConnection, caller: Caller) -> None:
         """Any call of an agent is a sign of presence."""

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, StringConstraints
 
 from services.routing import oidc
-from services.routing.api.room import Body, Room, TheRoom
+from services.routing.api.room import Body, Room, TheRoom, actor
 from services.routing.domain.signing_in import scopes_of, way_back
 from services.routing.oidc import Claims, NotIdentified, ProviderAway
+from services.routing.store import attending
 from services.routing.store import signing_in as rows
 from shared import db, passwords, people, sessions
 from shared.auth import COOKIE, LOOPBACK_COOKIE, Caller, check_origin, requires
@@ -97,7 +98,9 @@ async def sign_out(room: TheRoom, caller: Anybody) -> Response:
         raise Problem(409, "no-session", "This was asked with an API key, which has no session to end.")
     async with db.transaction(room.parts.engine) as conn:
         await sessions.end(conn, caller.session.id, caller.key_id)
+        left = await attending.leave_all(conn, actor(caller).agent_id)
     room.parts.authenticator.forget(caller.session.id)
+    room.attendance.tell_away(actor(caller).agent_id, left)
     log().info("signed out", login=caller.session.login, session_id=caller.session.id)
     response.delete_cookie(_cookie_name(room), path="/", secure=not room.settings.on_loopback, httponly=True)
     return response

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
 from services.routing.commanding import Queues
-from services.routing.domain import commands
+from services.routing.domain import canned, commands
 from services.routing.domain.lifecycle import age_of
 from services.routing.domain.work import Turn
 from services.routing.store import config
@@ -25,6 +26,9 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 WrittenChannel = Literal["email", "sms", "chat", "whatsapp", "telegram", "line", "messenger", "instagram", "other"]
 FILES_BYTES = 18 * 2**20  # as base64 within the 25 MB that mail servers take
 Mention = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+CannedId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+ReplySubject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
 class ReplyFile(Body):
@@ -45,27 +49,33 @@ class Reply(Body):
     """What goes to the customer. Without a language the ticket's own is taken, without a channel the one they wrote on.
 
     To another channel of the same customer, and with copies (by e-mail only), it goes where intake knows an address; where it
-    knows none, mail to it came back, or the customer wants nothing there, `message.failed` says so with its code.
+    knows none, mail to it came back, or the customer wants nothing there, `message.failed` says so with its code. It may name
+    the canned response that it was made of.
     """
 
     text: Text
-    subject: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")] = ""
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] | None = None
+    subject: ReplySubject = ""
+    language: Language | None = None
     channel: WrittenChannel | None = None
     cc_customer_ids: Annotated[list[Mention], Field(max_length=20)] = Field(default_factory=list)
     attachments: Annotated[list[ReplyFile], Field(max_length=20)] = Field(default_factory=list)
+    canned_response_id: CannedId | None = None
 
     def answer(self) -> commands.Answer:
         """As the domain has it. Raises Problem."""
         if sum(file.size_bytes for file in self.attachments) > FILES_BYTES:
             error = FieldError("body.attachments", f"hold more than {FILES_BYTES} bytes")
             raise Problem(422, "attachments-too-large", "The files are more than can go out at once.", [error])
-        files = tuple(file.told() for file in self.attachments)
-        return commands.Answer(self.text, self.subject, self.language, self.channel, tuple(self.cc_customer_ids), files)
+        left = canned.unfilled(self.text) if self.canned_response_id is not None else ()
+        if left:
+            error = FieldError("body.text", f"still has '{left[0].written}' at character {left[0].at}")
+            raise Problem(422, "placeholder-left", "Write what stands there, or take it out.", [error])
+        files, copies = tuple(file.told() for file in self.attachments), tuple(self.cc_customer_ids)
+        return commands.Answer(self.text, self.subject, self.language, self.channel, copies, files, self.canned_response_id)
 
 
 class Note(Body):
-    """What stays among agents."""
+    """What stays among agents. Those whom it mentions are told on their live streams."""
 
     text: Text
     mentions: Annotated[list[Mention], Field(max_length=50)] = Field(default_factory=list)
@@ -96,12 +106,6 @@ class Reopen(Body):
     reason: Label | None = None
 
 
-class Prioritise(Body):
-    """The priority from now on: 1 not urgent … 4 urgent."""
-
-    priority: Literal[1, 2, 3, 4]
-
-
 @router.post("/v1/tickets/{ticket_id}/reply", status_code=201)
 async def reply_to_ticket(
     ticket_id: TicketId, body: Reply, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
@@ -115,6 +119,8 @@ async def reply_to_ticket(
     answer = body.answer()
     async with db.transaction(room.parts.engine) as conn:
         signatures, senders = await config.for_answers(conn, caller.agent_id or "")
+        if body.canned_response_id is not None:
+            await _check_canned(conn, body.canned_response_id)
 
     def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         return {"message_id": commands.reply(turn, actor(caller), answer, signatures, senders)}
@@ -122,16 +128,24 @@ async def reply_to_ticket(
     return await ticket_command(room, caller, "reply_to_ticket", ticket_id, idempotency_key, body, decide, 201)
 
 
+async def _check_canned(conn: AsyncConnection, config_id: str) -> None:
+    if await config.missing(conn, canned.KIND, [config_id]):
+        error = FieldError("body.canned_response_id", "there is no such canned response")
+        raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", [error])
+
+
 @router.post("/v1/tickets/{ticket_id}/note", status_code=201)
 async def note_on_ticket(
     ticket_id: TicketId, body: Note, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Write for other agents; the customer never sees it."""
+    mentioned = tuple(dict.fromkeys(body.mentions))
 
     def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
-        return {"note_id": commands.note(turn, actor(caller), body.text, tuple(body.mentions))}
+        return {"note_id": commands.note(turn, actor(caller), body.text, mentioned)}
 
-    return await ticket_command(room, caller, "note_on_ticket", ticket_id, idempotency_key, body, decide, 201)
+    concerned = frozenset(mentioned)
+    return await ticket_command(room, caller, "note_on_ticket", ticket_id, idempotency_key, body, decide, 201, concerns=concerned)
 
 
 @router.post("/v1/tickets/{ticket_id}/resolve")
@@ -196,19 +210,6 @@ async def release_ticket(
         commands.give_back(turn, actor(caller), queues, age_of(turn.work, turn.now))
 
     return await ticket_command(room, caller, "release_ticket", ticket_id, idempotency_key, None, decide)
-
-
-@router.post("/v1/tickets/{ticket_id}/priority")
-async def prioritise_ticket(
-    ticket_id: TicketId, body: Prioritise, room: TheRoom, caller: AgentOrSupervisor, idempotency_key: IdempotencyKey = None
-) -> Response:
-    """Change the priority."""
-
-    def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
-        commands.prioritise(turn, actor(caller), body.priority)
-        return {"priority": turn.work.ticket.priority}
-
-    return await ticket_command(room, caller, "prioritise_ticket", ticket_id, idempotency_key, body, decide)
 
 
 @router.post("/v1/tickets/{ticket_id}/spam")

@@ -79,7 +79,9 @@ def holder(work: Work) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an agent writes to a customer. Without `language` and `channel`: the ticket's. `files` with their names."""
+    """What an agent writes to a customer. Without `language` and `channel`: the ticket's. `files` with their names; `template_id`
+    is the canned response that it was made of.
+    """
 
     text: str
     subject: str = ""
@@ -87,6 +89,7 @@ class Answer:
     channel: Channel | None = None
     cc_customer_ids: tuple[str, ...] = ()
     files: tuple[tuple[Attachment, str], ...] = ()
+    template_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_
             attachments=tuple(file for file, _ in answer.files),
             queue_id=routing.queue_id,
             team_id=routing.team_id,
+            template_id=answer.template_id,
         ),
         person=turn.work.sealed_under,
         personal=ReplyPersonal(
@@ -142,7 +146,9 @@ def reply(turn: Turn, actor: Actor, answer: Answer, signatures: Signatures = NO_
 
 
 def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
-    """Write for other agents; any agent may. Returns the note's id. Raises CommandRefused, TextTooLong."""
+    """Write for other agents; any agent may. Those who are named in it are told. Returns the note's id. Raises CommandRefused,
+    TextTooLong.
+    """
     check(turn.work.ticket, "note")
     fits(text)
     note_id = derived_id("note", turn.work.id, turn.cause)
@@ -151,6 +157,9 @@ def note(turn: Turn, actor: Actor, text: str, mentions: tuple[str, ...]) -> str:
         person=turn.work.sealed_under,
         personal=NotePersonal(text=text),
     )
+    for agent in filter(None, map(turn.agent, mentions)):
+        if agent.id != actor.agent_id and agent.profile.partner_id in (None, turn.work.ticket.partner_id):
+            turn.tell(agent.id, "note.mentioned", note_id=note_id, by_agent_id=actor.agent_id)
     return note_id
 
 

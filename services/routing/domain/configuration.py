@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,20 +10,21 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from services.routing.domain import escalating, queues
+from services.routing.domain import canned, escalating, queues
 from services.routing.domain.agents import Profile
 from shared.conditions import WrongCondition
 from shared.events.config import (
     Abilities,
     AgentConfigured,
+    CannedResponseConfigured,
     QueueConfigured,
     RuleConfigured,
     SkillConfigured,
     TeamConfigured,
 )
 
-Kind = Literal["skill", "team", "agent", "queue", "rule"]
-Part = SkillConfigured | TeamConfigured | AgentConfigured | QueueConfigured | RuleConfigured
+Kind = Literal["skill", "team", "agent", "queue", "rule", "canned_response"]
+Part = SkillConfigured | TeamConfigured | AgentConfigured | QueueConfigured | RuleConfigured | CannedResponseConfigured
 What = Literal["made", "changed", "removed"]
 # In the order in which a file has them.
 SHAPES: Mapping[Kind, type[Part]] = {
@@ -32,6 +33,7 @@ SHAPES: Mapping[Kind, type[Part]] = {
     "agent": AgentConfigured,
     "queue": QueueConfigured,
     "rule": RuleConfigured,
+    "canned_response": CannedResponseConfigured,
 }
 SECTIONS: Mapping[Kind, str] = {kind: f"{kind}s" for kind in SHAPES}
 # What a part does not say itself, but the change in which it was said.
@@ -94,6 +96,15 @@ class Configuration:
         """The agents, by id."""
         return {part.id: profile_of(part) for part in self.parts.values() if isinstance(part, AgentConfigured)}
 
+    @cached_property
+    def shortcuts(self) -> Mapping[str, Sequence[CannedResponseConfigured]]:
+        """Canned responses by their shortcut."""
+        found: dict[str, list[CannedResponseConfigured]] = {}
+        for part in self.parts.values():
+            if isinstance(part, CannedResponseConfigured) and part.shortcut is not None:
+                found.setdefault(part.shortcut, []).append(part)
+        return found
+
     def after(self, changes: Iterable[Change]) -> Configuration:
         """As the changes leave it."""
         changed = {change.key: change.after for change in changes}
@@ -135,6 +146,8 @@ def named_by(part: Part) -> Iterator[tuple[str, Key]]:
                 yield f"steps[{n}].to_queue_id", Key("queue", step.to_queue_id)
     elif isinstance(part, AgentConfigured):
         yield from (("team_ids", Key("team", team_id)) for team_id in (part.abilities or Abilities()).team_ids)
+    elif isinstance(part, CannedResponseConfigured):
+        yield from (("team_ids", Key("team", team_id)) for team_id in part.team_ids)
 
 
 def faults(configuration: Configuration, of: Iterable[Key]) -> list[Fault]:
@@ -148,6 +161,8 @@ def _faults(configuration: Configuration, key: Key, part: Part) -> Iterator[Faul
             queues.check_queue(part)
         elif isinstance(part, RuleConfigured):
             escalating.check_rule(part)
+        elif isinstance(part, CannedResponseConfigured):
+            yield from _faults_of_response(configuration, key, part)
     except queues.WrongQueue as wrong:
         yield Fault(key, wrong.field, wrong.reason)
     except WrongCondition as wrong:
@@ -158,6 +173,17 @@ def _faults(configuration: Configuration, key: Key, part: Part) -> Iterator[Faul
             unknown.setdefault((where, named.kind), []).append(named.id)
     for (where, kind), ids in unknown.items():
         yield Fault(key, where, f"no such {kind}: {', '.join(ids)}; make it first")
+
+
+def _faults_of_response(configuration: Configuration, key: Key, part: CannedResponseConfigured) -> Iterator[Fault]:
+    for language, text in part.texts.items():
+        try:
+            canned.check_text(text)
+        except canned.WrongText as wrong:
+            yield Fault(key, f"texts.{language}", str(wrong))
+    for other in configuration.shortcuts.get(part.shortcut or "", ()):
+        if other.id != part.id and canned.clashes(part.team_ids, other.team_ids):
+            yield Fault(key, "shortcut", f"is that of '{other.id}' for some of the same agents")
 
 
 def document_of(configuration: Configuration) -> dict[str, list[dict[str, Any]]]:

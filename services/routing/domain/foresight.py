@@ -27,9 +27,7 @@ NO_WAITS: Mapping[str, Foreseen] = {}
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A ticket would go on waiting in another queue; `rule_id`: sent up by this rule. Where a step of a queue would send it on, it
-    is told with where it ends.
-    """
+    """A ticket would go on waiting in another queue, be it that a step sends it on; `rule_id`: sent up by this rule."""
 
     ticket_id: str
     from_queue_id: str

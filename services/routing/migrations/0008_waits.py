@@ -5,7 +5,7 @@ from alembic import op
 from shared.db import run_script
 
 revision = "routing_0008"
-down_revision = "routing_0005"
+down_revision = "routing_0007"
 
 TABLES = ("visit_end", "wait_pass", "line", "wait", "estimate_score", "queue_minute")
 

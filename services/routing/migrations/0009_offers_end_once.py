@@ -5,7 +5,7 @@ from alembic import op
 from shared.db import run_script
 
 revision = "routing_0009"
-down_revision = "routing_0005"
+down_revision = "routing_0008"
 
 
 def upgrade() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -108,12 +109,22 @@ async def page(conn: AsyncConnection, kind: str, after: str, at_most: int, partn
     rows = await conn.execute(
         sa.text(
             "SELECT id, version, CAST(data AS text) AS data FROM routing.config"
-            " WHERE kind = :kind AND id > :after AND (CAST(:partner AS text) IS NULL OR data->>'partner_id' = :partner)"
+            " WHERE kind = :kind AND id > :after"
+            " AND (CAST(:partner AS text) IS NULL OR data->>'partner_id' = :partner)"
             " ORDER BY id LIMIT :at_most"
         ),
         {"kind": kind, "after": after, "at_most": at_most, "partner": partner_id},
     )
     return [Stored(row.id, row.version, row.data.encode()) for row in rows]
+
+
+async def missing(conn: AsyncConnection, kind: str, ids: Sequence[str]) -> list[str]:
+    """Those of the ids that are not configured."""
+    rows = await conn.execute(
+        sa.text("SELECT id FROM routing.config WHERE kind = :kind AND id = ANY(:ids)"), {"kind": kind, "ids": list(ids)}
+    )
+    known = {row.id for row in rows}
+    return [config_id for config_id in ids if config_id not in known]
 
 
 async def wake_matchers(conn: AsyncConnection) -> None:

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.domain.agents import Agent, ability_of_skill
-from services.routing.domain.work import Work
+from services.routing.domain.work import Opening, Work
 from services.routing.store.desk import AGENT_COLUMNS, WORK_COLUMNS, agent_of, works_of
 from shared import db
-from shared.events.base import Channel
+from shared.events.base import Channel, Sealed
 from shared.events.people import AgentState
 
 BESIDES = """
@@ -38,6 +38,10 @@ UNHELD = f"""
 WAITING_IN = f"""
     SELECT {WORK_COLUMNS} FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
     WHERE t.queue_id = $1 ORDER BY t.ticket_id
+"""
+RENAMED = """
+    SELECT DISTINCT ON (ticket_id) ticket_id, event_id, CAST(data->'personal' AS text) FROM routing.entry
+    WHERE ticket_id = ANY($1::text[]) AND type = 'ticket.renamed.v1' AND data ? 'personal' ORDER BY ticket_id, id DESC
 """
 
 _works = msgspec.json.Decoder(Work)
@@ -225,9 +229,10 @@ async def needing_attention(conn: AsyncConnection, attention: str, after: str, a
     return [_works.decode(row.state) for row in rows]
 
 
-async def ticket(conn: AsyncConnection, ticket_id: str) -> Work | None:
-    """The ticket, None where routing does not know it."""
-    rows = await db.fetch(conn, "SELECT state FROM routing.ticket WHERE ticket_id = $1", ticket_id)
+async def ticket(conn: AsyncConnection, ticket_id: str, *, lock: bool = False) -> Work | None:
+    """The ticket, None where routing does not know it. `lock`: nobody changes it until the transaction ends."""
+    statement = "SELECT state FROM routing.ticket WHERE ticket_id = $1"
+    rows = await db.fetch(conn, f"{statement} FOR SHARE" if lock else statement, ticket_id)
     return _works.decode(rows[0][0]) if rows else None
 
 
@@ -235,6 +240,12 @@ async def of_customer(conn: AsyncConnection, customer_id: str) -> list[Work]:
     """The customer's tickets, those that changed last."""
     rows = await db.fetch(conn, OF_CUSTOMER, customer_id)
     return [_works.decode(row[0]) for row in rows]
+
+
+async def renamed(conn: AsyncConnection, ticket_ids: Sequence[str]) -> dict[str, Opening]:
+    """What tickets were renamed to last, as it was sealed; those that have no other subject are left out."""
+    rows = await db.fetch(conn, RENAMED, ticket_ids) if ticket_ids else []
+    return {row[0]: Opening(event_id=row[1], sealed=msgspec.json.decode(row[2], type=Sealed)) for row in rows}
 
 
 async def needs_people(conn: AsyncConnection, ticket_id: str) -> bool:

@@ -26,7 +26,7 @@ RENEW = """
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One row of an agent's stream. `payload` is JSON."""
+    """One row of an agent's stream; with `n` 0 something that passes by, and is in no row. `payload` is JSON."""
 
     agent_id: str
     n: int

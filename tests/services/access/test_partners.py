@@ -21,7 +21,9 @@ BODIES: dict[str, object] = {
     "resolve_ticket": {},
     "hold_ticket": {},
     "reopen_ticket": {},
-    "prioritise_ticket": {"priority": 3},
+    "edit_ticket": {"priority": 3},
+    "attend_ticket": {"doing": "viewing"},
+    "put_draft": {"text": "Good"},
     "change_agent_state": {"state": "available"},
     "decline_offer": {},
     "merge_ticket": {"into_ticket_id": "nothing"},
@@ -60,7 +62,10 @@ class Partners:
         when = {"is": "test", "field": "inbox", "op": "equals", "value": partner}
         queue = {"name": {"en": partner}, "position": 1, "partner_id": partner, "when": when}
         await five.done("admin", "routing", "PUT", f"/v1/queues/{partner}", queue)
-        await five.done("admin", "routing", "PUT", f"/v1/agents/{agent}", {"display_name": agent, "partner_id": partner})
+        theirs = {"display_name": agent, "partner_id": partner, "team_ids": [partner]}
+        await five.done("admin", "routing", "PUT", f"/v1/agents/{agent}", theirs)
+        canned = {"name": {"en": partner}, "texts": {"en": "Good day"}, "team_ids": [partner]}
+        await five.done("supervisor", "routing", "PUT", f"/v1/canned-responses/{partner}", canned)
         await five.done("supervisor", "routing", "POST", f"/v1/agents/{agent}/state", {"state": "available"})
         five.keys[agent] = await _key(five, agent, (f"agent:{agent}",))
         attachments = [{"name": "a.txt", "media_type": "text/plain", "content": "aGVsbG8="}]
@@ -85,6 +90,7 @@ class Partners:
             "config_id": partner,
             "offer_id": offer["offer_id"],
             "order_id": "o-1",
+            "kind": "reply",
         }
 
 
@@ -106,6 +112,8 @@ async def partners(module_database: str) -> AsyncIterator[Partners]:
         made.other = await made.settle("south", "sam")
         await five.done("partner agent", "routing", "POST", f"/v1/offers/{made.own['offer_id']}/accept")
         await five.hand_round()
+        path = f"/v1/tickets/{made.own['ticket_id']}/drafts/reply"
+        await five.done("partner agent", "routing", "PUT", path, {"text": "Good"})
         yield made
 
 
@@ -127,7 +135,7 @@ def operations() -> list[tuple[str, str, str, str, str]]:
 
 
 async def test_of_another_partner_s_there_is_nothing_to_see_and_nothing_to_do(partners: Partners) -> None:
-    nothing = dict.fromkeys(partners.own, "nothing")
+    nothing = {**dict.fromkeys(partners.own, "nothing"), "kind": "reply"}
     wrong = []
     for role, service, operation, method, template in operations():
         body = BODIES.get(operation)

@@ -31,6 +31,7 @@ from shared.events.sla import ClockMet, ClockPaused, ClockStarted
 from shared.events.ticket import (
     TicketCustomerChanged,
     TicketEscalated,
+    TicketLabelled,
     TicketMergedInto,
     TicketPrioritised,
     TicketTransferred,
@@ -53,6 +54,15 @@ async def test_a_ticket_is_told_with_its_promises(desk: Desk) -> None:
     assert (promise["target"], promise["state"], promise["breached"]) == ("first_response", "running", False)
     assert shown["due_at"] == promise["deadline"]
     assert shown["incomplete"] is False
+
+
+async def test_a_ticket_is_told_with_the_version_and_the_own_fields_that_are_edited(desk: Desk) -> None:
+    ticket_id = await desk.open("t", 100_001, "Hello")
+    await desk.hear(ticket_id, TicketLabelled(fields={"order": "A-1", "site": ""}))
+    await desk.hear(ticket_id, TicketPrioritised(priority=4, previous=2, by_agent_id="dana"))
+    answer = await desk.ask("dana", f"tickets/{ticket_id}")
+    shown = answer.json()
+    assert (shown["version"], shown["fields"], answer.headers["etag"]) == (3, {"order": "A-1"}, '"3"')
 
 
 async def test_a_ticket_of_which_something_could_not_be_taken_says_so(desk: Desk) -> None:

@@ -80,6 +80,13 @@ class House:
         assert answer.status_code < 300, answer.text
         return dict(answer.json())
 
+    async def edit(self, role: str, ticket_id: str, **changes: object) -> dict[str, Any]:
+        """Somebody who has read the ticket edits it."""
+        version = (await self.done(role, "GET", f"/v1/tickets/{ticket_id}"))["version"]
+        answer = await self.ask(role, "PATCH", f"/v1/tickets/{ticket_id}", changes, {"If-Match": f'"{version}"'})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
     async def open(
         self, name: str = "t", *, channel: Channel = "email", language: str = "en", priority: Priority = 2, vip: bool = False
     ) -> str:

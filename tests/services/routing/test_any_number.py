@@ -112,4 +112,6 @@ async def test_an_agent_with_any_number(house: House, number: int, field: str) -
 @given(number=WHOLE_NUMBERS)
 @settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_a_priority_of_any_number(house: House, ticket_id: str, number: int) -> None:
-    check(await house.ask("dana", "POST", f"/v1/tickets/{ticket_id}/priority", {"priority": number}))
+    version = (await house.done("dana", "GET", f"/v1/tickets/{ticket_id}"))["version"]
+    headers = {"If-Match": f'"{version}"'}
+    check(await house.ask("dana", "PATCH", f"/v1/tickets/{ticket_id}", {"priority": number}, headers))

@@ -202,7 +202,7 @@ async def test_a_breach_that_is_heard_before_its_ticket_is_not_forgotten(house: 
 async def test_without_rules_nothing_is_noted_and_a_new_rule_looks_at_what_is_there(house: House) -> None:
     await open_house_with_tiers(house)
     ticket_id = await house.owned()
-    await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/priority", {"priority": 4})
+    await house.edit("dana", ticket_id, priority=4)
     assert await house.rows("SELECT 1 FROM routing.to_judge") == []
     await a_rule(house, "urgent", asks("priority", "at_least", 4))
     await house.ticker.once()

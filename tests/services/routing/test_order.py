@@ -69,7 +69,7 @@ async def test_a_ticket_that_becomes_urgent_while_it_waits_goes_to_the_front(nar
     await narrow.agent(capacity_units=2)
     await came(narrow, "old", 1000)
     young = await came(narrow, "young", 1)
-    await narrow.done("rina", "POST", f"/v1/tickets/{young}/priority", {"priority": 3})
+    await narrow.edit("rina", young, priority=3)
     assert await first(narrow) == young
 
 
@@ -145,7 +145,7 @@ async def test_what_is_to_be_filed_again_stays_so_whatever_else_happens_to_the_t
     ticket_id = await came(narrow, "t", 1)
     await narrow.ticker.once()
     await clock_starts(narrow, ticket_id, 900)
-    await narrow.done("rina", "POST", f"/v1/tickets/{ticket_id}/priority", {"priority": 3})
+    await narrow.edit("rina", ticket_id, priority=3)
     assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [0]
     await narrow.ticker.once()
     assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [1]

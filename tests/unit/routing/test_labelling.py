@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.routing.domain.commands import Actor, NotYours
-from services.routing.domain.labelling import MOST_TAGS, Labelling, TooManyTags, label
+from services.routing.domain.editing import MOST_TAGS, Labelling, TooManyTags, label
 from services.routing.domain.work import Turn
 from shared.events.ticket import TicketLabelled
 from tests.unit.routing.story import an_agent, at, fact, said, turn, waiting

@@ -23,6 +23,7 @@ from shared.events.ticket import (
     TicketPrioritised,
     TicketPutOnHold,
     TicketReleased,
+    TicketRenamed,
     TicketReopened,
     TicketResolved,
     TicketSplit,
@@ -82,6 +83,7 @@ FACTS: list[tuple[str, Writer, Fact, tuple[str, str, str, str, str, str]]] = [
     ("assigned", "routing", assigned("amir"), ("open", "open", SAME, SAME, SAME, "closed")),
     ("released", "routing", TicketReleased(agent_id="dana", reason="supervisor"), (SAME,) * 6),
     ("prioritised", "routing", TicketPrioritised(priority=4, previous=2), (SAME,) * 6),
+    ("renamed", "routing", TicketRenamed(agent_id="dana"), (SAME,) * 6),
     ("marked as spam by an agent", "routing", SpamMarked(by="agent"), (SAME,) * 6),
     ("no spam after all", "routing", SpamUnmarked(by="agent"), (SAME,) * 6),
     ("resolved", "routing", TicketResolved(), ("resolved",) * 5 + ("closed",)),
@@ -117,6 +119,7 @@ TAKEN: dict[Command, str] = {
     "assign": "new open pending on_hold",
     "queue": "new open",
     "prioritise": "new open pending on_hold",
+    "edit": "new open pending on_hold resolved",
     "close": "new open pending on_hold resolved",
     "merge": "new open pending on_hold resolved",
     "split": "new open pending on_hold resolved",
@@ -291,6 +294,32 @@ def test_what_agents_set_goes_over_what_words_raise_and_say_whichever_stands_fir
     ):
         ticket = log.ticket
         assert (ticket.priority, ticket.topic, ticket.product, ticket.tags) == (3, "invoice", "kettle", ())
+
+
+def test_own_fields_are_those_told_last_and_an_empty_one_is_gone() -> None:
+    log = Log().intake(opened(), TicketLabelled(fields={"order": "A-1", "site": "haifa"}))
+    assert log.ticket.fields == {"order": "A-1", "site": "haifa"}
+    log.routing(TicketLabelled(fields={"order": "A-2"})).intake(TicketLabelled(fields={"order": "A-3"}))
+    assert log.ticket.fields == {"order": "A-2", "site": "haifa"}, "what agents say goes over what intake says"
+    assert log.routing(TicketLabelled(fields={"order": "", "site": ""})).ticket.fields == {}
+
+
+def test_the_version_counts_what_is_edited_and_nothing_else() -> None:
+    log = Log().intake(opened())
+    versions = [log.ticket.version]
+    for writer, told in (
+        ("intake", message()),
+        ("intake", TicketLabelled(topic="refund")),
+        ("intake", TicketPrioritised(priority=4, previous=2)),
+        ("routing", assigned()),
+        ("routing", TicketPrioritised(priority=3, previous=4)),
+        ("routing", TicketLabelled(tags=("vip",))),
+        ("routing", TicketRenamed(agent_id="dana")),
+        ("routing", reply()),
+    ):
+        versions.append(log.say(writer, told).ticket.version)  # type: ignore[arg-type]
+    assert versions == [1, 1, 2, 3, 3, 4, 5, 6, 6]
+    assert log.ticket.routing.renamed
 
 
 def test_what_came_with_a_merge_waits_until_it_is_answered_or_goes_away_again() -> None:

@@ -23,6 +23,7 @@ from shared.events.ticket import (
     TicketPrioritised,
     TicketPutOnHold,
     TicketReleased,
+    TicketRenamed,
     TicketReopened,
     TicketResolved,
     TicketSplit,
@@ -53,7 +54,7 @@ INTAKE_SAYS: tuple[Fact, ...] = (
     TicketUnmerged(from_ticket_id="t2"),
     SpamMarked(by="rule"),
     TicketPrioritised(priority=4, previous=2),
-    TicketLabelled(topic="refund", tags=("money",)),
+    TicketLabelled(topic="refund", tags=("money",), fields={"order": "A-1"}),
 )
 ROUTING_SAYS: tuple[Fact, ...] = (
     queued(),
@@ -67,7 +68,8 @@ ROUTING_SAYS: tuple[Fact, ...] = (
     TicketReopened(),
     TicketPrioritised(priority=3, previous=2),
     SpamUnmarked(by="agent"),
-    TicketLabelled(topic="invoice", tags=()),
+    TicketLabelled(topic="invoice", tags=(), fields={"order": "", "site": "haifa"}),
+    TicketRenamed(agent_id="dana"),
 )
 
 
