@@ -16,7 +16,7 @@ from services.routing.domain.looking import languages_wanted
 from services.routing.domain.steps import asked
 from services.routing.domain.verdicts import missing_skills, verdict
 from services.routing.domain.work import Work
-from services.routing.store import config, decisions, matching, reading
+from services.routing.store import config, configuration, decisions, matching, reading
 from services.routing.store.decisions import Decision
 from shared import db
 from shared.clock import clock
@@ -38,8 +38,8 @@ async def list_decisions(
     limit: Entries = 50,
 ) -> dict[str, object]:
     """Each offer of the ticket with what was decided by: how many agents came to which verdict, the first of them by name,
-    version of the queue, step and strategy. `sent_on`: which steps of queues sent it on, and why. With `agent_id`, for a ticket
-    that waits now: what stands between it and that agent.
+    versions of the configuration and of the queue, step and strategy. `sent_on`: which steps of queues sent it on, and why. With
+    `agent_id`, for a ticket that waits now: what stands between it and that agent.
     """
     if agent_id is not None:
         check_self(caller, agent_id)
@@ -95,6 +95,7 @@ async def _now(conn: AsyncConnection, work: Work, agent_id: str) -> dict[str, ob
         "missing_skills": missing_skills(agent, here.queue),
         "queue_id": queue.id,
         "queue_version": queue.version,
+        "config_version": await configuration.number(conn),
         "step": here.step,
         "strategy": queue.strategy,
     }

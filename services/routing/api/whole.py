@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -52,7 +52,8 @@ async def get_config(room: TheRoom, _caller: Operations, accept: Accept = JSON) 
     """All that is configured, to be changed and sent back. The ETag is its version."""
     async with db.transaction(room.parts.engine) as conn:
         number, whole = await configuration.number(conn), await configuration.whole(conn)
-    return await _document({"version": number, **document_of(whole)}, accept, etag(number))
+    document = await asyncio.to_thread(document_of, whole)
+    return await _document({"version": number, **document}, accept, etag(number))
 
 
 @router.put("/v1/config", openapi_extra=_SCHEMA, responses={200: {"content": {JSON: {}}}})
@@ -105,7 +106,7 @@ async def get_config_version(number: Number, room: TheRoom, _caller: Operations,
         whole = await configuration.as_of(conn, int(number))
     if not found:
         raise Problem(404, "version-not-found", f"There is no version {number} of the configuration.")
-    document = document_of(whole)
+    document = await asyncio.to_thread(document_of, whole)
     return await _document(document if YAML in accept else {**_shown(found[0]), "configuration": document}, accept)
 
 
@@ -183,17 +184,24 @@ async def _checked(
     """What changes, where it may. Raises Problem."""
     if if_match is not None or not dry_run:
         check_match(if_match, number)
-    changes = differences(before, wanted, document.sections().keys())
-    after = before.after(changes)
     places = {Key(kind, told.id): f"body.{SECTIONS[kind]}[{n}]" for kind, n, told in _entries(document)}
-    found = [_field_error(fault, places) for fault in faults(after, sorted(after.parts))]
-    if found:
-        raise refused(found)
+    changes, after, wrong = await asyncio.to_thread(_weighed, before, wanted, document.sections().keys())
+    if wrong:
+        raise refused([_field_error(fault, places) for fault in wrong])
     stranded = await configuring.stranded(conn, after, changes)
     if stranded:
         detail = "A queue cannot be removed while tickets wait in it that no other queue takes."
         raise Problem(409, "in-use", detail, [_field_error(fault, places) for fault in stranded])
     return changes
+
+
+def _weighed(
+    before: Configuration, wanted: Mapping[Key, Part], kinds: Collection[Kind]
+) -> tuple[tuple[Change, ...], Configuration, list[Fault]]:
+    """What changes, what there is then, and what is wrong with it."""
+    changes = differences(before, wanted, kinds)
+    after = before.after(changes)
+    return changes, after, faults(after, sorted(after.parts))
 
 
 def _field_error(fault: Fault, places: Mapping[Key, str]) -> FieldError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,12 +122,12 @@ async def some(conn: AsyncConnection, keys: Collection[Key]) -> Configuration:
 
 async def whole(conn: AsyncConnection) -> Configuration:
     """All parts."""
-    return _configuration(await db.fetch(conn, WHOLE, list(SHAPES)))
+    return await asyncio.to_thread(_configuration, await db.fetch(conn, WHOLE, list(SHAPES)))
 
 
 async def as_of(conn: AsyncConnection, number: int) -> Configuration:
     """All parts as they were in this version."""
-    return _configuration(await db.fetch(conn, AS_OF, number))
+    return await asyncio.to_thread(_configuration, await db.fetch(conn, AS_OF, number))
 
 
 async def versions_of(conn: AsyncConnection, keys: Collection[Key]) -> dict[Key, int]:

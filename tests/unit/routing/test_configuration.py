@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.routing.api.config_bodies import Document, Misfit
+from services.routing.api.config_bodies import AgentPart, Document, Misfit, QueuePart, Step
 from services.routing.domain.configuration import (
     SHAPES,
     Change,
@@ -60,9 +60,60 @@ def both(must: dict[str, st.SearchStrategy[Any]], may: st.SearchStrategy[dict[st
     return st.builds(lambda one, other: {**one, **other}, st.fixed_dictionaries({"id": IDS, **must}), may)
 
 
-def steps_of(team_ids: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    step = some(required_skills=LEVELS | st.none(), team_ids=team_ids | st.none(), any_agent=st.booleans())
-    return st.lists(st.builds(lambda after, rest: {"after_seconds": after, **rest}, SECONDS, step), max_size=3)
+Fields = dict[str, st.SearchStrategy[Any]]
+
+
+def step_fields(team_ids: st.SearchStrategy[list[str]]) -> Fields:
+    return {
+        "required_skills": LEVELS | st.none(),
+        "team_ids": team_ids | st.none(),
+        "any_agent": st.booleans(),
+        "to_queue_id": IDS | st.none(),
+        "share_percent": st.integers(1, 100),
+        "over_wait_seconds": SECONDS,
+    }
+
+
+def queue_fields(team_ids: st.SearchStrategy[list[str]]) -> Fields:
+    after = st.fixed_dictionaries({"after_seconds": st.integers(0, 99)}, optional=step_fields(team_ids))
+    return {
+        "when": CONDITIONS | st.just({}),
+        "team_ids": team_ids,
+        "required_skills": LEVELS,
+        "skill_by_language": st.booleans(),
+        "offer_timeout_seconds": SECONDS,
+        "auto_accept": st.booleans(),
+        "calendar_id": IDS | st.none(),
+        "tier": st.integers(1, 9),
+        "partner_id": IDS,
+        "service_level_seconds": SECONDS,
+        "service_level_percent": st.integers(1, 100),
+        "ageing_seconds": SECONDS,
+        "vip_bonus_seconds": st.integers(0, 9),
+        "due_lead_seconds": SECONDS,
+        "strategy": st.sampled_from(["longest_idle", "sticky", "best_skill"]),
+        "steps": st.lists(after, max_size=3),
+        "prefer_last_agent_seconds": SECONDS,
+        "signature": SIGNATURES,
+        "wrap_up_seconds": st.integers(0, 9),
+        "consult_seconds": SECONDS,
+        "consult_units": st.integers(0, 9),
+        "estimator": st.sampled_from([None, "head_of_line", "queue_length"]),
+    }
+
+
+def agent_fields(team_ids: st.SearchStrategy[list[str]]) -> Fields:
+    return {
+        "signature": SIGNATURES,
+        "team_ids": team_ids,
+        "skills": LEVELS,
+        "languages": st.lists(st.from_regex(r"[a-z]{2}(-[A-Z]{2})?", fullmatch=True), max_size=3),
+        "capacity_units": st.integers(0, 30),
+        "channel_limits": st.dictionaries(TEXTS, st.integers(0, 5), max_size=2),
+        "tier": st.integers(1, 9),
+        "partner_id": IDS,
+        "active": st.booleans(),
+    }
 
 
 @st.composite
@@ -70,40 +121,7 @@ def documents(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
     """Any that fits the contract, with each id once in its section; that parts fit each other is another matter."""
     teams = draw(st.lists(both({"name": NAMES}, some(calendar_id=IDS, partner_id=IDS)), max_size=3))
     team_ids = st.lists(st.sampled_from([team["id"] for team in teams]), max_size=2) if teams else st.just(list[str]())
-    queue = some(
-        when=CONDITIONS | st.just({}),
-        team_ids=team_ids,
-        required_skills=LEVELS,
-        skill_by_language=st.booleans(),
-        offer_timeout_seconds=SECONDS,
-        auto_accept=st.booleans(),
-        calendar_id=IDS | st.none(),
-        tier=st.integers(1, 9),
-        partner_id=IDS,
-        service_level_seconds=SECONDS,
-        service_level_percent=st.integers(1, 100),
-        ageing_seconds=SECONDS,
-        vip_bonus_seconds=st.integers(0, 9),
-        due_lead_seconds=SECONDS,
-        strategy=st.sampled_from(["longest_idle", "sticky", "best_skill"]),
-        steps=steps_of(team_ids),
-        prefer_last_agent_seconds=SECONDS,
-        signature=SIGNATURES,
-        wrap_up_seconds=st.integers(0, 9),
-        consult_seconds=SECONDS,
-        consult_units=st.integers(0, 9),
-    )
-    agent = some(
-        signature=SIGNATURES,
-        team_ids=team_ids,
-        skills=LEVELS,
-        languages=st.lists(st.from_regex(r"[a-z]{2}(-[A-Z]{2})?", fullmatch=True), max_size=3),
-        capacity_units=st.integers(0, 30),
-        channel_limits=st.dictionaries(TEXTS, st.integers(0, 5), max_size=2),
-        tier=st.integers(1, 9),
-        partner_id=IDS,
-        active=st.booleans(),
-    )
+    queue, agent = some(**queue_fields(team_ids)), some(**agent_fields(team_ids))
     sections = {
         "skills": draw(st.lists(both({"name": NAMES}, some()), max_size=3)),
         "teams": teams,
@@ -157,6 +175,13 @@ def test_the_differences_of_two_lead_from_one_to_the_other_and_nothing_is_change
     assert differences(after, wanted.parts, set(SHAPES)) == ()
 
 
+def test_every_field_of_queues_steps_and_agents_is_among_what_is_exported_and_read_again() -> None:
+    nobody = st.just(list[str]())
+    assert QueuePart.model_fields.keys() == {"id", "name", "position", *queue_fields(nobody)}
+    assert AgentPart.model_fields.keys() == {"id", "display_name", *agent_fields(nobody)}
+    assert Step.model_fields.keys() == {"after_seconds", *step_fields(nobody)}
+
+
 A_TEAM = TeamConfigured(id="first", version=1, effective_from=NOW, name={"en": "First"})
 A_QUEUE = QueueConfigured(id="support", version=1, effective_from=NOW, name={"en": "Support"}, position=1, team_ids=("first",))
 
@@ -200,6 +225,7 @@ def test_what_an_agent_s_part_says_is_what_matching_looks_at() -> None:
         ),
         ("queues", {"when": {"is": "test", "field": "colour", "op": "equals", "value": "red"}}, "when.field", "unknown field"),
         ("queues", {"steps": [{"after_seconds": 9, "required_skills": {"x": 2}}]}, "steps[0].required_skills.x", "only widen"),
+        ("queues", {"steps": [{"after_seconds": 9, "to_queue_id": "ghosts"}]}, "steps[0].to_queue_id", "no such queue: ghosts"),
         ("agents", {"team_ids": ["ghosts"]}, "team_ids", "ghosts"),
         (
             "rules",
