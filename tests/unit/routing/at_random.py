@@ -92,7 +92,7 @@ class Contact(RuleBasedStateMachine):
             self.attempt(ticket_id, lambda turn: offers.expire(turn, BACK_OFF))
             self.attempt(ticket_id, lambda turn: timers.fire(turn, QUEUES))
             self.attempt(ticket_id, lambda turn: lifecycle.lose(turn, QUEUES, GRACE))
-            self.attempt(ticket_id, lambda turn: lifecycle.send_on(turn, QUEUES, None))
+            self.attempt(ticket_id, lambda turn: lifecycle.settle(turn, QUEUES))
 
     @rule(ticket_id=st.sampled_from(TICKETS))
     def the_customer_writes(self, ticket_id: str) -> None:
