@@ -274,8 +274,8 @@ async def open_desk(url: str, **changes: Any) -> AsyncIterator[Desk]:
     async with resources("desk", settings) as parts:
         async with db.transaction(parts.engine) as conn:
             keys = {role: await auth.create_key(conn, role, role, scopes) for role, scopes in ROLES.items()}
-            known = [(agent_id, enrolled.partner_id, True) for agent_id, enrolled in PEOPLE.items()]
-            await auth.note_agents(conn, known)  # as routing does
+            # As routing does.
+            await auth.note_agents(conn, [(agent_id, enrolled.partner_id, True) for agent_id, enrolled in PEOPLE.items()])
         app = make_app(parts, settings, parts.database_ready, lambda: True)
         opened = Desk(parts, settings, app, Indexer(parts, settings), keys)
         for agent_id, enrolled in PEOPLE.items():

@@ -47,8 +47,8 @@ async def test_the_file_comes_out_is_edited_checked_and_put_in_force(house: Hous
     assert text.startswith("version: 2\nskills: []\n")
     assert "Nothing to change" in (await config("apply", str(file))).output
     ticket_id = await house.open(language="he")
-    when = "    when: {is: test, field: language, op: equals, value: he}\n"
-    file.write_text(text.replace("queues:\n", f"queues:\n  - id: hebrew\n    name: {{en: Hebrew}}\n    position: 0\n{when}"))
+    hebrew = "- {id: hebrew, name: {en: Hebrew}, position: 0, when: {is: test, field: language, op: equals, value: he}}\n"
+    file.write_text(text.replace("queues:\n", f"queues:\n{hebrew}"))
     for looked in (await config("check", str(file)), await config("apply", str(file), "--dry-run")):
         assert looked.exit_code == 0, looked.output
         assert "made queue hebrew" in looked.output

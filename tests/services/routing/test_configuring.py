@@ -93,9 +93,8 @@ async def test_each_change_is_a_version_with_who_made_it_when_and_all_that_was_c
     ]
     assert newest["configuration"]["teams"] == [{"id": "first", "name": {"en": "1st"}}]
     second = await small.done("operations", "GET", "/v1/config/versions/2")
-    assert {name: [one["id"] for one in section] for name, section in second["configuration"].items()} == {
-        "skills": [], "teams": ["first"], "agents": [], "queues": ["support"], "rules": [],
-    }  # fmt: skip
+    there = {name: [one["id"] for one in section] for name, section in second["configuration"].items() if section}
+    assert there == {"teams": ["first"], "queues": ["support"]}
     older = await small.done("operations", "GET", "/v1/config/versions?cursor=3&limit=1")
     assert ([one["number"] for one in older["items"]], older["next_cursor"]) == ([2], 2)
     assert (await small.ask("operations", "GET", "/v1/config/versions/99")).json()["code"] == "version-not-found"

@@ -146,7 +146,7 @@ async def test_what_is_to_be_filed_again_stays_so_whatever_else_happens_to_the_t
     await narrow.ticker.once()
     await clock_starts(narrow, ticket_id, 900)
     await narrow.edit("rina", ticket_id, priority=3)
-    assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [0]
+    assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [-1]
     await narrow.ticker.once()
     assert [row.filed_under for row in await narrow.rows("SELECT filed_under FROM routing.ticket")] == [1]
 
