@@ -175,7 +175,7 @@ async def furnish(system: System) -> None:
     """A second line above the first, which may wrap up after each ticket."""
     admin = system.client("routing", "admin")
     support = (await admin.get("/v1/queues/support")).json()
-    body = {name: support[name] for name in ("name", "position", "team_ids", "offer_timeout_seconds")}
+    body = {name: support[name] for name in ("name", "position", "team_ids")}
     for path, more, headers in (
         ("/v1/queues/support", {"wrap_up_seconds": 2}, {"If-Match": f'"{support["version"]}"'}),
         ("/v1/queues/second", {"position": 200, "tier": 2}, {}),

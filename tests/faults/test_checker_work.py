@@ -68,6 +68,7 @@ def test_offers_that_the_table_knows_otherwise_are_found() -> None:
 
 def test_two_owners_of_one_ticket_are_found() -> None:
     story = taken()
+    story.acts("assign", "omar", "more")
     story.tell("routing", "more", TicketAssigned(agent_id="omar", how="supervisor"))
     assert found(story.history()) == {"owner-one"}
 
