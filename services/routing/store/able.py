@@ -1,7 +1,7 @@
 """Who can take tickets of a lane and is free, the next in turn first: one statement for each strategy.
 
-`$1` are the lanes as JSON, `$2` is how many agents of each. No plan fits all lanes: where few have what is needed they are looked up
-one by one, where many have it those who are free are looked at in turn, until enough of them are able.
+`$1` are the lanes as JSON, `$2` is how many agents of each. No plan fits all lanes: where few have what is needed they are looked
+up one by one, where many have it those who are free are looked at in turn, until enough of them are able.
 """
 
 from __future__ import annotations
