@@ -15,10 +15,10 @@ from services.routing.domain.agents import Agent, Spoken, ability_of_language
 from services.routing.domain.looking import Needed, Wanted
 from services.routing.domain.work import Work
 from services.routing.store import desk
+from services.routing.store.able import NEXT_ABLE
 from services.routing.store.config import CONFIG_VERSION, QUEUES_VERSION
 from services.routing.store.desk import AGENT_COLUMNS
 from shared import db
-from shared.events.config import Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +54,6 @@ LONGEST_IDLE = """
     SELECT DISTINCT s.agent_id FROM unnest($1::text[]) team CROSS JOIN LATERAL (
         SELECT agent_id FROM routing.seat WHERE team_id = team AND ready ORDER BY idle_since, agent_id LIMIT $2) s
 """
-# What a strategy looks at before the idle time: of those who are able, and of a seat alone.
-BEFORE_IDLE_TIME: dict[Strategy, tuple[str, str]] = {
-    "longest_idle": ("", ""),
-    "sticky": ("", ""),
-    "least_versatile": ("min(s.versatility),", "versatility,"),
-    "least_loaded": ("min(s.used_share),", "used_share,"),
-    "round_robin": ("min(s.given_at),", "given_at,"),
-    "best_skill": ("max(able.score) DESC,", ""),
-}
-
-
-def _next_able(of_the_able: str, of_a_seat: str) -> str:
-    # Whoever has all abilities of a lane is counted among the abilities, which are few where one of them is rare; only then is
-    # looked at who of them is free.
-    return f"""
-    WITH lanes AS (SELECT * FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[], counted text[]))
-    SELECT found.agent_id FROM lanes l CROSS JOIN LATERAL (
-        SELECT s.agent_id FROM (
-            SELECT agent_id, count(*) AS score FROM routing.ability WHERE ability = ANY(l.counted)
-            GROUP BY agent_id HAVING count(*) FILTER (WHERE ability = ANY(l.needs)) = cardinality(l.needs)) able
-        JOIN routing.seat s USING (agent_id)
-        WHERE s.team_id = ANY(l.teams) AND s.ready
-        GROUP BY s.agent_id ORDER BY {of_the_able} min(s.idle_since), s.agent_id LIMIT $2) found
-    WHERE l.needs <> '{{}}'
-    UNION
-    SELECT found.agent_id FROM (SELECT DISTINCT unnest(teams) AS team FROM lanes WHERE needs = '{{}}') t CROSS JOIN LATERAL (
-        SELECT agent_id FROM routing.seat WHERE team_id = team AND ready
-        ORDER BY {of_a_seat} idle_since, agent_id LIMIT $2) found
-    """
-
-
-NEXT_ABLE = {strategy: _next_able(*looked_at) for strategy, looked_at in BEFORE_IDLE_TIME.items()}
 # Whoever speaks the language is looked at one by one, until there is one who serves the queue; where none does, all who speak it.
 UNSPOKEN = """
     SELECT w.queue, w.language

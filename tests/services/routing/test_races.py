@@ -34,10 +34,10 @@ AGENTS = 40
 CHAT = UNITS["chat"]
 CAPACITY = CHAT * (ceil(OF_A_ROUND / AGENTS) + 2)  # little more than all offers come to
 SPARE_SECONDS = 0.3  # before a round's first expiry
-APART_SECONDS = 0.001  # from one expiry to the next, at first
+APART_SECONDS = 0.001  # from one expiry to the next: about as fast as two cores decide
 SPREAD_SECONDS = 0.02  # at most so far from when it is aimed at an acceptance comes
 TICK_SECONDS = 0.005
-LEARNING_SECONDS = 0.05
+LEARNING_SECONDS = 0.3
 KEPT = ("ticket", "agent", "seat", "offer", "presence")
 EMPTIED = ("entry", "outbox", "stream", "stream_position", "decision", "to_judge")
 EXPIRING = """
@@ -71,14 +71,13 @@ CARRIED = """
 
 @dataclass
 class Races:
-    """Two processes on one database. `lead`: how much earlier than its expiry an acceptance is sent, and `apart`: how long after
-    each other offers expire, so that each is decided at about its instant; both are learned from the rounds before.
+    """Two processes on one database. `lead`: how much earlier than its expiry an acceptance is sent, so that it is decided at
+    about that instant; learned from the rounds before.
     """
 
     houses: tuple[House, House]
     random: Random = field(default_factory=lambda: Random("races"))
-    lead: float = 0.03
-    apart: float = APART_SECONDS
+    lead: float = 0.1
     ended: Counter[str] = field(default_factory=Counter)
     offered_again: int = 0
 
@@ -90,7 +89,7 @@ class Races:
     async def round(self) -> None:
         """All offers race, then all is judged."""
         await put_back(self.house)
-        racing = await self.house.rows(EXPIRING, spare=SPARE_SECONDS, apart=self.apart)
+        racing = await self.house.rows(EXPIRING, spare=SPARE_SECONDS, apart=APART_SECONDS)
         assert len(racing) == OF_A_ROUND
         began, over = asyncio.get_running_loop().time(), asyncio.Event()
         ticking = [asyncio.create_task(tick(house, over)) for house in self.houses]
@@ -101,9 +100,7 @@ class Races:
         await come_back(self.house)
         await asyncio.gather(*map(match, self.houses))
         await self.judge({row.offer_id: yes for row, yes in zip(racing, accepted, strict=True)})
-        too_few = 0.5 - sum(accepted) / len(accepted)
-        self.lead += LEARNING_SECONDS * too_few
-        self.apart *= 1 + too_few / 2
+        self.lead += LEARNING_SECONDS * (0.5 - sum(accepted) / len(accepted))
 
     async def accept(self, began: float, row: Any) -> bool:
         """The agent accepts at about the instant at which the offer expires. Returns whether it was in time."""
