@@ -1,6 +1,6 @@
 """An acceptance races the expiry of its offer, again and again, in two processes: one of both wins, never both, never neither.
 
-The offers of a round were made by the engine, and expire one after the other, about one a millisecond. Each is accepted at about the
+The offers of a round were made by the engine, and expire one after the other, one a millisecond. Each is accepted at about the
 instant at which it expires, at one process or the other, while both let offers expire; then both match what is left. Between two
 rounds the rows are put back by statements. What races is the real thing, on the database's clock.
 """
