@@ -105,7 +105,7 @@ def walked(seed: int, steps: int, record: Callable[[bytes], object] = nowhere) -
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.proof] if seed else []) for seed in SEEDS])
 def test_a_long_walk_breaks_nothing_and_does_everything_often(seed: int) -> None:
-    steps = STEPS_OF_A_SEED if PROOF else 6_000
+    steps = STEPS_OF_A_SEED if PROOF else 20_000
     walk = walked(seed, steps)
     balance = walk.house.balance
     assert walk.steps == steps

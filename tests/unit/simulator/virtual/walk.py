@@ -34,6 +34,7 @@ STATES: tuple[AgentState, ...] = ("available", "available", "available", "availa
 CAPACITIES = (0, 3, 5, 6, 10)
 GRACE = timedelta(seconds=30)
 STEPS_A_DEED, STEPS_A_KIND = 1_500, 6_000  # in so many, on average, everything is done and said at least once
+TO_AN_AGENT = ("hand over", "assign")  # where somebody is asked about a ticket, it goes to them
 OF_WHICH_THE_RAREST = 5  # of so many that are possible what was done least is done
 
 RINA = commands.Actor("rina", supervisor=True)
@@ -159,12 +160,17 @@ class Walk:
         by chance alone what needs several things to be so would hardly ever be done.
         """
         works = [work for work in self.house.works.values() if MAY_BE[what](work)]
+        if what in TO_AN_AGENT:
+            works = [work for work in works if self._free_experts(work)] or works
         if works:
             work = works[number % len(works)]
             free = [name for name, agent in self.house.agents.items() if self._is_free(agent, work)]
-            asked = [consult.expert_id for consult in work.besides.consults if consult.expert_id in free]
-            meant = asked or free or AGENTS
+            meant = self._free_experts(work) or free or AGENTS
             self._act(work, what, by_owner, meant[other % len(meant)])
+
+    def _free_experts(self, work: Work) -> list[str]:
+        """Who is asked about the ticket and could have it."""
+        return [one.expert_id for one in work.besides.consults if self._is_free(self.house.agents[one.expert_id], work)]
 
     def _is_free(self, agent: Agent, work: Work) -> bool:
         """Whether it could be the agent's, as far as room and partners go."""
