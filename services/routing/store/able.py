@@ -25,7 +25,7 @@ LANES = f"""
         FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[], counted text[])
         LEFT JOIN LATERAL (
             SELECT need, agents FROM unnest(l.needs) need CROSS JOIN LATERAL (
-                SELECT count(*) AS agents FROM (SELECT FROM routing.ability WHERE ability = need LIMIT {FEW}) some) counted
+                SELECT count(*) AS agents FROM (SELECT FROM routing.ability WHERE ability = need LIMIT {FEW}) these) counted
             ORDER BY agents, need LIMIT 1) rarest ON true)
 """
 ABLE = """
