@@ -45,9 +45,9 @@ def _among_few(strategy: Strategy) -> str:
     SELECT found.agent_id FROM lanes l CROSS JOIN LATERAL (
         SELECT one.agent_id FROM routing.ability one CROSS JOIN LATERAL (
             SELECT {before} min(s.idle_since) AS idle_since FROM routing.seat s
-            WHERE s.agent_id = one.agent_id AND s.team_id = ANY(l.teams) AND s.ready) free
-        WHERE one.ability = l.rarest AND free.idle_since IS NOT NULL AND {ABLE}
-        ORDER BY {order} free.idle_since, one.agent_id LIMIT $2) found
+            WHERE s.agent_id = one.agent_id AND s.team_id = ANY(l.teams) AND s.ready) seated
+        WHERE one.ability = l.rarest AND seated.idle_since IS NOT NULL AND {ABLE}
+        ORDER BY {order} seated.idle_since, one.agent_id LIMIT $2) found
     WHERE l.rare
     """
 
