@@ -25,7 +25,7 @@ LANES = f"""
         FROM jsonb_to_recordset(CAST($1 AS jsonb)) AS l(teams text[], needs text[], counted text[])
         LEFT JOIN LATERAL (
             SELECT need, agents FROM unnest(l.needs) need CROSS JOIN LATERAL (
-                SELECT count(*) AS agents FROM (SELECT FROM routing.ability WHERE ability = need LIMIT {FEW}) some) counted
+                SELECT count(*) AS agents FROM (SELECT FROM routing.ability WHERE ability = need LIMIT {FEW}) these) counted
             ORDER BY agents, need LIMIT 1) rarest ON true)
 """
 ABLE = """
@@ -45,9 +45,9 @@ def _among_few(strategy: Strategy) -> str:
     SELECT found.agent_id FROM lanes l CROSS JOIN LATERAL (
         SELECT one.agent_id FROM routing.ability one CROSS JOIN LATERAL (
             SELECT {before} min(s.idle_since) AS idle_since FROM routing.seat s
-            WHERE s.agent_id = one.agent_id AND s.team_id = ANY(l.teams) AND s.ready) free
-        WHERE one.ability = l.rarest AND free.idle_since IS NOT NULL AND {ABLE}
-        ORDER BY {order} free.idle_since, one.agent_id LIMIT $2) found
+            WHERE s.agent_id = one.agent_id AND s.team_id = ANY(l.teams) AND s.ready) seated
+        WHERE one.ability = l.rarest AND seated.idle_since IS NOT NULL AND {ABLE}
+        ORDER BY {order} seated.idle_since, one.agent_id LIMIT $2) found
     WHERE l.rare
     """
 
