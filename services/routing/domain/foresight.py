@@ -170,7 +170,7 @@ class Foresight:
     ) -> None:
         self._after, self._now, self._of_comers = after, now, of_comers
         self._was, self._is = _Side.of(before, agents, now), _Side.of(after, agents, now)
-        self._rules_change = before.rules != after.rules
+        self._rules_change, self._queues_change = before.rules != after.rules, before.queues != after.queues
         self._waiting, self._moves, self._moved = 0, list[Move](), 0
         self._stranded, self._placed, self._offers = _Told(), _Told(), _Told()
         self._matchable, self._unmatchable = _Told(), _Told()
@@ -215,17 +215,18 @@ class Foresight:
             self._offers.add(work.id)
 
     def _goes(self, work: Work, visit: Visit, promised: Promised, wait: Foreseen | None) -> tuple[Work, Visit]:
-        """The ticket as it would wait. What is offered stays as long as it is."""
+        """The ticket as it would wait. What is offered stays as long as it is; all does where no queue is another."""
         if work.offer is not None:
             return work, visit
         queues, origin = self._after.queues, visit.queue_id
-        there = elsewhere(queues, work)
+        there = elsewhere(queues, work) if self._queues_change else None
         if there is not None:
             work, visit = self._in(work, visit, there)
         elif last_of(queues, work) is None:
             self._stranded.add(work.id)
             return work, visit
-        work, visit = self._sent_on(work, visit, wait, moved=there is not None)
+        if self._queues_change:
+            work, visit = self._sent_on(work, visit, wait, moved=there is not None)
         raised = raises(work, queues, self._after.rules, promised) if self._rules_change or there is not None else None
         if raised is not None:
             work, visit = self._in(work, visit, raised[1])
