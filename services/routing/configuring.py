@@ -12,6 +12,7 @@ from services.routing.domain.agents import Agent, Profile
 from services.routing.domain.configuration import Change, Configuration, Fault, Key, Part, profile_of
 from services.routing.domain.foresight import Effects, Foresight
 from services.routing.domain.queues import choose
+from services.routing.domain.work import Work
 from services.routing.store import config, configuration, desk, estimates, reading, timing
 from services.routing.ticking import set_states
 from shared import db
@@ -19,7 +20,7 @@ from shared.auth import note_agents
 from shared.clock import clock
 from shared.configuring import version_said
 from shared.events.base import Draft, Fact
-from shared.events.config import AgentConfigured, ConfigRemoved
+from shared.events.config import AgentConfigured, ConfigRemoved, QueueConfigured
 from shared.outbox import Outbox
 
 AT_ONCE = 1000
@@ -84,11 +85,18 @@ async def stranded(conn: AsyncConnection, after: Configuration, changes: Sequenc
     gone = [change.key for change in changes if change.key.kind == "queue" and change.after is None]
     found: list[Fault] = []
     for key in gone:
-        works = await reading.waiting_in(conn, key.id)
-        left = [work.id for work in works if choose(after.queues, work) is None]
+        ids = await reading.waiting_in(conn, key.id)
+        left: list[str] = []
+        for start in range(0, len(ids), AT_ONCE):
+            works = await reading.works(conn, ids[start : start + AT_ONCE])
+            left += await asyncio.to_thread(_untaken, after.queues, works)
         if left:
             found.append(Fault(key, "", f"{len(left)} tickets wait in it that no other queue takes, e.g. {left[0]}"))
     return found
+
+
+def _untaken(queues: Sequence[QueueConfigured], works: Sequence[Work]) -> list[str]:
+    return [work.id for work in works if choose(queues, work) is None]
 
 
 async def foresee(engine: AsyncEngine, before: Configuration, after: Configuration) -> Effects:

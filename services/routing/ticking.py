@@ -22,6 +22,7 @@ from services.routing.store import config, decisions, desk, drafts, estimates, m
 from shared import audit, db, idempotency, sessions
 from shared.clock import clock
 from shared.events.base import Draft, Fact
+from shared.events.config import QueueConfigured
 from shared.events.people import AgentState
 from shared.outbox import Outbox
 from shared.service import Resources
@@ -127,7 +128,7 @@ class Ticker:
             works = await timing.due(conn, AT_ONCE)
             if works:
                 queues = await config.queues(conn)
-                await self._decide(conn, works, "due", lambda turn: timers.fire(turn, queues))
+                await self._decide(conn, works, queues, "due", lambda turn: timers.fire(turn, queues))
 
     async def _give_conversations_back(self) -> None:
         """Conversations whose agent did not come back wait again, where they stood."""
@@ -136,7 +137,7 @@ class Ticker:
             works = await timing.left_alone(conn, grace, AT_ONCE)
             if works:
                 queues, waited = await config.queues(conn), timedelta(seconds=grace)
-                await self._decide(conn, works, "left alone", lambda turn: lifecycle.lose(turn, queues, waited))
+                await self._decide(conn, works, queues, "left alone", lambda turn: lifecycle.lose(turn, queues, waited))
 
     async def _judge(self) -> None:
         """Rules look at tickets of which they may think otherwise by now."""
@@ -151,18 +152,26 @@ class Ticker:
             def look(turn: Turn) -> None:
                 escalating.by_rule(turn, queues, rules, promised.get(turn.work.id, escalating.NOTHING_PROMISED))
 
-            await self._decide(conn, works, "rules", look)
+            await self._decide(conn, works, queues, "rules", look)
             await timing.judged(conn, {ticket_id: noted[ticket_id] for ticket_id in works})
 
-    async def _decide(self, conn: AsyncConnection, works: Mapping[str, Work], what: str, decide: Callable[[Turn], None]) -> None:
+    async def _decide(
+        self,
+        conn: AsyncConnection,
+        works: Mapping[str, Work],
+        queues: Sequence[QueueConfigured],
+        what: str,
+        decide: Callable[[Turn], None],
+    ) -> None:
         """Decide on each of the tickets, and write what changed."""
         known = await desk.agents(conn, desk.concerned(works.values()))
+        waits = await estimates.foreseen_where_asked(conn, queues)
         now = await clock(conn)
         turns = []
         for work in works.values():
             # Never the same for two of a ticket's decisions.
             cause = f"{what} {work.id} {work.visits} {len(work.rules)} {work.due_at}"
-            turn = Turn(work, cause, now, known)
+            turn = Turn(work, cause, now, known, waits=waits)
             decide(turn)
             known.update(turn.changed)
             if turn.work is not work:
@@ -178,7 +187,7 @@ class Ticker:
             def place(turn: Turn) -> None:
                 lifecycle.place_at_last(turn, queues, lifecycle.age_of(turn.work, turn.now))
 
-            await self._decide(conn, works, "placed", place)
+            await self._decide(conn, works, queues, "placed", place)
 
     async def _keep_house(self) -> None:
         async with db.transaction(self.parts.engine) as conn:

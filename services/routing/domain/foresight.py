@@ -15,9 +15,9 @@ from services.routing.domain.configuration import Configuration
 from services.routing.domain.escalating import NOTHING_PROMISED, Promised, raises
 from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.lifecycle import NO_QUEUE
-from services.routing.domain.queues import choose, elsewhere, last_of
+from services.routing.domain.queues import came_as, choose, elsewhere, last_of
 from services.routing.domain.steps import asked, at_step
-from services.routing.domain.work import Visit, Work
+from services.routing.domain.work import CameAs, Visit, Work
 from shared.events.config import QueueConfigured
 
 NAMED = 20  # of each kind, by id
@@ -170,7 +170,7 @@ class Foresight:
     ) -> None:
         self._after, self._now, self._of_comers = after, now, of_comers
         self._was, self._is = _Side.of(before, agents, now), _Side.of(after, agents, now)
-        self._rules_change = before.rules != after.rules
+        self._rules_change, self._queues_change = before.rules != after.rules, before.queues != after.queues
         self._waiting, self._moves, self._moved = 0, list[Move](), 0
         self._stranded, self._placed, self._offers = _Told(), _Told(), _Told()
         self._matchable, self._unmatchable = _Told(), _Told()
@@ -215,20 +215,21 @@ class Foresight:
             self._offers.add(work.id)
 
     def _goes(self, work: Work, visit: Visit, promised: Promised, wait: Foreseen | None) -> tuple[Work, Visit]:
-        """The ticket as it would wait. What is offered stays as long as it is."""
+        """The ticket as it would wait. What is offered stays as long as it is; all does where no queue is another."""
         if work.offer is not None:
             return work, visit
         queues, origin = self._after.queues, visit.queue_id
-        there = elsewhere(queues, work)
+        there = elsewhere(queues, work) if self._queues_change else None
         if there is not None:
-            work, visit = self._in(work, visit, there)
+            work, visit = self._in(work, visit, there, "returned")
         elif last_of(queues, work) is None:
             self._stranded.add(work.id)
             return work, visit
-        work, visit = self._sent_on(work, visit, wait, moved=there is not None)
+        if self._queues_change:
+            work, visit = self._sent_on(work, visit, wait, moved=there is not None)
         raised = raises(work, queues, self._after.rules, promised) if self._rules_change or there is not None else None
         if raised is not None:
-            work, visit = self._in(work, visit, raised[1])
+            work, visit = self._in(work, visit, raised[1], "escalated")
         if visit.queue_id != origin:
             self._moved += 1
             if len(self._moves) < NAMED:
@@ -239,13 +240,13 @@ class Foresight:
     def _sent_on(self, work: Work, visit: Visit, wait: Foreseen | None, *, moved: bool) -> tuple[Work, Visit]:
         """As a step of its queue would send it on, if one does."""
         queue = last_of(self._after.queues, work)
-        if queue is None or visit.from_queue_id is not None:
+        if queue is None or work.came_as == "overflowed":
             return work, visit
         numbers = sending.at_entry(queue) if moved else sending.reached(queue, visit, self._now)
         found = sending.sent_on(queue, work.id, numbers, self._of_comers.get(queue.id) if moved else wait)
         other = next((one for one in self._after.queues if found is not None and one.id == found[0]), None)
-        return (work, visit) if other is None else self._in(work, visit, other)
+        return (work, visit) if other is None else self._in(work, visit, other, "overflowed")
 
-    def _in(self, work: Work, visit: Visit, queue: QueueConfigured) -> tuple[Work, Visit]:
+    def _in(self, work: Work, visit: Visit, queue: QueueConfigured, reason: CameAs) -> tuple[Work, Visit]:
         begun = msgspec.structs.replace(visit, queue_id=queue.id, entered_at=self._now)
-        return msgspec.structs.replace(work, visit=begun), begun
+        return msgspec.structs.replace(work, visit=begun, came_as=came_as(work, queue.id, reason)), begun

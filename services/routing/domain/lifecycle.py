@@ -12,7 +12,7 @@ from services.routing.domain import consulting, handing, offers, sending, wrappi
 from services.routing.domain.agents import Agent, has_room, load, units_of, unload
 from services.routing.domain.besides import Callback
 from services.routing.domain.foreseen import Foreseen
-from services.routing.domain.queues import choose, elsewhere, last_of
+from services.routing.domain.queues import came_as, choose, elsewhere, last_of
 from services.routing.domain.steps import entered, filed, version_of
 from services.routing.domain.work import CameAs, Turn, Visit, Work, microseconds
 from shared.events.config import QueueConfigured
@@ -77,10 +77,12 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
 
 
 def _go_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
-    """A ticket that reached steps of its queue goes to where one of them sends it; `wait` is how long it still would."""
+    """A ticket that reached steps of its queue goes to where one of them sends it; `wait` is how long it still would. What a step
+    sent where it is stays there, so that no steps send it in circles.
+    """
     work, visit = turn.work, turn.work.visit
     queue = last_of(queues, work)
-    if visit is not None and queue is not None and visit.from_queue_id is None:
+    if visit is not None and queue is not None and work.came_as != "overflowed":
         _send_on(turn, queues, queue, sending.reached(queue, visit, turn.now), wait)
 
 
@@ -108,19 +110,11 @@ def enter(
 ) -> None:
     """Begin a visit to this queue."""
     number = turn.work.visits + 1
-    from_queue_id = sent_on.from_queue_id if sent_on is not None else None
-    visit = Visit(
-        queue_id=queue.id,
-        number=number,
-        entered_at=turn.now,
-        age_from=age_from,
-        preferred=preferred,
-        from_queue_id=from_queue_id,
-    )
+    visit = Visit(queue_id=queue.id, number=number, entered_at=turn.now, age_from=age_from, preferred=preferred)
     visit = entered(queue, turn.work, visit, turn.now)
     attention = None if turn.work.attention == NO_QUEUE else turn.work.attention
-    came_as = turn.work.came_as if reason == "returned" else reason
-    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from, came_as=came_as)
+    because = came_as(turn.work, queue.id, reason)
+    turn.set(visits=number, visit=visit, attention=attention, age_from=age_from, came_as=because)
     if turn.work.besides.callback is not None:
         turn.beside(callback=Callback())
     turn.say(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.routing.domain import steps
-from services.routing.domain.work import Work
+from services.routing.domain.work import CameAs, Work
 from shared.conditions import Fields, WrongCondition, check, matches
 from shared.events.config import QueueConfigured
 
@@ -84,6 +84,17 @@ def last_of(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | 
     """The queue in which it waits, or came to its owner from."""
     queue_id = work.visit.queue_id if work.visit is not None else work.ticket.routing.queue_id
     return next((queue for queue in queues if queue.id == queue_id), None)
+
+
+def came_as(work: Work, queue_id: str, reason: CameAs) -> CameAs:
+    """Why a ticket that is queued there is there. What comes back to where somebody or something sent it is there as before; what
+    comes back to another queue than that is there by the rules.
+    """
+    if reason != "returned":
+        return reason
+    if not work.sent or queue_id == work.ticket.routing.queue_id:
+        return work.came_as
+    return "reopened" if work.ticket.routing.owned_once else "opened"
 
 
 def in_order(queues: Sequence[QueueConfigured]) -> tuple[QueueConfigured, ...]:

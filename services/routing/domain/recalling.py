@@ -17,6 +17,7 @@ from services.routing.domain import calling_back, lifecycle
 from services.routing.domain.agents import Agent, units_of
 from services.routing.domain.besides import NOTHING, Callback, Consult, HandOver, WrapUp
 from services.routing.domain.labels import labels_of, relabelled
+from services.routing.domain.queues import came_as
 from services.routing.domain.steps import entered
 from services.routing.domain.work import EndedOffer, Offer, Opening, Passed, Turn, Visit, Work
 from shared import ticket as tickets
@@ -66,7 +67,10 @@ def told(known: Known, state: Told, event: Event[Fact]) -> Told:
     now = tickets.apply(state.work.ticket, event)
     seen = max(state.work.seen, event.position) if event.writer == "intake" else state.work.seen
     change = CHANGES.get(type(event.data))
-    after = state.set(ticket=now, seen=seen)
+    fact, because = event.data, state.work.came_as
+    if isinstance(fact, ticket.TicketQueued):  # before it is heard: it matters where it was
+        because = came_as(state.work, fact.queue_id, fact.reason)
+    after = state.set(ticket=now, seen=seen, came_as=because)
     return change(known, after, event) if change is not None else after
 
 
@@ -135,15 +139,12 @@ def _queued(known: Known, state: Told, event: Event[ticket.TicketQueued]) -> Tol
         entered_at=event.time,
         age_from=fact.age_from,
         preferred=state.work.last_agent_id if fact.reason in ("reopened", "returned") else None,
-        from_queue_id=fact.sent_on.from_queue_id if fact.sent_on is not None else None,
     )
     visit = entered(queue, state.work, visit, event.time) if queue is not None else visit
     attention = None if state.work.attention == lifecycle.NO_QUEUE else state.work.attention
     tier = queue.tier if queue is not None and fact.reason == "transferred" else state.work.tier
     state = state.beside(callback=Callback() if state.work.besides.callback is not None else None)
-    came_as = state.work.came_as if fact.reason == "returned" else fact.reason
-    state = state.set(visits=fact.visit, visit=visit, attention=attention, units=0, age_from=fact.age_from, tier=tier)
-    return state.set(came_as=came_as)
+    return state.set(visits=fact.visit, visit=visit, attention=attention, units=0, age_from=fact.age_from, tier=tier)
 
 
 def _left(_known: Known, state: Told, event: Event[ticket.TicketLeftQueue]) -> Told:

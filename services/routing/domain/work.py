@@ -44,7 +44,6 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     As filed under a version of the queues: `lane` groups what the same agents can take, `worth` and `due_from`
     make its place (`order.rank`); at `file_again_at` the lane is another. `filed_under` below nothing: placed under the version
     that this would be above it, and to be filed as soon as may be.
-    `from_queue_id`: a step of that queue sent it on; then no other does, so that no steps send it in circles.
     """
 
     queue_id: str
@@ -58,7 +57,6 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     age_from: datetime
     preferred: str | None = None
     passed: tuple[Passed, ...] = ()
-    from_queue_id: str | None = None
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +99,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ticket and what routing does with it: `seen` is the last fact of intake applied, `units` its owner's load. `erased`: its
     customer was forgotten. `unreachable`: the channels on which the customer cannot be written to now, and why. `age_from` is
     what its last place in a queue counted from; `path` the queues through which it rose to its `tier`, `rules` those that raised
-    it. `resolved`: it was, once. `came_as`: why it was queued last, other than as before (`returned`).
+    it. `resolved`: it was, once. `came_as`: why it was queued last, other than as before (`queues.came_as`).
     """
 
     id: str

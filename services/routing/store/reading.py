@@ -36,10 +36,7 @@ UNHELD = f"""
     SELECT {WORK_COLUMNS} FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
     WHERE t.ticket_id = ANY($1::text[]) ORDER BY t.ticket_id
 """
-WAITING_IN = f"""
-    SELECT {WORK_COLUMNS} FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
-    WHERE t.queue_id = $1 ORDER BY t.ticket_id
-"""
+WAITING_IN = "SELECT ticket_id FROM routing.ticket WHERE queue_id = $1 ORDER BY ticket_id"
 RENAMED = """
     SELECT DISTINCT ON (ticket_id) ticket_id, event_id, CAST(data->'personal' AS text) FROM routing.entry
     WHERE ticket_id = ANY($1::text[]) AND type = 'ticket.renamed.v1' AND data ? 'personal' ORDER BY ticket_id, id DESC
@@ -95,9 +92,9 @@ async def works(conn: AsyncConnection, ticket_ids: Sequence[str]) -> list[Work]:
     return list(works_of(await db.fetch(conn, UNHELD, ticket_ids)).values())
 
 
-async def waiting_in(conn: AsyncConnection, queue_id: str) -> list[Work]:
-    """The tickets that wait in a queue, in order, not held."""
-    return list(works_of(await db.fetch(conn, WAITING_IN, queue_id)).values())
+async def waiting_in(conn: AsyncConnection, queue_id: str) -> list[str]:
+    """The tickets that wait in a queue, in order."""
+    return [ticket_id for (ticket_id,) in await db.fetch(conn, WAITING_IN, queue_id)]
 
 
 async def all_agents(conn: AsyncConnection) -> dict[str, Agent]:

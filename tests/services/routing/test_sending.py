@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from services.routing.domain.sending import lot_of
 from shared.events.base import derived_id
 from shared.events.ticket import TicketQueued
 from tests.services.routing.conftest import House
+from tests.services.routing.test_moves import past
 from tests.services.routing.test_waits import line, look, seconds_pass
 
 pytestmark = pytest.mark.timeout(60)
@@ -93,6 +96,22 @@ async def test_who_has_waited_so_long_and_would_still_wait_goes_to_the_partner_w
     assert after.age_from == before.age_from
     [why] = (await line.done("rina", "GET", f"/v1/tickets/{ticket_id}/decisions"))["sent_on"]
     assert (why["step"], why["wait_seconds"]) == (1, 61)
+
+
+async def test_who_comes_back_by_the_clock_and_would_wait_too_long_goes_to_the_partner_too(line: House) -> None:
+    await line.agent()
+    back = await line.open("a", channel="phone")
+    await line.done("dana", "POST", f"/v1/tickets/{back}/take")
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    await line.done("dana", "POST", f"/v1/tickets/{back}/pend", {"until": until})
+    await line.done("dana", "POST", "/v1/agents/dana/state", {"state": "offline"})
+    await sends(line, {"after_seconds": 0, "over_wait_seconds": 60})
+    await line.open("b", channel="phone")
+    await seconds_pass(line, 100)
+    await look(line)
+    await past(line, back, "besides", "rests_until")
+    await line.ticker.once()
+    assert await place_of(line, back) == "north"
 
 
 async def test_a_step_to_a_queue_that_is_not_there_is_refused_with_its_place(line: House) -> None:

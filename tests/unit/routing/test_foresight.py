@@ -87,6 +87,15 @@ def test_who_was_sent_where_it_waits_stays_and_what_is_offered_too() -> None:
     assert effects.moved.count == 0
 
 
+def test_where_no_queue_is_another_nobody_moves_though_a_label_or_a_step_would_send_them_elsewhere_since() -> None:
+    sending = msgspec.structs.replace(a_queue(position=5), steps=(RoutingStep(after_seconds=30, to_queue_id="north"),))
+    before = config_of(sending, a_queue("hebrew", position=1, when=HEBREW), a_queue("north", position=9), an_agent_s())
+    works = [waiting("a", language="he", queue=sending), waiting("b", queue=sending)]
+    for change in (a_rule(NEVER), an_agent_s("noa")):
+        assert foreseen(before, works, change).moved.count == 0
+    assert foreseen(before, works, msgspec.structs.replace(sending, position=6)).moved.count == 2
+
+
 def test_the_tickets_of_a_queue_that_is_gone_go_on_by_the_rules_and_those_that_find_none_are_named() -> None:
     hebrew = a_queue("hebrew", position=1, when=HEBREW)
     english = a_queue("english", position=2, when=Test(field="language", op="equals", value="en"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -10,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.routing.domain import lifecycle, offers, recalling
+from services.routing.domain import calling_back, lifecycle, offers, recalling
 from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.queues import WrongQueue, check_queue
 from services.routing.domain.recalling import Known, Told
 from services.routing.domain.sending import LOTS, lot_of, sent_on
 from services.routing.domain.work import Turn, Work
-from shared.events.base import Event, Position
+from shared.events.base import Draft, Event, Fact, Position
 from shared.events.config import QueueConfigured, RoutingStep
 from shared.events.ticket import SentOn, TicketLeftQueue, TicketQueued
 from tests.unit.routing.story import a_queue, an_agent, at, opened, said, turn, waiting
@@ -162,6 +163,31 @@ def test_no_steps_send_a_ticket_in_circles() -> None:
     assert later.drafts == []
 
 
+def test_what_comes_back_to_where_a_step_sent_it_is_not_sent_on_from_there() -> None:
+    there = msgspec.structs.replace(NORTH, steps=(sends("ours", after=5),))
+    queue = ours(sends(over=1))
+    deciding = turn(opened())
+    deciding.waits = wait_of(100)
+    lifecycle.place(deciding, (queue, there), "opened", deciding.now)
+    calling_back.spare(deciding, (queue, there), None)
+    assert (place_of(deciding.work), deciding.work.visits) == ("north", 3)
+    later = turn(deciding.work, now=at(60))
+    lifecycle.settle(later, (queue, there))
+    assert later.drafts == []
+
+
+def test_what_was_sent_to_a_queue_that_is_gone_is_by_the_rules_where_it_waits_then_also_after_a_restore() -> None:
+    new, newer = (msgspec.structs.replace(NORTH, id=name, config_version=n) for n, name in ((7, "new"), (8, "newer")))
+    first = placed(ours(sends(over=1)), waits=wait_of(100))
+    gone = turn(first.work, now=at(10))
+    lifecycle.settle(gone, (new,))
+    assert (place_of(gone.work), gone.work.came_as, gone.work.sent) == ("new", "opened", False)
+    assert told_again([*first.drafts, *gone.drafts]).came_as == "opened"
+    by_rule = turn(gone.work, now=at(20))
+    lifecycle.settle(by_rule, (newer, msgspec.structs.replace(new, config_version=8)))
+    assert place_of(by_rule.work) == "newer"
+
+
 def test_a_queue_that_is_gone_gets_nothing() -> None:
     deciding = turn(opened())
     queue = ours(sends("nowhere", over=1))
@@ -172,14 +198,19 @@ def test_a_queue_that_is_gone_gets_nothing() -> None:
 
 def test_what_was_sent_on_is_so_after_a_restore() -> None:
     deciding = placed(ours(sends(over=1)), waits=wait_of(100))
+    work = told_again(deciding.drafts)
+    assert (place_of(work), work.came_as, work.sent) == ("north", "overflowed", True)
+
+
+def told_again(drafts: Sequence[Draft[Fact]]) -> Work:
+    """The ticket as the log tells of it."""
     state = Told(opened())
-    for seq, draft in enumerate(deciding.drafts, 1):
+    for seq, draft in enumerate(drafts, 1):
         event = Event(
             id=str(seq), type=draft.data.TYPE, writer="routing", position=Position(1, seq), key="t-1", time=at(0), data=draft.data
         )
         state = recalling.told(Known({"north": NORTH}), state, event)
-    assert state.work.visit is not None
-    assert (state.work.visit.queue_id, state.work.visit.from_queue_id) == ("north", "ours")
+    return state.work
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""The configuration where a hundred thousand wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.services.routing.conftest import House
+from tests.services.routing.test_configuring import send
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(300)]
+WAITING = 100_000
+QUEUES = 40
+COPIES = """
+    INSERT INTO routing.ticket SELECT (jsonb_populate_record(t, jsonb_build_object('ticket_id', t.ticket_id || '-' || n,
+        'state', '\\x' || encode(convert_to(replace(convert_from(t.state, 'UTF8'), t.ticket_id, t.ticket_id || '-' || n), 'UTF8'),
+            'hex')))).*
+    FROM routing.ticket t CROSS JOIN generate_series(2, :many) AS n
+"""
+
+
+async def test_a_queue_in_which_many_wait_is_removed_without_standing_still(house: House) -> None:
+    other = {"is": "test", "field": "language", "op": "equals", "value": "xx"}
+    others = [{"id": f"other-{n}", "name": {"en": "o"}, "position": n, "when": other} for n in range(QUEUES)]
+    last = {"id": "last", "name": {"en": "l"}, "position": 99}
+    full = {"id": "full", "name": {"en": "f"}, "position": 50}
+    made = await send(house, {"queues": [*others, full, last]}, If_Match='"0"')
+    assert made.status_code == 200, made.text
+    await house.open()
+    await house.rows(COPIES, many=WAITING)
+    gone = await send(house, {"version": 1, "queues": [*others, last]})
+    assert gone.status_code == 200, gone.text
+    await house.ticker.once()
+    [row] = await house.rows("SELECT count(*) AS n FROM routing.ticket WHERE queue_id = 'last'")
+    assert row.n == 1000
+    refused = await send(house, {"version": 2, "queues": others})
+    assert refused.status_code == 409, refused.text
