@@ -85,6 +85,7 @@ def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
         since, regular = fact.unanswered_since or event.time, context.regulars.get(fact.customer_id)
         lifecycle.place(turn, context.queues, "opened", since, fact.opened_by, regular)
         escalating.by_rule(turn, context.queues, context.rules)
+        turn.to_judge = False  # they have looked
     if fact.opened_by is not None:
         turn.tell(fact.opened_by, "ticket.opened")
 

@@ -227,7 +227,8 @@ class Foresight:
             return work, visit
         if self._queues_change:
             work, visit = self._sent_on(work, visit, wait, moved=there is not None)
-        raised = raises(work, queues, self._after.rules, promised) if self._rules_change or there is not None else None
+        judged = self._rules_change or visit.queue_id != origin
+        raised = raises(work, queues, self._after.rules, promised) if judged else None
         if raised is not None:
             work, visit = self._in(work, visit, raised[1], "escalated")
         if visit.queue_id != origin:

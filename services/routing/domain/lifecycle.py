@@ -59,6 +59,7 @@ def place(
         return
     known = regular if queue.strategy == "sticky" else None
     enter(turn, queue, reason, age_from, preferred or known)
+    turn.to_judge = True
     if queue.steps:
         _send_on(turn, queues, queue, sending.at_entry(queue), turn.waits.get(queue.id))
 
@@ -98,6 +99,7 @@ def _send_on(
     if other is not None:
         leave(turn, "partner" if other.partner_id not in (None, queue.partner_id) else "transferred")
         enter(turn, other, "overflowed", visit.age_from, visit.preferred, why)
+        turn.to_judge = True
 
 
 def enter(
@@ -146,7 +148,6 @@ def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | N
         return
     leave(turn, "transferred")
     place(turn, queues, "returned", visit.age_from, visit.preferred)
-    turn.to_judge = True
 
 
 def age_of(work: Work, now: datetime) -> datetime:
