@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.routing.domain import sending
+from services.routing.domain import lifecycle, sending
 from services.routing.domain.agents import ANY_LANGUAGE, Agent, Spoken, eligible, lacks
 from services.routing.domain.configuration import Configuration
 from services.routing.domain.escalating import NOTHING_PROMISED, Promised, raises
@@ -181,7 +181,7 @@ class Foresight:
         for work in works:
             if work.visit is not None:
                 self._wait(work, work.visit, promised.get(work.id, NOTHING_PROMISED), waits.get(work.id))
-            elif work.attention == NO_QUEUE and choose(self._after.queues, work) is not None:
+            elif work.attention == NO_QUEUE and choose(self._after.queues, work, lifecycle.comes_at_last(work)) is not None:
                 self._placed.add(work.id)
 
     def effects(self) -> Effects:

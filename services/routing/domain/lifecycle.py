@@ -51,7 +51,7 @@ def place(
     """
     if turn.work.ticket.spam:
         return
-    queue = choose(queues, turn.work)
+    queue = choose(queues, turn.work, reason)
     if queue is None:
         if turn.work.attention != NO_QUEUE:
             turn.say(ActionRequired(code="no_queue"))
@@ -74,7 +74,12 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
     if work.visit is not None or work.owner is not None or not work.ticket.active or work.ticket.spam:
         turn.set(attention=None)
         return
-    place(turn, queues, "returned" if work.visits else "opened", age_from, work.last_agent_id)
+    place(turn, queues, comes_at_last(work), age_from, work.last_agent_id)
+
+
+def comes_at_last(work: Work) -> QueueReason:
+    """Why a ticket that no rule took is queued when one does."""
+    return "returned" if work.visits else "opened"
 
 
 def _go_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
