@@ -12,6 +12,7 @@ from services.routing.domain.changes import Crew
 from services.routing.domain.foreseen import Foreseen
 from services.routing.domain.labels import labels_of, relabelled
 from services.routing.domain.queues import last_of
+from services.routing.domain.steps import to_be_filed
 from services.routing.domain.timeline import Entry, entries_of, entries_to_be
 from services.routing.domain.work import EndedOffer, Notice, Opening, Turn, Work, hear
 from services.routing.promising import BREACH_HANDLERS, CLOCK_HANDLERS, WARNING_HANDLERS
@@ -84,6 +85,7 @@ def _opened(context: Context, turn: Turn, event: Event[t.TicketOpened]) -> None:
         since, regular = fact.unanswered_since or event.time, context.regulars.get(fact.customer_id)
         lifecycle.place(turn, context.queues, "opened", since, fact.opened_by, regular)
         escalating.by_rule(turn, context.queues, context.rules)
+        turn.to_judge = False  # they have looked
     if fact.opened_by is not None:
         turn.tell(fact.opened_by, "ticket.opened")
 
@@ -174,6 +176,13 @@ def _labelled(_context: Context, turn: Turn, event: Event[t.TicketLabelled]) -> 
 def _prioritised(context: Context, turn: Turn, event: Event[t.TicketPrioritised]) -> None:
     turn.to_judge = True
     _told(context, turn, event)
+
+
+def _somebody_else_s(_context: Context, turn: Turn, _event: Event[t.TicketCustomerChanged]) -> None:
+    """What the other one is entitled to is known when it is filed again, which is soon."""
+    visit = turn.work.visit
+    if visit is not None:
+        turn.set(visit=to_be_filed(visit))
 
 
 def _told(_context: Context, turn: Turn, event: Event[Fact]) -> None:
@@ -271,7 +280,7 @@ TICKET_HANDLERS: dict[type[Fact], Handler[Context, Case]] = {
     call.CallResumed: _handler(_noted),
     call.CallRecorded: _handler(_noted),
     call.CallbackRequested: _handler(_called_back),
-    t.TicketCustomerChanged: _handler(_noted),
+    t.TicketCustomerChanged: _handler(_somebody_else_s),
     t.TicketExpelled: _handler(_noted),
     t.TicketSplit: _handler(_granted),
     t.TicketLinked: _handler(_granted),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.routing.domain import sending
+from services.routing.domain import lifecycle, sending
 from services.routing.domain.agents import ANY_LANGUAGE, Agent, Spoken, eligible, lacks
 from services.routing.domain.configuration import Configuration
 from services.routing.domain.escalating import NOTHING_PROMISED, Promised, raises
@@ -181,7 +181,7 @@ class Foresight:
         for work in works:
             if work.visit is not None:
                 self._wait(work, work.visit, promised.get(work.id, NOTHING_PROMISED), waits.get(work.id))
-            elif work.attention == NO_QUEUE and choose(self._after.queues, work) is not None:
+            elif work.attention == NO_QUEUE and choose(self._after.queues, work, lifecycle.comes_at_last(work)) is not None:
                 self._placed.add(work.id)
 
     def effects(self) -> Effects:
@@ -227,7 +227,8 @@ class Foresight:
             return work, visit
         if self._queues_change:
             work, visit = self._sent_on(work, visit, wait, moved=there is not None)
-        raised = raises(work, queues, self._after.rules, promised) if self._rules_change or there is not None else None
+        judged = self._rules_change or visit.queue_id != origin
+        raised = raises(work, queues, self._after.rules, promised) if judged else None
         if raised is not None:
             work, visit = self._in(work, visit, raised[1], "escalated")
         if visit.queue_id != origin:

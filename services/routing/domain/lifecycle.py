@@ -51,7 +51,7 @@ def place(
     """
     if turn.work.ticket.spam:
         return
-    queue = choose(queues, turn.work)
+    queue = choose(queues, turn.work, reason)
     if queue is None:
         if turn.work.attention != NO_QUEUE:
             turn.say(ActionRequired(code="no_queue"))
@@ -59,6 +59,7 @@ def place(
         return
     known = regular if queue.strategy == "sticky" else None
     enter(turn, queue, reason, age_from, preferred or known)
+    turn.to_judge = True
     if queue.steps:
         _send_on(turn, queues, queue, sending.at_entry(queue), turn.waits.get(queue.id))
 
@@ -73,7 +74,12 @@ def place_at_last(turn: Turn, queues: Sequence[QueueConfigured], age_from: datet
     if work.visit is not None or work.owner is not None or not work.ticket.active or work.ticket.spam:
         turn.set(attention=None)
         return
-    place(turn, queues, "returned" if work.visits else "opened", age_from, work.last_agent_id)
+    place(turn, queues, comes_at_last(work), age_from, work.last_agent_id)
+
+
+def comes_at_last(work: Work) -> QueueReason:
+    """Why a ticket that no rule took is queued when one does."""
+    return "returned" if work.visits else "opened"
 
 
 def _go_on(turn: Turn, queues: Sequence[QueueConfigured], wait: Foreseen | None) -> None:
@@ -98,6 +104,7 @@ def _send_on(
     if other is not None:
         leave(turn, "partner" if other.partner_id not in (None, queue.partner_id) else "transferred")
         enter(turn, other, "overflowed", visit.age_from, visit.preferred, why)
+        turn.to_judge = True
 
 
 def enter(
@@ -146,7 +153,6 @@ def settle(turn: Turn, queues: Sequence[QueueConfigured], deadline: datetime | N
         return
     leave(turn, "transferred")
     place(turn, queues, "returned", visit.age_from, visit.preferred)
-    turn.to_judge = True
 
 
 def age_of(work: Work, now: datetime) -> datetime:

@@ -37,8 +37,8 @@ class WrongQueue(ValueError):
         self.reason = reason
 
 
-def fields_of(work: Work) -> Fields:
-    """What rules may ask about a ticket."""
+def fields_of(work: Work, reason: CameAs | None = None) -> Fields:
+    """What rules may ask about a ticket; `reason`: why it is queued now."""
     intake, labels, entitled = work.ticket.intake, work.labels, work.entitlement
     return {
         "channel": intake.channel,
@@ -53,15 +53,15 @@ def fields_of(work: Work) -> Fields:
         "tags": labels.tags,
         "partner_id": labels.partner_id,
         "is_follow_up": labels.follow_up_of is not None,
-        "is_reopened": work.came_as != "opened" if work.visit is not None else work.visits > 0,
+        "is_reopened": _is_reopened(work, reason),
     }
 
 
-def choose(queues: Sequence[QueueConfigured], work: Work) -> QueueConfigured | None:
+def choose(queues: Sequence[QueueConfigured], work: Work, reason: CameAs | None = None) -> QueueConfigured | None:
     """The queue for this ticket, None when no rule takes it. `queues` are in order of position. One that rose to a tier comes
     back to it, where a queue there takes it.
     """
-    fields = fields_of(work)
+    fields = fields_of(work, reason)
     if work.tier > 1:
         up_there = next((queue for queue in queues if queue.tier >= work.tier and matches(queue.when, fields)), None)
         if up_there is not None:
@@ -95,6 +95,13 @@ def came_as(work: Work, queue_id: str, reason: CameAs) -> CameAs:
     if not work.sent or queue_id == work.ticket.routing.queue_id:
         return work.came_as
     return "reopened" if work.ticket.routing.owned_once else "opened"
+
+
+def _is_reopened(work: Work, reason: CameAs | None) -> bool:
+    """What waits, or comes back as before, is asked as it will be where the rules send it."""
+    if work.visit is None and reason != "returned":
+        return work.visits > 0
+    return came_as(work, "", "returned") != "opened"
 
 
 def in_order(queues: Sequence[QueueConfigured]) -> tuple[QueueConfigured, ...]:

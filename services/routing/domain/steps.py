@@ -60,7 +60,12 @@ def at_step(queue: QueueConfigured, number: int) -> QueueConfigured:
 def entered(queue: QueueConfigured, work: Work, visit: Visit, now: datetime) -> Visit:
     """A visit that begins, filed. Where promises count it is to be filed again, with what is promised."""
     visit = filed(queue, work, visit, now, None)
-    return visit if queue.due_lead_seconds is None else msgspec.structs.replace(visit, filed_under=-visit.filed_under)
+    return visit if queue.due_lead_seconds is None else to_be_filed(visit)
+
+
+def to_be_filed(visit: Visit) -> Visit:
+    """The visit, to be filed again as soon as may be."""
+    return msgspec.structs.replace(visit, filed_under=-abs(visit.filed_under))
 
 
 def filed(queue: QueueConfigured, work: Work, visit: Visit, now: datetime, deadline: datetime | None) -> Visit:

@@ -35,7 +35,8 @@ def downgrade() -> None:
     run_script(
         op,
         """
-        DELETE FROM routing.config WHERE kind = 'canned_response';
+        DELETE FROM routing.config WHERE kind IN ('canned_response', 'removed canned_response');
+        DELETE FROM routing.config_history WHERE kind = 'canned_response';
         DROP TABLE routing.draft;
         DROP TABLE routing.attending;
         """,

@@ -53,8 +53,10 @@ class QueueShelf:
     async def of(self, conn: AsyncConnection, version: int) -> tuple[QueueConfigured, ...]:
         """All queues, in order of position."""
         if version != self._version:
-            self._queues, self.read_under = await _queues(conn)
-            self.rules, self._version = await rules(conn), version
+            found, read_under = await _queues(conn)
+            by_rule = await rules(conn)
+            # At once, and last: others who share the shelf may have put newer ones on it meanwhile.
+            self._queues, self.read_under, self.rules, self._version = found, read_under, by_rule, version
         return self._queues
 
 

@@ -22,9 +22,11 @@ FORESEEN = """
     SELECT queue_id, wait_seconds, estimator FROM routing.line
     WHERE queue_id = ANY($1::text[]) AND wait_seconds IS NOT NULL AND as_of > clock_timestamp() - make_interval(secs => $2)
 """
+# Of the visit that goes on: one before it is open until a pass has seen how it ended.
 FORESEEN_OF = """
-    SELECT ticket_id, seconds, estimator FROM routing.wait
-    WHERE ticket_id = ANY($1::text[]) AND ended_at IS NULL AND seconds IS NOT NULL
+    SELECT w.ticket_id, w.seconds, w.estimator FROM routing.wait w
+    JOIN routing.ticket t ON t.ticket_id = w.ticket_id AND t.entered_at = w.since
+    WHERE w.ticket_id = ANY($1::text[]) AND w.ended_at IS NULL AND w.seconds IS NOT NULL
 """
 SCORES = f"""
     SELECT queue_id, estimator, {", ".join(f"sum({name})" for name in FIGURES)} FROM routing.estimate_score

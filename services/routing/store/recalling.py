@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,21 +12,19 @@ from services.routing.domain.agents import Agent
 from services.routing.domain.choice import used_share
 from services.routing.domain.work import Work
 from services.routing.store import desk
+from shared import db
 
-_works = msgspec.json.Decoder(Work)
+IN_HAND = f"""
+    SELECT {desk.WORK_COLUMNS} FROM routing.ticket t LEFT JOIN routing.customer c USING (customer_id)
+    WHERE t.agent_id IS NOT NULL OR t.offer_agent_id IS NOT NULL OR t.due_at IS NOT NULL ORDER BY t.ticket_id FOR UPDATE OF t
+"""
 # Streams' numbers that were given out after the backup are not on the log; the new ones begin far beyond them.
 STREAM_NUMBERS_LEFT_OUT = 1_000_000_000
 
 
 async def in_hand(conn: AsyncConnection) -> list[Work]:
     """Every ticket that an agent owns, is offered, or has something to do with besides, locked in order."""
-    rows = await conn.execute(
-        sa.text(
-            "SELECT state FROM routing.ticket WHERE agent_id IS NOT NULL OR offer_agent_id IS NOT NULL"
-            " OR due_at IS NOT NULL ORDER BY ticket_id FOR UPDATE"
-        )
-    )
-    return [_works.decode(row.state) for row in rows]
+    return list(desk.works_of(await db.fetch(conn, IN_HAND)).values())
 
 
 async def all_agents(conn: AsyncConnection) -> dict[str, Agent]:

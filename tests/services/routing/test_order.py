@@ -15,7 +15,7 @@ from shared.clock import clock
 from shared.events.base import Priority, derived_id
 from shared.events.people import CustomerProfileChanged
 from shared.events.sla import ClockPaused, ClockStarted
-from shared.events.ticket import TicketOpened
+from shared.events.ticket import TicketCustomerChanged, TicketOpened
 from tests.counts import PROOF
 from tests.services.routing.conftest import CUSTOMER, House, open_house
 
@@ -83,6 +83,17 @@ async def test_a_queue_that_begins_to_age_orders_those_who_wait_already(narrow: 
     await narrow.ticker.once()
     assert await narrow.types(old) == ["ticket.queued"], "nothing is said of it"
     assert await first(narrow) == old
+
+
+async def test_a_ticket_that_turns_out_to_be_a_vip_s_moves_up_while_it_waits(narrow: House) -> None:
+    await narrow.queue(vip_bonus_seconds=600)
+    await narrow.hear("c-vip", CustomerProfileChanged(vip=True))
+    await came(narrow, "older", 100)
+    theirs = await came(narrow, "vip", 0)
+    await narrow.hear(theirs, TicketCustomerChanged(customer_id="c-vip", previous=CUSTOMER, reason="merged"))
+    await narrow.ticker.once()
+    await narrow.agent(capacity_units=2)
+    assert await first(narrow) == theirs
 
 
 async def test_a_customer_who_becomes_a_vip_while_waiting_moves_up(narrow: House) -> None:

@@ -10,8 +10,9 @@ from services.routing.recalling import TicketsRecalled, carry_afresh
 from shared import db
 from shared.clock import clock
 from shared.events.base import Event, Fact
+from shared.events.people import CustomerProfileChanged
 from shared.events.topics import TICKETS
-from tests.services.routing.conftest import House
+from tests.services.routing.conftest import CUSTOMER, House
 
 pytestmark = pytest.mark.timeout(60)
 STATE = {
@@ -56,6 +57,28 @@ async def much_goes_on(house: House) -> None:
     await house.done("rina", "POST", f"/v1/tickets/{call}/callback", {"not_before": later})
     await house.done("rina", "POST", f"/v1/tickets/{sent}/assign", {"agent_id": "noa"})
     await house.done("noa", "POST", f"/v1/tickets/{sent}/transfer", {"to": "agent", "id": "dana"})
+
+
+async def test_what_is_counted_afresh_keeps_its_place_in_line_and_is_filed_again_where_it_was_to_be(house: House) -> None:
+    await house.queue("support", wrap_up_seconds=600, vip_bonus_seconds=3600)
+    await house.agent("dana")
+    ticket_id = await house.owned()
+    await house.hear(CUSTOMER, CustomerProfileChanged(vip=True))
+    await house.done("dana", "POST", f"/v1/tickets/{ticket_id}/transfer", {"to": "queue", "id": "support"})
+    await house.rows("UPDATE routing.ticket SET filed_under = -filed_under")
+    place = "SELECT rank, filed_under FROM routing.ticket"
+    before = await house.rows(place)
+    await house.rows(
+        "UPDATE routing.ticket SET state = convert_to(jsonb_set(CAST(convert_from(state, 'UTF8') AS jsonb),"
+        " '{besides,wrap_ups,0,units}', '0')::text, 'UTF8')"
+    )
+    async with db.transaction(house.parts.engine) as conn:
+        await carry_afresh(conn)
+    [units] = await house.rows(
+        "SELECT CAST(convert_from(state, 'UTF8') AS jsonb) #>> '{besides,wrap_ups,0,units}' FROM routing.ticket"
+    )
+    assert units[0] == "2"
+    assert await house.rows(place) == before
 
 
 async def test_what_went_on_besides_goes_on_after_a_restore_and_agents_carry_what_they_carried(house: House) -> None:

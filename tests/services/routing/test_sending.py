@@ -98,6 +98,18 @@ async def test_who_has_waited_so_long_and_would_still_wait_goes_to_the_partner_w
     assert (why["step"], why["wait_seconds"]) == (1, 61)
 
 
+async def test_what_was_said_of_a_wait_in_another_queue_sends_nobody_on(line: House) -> None:
+    await line.queue("north", position=9, partner_id="p")
+    await line.queue("other", position=8, steps=[{"after_seconds": 3600, "to_queue_id": "north", "over_wait_seconds": 60}])
+    ticket_id = await line.open("a", channel="phone")
+    await look(line)
+    await line.rows("UPDATE routing.wait SET seconds = 600, estimator = 'queue_length'")
+    await line.done("rina", "POST", f"/v1/tickets/{ticket_id}/transfer", {"to": "queue", "id": "other"})
+    await seconds_pass(line, 4000)
+    await line.ticker.once()
+    assert await place_of(line, ticket_id) == "other"
+
+
 async def test_who_comes_back_by_the_clock_and_would_wait_too_long_goes_to_the_partner_too(line: House) -> None:
     await line.agent()
     back = await line.open("a", channel="phone")

@@ -51,6 +51,7 @@ class Contact(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now: datetime = START
+        self.queues = QUEUES
         self.works: dict[str, Work] = {}
         self.agents: dict[str, Agent] = {name: an_agent(name, capacity_units=5) for name in AGENTS[:2]}
         self.agents["omar"] = an_agent("omar", capacity_units=6, partner_id="north")
@@ -70,7 +71,7 @@ class Contact(RuleBasedStateMachine):
         self.told[ticket_id].append(event)
         crew = Crew(dict(self.agents))
         case = Case(self.works.get(ticket_id) or Work(id=ticket_id), crew)
-        after, drafts = TICKET_HANDLERS[type(fact)](Context(QUEUES, crew, rules=RULES), case, event, self.now)
+        after, drafts = TICKET_HANDLERS[type(fact)](Context(self.queues, crew, rules=RULES), case, event, self.now)
         self.decided(after.work, crew.of(crew.changed), drafts)
 
     def attempt(self, ticket_id: str, act: Callable[[Turn], object]) -> None:
@@ -90,9 +91,9 @@ class Contact(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         for ticket_id in list(self.works):
             self.attempt(ticket_id, lambda turn: offers.expire(turn, BACK_OFF))
-            self.attempt(ticket_id, lambda turn: timers.fire(turn, QUEUES))
-            self.attempt(ticket_id, lambda turn: lifecycle.lose(turn, QUEUES, GRACE))
-            self.attempt(ticket_id, lambda turn: lifecycle.settle(turn, QUEUES))
+            self.attempt(ticket_id, lambda turn: timers.fire(turn, self.queues))
+            self.attempt(ticket_id, lambda turn: lifecycle.lose(turn, self.queues, GRACE))
+            self.attempt(ticket_id, lambda turn: lifecycle.settle(turn, self.queues))
 
     @rule(ticket_id=st.sampled_from(TICKETS))
     def the_customer_writes(self, ticket_id: str) -> None:
@@ -110,7 +111,7 @@ class Contact(RuleBasedStateMachine):
 
     @rule()
     def tickets_are_matched(self) -> None:
-        queues = {queue.id: queue for queue in QUEUES}
+        queues = {queue.id: queue for queue in self.queues}
         for pair in match(list(self.works.values()), self.agents.values(), queues, self.now):
             visit, agent = self.works[pair.ticket_id].visit, self.agents[pair.agent_id]
             assert visit is not None
@@ -122,7 +123,7 @@ class Contact(RuleBasedStateMachine):
         offer = work.offer if work is not None else None
         if offer is None or (accepted and offer.expires_at <= self.now):
             return
-        queue = next(queue for queue in QUEUES if queue.id == offer.queue_id)
+        queue = next((queue for queue in self.queues if queue.id == offer.queue_id), None)
         if accepted:
             self.attempt(ticket_id, lambda turn: offers.accept(turn, offer.id, offer.agent_id, queue))
         else:
@@ -134,11 +135,11 @@ class Contact(RuleBasedStateMachine):
     def the_holder_or_a_supervisor_acts(self, ticket_id: str, what: str, other: str, own: bool) -> None:
         work = self.works.get(ticket_id)
         actor = commands.Actor(work.owner) if own and work and work.owner else RINA
-        self.attempt(ticket_id, lambda turn: DEEDS[what](turn, actor, QUEUES, other))
+        self.attempt(ticket_id, lambda turn: DEEDS[what](turn, actor, self.queues, other))
 
     @rule(ticket_id=st.sampled_from(TICKETS), what=st.sampled_from(sorted(OTHERS)), other=st.sampled_from(AGENTS))
     def others_act(self, ticket_id: str, what: str, other: str) -> None:
-        self.attempt(ticket_id, lambda turn: OTHERS[what](turn, RINA, QUEUES, other))
+        self.attempt(ticket_id, lambda turn: OTHERS[what](turn, RINA, self.queues, other))
 
     @rule(agent_id=st.sampled_from(AGENTS), state=st.sampled_from(STATES))
     def an_agent_comes_or_goes(self, agent_id: str, state: AgentState) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from services.routing.domain import commands, escalating, lifecycle, offers
@@ -11,7 +12,7 @@ from services.routing.domain.escalating import NoHigherTier, Promised
 from services.routing.domain.work import Turn, Work, hear
 from services.routing.handlers import TICKET_HANDLERS, Case, Context
 from shared.conditions import All, AnyOf, Condition, Test, WrongCondition
-from shared.events.config import RuleConfigured
+from shared.events.config import RoutingStep, RuleConfigured
 from shared.events.ticket import TicketEscalated, TicketOpened, TicketReleased
 from tests.unit.routing.story import START, a_message, a_queue, an_agent, at, by_intake, fact, said, turn, waiting
 
@@ -165,6 +166,36 @@ def test_a_customer_who_comes_back_is_a_repeat_contact() -> None:
     again = Turn(hear(deciding.work, a_message("t-1", 3, at(50))), "k2", at(50), {})
     lifecycle.customer_wrote(again, QUEUES, at(50))
     assert escalating.rule_fields(again.work, QUEUES, Promised())["repeat_contact"]
+
+
+def test_rules_are_to_look_at_what_an_agent_reopens_and_it_waits_again() -> None:
+    resolved = owned()
+    commands.resolve(resolved, DANA, "done")
+    assert not resolved.to_judge
+    back = later(resolved, 40)
+    commands.reopen(back, DANA, QUEUES, None)
+    assert back.work.visit is not None
+    assert back.to_judge
+    escalating.by_rule(back, QUEUES, [a_rule("again", Test(field="repeat_contact", op="equals", value=True))])
+    assert back.work.visit is not None
+    assert back.work.visit.queue_id == "second"
+
+
+def test_rules_are_to_look_at_what_a_step_sends_on() -> None:
+    sending = msgspec.structs.replace(FIRST, steps=(RoutingStep(after_seconds=30, to_queue_id="third"),))
+    deciding = turn(waiting(queue=sending), now=at(30))
+    lifecycle.settle(deciding, (sending, THIRD))
+    assert deciding.work.visit is not None
+    assert (deciding.work.visit.queue_id, deciding.to_judge) == ("third", True)
+
+
+def test_what_comes_in_and_was_looked_at_is_not_looked_at_again() -> None:
+    event = by_intake("t-1", 1, TicketOpened(number=1, customer_id="c-1", channel="email", inbox="help"), START)
+    crew = Crew({})
+    rule = a_rule("never", AnyOf())
+    case, _ = TICKET_HANDLERS[TicketOpened](Context(QUEUES, crew, rules=(rule,)), Case(Work(id="t-1"), crew), event, START)
+    assert case.work.visit is not None
+    assert not case.to_judge
 
 
 def test_a_rule_that_could_never_be_asked_is_refused_with_its_place() -> None:

@@ -283,6 +283,17 @@ def test_of_a_queue_that_is_gone_a_ticket_that_nobody_takes_is_for_people_to_loo
     assert (settling.work.visit, settling.work.attention) == (None, lifecycle.NO_QUEUE)
 
 
+def test_a_ticket_that_waits_for_the_first_time_is_moved_to_where_it_is_foreseen_and_to_no_queue_of_reopened_ones() -> None:
+    again = a_queue("again", position=0, when=Test(field="is_reopened", op="equals", value=True))
+    before, after = config_of(a_queue(), again), config_of(again, a_queue("other", position=1), a_queue(position=2))
+    looking = Foresight(before, after, {}, at(60))
+    looking.look([waiting("a")], {})
+    [move] = looking.effects().moved.first
+    moved = carried_out(waiting("a"), after)
+    assert moved.visit is not None
+    assert moved.visit.queue_id == move.to_queue_id == "other"
+
+
 def test_a_ticket_that_waits_for_the_first_time_is_no_reopened_one_where_it_is_moved() -> None:
     reopened = Test(field="is_reopened", op="equals", value=True)
     fresh = msgspec.structs.replace(a_queue("again", position=0, when=reopened), config_version=7)
