@@ -66,7 +66,7 @@ class Escalate(Body):
 
 
 class CallBack(Body):
-    """When the customer wants to be called; as soon as it is their turn where nothing is said."""
+    """When the customer wants to be called, within 366 days; as soon as it is their turn where nothing is said."""
 
     not_before: AwareDatetime | None = None
 
