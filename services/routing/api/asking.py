@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.room import AgentOrSupervisor, Body, Json, Room, TheRoom, actor, command, refusals, ticket_command
-from services.routing.api.tickets import TicketId
+from services.routing.api.tickets import Subject, TicketId
 from services.routing.commanding import NoSuchTicket, Queues
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
@@ -55,7 +55,7 @@ class Open(Body):
 
     customer_id: Id
     channel: Literal["in_person", "phone", "other"] = "in_person"
-    subject: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")] = ""
+    subject: Subject = ""
     priority: Literal[1, 2, 3, 4] = 2
     outward: bool = False
 

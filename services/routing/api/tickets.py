@@ -21,13 +21,14 @@ from shared.idempotency import IdempotencyKey
 
 router = APIRouter(tags=["tickets"])
 TicketId = Annotated[str, Path(max_length=64)]
-Text = Annotated[str, StringConstraints(min_length=1)]
+# No NUL: neither mail nor PostgreSQL takes one.
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 # Where written words can go; the others are spoken, or shown to everybody.
 WrittenChannel = Literal["email", "sms", "chat", "whatsapp", "telegram", "line", "messenger", "instagram", "other"]
 FILES_BYTES = 18 * 2**20  # as base64 within the 25 MB that mail servers take
 Mention = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 CannedId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-ReplySubject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")]
+Subject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -54,7 +55,7 @@ class Reply(Body):
     """
 
     text: Text
-    subject: ReplySubject = ""
+    subject: Subject = ""
     language: Language | None = None
     channel: WrittenChannel | None = None
     cc_customer_ids: Annotated[list[Mention], Field(max_length=20)] = Field(default_factory=list)
