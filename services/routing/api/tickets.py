@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -13,8 +14,9 @@ from services.routing.commanding import Queues
 from services.routing.domain import canned, commands
 from services.routing.domain.lifecycle import age_of
 from services.routing.domain.work import Turn
-from services.routing.store import config
+from services.routing.store import config, reading
 from shared import db
+from shared.auth import Caller
 from shared.events.base import Attachment
 from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey
@@ -120,6 +122,7 @@ async def reply_to_ticket(
     answer = body.answer()
     async with db.transaction(room.parts.engine) as conn:
         signatures, senders = await config.for_answers(conn, caller.agent_id or "")
+        await _check_copies(conn, caller, ticket_id, answer.cc_customer_ids)
         if body.canned_response_id is not None:
             await _check_canned(conn, body.canned_response_id)
 
@@ -127,6 +130,27 @@ async def reply_to_ticket(
         return {"message_id": commands.reply(turn, actor(caller), answer, signatures, senders)}
 
     return await ticket_command(room, caller, "reply_to_ticket", ticket_id, idempotency_key, body, decide, 201)
+
+
+async def serves(conn: AsyncConnection, caller: Caller, customer_id: str) -> bool:
+    """Whether whoever calls may know of the customer: a partner of who has a ticket of the partner's."""
+    if caller.partner_id is None:
+        return True
+    return any(caller.sees(work.ticket.partner_id) for work in await reading.of_customer(conn, customer_id))
+
+
+async def _check_copies(conn: AsyncConnection, caller: Caller, ticket_id: str, customer_ids: Sequence[str]) -> None:
+    """Refuse a partner's agent to send copies to others than the partner's customers and who is on the ticket: whoever gets one
+    reads the others' addresses. Raises Problem 422.
+    """
+    if caller.partner_id is None or not customer_ids:
+        return
+    work = await reading.ticket(conn, ticket_id)
+    there = await reading.people_on(conn, ticket_id) if work is not None and caller.sees(work.ticket.partner_id) else set()
+    for n, customer_id in enumerate(customer_ids):
+        if customer_id not in there and not await serves(conn, caller, customer_id):
+            error = FieldError(f"body.cc_customer_ids[{n}]", "there is no such customer")
+            raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", [error])
 
 
 async def _check_canned(conn: AsyncConnection, config_id: str) -> None:
