@@ -292,3 +292,19 @@ async def test_an_agent_of_a_partner_sends_copies_to_nobody_else_s_customers(par
     assert answer.json().get("code") != "invalid-request", answer.text
     house = {"text": "Good day", "cc_customer_ids": [other["customer_id"]]}
     assert (await partners.five.ask("supervisor", "routing", "POST", path, house)).json().get("code") != "invalid-request"
+
+
+async def test_an_agent_of_a_partner_is_not_told_whether_agents_of_others_are_there(partners: Partners) -> None:
+    path = f"/v1/tickets/{partners.own['ticket_id']}"
+    asked: tuple[tuple[str, dict[str, object], str], ...] = (
+        ("transfer", {"to": "agent"}, "id"),
+        ("transfer", {"to": "agent", "warm": True}, "id"),
+        ("consults", {"text": "Who knows?"}, "agent_id"),
+    )
+    for what, body, field in asked:
+        told = []
+        for agent_id in ("sam", "nobody"):
+            answer = await partners.five.ask("partner agent", "routing", "POST", f"{path}/{what}", {**body, field: agent_id})
+            told.append((answer.status_code, answer.text.replace(agent_id, "…")))
+        assert told[0] == told[1], what
+        assert told[0][0] == 422
