@@ -53,8 +53,10 @@ class QueueShelf:
     async def of(self, conn: AsyncConnection, version: int) -> tuple[QueueConfigured, ...]:
         """All queues, in order of position."""
         if version != self._version:
-            self._queues, self.read_under = await _queues(conn)
-            self.rules, self._version = await rules(conn), version
+            queues, read_under = await _queues(conn)
+            in_force = await rules(conn)
+            # All at once: of two who read at the same time one may have begun before the change of which the other knows.
+            self._queues, self.read_under, self.rules, self._version = queues, read_under, in_force, version
         return self._queues
 
 
