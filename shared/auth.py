@@ -29,7 +29,7 @@ from shared.sessions import Session
 
 PARTNER = "partner:"
 SCOPE = re.compile(
-    r"intake:write|intake:identify|agent:[A-Za-z0-9._-]{1,64}|supervisor|ops:read|admin|partner:[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"
+    r"intake:write|intake:identify|agent:[A-Za-z0-9._@-]{1,64}|supervisor|ops:read|admin|partner:[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"
 )
 SCOPES = "intake:write, intake:identify, agent:<id>, supervisor, ops:read, admin or partner:<id>"
 KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
