@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
+from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, Room, TheRoom, actor, ticket_command, usable
 from services.routing.commanding import Queues
 from services.routing.domain import canned, commands
 from services.routing.domain.lifecycle import age_of
@@ -124,7 +124,7 @@ async def reply_to_ticket(
         signatures, senders = await config.for_answers(conn, caller.agent_id or "")
         await _check_copies(conn, caller, ticket_id, answer.cc_customer_ids)
         if body.canned_response_id is not None:
-            await _check_canned(conn, body.canned_response_id)
+            await _check_canned(conn, room, caller, body.canned_response_id)
 
     def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         return {"message_id": commands.reply(turn, actor(caller), answer, signatures, senders)}
@@ -153,8 +153,13 @@ async def _check_copies(conn: AsyncConnection, caller: Caller, ticket_id: str, c
             raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", [error])
 
 
-async def _check_canned(conn: AsyncConnection, config_id: str) -> None:
-    if await config.missing(conn, canned.KIND, [config_id]):
+async def _check_canned(conn: AsyncConnection, room: Room, caller: Caller, config_id: str) -> None:
+    """Refuse one that is not there; to a partner's agent those of others are not. Raises Problem 422."""
+    if caller.partner_id is None:
+        known = not await config.missing(conn, canned.KIND, [config_id])
+    else:
+        known = any(one.id == config_id for one in await usable(conn, room, caller))
+    if not known:
         error = FieldError("body.canned_response_id", "there is no such canned response")
         raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", [error])
 

@@ -308,3 +308,16 @@ async def test_an_agent_of_a_partner_is_not_told_whether_agents_of_others_are_th
             told.append((answer.status_code, answer.text.replace(agent_id, "…")))
         assert told[0] == told[1], what
         assert told[0][0] == 422
+
+
+async def test_an_agent_of_a_partner_is_not_told_which_canned_responses_others_have(partners: Partners) -> None:
+    path = f"/v1/tickets/{partners.own['ticket_id']}/reply"
+    told = []
+    for config_id in ("south", "nothing"):
+        answer = await partners.five.ask(
+            "partner agent", "routing", "POST", path, {"text": "Good", "canned_response_id": config_id}
+        )
+        told.append((answer.status_code, answer.json()["errors"]))
+    assert told == [(422, [{"field": "body.canned_response_id", "reason": "there is no such canned response"}])] * 2
+    own = await partners.five.ask("partner agent", "routing", "POST", path, {"text": "Good", "canned_response_id": "north"})
+    assert own.json().get("code") != "invalid-request"
