@@ -18,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from fastapi import Request
@@ -30,7 +29,7 @@ from shared.sessions import Session
 
 PARTNER = "partner:"
 SCOPE = re.compile(
-    r"intake:write|intake:identify|agent:[A-Za-z0-9._-]{1,64}|supervisor|ops:read|admin|partner:[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"
+    r"intake:write|intake:identify|agent:[A-Za-z0-9._@-]{1,64}|supervisor|ops:read|admin|partner:[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"
 )
 SCOPES = "intake:write, intake:identify, agent:<id>, supervisor, ops:read, admin or partner:<id>"
 KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -174,7 +173,7 @@ def check_origin(request: Request) -> None:
         return
     origin = request.headers.get("origin")
     if origin is not None:
-        ours = urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+        ours = origin.partition("://")[2].lower() == request.headers.get("host", "").lower()
     else:
         ours = request.headers.get("sec-fetch-site") == "same-origin"
     if not ours:

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.room import AgentOrSupervisor, Body, Json, Room, TheRoom, actor, command, refusals, ticket_command
-from services.routing.api.tickets import TicketId
+from services.routing.api.tickets import Subject, TicketId, serves
 from services.routing.commanding import NoSuchTicket, Queues
 from services.routing.domain import commands
 from services.routing.domain.work import Turn
@@ -55,7 +55,7 @@ class Open(Body):
 
     customer_id: Id
     channel: Literal["in_person", "phone", "other"] = "in_person"
-    subject: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")] = ""
+    subject: Subject = ""
     priority: Literal[1, 2, 3, 4] = 2
     outward: bool = False
 
@@ -67,7 +67,7 @@ async def open_ticket(body: Open, room: TheRoom, caller: AgentOrSupervisor, idem
     """
 
     async def work(conn: AsyncConnection, cause: str) -> Json:
-        if not await room.parts.keys.knows(conn, body.customer_id) or not await _serves(conn, caller, body.customer_id):
+        if not await room.parts.keys.knows(conn, body.customer_id) or not await serves(conn, caller, body.customer_id):
             detail = "There is no such customer. Make one of somebody new by POST /v1/customers/by-hand of intake."
             raise Problem(404, "customer-not-found", detail)
         ticket_id = derived_id("ticket", cause)
@@ -147,10 +147,3 @@ async def _check_other(room: Room, caller: Caller, ticket_id: str) -> None:
     if other is None or not caller.sees(other.ticket.partner_id):
         with refusals():
             raise NoSuchTicket
-
-
-async def _serves(conn: AsyncConnection, caller: Caller, customer_id: str) -> bool:
-    """Whether whoever calls may know of the customer: a partner of who has a ticket of the partner's."""
-    if caller.partner_id is None:
-        return True
-    return any(caller.sees(work.ticket.partner_id) for work in await reading.of_customer(conn, customer_id))

@@ -13,7 +13,7 @@ from services.routing.api.config_bodies import CannedResponse
 from services.routing.api.configuring import ConfigId, DryRun, put
 from services.routing.api.moves import Supervisor
 from services.routing.api.reading import ticket_for
-from services.routing.api.room import AgentOrSupervisor, Cursor, Limit, Room, TheRoom, page
+from services.routing.api.room import AgentOrSupervisor, Cursor, Limit, Room, TheRoom, page, usable
 from services.routing.api.tickets import TicketId
 from services.routing.api.titles import titles
 from services.routing.domain import canned as domain
@@ -91,8 +91,8 @@ async def list_canned_responses(
     """
     async with db.transaction(room.parts.engine) as conn:
         await room.seen(conn, caller)
-        usable = await _usable(conn, room, caller)
-    spoken = ((one, domain.chosen(one.texts, language)) for one in usable if one.id > cursor)
+        responses = await usable(conn, room, caller)
+    spoken = ((one, domain.chosen(one.texts, language)) for one in responses if one.id > cursor)
     found = [(one, spoken_in) for one, spoken_in in spoken if domain.is_found(one, spoken_in, q, shortcut)]
     return page([_line(one, spoken_in) for one, spoken_in in found[:limit]], limit, "id")
 
@@ -143,19 +143,9 @@ async def _values(conn: AsyncConnection, room: Room, caller: Caller, work: Work,
     }
 
 
-async def _usable(conn: AsyncConnection, room: Room, caller: Caller) -> list[CannedResponseConfigured]:
-    """Those that the caller may use: a supervisor all, an agent those of their teams."""
-    responses = await room.canned.of(conn)
-    if caller.may("supervisor"):
-        return list(responses)
-    teams = await canned.teams(conn, caller.agent_id or "")
-    of_partner = caller.partner_id is not None
-    return [one for one in responses if domain.is_for(one, teams, of_partner=of_partner)]
-
-
 async def _one(conn: AsyncConnection, room: Room, caller: Caller, config_id: str) -> CannedResponseConfigured:
     """Raises Problem 404."""
-    found = next((one for one in await _usable(conn, room, caller) if one.id == config_id), None)
+    found = next((one for one in await usable(conn, room, caller) if one.id == config_id), None)
     if found is None:
         raise _unknown(config_id)
     return found

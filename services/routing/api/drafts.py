@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.routing.api.attending import known_ticket
 from services.routing.api.room import AgentOrSupervisor, Body, Room, TheRoom, actor, refusals
-from services.routing.api.tickets import CannedId, Language, Mention, ReplyFile, ReplySubject, TicketId, WrittenChannel
+from services.routing.api.tickets import CannedId, Language, Mention, ReplyFile, Subject, TicketId, WrittenChannel
 from services.routing.domain.drafts import DraftFile, DraftPersonal, Kind, NotOfThisKind, check
 from services.routing.domain.work import Work
 from services.routing.store import drafts, reading
@@ -35,7 +35,7 @@ class DraftBody(Body):
     """A draft, whole: what is left out is no longer in it. An answer has no `mentions`, a note nothing but them and its text."""
 
     text: str = ""
-    subject: ReplySubject = ""
+    subject: Subject = ""
     language: Language | None = None
     channel: WrittenChannel | None = None
     cc_customer_ids: Annotated[list[Mention], Field(max_length=20)] = Field(default_factory=list)

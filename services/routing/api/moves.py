@@ -21,7 +21,7 @@ from services.routing.api.room import (
     ticket_command,
 )
 from services.routing.api.tickets import TicketId
-from services.routing.commanding import Queues
+from services.routing.commanding import NoSuchTicket, Queues
 from services.routing.domain import calling_back, escalating, handing, moves
 from services.routing.domain.commands import permit
 from services.routing.domain.work import Turn
@@ -66,7 +66,7 @@ class Escalate(Body):
 
 
 class CallBack(Body):
-    """When the customer wants to be called; as soon as it is their turn where nothing is said."""
+    """When the customer wants to be called, within 366 days; as soon as it is their turn where nothing is said."""
 
     not_before: AwareDatetime | None = None
 
@@ -186,6 +186,8 @@ async def call_back_later(
     """The customer is called back instead of waiting: the ticket leaves its queue, and comes back at its time where it stood."""
 
     def decide(turn: Turn, queues: Queues) -> Json:
+        if not caller.sees(turn.work.ticket.partner_id):
+            raise NoSuchTicket  # a wrap-up that goes on for a partner's agent gives no say in where the house's ticket waits
         returns_at = calling_back.request(turn, actor(caller), queues, body.not_before)
         return {"returns_at": returns_at.isoformat()}
 

@@ -40,6 +40,7 @@ from shared.telemetry import log
 
 router = APIRouter(tags=["reading"])
 LARGEST = 2**63 - 1  # of bigint, which numbers entries and what streams tell
+MANY = 500  # of the tickets that people have to look at, among which a partner's are found
 Number = Annotated[int, Query(ge=0, le=LARGEST, description="entries after this one")]
 Attention = Annotated[Literal["spam", "no_queue"], Query(description="why people have to look")]
 Entries = Annotated[int, Query(ge=1, le=500, description="at most so many entries")]
@@ -55,10 +56,23 @@ async def list_tickets(
 ) -> dict[str, object]:
     """Tickets that people have to look at, in order of id: those quarantined as spam, or those that no queue takes."""
     async with db.transaction(room.parts.engine) as conn:
-        found = await reading.needing_attention(conn, attention, cursor, limit)
+        found = await _looked_for(conn, caller, attention, cursor, limit)
         named = await titles(conn, room.parts.keys, found)
     items = [{**ticket_line(work), **_named(named[work.id])} for work in found]
     return tickets_page(caller, found, items, limit)
+
+
+async def _looked_for(conn: AsyncConnection, caller: Caller, attention: str, after: str, limit: int) -> list[Work]:
+    """So many as the caller sees: a page, and where it ends, tells a partner nothing of others."""
+    found: list[Work] = []
+    at_once = limit if caller.partner_id is None else MANY
+    while len(found) < limit:
+        some = await reading.needing_attention(conn, attention, after, at_once)
+        found += [work for work in some if caller.sees(work.ticket.partner_id)]
+        if len(some) < at_once:
+            break
+        after = some[-1].id
+    return found[:limit]
 
 
 @router.get("/v1/tickets/{ticket_id}")

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.routing.api.refusing import REFUSED, problem_of
 from services.routing.attending import Attendance
 from services.routing.commanding import Command, Commander, Decide, NoSuchOffer, NoSuchTicket, Queues, Target
+from services.routing.domain.canned import is_for
 from services.routing.domain.commands import Actor, NotMerged, NotYours, TextTooLong
 from services.routing.domain.offers import OfferGone
 from services.routing.domain.sendable import FIELDS, CannotGoOut
@@ -24,9 +25,10 @@ from services.routing.hub import Hub
 from services.routing.oidc import Provider
 from services.routing.settings import RoutingSettings
 from services.routing.signing_in import SignIn
-from services.routing.store import streams
+from services.routing.store import canned, streams
 from services.routing.store.canned import CannedShelf
 from shared.auth import Caller, requires
+from shared.events.config import CannedResponseConfigured
 from shared.http import FieldError, Problem
 from shared.idempotency import Answer, Asked, once, request_hash
 from shared.service import Resources
@@ -80,6 +82,15 @@ OperationsOrPartner = Annotated[Caller, Depends(requires("ops:read", "supervisor
 Admin = Annotated[Caller, Depends(requires("admin"))]
 Limit = Annotated[int, Query(ge=1, le=200, description="at most so many")]
 Cursor = Annotated[str, Query(max_length=255, description="`next_cursor` of the page before")]
+
+
+async def usable(conn: AsyncConnection, room: Room, caller: Caller) -> list[CannedResponseConfigured]:
+    """The canned responses that the caller may use: a supervisor all, an agent those of their teams."""
+    responses = await room.canned.of(conn)
+    if caller.may("supervisor"):
+        return list(responses)
+    teams = await canned.teams(conn, caller.agent_id or "")
+    return [one for one in responses if is_for(one, teams, of_partner=caller.partner_id is not None)]
 
 
 def actor(caller: Caller) -> Actor:

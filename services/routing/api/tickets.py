@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
 from pydantic import AwareDatetime, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, TheRoom, actor, ticket_command
+from services.routing.api.room import ID_PATTERN, AgentOrSupervisor, Body, Label, Room, TheRoom, actor, ticket_command, usable
 from services.routing.commanding import Queues
 from services.routing.domain import canned, commands
 from services.routing.domain.lifecycle import age_of
 from services.routing.domain.work import Turn
-from services.routing.store import config
+from services.routing.store import config, reading
 from shared import db
+from shared.auth import Caller
 from shared.events.base import Attachment
 from shared.http import FieldError, Problem
 from shared.idempotency import IdempotencyKey
 
 router = APIRouter(tags=["tickets"])
 TicketId = Annotated[str, Path(max_length=64)]
-Text = Annotated[str, StringConstraints(min_length=1)]
+# No NUL: neither mail nor PostgreSQL takes one.
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 # Where written words can go; the others are spoken, or shown to everybody.
 WrittenChannel = Literal["email", "sms", "chat", "whatsapp", "telegram", "line", "messenger", "instagram", "other"]
 FILES_BYTES = 18 * 2**20  # as base64 within the 25 MB that mail servers take
 Mention = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 CannedId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-ReplySubject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\r\n]*$")]
+Subject = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f\u2028\u2029]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
@@ -54,7 +57,7 @@ class Reply(Body):
     """
 
     text: Text
-    subject: ReplySubject = ""
+    subject: Subject = ""
     language: Language | None = None
     channel: WrittenChannel | None = None
     cc_customer_ids: Annotated[list[Mention], Field(max_length=20)] = Field(default_factory=list)
@@ -119,8 +122,9 @@ async def reply_to_ticket(
     answer = body.answer()
     async with db.transaction(room.parts.engine) as conn:
         signatures, senders = await config.for_answers(conn, caller.agent_id or "")
+        await _check_copies(conn, caller, ticket_id, answer.cc_customer_ids)
         if body.canned_response_id is not None:
-            await _check_canned(conn, body.canned_response_id)
+            await _check_canned(conn, room, caller, body.canned_response_id)
 
     def decide(turn: Turn, _queues: Queues) -> dict[str, object]:
         return {"message_id": commands.reply(turn, actor(caller), answer, signatures, senders)}
@@ -128,8 +132,34 @@ async def reply_to_ticket(
     return await ticket_command(room, caller, "reply_to_ticket", ticket_id, idempotency_key, body, decide, 201)
 
 
-async def _check_canned(conn: AsyncConnection, config_id: str) -> None:
-    if await config.missing(conn, canned.KIND, [config_id]):
+async def serves(conn: AsyncConnection, caller: Caller, customer_id: str) -> bool:
+    """Whether whoever calls may know of the customer: a partner of who has a ticket of the partner's."""
+    if caller.partner_id is None:
+        return True
+    return any(caller.sees(work.ticket.partner_id) for work in await reading.of_customer(conn, customer_id))
+
+
+async def _check_copies(conn: AsyncConnection, caller: Caller, ticket_id: str, customer_ids: Sequence[str]) -> None:
+    """Refuse a partner's agent to send copies to others than the partner's customers and who is on the ticket: whoever gets one
+    reads the others' addresses. Raises Problem 422.
+    """
+    if caller.partner_id is None or not customer_ids:
+        return
+    work = await reading.ticket(conn, ticket_id)
+    there = await reading.people_on(conn, ticket_id) if work is not None and caller.sees(work.ticket.partner_id) else set()
+    for n, customer_id in enumerate(customer_ids):
+        if customer_id not in there and not await serves(conn, caller, customer_id):
+            error = FieldError(f"body.cc_customer_ids[{n}]", "there is no such customer")
+            raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", [error])
+
+
+async def _check_canned(conn: AsyncConnection, room: Room, caller: Caller, config_id: str) -> None:
+    """Refuse one that is not there; to a partner's agent those of others are not. Raises Problem 422."""
+    if caller.partner_id is None:
+        known = not await config.missing(conn, canned.KIND, [config_id])
+    else:
+        known = any(one.id == config_id for one in await usable(conn, room, caller))
+    if not known:
         error = FieldError("body.canned_response_id", "there is no such canned response")
         raise Problem(422, "invalid-request", "The request does not fit the contract; see errors for each field.", [error])
 

@@ -9,6 +9,7 @@ from services.routing.domain.besides import Callback
 from services.routing.domain.commands import Actor, allow
 from services.routing.domain.lifecycle import age_of, enter, leave, place
 from services.routing.domain.queues import last_of
+from services.routing.domain.resting import FURTHEST, WrongTime
 from services.routing.domain.work import Turn
 from shared.events.call import CallbackRequested
 from shared.events.config import QueueConfigured
@@ -20,9 +21,11 @@ class NothingWaits(ValueError):
 
 def request(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], not_before: datetime | None) -> datetime:
     """An agent says that the customer would rather be called back. Returns when the ticket comes back. Raises CommandRefused,
-    NotAtWork, NothingWaits.
+    NotAtWork, NothingWaits, WrongTime.
     """
     allow(turn.work, "queue")
+    if not_before is not None and not_before > turn.now + FURTHEST:
+        raise WrongTime(f"it lies more than {FURTHEST.days} days ahead")
     if turn.work.owner is not None:
         raise NothingWaits(f"agent '{turn.work.owner}' has it")
     customer_id = turn.work.ticket.intake.customer_id

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.routing.domain import consulting
 from services.routing.domain.agents import Agent
 from services.routing.domain.commands import Actor, fits, permit
-from services.routing.domain.moves import CannotTake, NoSuchPlace
+from services.routing.domain.moves import CannotTake, NoSuchPlace, foreign
 from services.routing.domain.queues import last_of
 from services.routing.domain.verdicts import AWAY
 from services.routing.domain.work import Turn
@@ -31,7 +31,7 @@ def ask(
     asker = turn.work.owner or actor.agent_id
     for agent_id in candidates:
         try:
-            expert = _askable(turn, agent_id, queue)
+            expert = _askable(turn, actor, agent_id, queue)
         except (NoSuchPlace, CannotTake):
             if skill is None:
                 raise
@@ -40,18 +40,20 @@ def ask(
     raise NobodyKnows(f"nobody who has the skill '{skill}' can be asked now")
 
 
-def _askable(turn: Turn, agent_id: str, queue: QueueConfigured | None) -> Agent:
+def _askable(turn: Turn, actor: Actor, agent_id: str, queue: QueueConfigured | None) -> Agent:
     """The agent, who is there, has attention left, and may see the ticket. Raises NoSuchPlace, CannotTake."""
     agent = turn.agent(agent_id)
-    if agent is None or agent_id == turn.work.owner:
-        raise NoSuchPlace(f"there is no other agent '{agent_id}'")
+    if agent is None:
+        raise NoSuchPlace(f"there is no agent '{agent_id}'")
+    if agent_id == turn.work.owner:
+        raise NoSuchPlace(f"agent '{agent_id}' has the ticket")
+    # A partner's agents see what is theirs.
+    if agent.profile.partner_id not in (None, turn.work.ticket.partner_id):
+        raise foreign(turn, actor, agent_id)
     if not agent.profile.active:
         raise CannotTake(agent_id, "not_active")
     if agent.state in AWAY and agent.state != "wrap_up":
         raise CannotTake(agent_id, AWAY[agent.state])
-    # A partner's agents see what is theirs.
-    if agent.profile.partner_id not in (None, turn.work.ticket.partner_id):
-        raise CannotTake(agent_id, "other_partner")
     if queue is not None and agent.used_units + queue.consult_units > agent.capacity_units:
         raise CannotTake(agent_id, "at_capacity")
     return agent

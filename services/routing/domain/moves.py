@@ -74,7 +74,7 @@ def hand_to(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], agent_i
     """Give it to an agent who is there and has room, without asking. Raises what `permit` raises, NoSuchPlace, CannotTake."""
     permit(turn, actor, "assign")
     agent = _known(turn, agent_id)
-    _colleague(turn, agent)
+    _colleague(turn, actor, agent)
     if turn.work.owner == agent_id:
         return
     turn.say(TicketTransferred(by_agent_id=actor.agent_id, to_kind="agent", to_id=agent_id, reason=reason))
@@ -90,7 +90,7 @@ def offer_to(turn: Turn, actor: Actor, queues: Sequence[QueueConfigured], agent_
     """
     permit(turn, actor, "queue", owned=True)
     agent, owner = _known(turn, agent_id), turn.work.owner or ""
-    _colleague(turn, agent)
+    _colleague(turn, actor, agent)
     if agent_id == owner:
         raise NoSuchPlace(f"agent '{agent_id}' has it already")
     queue = last_of(queues, turn.work)
@@ -212,22 +212,36 @@ def _destination(queues: Sequence[QueueConfigured], work: Work, kind: Place, to_
     return fitting
 
 
-def _colleague(turn: Turn, agent: Agent) -> None:
-    """Refuse an agent who is not there, has no room, or works for somebody else than whose the ticket is now."""
+def _colleague(turn: Turn, actor: Actor, agent: Agent) -> None:
+    """Refuse an agent who works for somebody else than whose the ticket is now, is not there, or has no room."""
+    if agent.profile.partner_id != turn.work.ticket.partner_id:
+        raise foreign(turn, actor, agent.id)
     if not agent.profile.active:
         raise CannotTake(agent.id, "not_active")
     away = AWAY.get(agent.state)
     if away is not None:
         raise CannotTake(agent.id, away)
-    if agent.profile.partner_id != turn.work.ticket.partner_id:
-        raise CannotTake(agent.id, "other_partner")
     full = crowded(agent, turn.work.channel) if turn.work.ticket.active else None
     if full is not None:
         raise CannotTake(agent.id, full)
 
 
+def foreign(turn: Turn, actor: Actor, agent_id: str) -> ValueError:
+    """Why an agent who works for somebody else is none who could be asked: to a partner's agents there are no such agents, nor
+    whether they are there just now.
+    """
+    asking = turn.agent(actor.agent_id)
+    if asking is not None and asking.profile.partner_id is not None:
+        return _nobody(agent_id)
+    return CannotTake(agent_id, "other_partner")
+
+
+def _nobody(agent_id: str) -> NoSuchPlace:
+    return NoSuchPlace(f"there is no agent '{agent_id}'")
+
+
 def _known(turn: Turn, agent_id: str) -> Agent:
     agent = turn.agent(agent_id)
     if agent is None:
-        raise NoSuchPlace(f"there is no agent '{agent_id}'")
+        raise _nobody(agent_id)
     return agent

@@ -23,6 +23,12 @@ BESIDES = """
     SELECT state FROM routing.ticket WHERE due_at IS NOT NULL AND $1 = ANY(string_to_array(besides, ' ')) ORDER BY ticket_id
 """
 OF_CUSTOMER = "SELECT state FROM routing.ticket WHERE customer_id = $1 ORDER BY updated_at DESC LIMIT 200"
+# Who wrote, and whoever was in copy of what was written and answered.
+PEOPLE_ON = """
+    SELECT data->>'customer_id' FROM routing.entry WHERE ticket_id = $1 AND type = 'message.received.v1'
+    UNION SELECT jsonb_array_elements_text(data->'cc_customer_ids') FROM routing.entry
+    WHERE ticket_id = $1 AND type IN ('message.received.v1', 'reply.requested.v1') AND data ? 'cc_customer_ids'
+"""
 EXPERTS = """
     SELECT a.agent_id FROM routing.ability b JOIN routing.agent a USING (agent_id) JOIN routing.presence p USING (agent_id)
     WHERE b.ability = $1 AND a.state = 'available' AND p.until > clock_timestamp()
@@ -243,6 +249,11 @@ async def of_customer(conn: AsyncConnection, customer_id: str) -> list[Work]:
     """The customer's tickets, those that changed last."""
     rows = await db.fetch(conn, OF_CUSTOMER, customer_id)
     return [_works.decode(row[0]) for row in rows]
+
+
+async def people_on(conn: AsyncConnection, ticket_id: str) -> set[str]:
+    """The customers who take part in the ticket."""
+    return {customer_id for (customer_id,) in await db.fetch(conn, PEOPLE_ON, ticket_id)}
 
 
 async def renamed(conn: AsyncConnection, ticket_ids: Sequence[str]) -> dict[str, Opening]:

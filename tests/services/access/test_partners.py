@@ -238,7 +238,9 @@ async def test_what_is_in_quarantine_of_others_a_partner_does_not_see(partners: 
     await five.done("supervisor", "routing", "POST", f"/v1/tickets/{ticket_id}/spam")
     path = "/v1/tickets?attention=spam"
     assert [one["ticket_id"] for one in (await five.done("supervisor", "routing", "GET", path)).json()["items"]] == [ticket_id]
-    assert (await five.done("partner", "routing", "GET", path)).json() == {"items": [], "next_cursor": None}
+    for limit in (1, 50):
+        told = (await five.done("partner", "routing", "GET", f"{path}&limit={limit}")).json()
+        assert told == {"items": [], "next_cursor": None}, "where a page ends tells of nobody else"
 
 
 async def test_an_agent_of_a_partner_opens_and_joins_tickets_of_its_own_and_of_no_other(partners: Partners) -> None:
@@ -273,3 +275,49 @@ async def test_of_many_tickets_a_partner_s_agent_does_its_own_and_of_others_ther
         ("problem", "ticket-not-found"),
     ]
     assert told[0].keys() == told[2].keys()
+
+
+async def test_an_agent_of_a_partner_sends_copies_to_nobody_else_s_customers(partners: Partners) -> None:
+    own, other = partners.own, partners.other
+    path = f"/v1/tickets/{own['ticket_id']}/reply"
+    told = []
+    for customer_id in (other["customer_id"], "nobody"):
+        body = {"text": "Good day", "cc_customer_ids": [own["customer_id"], customer_id]}
+        refused = await partners.five.ask("partner agent", "routing", "POST", path, body)
+        told.append((refused.status_code, refused.json()))
+    assert told[0] == told[1]
+    assert (told[0][0], told[0][1]["errors"][0]["field"]) == (422, "body.cc_customer_ids[1]")
+    body = {"text": "Good day", "cc_customer_ids": [own["customer_id"]]}
+    answer = await partners.five.ask("partner agent", "routing", "POST", path, body)
+    assert answer.json().get("code") != "invalid-request", answer.text
+    house = {"text": "Good day", "cc_customer_ids": [other["customer_id"]]}
+    assert (await partners.five.ask("supervisor", "routing", "POST", path, house)).json().get("code") != "invalid-request"
+
+
+async def test_an_agent_of_a_partner_is_not_told_whether_agents_of_others_are_there(partners: Partners) -> None:
+    path = f"/v1/tickets/{partners.own['ticket_id']}"
+    asked: tuple[tuple[str, dict[str, object], str], ...] = (
+        ("transfer", {"to": "agent"}, "id"),
+        ("transfer", {"to": "agent", "warm": True}, "id"),
+        ("consults", {"text": "Who knows?"}, "agent_id"),
+    )
+    for what, body, field in asked:
+        told = []
+        for agent_id in ("sam", "nobody"):
+            answer = await partners.five.ask("partner agent", "routing", "POST", f"{path}/{what}", {**body, field: agent_id})
+            told.append((answer.status_code, answer.text.replace(agent_id, "…")))
+        assert told[0] == told[1], what
+        assert told[0][0] == 422
+
+
+async def test_an_agent_of_a_partner_is_not_told_which_canned_responses_others_have(partners: Partners) -> None:
+    path = f"/v1/tickets/{partners.own['ticket_id']}/reply"
+    told = []
+    for config_id in ("south", "nothing"):
+        answer = await partners.five.ask(
+            "partner agent", "routing", "POST", path, {"text": "Good", "canned_response_id": config_id}
+        )
+        told.append((answer.status_code, answer.json()["errors"]))
+    assert told == [(422, [{"field": "body.canned_response_id", "reason": "there is no such canned response"}])] * 2
+    own = await partners.five.ask("partner agent", "routing", "POST", path, {"text": "Good", "canned_response_id": "north"})
+    assert own.json().get("code") != "invalid-request"

@@ -87,6 +87,8 @@ async def test_a_ticket_is_asked_to_be_opened_once_with_a_key_and_only_for_a_cus
     assert (asked.data.agent_id, asked.data.customer_id, asked.data.channel) == ("dana", CUSTOMER, "in_person")
     nobody = await house.ask("dana", "POST", "/v1/tickets", {**body, "customer_id": "nobody"})
     assert (nobody.status_code, nobody.json()["code"]) == (404, "customer-not-found")
+    unkept = await house.ask("dana", "POST", "/v1/tickets", {**body, "subject": "At\x00the counter"})
+    assert (unkept.status_code, unkept.json()["errors"][0]["field"]) == (422, "body.subject"), "intake could not keep it"
 
 
 async def test_what_waits_in_an_absorbed_ticket_brings_a_resolved_one_back_to_a_queue(house: House) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from services.routing.recalling import AgentsRecalled, ConfigurationRecalled
 from services.routing.store import configuration
+from services.routing.store.config import QueueShelf
 from shared import db
 from shared.clock import clock
 from shared.documents import read_yaml, write_yaml
@@ -427,3 +428,16 @@ def without_number(event: Event[Any]) -> Event[Fact]:
     if isinstance(event.data, AgentConfigured):
         bare["abilities"] = None
     return replace(event, data=msgspec.structs.replace(event.data, **bare))
+
+
+async def test_of_two_who_read_the_queues_at_once_each_has_those_of_its_version(house: House) -> None:
+    await house.queue("a")
+    async with db.transaction(house.parts.engine) as before:
+        await db.fetch(before, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await db.fetch(before, "SELECT 1 FROM routing.config")
+        await house.queue("b")
+        async with db.transaction(house.parts.engine) as after:
+            for _ in range(10):
+                shelf = QueueShelf()
+                newer, older = await asyncio.gather(shelf.of(after, 2), shelf.of(before, 1))
+                assert ([queue.id for queue in newer], [queue.id for queue in older]) == (["a", "b"], ["a"])

@@ -189,6 +189,8 @@ async def test_a_supervisor_assigns_what_nobody_could_take_and_takes_it_from_who
 async def test_a_customer_who_is_called_back_comes_back_by_the_clock_where_they_stood(house: House) -> None:
     await house.queue()
     ticket_id = await house.open(channel="phone")
+    never = await house.ask("rina", "POST", f"/v1/tickets/{ticket_id}/callback", {"not_before": "9999-12-31T23:59:59-14:00"})
+    assert (never.status_code, never.json()["code"]) == (422, "wrong-time")
     body = {"not_before": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     answer = await house.done("rina", "POST", f"/v1/tickets/{ticket_id}/callback", body)
     assert answer["queue_id"] is None

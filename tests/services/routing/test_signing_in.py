@@ -256,6 +256,8 @@ PAGES: list[tuple[dict[str, str], int]] = [
     ({}, 403),
     ({"Origin": "https://evil.example"}, 403),
     ({"Origin": "null"}, 403),
+    ({"Origin": "http://["}, 403),
+    ({"Origin": f"{OURS}/"}, 403),
     ({"Origin": "http://127.0.0.1:9999"}, 403),
     ({"Origin": "http://127.0.0.1:8102.evil.example"}, 403),
     ({"Sec-Fetch-Site": "same-site"}, 403),

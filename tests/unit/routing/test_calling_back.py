@@ -10,6 +10,7 @@ from services.routing.domain import calling_back, commands, lifecycle, offers, t
 from services.routing.domain.agents import change_state
 from services.routing.domain.changes import Crew
 from services.routing.domain.commands import Actor
+from services.routing.domain.resting import WrongTime
 from services.routing.domain.work import Turn, Work, hear
 from services.routing.handlers import TICKET_HANDLERS, Case, Context
 from shared.events.base import Draft, Fact
@@ -93,6 +94,15 @@ def test_an_agent_says_it_for_the_customer_and_not_of_what_somebody_has() -> Non
     assert requested == CallbackRequested(customer_id="c-1", not_before=at(60), by_agent_id="rina")
     with pytest.raises(calling_back.NothingWaits):
         calling_back.request(owned(), RINA, [QUEUE], None)
+
+
+@pytest.mark.parametrize("days", [366.001, 36_500])
+def test_a_time_at_which_nobody_would_remember_it_is_refused(days: float) -> None:
+    deciding = turn(waiting(queue=QUEUE), an_agent("dana"), now=at(20))
+    with pytest.raises(WrongTime):
+        calling_back.request(deciding, RINA, [QUEUE], at(20) + timedelta(days=days))
+    assert (said(deciding), deciding.work.visit is not None) == ([], True)
+    assert calling_back.request(deciding, RINA, [QUEUE], at(20) + timedelta(days=366)) == at(20) + timedelta(days=366)
 
 
 def owned(channel: str = "chat") -> Turn:

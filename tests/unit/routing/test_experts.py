@@ -109,6 +109,17 @@ def test_nobody_is_asked_who_is_away_busy_or_works_for_others(expert: Agent, ver
     assert refused.value.verdict == verdict
 
 
+def test_a_partner_s_agent_asks_its_own_and_the_house_s_and_is_told_of_no_others() -> None:
+    ned, omar = an_agent("ned", partner_id="north"), an_agent("omar")
+    sam = an_agent("sam", state="break", partner_id="south")
+    deciding = Turn(waiting(queue=a_queue(partner_id="north")), "a", at(5), {one.id: one for one in (ned, omar, sam)})
+    moves.assign(deciding, [QUEUE], "ned")
+    for agent_id in ("sam", "nobody"):
+        with pytest.raises(NoSuchPlace, match=f"^there is no agent '{agent_id}'$"):
+            experts.ask(later(deciding, 9), Actor("ned"), [QUEUE], [agent_id], "?")
+    assert experts.ask(later(deciding, 9), Actor("ned"), [QUEUE], ["omar"], "?")[1] == "omar"
+
+
 def test_of_those_who_have_a_skill_the_first_who_can_be_asked_is_and_where_none_can_it_is_refused() -> None:
     away, there = an_agent("omar", state="break"), an_agent("noa")
     _, expert_id = experts.ask(owned(away, there), DANA, [QUEUE], ["omar", "dana", "noa"], "?", "refunds")

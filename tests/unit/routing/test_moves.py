@@ -113,7 +113,18 @@ def test_a_colleague_is_who_works_for_whose_the_ticket_is_wherever_it_came_from(
     moves.assign(theirs, QUEUES, "ned")
     assert theirs.work.ticket.partner_id == "north"
     with pytest.raises(CannotTake):
-        moves.hand_to(later(theirs, 9), Actor("ned"), QUEUES, "noa", None)
+        moves.hand_to(later(theirs, 9), RINA, QUEUES, "noa", None)
+
+
+@pytest.mark.parametrize("give", [moves.hand_to, moves.offer_to])
+def test_a_partner_s_agent_is_not_told_who_works_elsewhere_nor_whether_they_are_there(give: Callable[..., object]) -> None:
+    others = (an_agent("noa", state="break"), an_agent("sam", state="offline", partner_id="south"), an_agent("eve"))
+    there = {agent.id: agent for agent in (an_agent("ned", partner_id="north"), *others)}
+    deciding = Turn(waiting(queue=NORTH), "a", at(5), there)
+    moves.assign(deciding, QUEUES, "ned")
+    for agent_id in ("noa", "sam", "eve", "nobody"):
+        with pytest.raises(NoSuchPlace, match=f"^there is no agent '{agent_id}'$"):
+            give(later(deciding, 9), Actor("ned"), QUEUES, agent_id, None)
 
 
 @pytest.mark.parametrize(
