@@ -164,10 +164,11 @@ class Nemesis:
     @asynccontextmanager
     async def cut(self, step: Step) -> AsyncIterator[None]:
         """RST on links, now and then again."""
+        links = self.links(step)
 
         async def again() -> None:
             while True:
-                for link in self.links(step):
+                for link in links:
                     link.cut()
                 await asyncio.sleep(max(CUT_LEAST_SECONDS, float(step.parameters["every"])))
 
