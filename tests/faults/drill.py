@@ -171,6 +171,11 @@ class Drill:
     async def outbox_is_empty(self, service: str) -> bool:
         return not await self.system.rows(f"SELECT 1 FROM {service}.outbox LIMIT 1")
 
+    async def attempted(self, key: str, how: str) -> bool:
+        """Whether what goes to this sender is that far."""
+        ticket = self.truth.sendings[key].answers[0].ticket_id
+        return bool(await self.system.rows(f"SELECT 1 FROM intake.delivery WHERE ticket_id = $1 AND {how}", ticket))
+
     async def agent_owns(self, agent: str, key: str) -> None:
         """An agent comes and takes what this sender wrote."""
         http, ticket = self.system.client("routing", agent), self.truth.sendings[key].answers[0].ticket_id

@@ -233,12 +233,13 @@ STEPS = (
     Step("what is resolved is closed", "intake closes"),
     Step("intake's later facts go to the log", "intake relays", _outbox, judge=_is_on_the_log),
     Step("routing offers what it reads", "routing consumes", _more_come, judge=_offered_at_once),
+    # Before what tables refuse: after such a batch each record of the whole log would be tried alone, at hundreds of awaits.
+    Step("the desk reads", "desk consumes"),
+    Step("words are indexed", "desk indexes"),
     Step("routing reads what its tables refuse", "routing consumes", _what_no_table_takes),
     Step("nobody answers", "routing expires", _agent_gone),
     Step("metrics reads", "metrics consumes"),
     Step("what was parked is announced", "metrics relays"),
-    Step("the desk reads", "desk consumes"),
-    Step("words are indexed", "desk indexes"),
 )
 
 

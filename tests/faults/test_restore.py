@@ -1,6 +1,7 @@
 """The drill: a house at work is backed up, works on, is lost, and comes back from the older backup and the log."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,6 +101,7 @@ async def test_what_was_not_answered_when_it_was_lost_is_answered_after(drill: D
     assert made == 0, said
     await drill.contact("replied-to")
     await drill.agent_owns("dana", "replied-to")
+    await until("it is confirmed", lambda: drill.attempted("replied-to", "state = 'delivered'"))
     await drill.contact("asked-to-close")
     system.processes["intake"].kill()
     for command, body in (("reply", {"text": "We look into it."}), ("close", {})):
@@ -121,6 +123,37 @@ async def test_what_was_not_answered_when_it_was_lost_is_answered_after(drill: D
     statuses = {row["number"]: row["status"] for row in await system.rows("SELECT number, status FROM routing.ticket")}
     assert sorted(statuses.values()) == ["closed", "new", "new"]
     assert len(system.mailbox.for_("replied-to@customers.example")) == 2, "the confirmation and the reply"
+    history = await collect(system, drill.truth)
+    assert not (wrong := broken(history)), "\n".join(wrong)
+
+
+@pytest.mark.proof
+async def test_a_mail_of_which_nobody_knows_whether_it_went_before_all_was_lost_goes_again_as_the_same_mail(drill: Drill) -> None:
+    system, backup = drill.system, drill.folder / "a.backup"
+    made, said = await drill.patchbay("backup", str(backup))
+    assert made == 0, said
+    came, killed = threading.Event(), threading.Event()
+
+    def take_and_say_nothing(_recipient: str, _content: bytes) -> None:
+        came.set()
+        killed.wait(10)
+
+    system.mailbox.listeners.append(take_and_say_nothing)
+    await drill.contact("cut-off")
+    assert await asyncio.to_thread(came.wait, 10)
+    system.processes["intake"].kill()
+    system.mailbox.listeners.clear()
+    killed.set()
+    system.start("intake", PATCHBAY_INTAKE_MAIL_PORT="1")  # no mail goes out
+    await until("it is tried again", lambda: drill.attempted("cut-off", "attempts > 1"))
+    await until("intake told it", lambda: drill.outbox_is_empty("intake"))
+    await drill.lose()
+    done, said = await drill.patchbay("restore", str(backup), "--yes")
+    assert done == 0, said
+    await drill.start()
+    await drill.told()
+    mails = system.mailbox.for_("cut-off@customers.example")
+    assert [mail["Message-ID"] for mail in mails] == [mails[0]["Message-ID"]] * 2
     history = await collect(system, drill.truth)
     assert not (wrong := broken(history)), "\n".join(wrong)
 

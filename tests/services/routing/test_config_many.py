@@ -8,13 +8,14 @@ from tests.services.routing.conftest import House
 from tests.services.routing.test_configuring import send
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(300)]
-WAITING = 100_000
+WAITING, AT_ONCE = 100_000, 5_000
 QUEUES = 40
 COPIES = """
     INSERT INTO routing.ticket SELECT (jsonb_populate_record(t, jsonb_build_object('ticket_id', t.ticket_id || '-' || n,
         'state', '\\x' || encode(convert_to(replace(convert_from(t.state, 'UTF8'), t.ticket_id, t.ticket_id || '-' || n), 'UTF8'),
             'hex')))).*
-    FROM routing.ticket t CROSS JOIN generate_series(2, :many) AS n
+    FROM routing.ticket t CROSS JOIN generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS n
+    WHERE t.ticket_id = :id
 """
 
 
@@ -25,8 +26,9 @@ async def test_a_queue_in_which_many_wait_is_removed_without_standing_still(hous
     full = {"id": "full", "name": {"en": "f"}, "position": 50}
     made = await send(house, {"queues": [*others, full, last]}, If_Match='"0"')
     assert made.status_code == 200, made.text
-    await house.open()
-    await house.rows(COPIES, many=WAITING)
+    ticket_id = await house.open()
+    for first in range(0, WAITING, AT_ONCE):
+        await house.rows(COPIES, id=ticket_id, first=first, last=first + AT_ONCE - 1)
     gone = await send(house, {"version": 1, "queues": [*others, last]})
     assert gone.status_code == 200, gone.text
     await house.ticker.once()
