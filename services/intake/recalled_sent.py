@@ -74,7 +74,7 @@ def _ended(fact: Outcome, at: datetime) -> Ended:
         case MessageFailed():
             return Ended(fact.message_id, "failed", fact.attempts, at)
         case DeliveryUncertain():
-            return Ended(fact.message_id, "uncertain", fact.attempt, at)
+            return Ended(fact.message_id, "uncertain", fact.attempt, at, promised_by=fact.promised_by)
         case ConfirmationSkipped():
             return Ended(None, "failed", 0, at)
 

@@ -44,7 +44,7 @@ class Written:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What became of something sent; `message_id` None means the ticket's confirmation. `awaited`: who is still to have a copy.
-    `by_word`: a provider says so, who knows nothing of those.
+    `by_word`: a provider says so, who knows nothing of those. `promised_by`: what an uncertain confirmation said.
     """
 
     message_id: str | None
@@ -54,6 +54,7 @@ class Ended:
     ref: str | None = None
     awaited: tuple[str, ...] = ()
     by_word: bool = False
+    promised_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

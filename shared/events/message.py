@@ -229,12 +229,15 @@ class MessageFailed(Fact, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeliveryUncertain(Fact, frozen=True, kw_only=True, omit_defaults=True):
-    """An attempt ended with an unknown outcome and is made again with the same identity: the customer may get it twice."""
+    """An attempt ended with an unknown outcome and is made again with the same identity: the customer may get it twice.
+    `promised_by` is what a confirmation says.
+    """
 
     TYPE: ClassVar[str] = "delivery.uncertain.v1"
     message_id: str
     channel: Channel
     attempt: int
+    promised_by: Moment | None = None
 
 
 class MessageBounced(Fact, frozen=True, kw_only=True, omit_defaults=True):

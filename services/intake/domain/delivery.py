@@ -298,4 +298,5 @@ def _failed(delivery: Delivery, code: str, detail: str) -> tuple[Fact, ...]:
 
 
 def _uncertain(delivery: Delivery, attempt: int) -> Fact:
-    return DeliveryUncertain(message_id=delivery.message_id, channel=delivery.channel, attempt=attempt)
+    promised_by = delivery.promised_by if delivery.kind == "confirmation" else None
+    return DeliveryUncertain(message_id=delivery.message_id, channel=delivery.channel, attempt=attempt, promised_by=promised_by)

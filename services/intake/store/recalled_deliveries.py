@@ -34,13 +34,14 @@ ENDED = sa.text(
         ended_at = CASE WHEN w.goes_on THEN d.ended_at ELSE w.at END,
         copies_left = CASE WHEN w.state = 'uncertain' THEN d.copies_left ELSE string_to_array(nullif(w.awaited, ''), ' ') END,
         uncertain = d.uncertain OR w.uncertain, leased_until = NULL, attempts = greatest(d.attempts, w.attempts),
-        provider_ref = coalesce(w.ref, d.provider_ref)
-    FROM (SELECT DISTINCT ON (coalesce(message, ticket)) ticket, message, state, attempts, at, ref, awaited, by_word,
+        provider_ref = coalesce(w.ref, d.provider_ref), promised_by = coalesce(w.promised_by, d.promised_by)
+    FROM (SELECT DISTINCT ON (coalesce(message, ticket)) ticket, message, state, attempts, at, ref, awaited, by_word, promised_by,
                  state = 'uncertain' OR awaited <> '' AS goes_on,
                  bool_or(state = 'uncertain') OVER (PARTITION BY coalesce(message, ticket)) AS uncertain
           FROM unnest(CAST(:tickets AS text[]), CAST(:messages AS text[]), CAST(:states AS text[]), CAST(:attempts AS integer[]),
-                      CAST(:times AS timestamptz[]), CAST(:refs AS text[]), CAST(:awaited AS text[]), CAST(:words AS boolean[]))
-               WITH ORDINALITY AS e(ticket, message, state, attempts, at, ref, awaited, by_word, n)
+                      CAST(:times AS timestamptz[]), CAST(:refs AS text[]), CAST(:awaited AS text[]), CAST(:words AS boolean[]),
+                      CAST(:promised AS timestamptz[]))
+               WITH ORDINALITY AS e(ticket, message, state, attempts, at, ref, awaited, by_word, promised_by, n)
           ORDER BY coalesce(message, ticket), (state = 'uncertain'), n DESC) w
     WHERE d.due_at IS NOT NULL AND (d.copies_left IS NULL OR NOT w.by_word)
       AND (d.message_id = w.message OR (w.message IS NULL AND d.ticket_id = w.ticket AND d.kind = 'confirmation'))
@@ -94,6 +95,7 @@ async def outcomes(conn: AsyncConnection, ended: Sequence[tuple[str, Ended]]) ->
             refs=[one.ref for _, one in ended],
             awaited=[" ".join(one.awaited) for _, one in ended],
             words=[one.by_word for _, one in ended],
+            promised=[one.promised_by for _, one in ended],
         )
 
 
