@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -73,11 +74,11 @@ async def test_contacts_are_refused_while_postgresqls_disk_is_full_and_nothing_i
         try:
             await asyncio.to_thread(postgres.start)
             await asyncio.to_thread(migrate, postgres.url)
-            await keep_wal(postgres)
-            async with house_on([kafka_server], postgres, postgres.url, tmp_path) as house:
+            async with a_session(postgres) as session, house_on([kafka_server], postgres, postgres.url, tmp_path) as house:
+                await keep_wal(session)
                 await accepted(house, "room")
                 refused = await refused_while_full(house, disk, "tables", 8)
-                await use_up_wal(postgres, disk, tmp_path / "postgres.log")
+                await use_up_wal(session, disk, tmp_path / "postgres.log")
                 refused += await refused_while_full(house, disk, "wal", 4)
                 disk.free()
                 await until("PostgreSQL serves again", partial(serving, postgres), 90)
@@ -114,29 +115,31 @@ async def attempted(house: House, key: str) -> httpx.Response:
     return answer
 
 
-async def keep_wal(postgres: LocalPostgres) -> None:
-    """No checkpoint from now on: it would make old files of the WAL into new ones, and the disk would never be too small."""
+@asynccontextmanager
+async def a_session(postgres: LocalPostgres) -> AsyncIterator[asyncpg.Connection]:
+    """One that begins while there is room: whoever comes later may have to write a file of the server's first."""
     connection = await asyncpg.connect(postgres.url, timeout=5)
     try:
-        for setting, value in (("max_wal_size", "100GB"), ("checkpoint_timeout", "1h")):
-            await connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'", timeout=5)
-        await connection.execute("SELECT pg_reload_conf()", timeout=5)
+        yield connection
     finally:
-        await connection.close(timeout=5)
+        connection.terminate()
 
 
-async def use_up_wal(postgres: LocalPostgres, disk: SmallDisk, log: Path) -> None:
+async def keep_wal(session: asyncpg.Connection) -> None:
+    """No checkpoint from now on: it would make old files of the WAL into new ones, and the disk would never be too small."""
+    for setting, value in (("max_wal_size", "100GB"), ("checkpoint_timeout", "1h")):
+        await session.execute(f"ALTER SYSTEM SET {setting} = '{value}'", timeout=5)
+    await session.execute("SELECT pg_reload_conf()", timeout=5)
+
+
+async def use_up_wal(session: asyncpg.Connection, disk: SmallDisk, log: Path) -> None:
     """Have PostgreSQL begin one file of its WAL after the other, until it cannot make the next: it panics then."""
 
     async def panicked() -> bool:
         disk.fill()
         with suppress(*db.DRIVER_ERRORS):
-            connection = await asyncpg.connect(postgres.url, timeout=5)
-            try:
-                await connection.execute("SELECT pg_logical_emit_message(false, 'test', 'more')", timeout=5)
-                await connection.execute("SELECT pg_switch_wal()", timeout=5)
-            finally:
-                await connection.close(timeout=5)
+            await session.execute("SELECT pg_logical_emit_message(false, 'test', 'more')", timeout=5)
+            await session.execute("SELECT pg_switch_wal()", timeout=5)
         return times(log, "PANIC") > 0
 
     await until("PostgreSQL panics", panicked, 120)
