@@ -10,7 +10,7 @@ from services.routing.domain import agents
 from shared.events.people import AgentLoadChanged
 from shared.events.sla import ClockMet, SlaBreached, SlaBreachRetracted, SlaWarned
 from shared.events.ticket import TicketAssigned, TicketPended, TicketReleased
-from shared.events.work import OfferExpired, TicketOffered
+from shared.events.work import OfferExpired, TicketOffered, WrapUpCompleted, WrapUpStarted
 from tests.faults.by_hand import START, Story
 from tests.faults.checker import broken
 from tests.faults.promises import load
@@ -123,6 +123,22 @@ def test_what_rests_takes_no_room_and_less_room_takes_nothing_away() -> None:
     waiting(story, "and more")
     story.offers("and more", "eva")
     assert broken(story.history()) == []
+
+
+def test_a_call_that_wakes_a_ticket_and_is_over_at_the_same_instant_is_carried_and_wrapped_up() -> None:
+    story = taken()
+    story.acts("pend", "dana", "more")
+    story.tell("routing", "more", TicketPended(agent_id="dana"))
+    story.loads("dana", -1)
+    woken = story.writes("once more", "more", channel="sms")
+    story.tell("routing", "more", WrapUpStarted(agent_id="dana", ends_by=story.now))
+    story.loads("dana", 1, cause=woken.id)
+    story.tell("routing", "more", WrapUpCompleted(agent_id="dana", wrap_up_us=1))
+    waiting(story, "another")
+    story.accepts("another", "dana", story.offers("another", "dana"))
+    assert broken(story.history()) == []
+    story.change(AgentLoadChanged, "dana", tickets=1)
+    assert found(story.history()) == {"load-told"}
 
 
 def test_a_load_that_the_tickets_do_not_come_to_is_found() -> None:

@@ -192,10 +192,12 @@ class _Carrier:
         self._note(agent_id, at, units, 0, beside=beside)
 
     def _wake(self, wakers: list[Event[Fact]], since: datetime, until: datetime | None) -> None:
-        """A message of the customer put it back on its owner's desk, between one fact of routing and the next."""
+        """A message of the customer put it back on its owner's desk, between one fact of routing and the next; or at the instant
+        of the next, where routing heard both together: of a call that wakes and ends, the wrap-up is told of the same instant.
+        """
         for event in wakers if self.owner is not None and not self.units else ():
             at = self.agents.woken_by(event, self.owner or "")
-            if at is not None and since < at and (until is None or at < until):
+            if at is not None and since < at and (until is None or at <= until):
                 self._resume(at)
 
     def _rest(self, at: datetime) -> None:
