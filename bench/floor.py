@@ -88,15 +88,23 @@ async def furnish(conn: AsyncConnection, agents: int) -> None:
 
 
 async def choose_by(conn: AsyncConnection, strategy: Strategy) -> None:
-    """The queue chooses by this strategy from now on."""
+    """The queue chooses by this strategy from now on; it is a new version of the configuration, else no matcher would look."""
     await conn.execute(
         sa.text(
-            "UPDATE routing.config SET version = version + 1,"
+            "WITH numbered AS (INSERT INTO routing.config_version (number, at)"
+            " SELECT coalesce(max(number), 0) + 1, now() FROM routing.config_version)"
+            " UPDATE routing.config SET version = version + 1,"
             " data = data || jsonb_build_object('strategy', CAST(:chosen AS text), 'version', version + 1)"
             " WHERE kind = 'queue' AND id = :id"
         ),
         {"id": QUEUE.id, "chosen": strategy},
     )
+
+
+async def chosen_by(conn: AsyncConnection) -> str:
+    """By which strategy the last pass that offered something chose, as its trace says."""
+    trace = await conn.execute(sa.text("SELECT data->>'strategy' FROM routing.decision ORDER BY at DESC LIMIT 1"))
+    return str(trace.scalar_one())
 
 
 def _agent(agent_id: str, languages: tuple[str, ...], idle_since: datetime) -> Agent:

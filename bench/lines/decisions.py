@@ -75,10 +75,14 @@ async def _decide(matcher: Matcher) -> Repeat:
 
 
 async def _choose_by(matcher: Matcher, strategy: Strategy) -> None:
-    """From the pass after the next: the first reads the queue anew."""
+    """From the pass after the next: the first reads the queue anew. Raises BenchFailed where it did not."""
     async with db.transaction(matcher.parts.engine) as conn:
         await floor.choose_by(conn, strategy)
     await _milliseconds(matcher, 1, 1, floor.COMMON)
+    async with db.transaction(matcher.parts.engine) as conn:
+        chosen = await floor.chosen_by(conn)
+    if chosen != strategy:
+        raise BenchFailed(f"a pass chose by {chosen}, and was to choose by {strategy}")
 
 
 async def _milliseconds(matcher: Matcher, passes: int, tickets: int, language: str) -> float:
