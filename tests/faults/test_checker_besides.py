@@ -104,3 +104,17 @@ def test_who_takes_a_ticket_that_they_are_offered_accepts_it() -> None:
     assert "act-once" not in found(story.history())
     story.truth.acted(replace(accepted, kind="state", offer_id=None))
     assert "act-once" in found(story.history())
+
+
+def test_who_gives_a_ticket_back_does_not_have_it_any_more() -> None:
+    story = taken("dana")
+    story.acts("release", "dana", "more")
+    assert "act-once" in found(story.history())
+    story.tell("routing", "more", TicketReleased(agent_id="dana", reason="transferred"))
+    assert "act-once" not in found(story.history())
+
+
+def test_who_has_a_ticket_already_and_takes_it_is_answered_alike() -> None:
+    story = taken("dana")
+    story.acts("take", "dana", "more")
+    assert "act-once" not in found(story.history())

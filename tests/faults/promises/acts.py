@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 from shared.events.call import CallbackRequested
 from shared.events.message import ReplyRequested
-from shared.events.ticket import TicketAssigned, TicketEscalated, TicketPended, TicketResolved, TicketTransferred
+from shared.events.ticket import (
+    TicketAssigned,
+    TicketEscalated,
+    TicketPended,
+    TicketReleased,
+    TicketResolved,
+    TicketTransferred,
+)
 from shared.events.work import (
     ConsultAnswered,
     ConsultRequested,
@@ -35,7 +42,7 @@ def once(index: Index) -> Iterator[str]:
     for act in acts:
         deed = _deed(act)
         if deed is not None and act.ticket_id not in index.history.poisoned:
-            acknowledged[deed] += _done(act) and act.kind != "take"  # who has it already is answered alike
+            acknowledged[deed] += _done(act) and act.kind != "take"  # who has it already is answered alike: see `_in_vain`
             if act.kind == "accept":  # an acceptance that succeeded is answered alike whenever it is asked for again
                 acknowledged[deed] = min(acknowledged[deed], 1)
             perhaps[deed] += _done(act) or _unknown(act)
@@ -45,6 +52,25 @@ def once(index: Index) -> Iterator[str]:
             yield f"{' '.join(deed)}: {acknowledged[deed]} times acknowledged, {done[deed]} times on the log"
         elif acts and done[deed] > perhaps[deed]:
             yield f"{' '.join(deed)}: {done[deed]} times on the log, at most {perhaps[deed]} times done"
+    yield from _in_vain(index)
+
+
+def _in_vain(index: Index) -> Iterator[str]:
+    """Of what has no fact of its own at least what it brings about is on the log: who took a ticket has had it, and who gave one
+    back does not have it any more.
+    """
+    had = {(said.fact.agent_id, said.key) for said in index.said(TicketAssigned)}
+    let_go = Counter((said.fact.agent_id, said.key) for said in index.said(TicketReleased))
+    given_back: Counter[tuple[str, str]] = Counter()
+    for act in index.truth.acts:
+        if act.ticket_id is None or not _done(act) or act.ticket_id in index.history.poisoned:
+            continue
+        if act.kind == "take" and (act.agent, act.ticket_id) not in had:
+            yield f"take {act.agent} {act.ticket_id}: acknowledged, and never theirs on the log"
+        given_back[act.agent, act.ticket_id] += act.kind == "release"
+    for (agent, ticket_id), times in given_back.items():
+        if let_go[agent, ticket_id] < times:
+            yield f"release {agent} {ticket_id}: {times} times acknowledged, {let_go[agent, ticket_id]} times on the log"
 
 
 def _taken_when_offered(index: Index) -> Counter[Deed]:
