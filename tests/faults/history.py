@@ -18,12 +18,13 @@ import asyncpg
 from shared import db
 from shared.deadlines import within
 from shared.events.message import ReplyPersonal, ReplyRequested
+from shared.events.topics import TICKETS
 from shared.personal import Erased, KeyRing
 from shared.records import Place
 from shared.settings import Settings
 from simulator.truth import Truth
 from tests.faults.log import Log, LogReader, log_reader
-from tests.faults.tables import OFFSETS, OUTBOX, Tables, load_tables
+from tests.faults.tables import OFFSETS, OUTBOX, SCHEMAS, Tables, load_tables
 from tests.system import ROOT, System
 
 __all__ = ["History", "Mail", "Text", "collect", "figures_differ"]
@@ -62,7 +63,8 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class History:
     """All there is to judge by. `mails` and `texts` are in the order in which they arrived; `replies` is what agents wrote,
-    by message, as the log has it; `figures_differ` is what the rebuild of the figures found different, empty when nothing.
+    by message, as the log has it; `figures_differ` is what the rebuild of the figures found different, empty when nothing;
+    `ran` are the services that were started.
 
     What the faults themselves explain: `poisoned` are keys on which a test wrote what it should not, of which nothing is
     asked but that it harmed no other; with `clock_moved` the database's clock was moved by hand, so that instants of the
@@ -76,6 +78,7 @@ class History:
     texts: tuple[Text, ...] = ()
     replies: Mapping[str, str] = field(default_factory=dict)
     figures_differ: str = ""
+    ran: frozenset[str] = frozenset()
     poisoned: frozenset[str] = frozenset()
     clock_moved: bool = False
 
@@ -90,8 +93,9 @@ async def collect(
     seconds: float = QUIET_SECONDS,
 ) -> History:
     """The history of this system, once it is quiet or after `seconds`. All servers must be there. `figures`: rebuild them too."""
+    ran = frozenset(SCHEMAS) & system.processes.keys()
     async with log_reader(system.settings) as reader:
-        ends, tables = await _at_rest(system.database, reader, seconds)
+        ends, tables = await _at_rest(system.database, reader, ran, seconds)
         log = await reader.read(ends)
     return History(
         truth=truth,
@@ -101,26 +105,27 @@ async def collect(
         texts=tuple(Text(to, body) for to, body in list(system.texts.sent)),
         replies=await _opened(system.settings, log),
         figures_differ=await figures_differ(system) if figures else "",
+        ran=ran,
         poisoned=poisoned,
         clock_moved=clock_moved,
     )
 
 
-async def _at_rest(database: str, reader: LogReader, seconds: float) -> tuple[dict[Place, int], Tables]:
+async def _at_rest(database: str, reader: LogReader, ran: frozenset[str], seconds: float) -> tuple[dict[Place, int], Tables]:
     """Where the log ends and the tables at one instant, between which nothing was on its way."""
     give_up = time.monotonic() + seconds
     while True:
         late = time.monotonic() > give_up
         ends = await reader.ends()
-        if late or await _is_quiet(database, ends):
+        if late or await _is_quiet(database, ends, ran):
             tables = await load_tables(database)
             if late or (ends == await reader.ends() and _nothing_waits(tables, ends)):
                 return ends, tables
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _is_quiet(database: str, ends: Mapping[Place, int]) -> bool:
-    """A quick look, before all tables are read."""
+async def _is_quiet(database: str, ends: Mapping[Place, int], ran: frozenset[str]) -> bool:
+    """A quick look, before all tables are read; whoever runs and has not read yet is still to begin."""
     connection = await asyncpg.connect(database, timeout=10)
     try:
         if await connection.fetchval(BUSY, timeout=20):
@@ -128,7 +133,8 @@ async def _is_quiet(database: str, ends: Mapping[Place, int]) -> bool:
         rows = await connection.fetch(OFFSETS, timeout=20)
     finally:
         await connection.close(timeout=5)
-    return all(row["next_offset"] == ends[Place(row["topic"], row["partition"])] for row in rows)
+    begun = {row["service"] for row in rows if row["topic"] == TICKETS.name}
+    return ran <= begun and all(row["next_offset"] == ends[Place(row["topic"], row["partition"])] for row in rows)
 
 
 def _nothing_waits(tables: Tables, ends: Mapping[Place, int]) -> bool:

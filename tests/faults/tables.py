@@ -14,7 +14,7 @@ from shared.records import Place
 from shared.ticket import Ticket
 
 DECIDING = ("intake", "routing", "sla", "metrics")  # of every run
-SCHEMAS = (*DECIDING, "desk")  # judged where it runs
+SCHEMAS = (*DECIDING, "desk")  # that is judged where it runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,15 @@ def test_a_log_that_was_not_read_to_its_end_is_found() -> None:
         assert found(held(whole(), **other)) == {"read-to-the-end"}
 
 
+def test_a_desk_that_read_nothing_is_found_where_it_ran() -> None:
+    tables = whole().history().tables
+    read = {of_: n for of_, n in tables.offsets.items() if of_[0] != "desk"}
+    rows = tuple(row for row in tables.positions if row.service != "desk")
+    unread = held(whole(), offsets=read, positions=rows, told_by={**tables.told_by, "desk": {}})
+    assert broken(unread) == []
+    assert found(replace(unread, ran=frozenset({"desk"}))) == {"read-to-the-end"}
+
+
 def test_a_service_that_tells_a_ticket_otherwise_is_found() -> None:
     tables = whole().history().tables
     others: list[dict[str, Any]] = [
@@ -279,6 +288,7 @@ def test_a_service_that_tells_a_ticket_otherwise_is_found() -> None:
         {"works": changed(tables.works, of("texted"), ticket=Ticket(), status="new")},
         {"works": changed(tables.works, of("texted"), status="open")},
         {"told_by": {**tables.told_by, "sla": {"one": Ticket()}}},
+        {"told_by": {**tables.told_by, "desk": dict(list(tables.told_by["desk"].items())[1:])}},
     ]
     for other in others:
         assert found(held(whole(), **other)) - {"intake-holds-the-log"} == {"folds-agree"}

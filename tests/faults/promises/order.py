@@ -81,7 +81,7 @@ def read_to_the_end(index: Index) -> Iterator[str]:
         if offset != ends.get(place, offset):
             yield f"{service} has read {place.topic}[{place.partition}] to {offset}, it ends at {ends[place]}"
     reads = {(service, place.topic) for service, place in offsets}
-    wanted = {(service, TICKETS.name) for service in DECIDING} - reads if offsets else set()
+    wanted = {(service, TICKETS.name) for service in index.history.ran.union(DECIDING)} - reads if offsets else set()
     for service, topic in sorted(wanted):
         yield f"{service} has read nothing of {topic}"
     yield from _standing(index, reads)
@@ -123,6 +123,9 @@ def folds(index: Index) -> Iterator[str]:
             log = index.tickets.get(key, Ticket())
             if _outline(ticket) != _outline(log):
                 yield f"{service} tells ticket {key} as {_outline(ticket)}, the log as {_outline(log)}"
+    if listed := rows.told_by.get("desk"):
+        unlisted = sorted(key for key, ticket in index.tickets.items() if ticket.exists and key not in listed)
+        yield from (f"desk does not know ticket {key}" for key in unlisted)
     for row in rows.tickets:
         if (row.status, row.closed) != (row.story.status, row.story.intake.closed):
             yield f"intake's row of ticket {row.ticket_id} is {row.status}, its story {row.story.status}"
