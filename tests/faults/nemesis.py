@@ -62,8 +62,8 @@ class Nemesis:
         keeper = asyncio.create_task(self._keep_alive())
         self._lasting.callback(keeper.cancel)
         done = await asyncio.gather(*map(self._carry_out, schedule.steps), return_exceptions=True)
-        if failed := [error for error in done if isinstance(error, Exception)]:
-            raise ExceptionGroup(f"steps could not be carried out: {failed}", failed)
+        if failed := [error for error in done if error is not None]:
+            raise BaseExceptionGroup(f"steps could not be carried out: {failed}", failed)
         for service in self._running():
             await until(f"{service} is ready", lambda name=service: self._is_ready(name), READY_SECONDS)  # type: ignore[misc]
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import get_args
 
 import pytest
 
+from simulator.truth import MoveKind
 from tests.faults.house import House
 from tests.faults.houses import Houses
 from tests.faults.schedule import KINDS, UNTIL_SETTLED, Schedule, Step, each, make
@@ -36,6 +38,7 @@ SEEDS = 200
 SEEDS_PER_SYSTEM = 20
 CONTACTS = 16
 PER_SECOND = 5.0
+FEWEST_MOVES = 4  # kinds of them, of eight, in so many schedules; some fifty moves are tried
 REPEAT = "tests/faults/running/test_schedules.py"
 
 
@@ -62,9 +65,16 @@ async def let_loose(houses: Houses, name: str) -> None:
             await house.under(schedule_of(name), contacts=CONTACTS, rate=PER_SECOND)
             if len(house.schedules) >= SEEDS_PER_SYSTEM:
                 await assert_figures(house)
+                assert_moved(house)
                 await houses.leave()
     except AssertionError as error:
         raise AssertionError(f"{error}\nrepeat it: PATCHBAY_SEED={name} .venv/bin/python -m pytest {REPEAT}") from error
+
+
+def assert_moved(house: House) -> None:
+    """Agents sent tickets on, handed them over, asked …: where all of it was refused nothing is promised of it."""
+    moved = {act.kind for act in house.truth.acts if act.status is not None and 200 <= act.status < 300} & set(get_args(MoveKind))
+    assert len(moved) >= FEWEST_MOVES, f"after {house.schedules}: of all moves only {sorted(moved)} were made"
 
 
 async def assert_figures(house: House) -> None:

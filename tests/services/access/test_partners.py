@@ -287,11 +287,8 @@ async def test_an_agent_of_a_partner_sends_copies_to_nobody_else_s_customers(par
         told.append((refused.status_code, refused.json()))
     assert told[0] == told[1]
     assert (told[0][0], told[0][1]["errors"][0]["field"]) == (422, "body.cc_customer_ids[1]")
-    body = {"text": "Good day", "cc_customer_ids": [own["customer_id"]]}
-    answer = await partners.five.ask("partner agent", "routing", "POST", path, body)
-    assert answer.json().get("code") != "invalid-request", answer.text
-    house = {"text": "Good day", "cc_customer_ids": [other["customer_id"]]}
-    assert (await partners.five.ask("supervisor", "routing", "POST", path, house)).json().get("code") != "invalid-request"
+    await partners.five.done("partner agent", "routing", "POST", path, {"text": "Good", "cc_customer_ids": [own["customer_id"]]})
+    await partners.five.done("supervisor", "routing", "POST", path, {"text": "Good", "cc_customer_ids": [other["customer_id"]]})
 
 
 async def test_an_agent_of_a_partner_is_not_told_whether_agents_of_others_are_there(partners: Partners) -> None:
@@ -319,5 +316,4 @@ async def test_an_agent_of_a_partner_is_not_told_which_canned_responses_others_h
         )
         told.append((answer.status_code, answer.json()["errors"]))
     assert told == [(422, [{"field": "body.canned_response_id", "reason": "there is no such canned response"}])] * 2
-    own = await partners.five.ask("partner agent", "routing", "POST", path, {"text": "Good", "canned_response_id": "north"})
-    assert own.json().get("code") != "invalid-request"
+    await partners.five.done("partner agent", "routing", "POST", path, {"text": "Good", "canned_response_id": "north"})

@@ -106,9 +106,11 @@ async def test_many_are_done_as_one_is(house: House, command: dict[str, Any], st
     await house.queue("second", position=2, tier=2)
     await house.agent("dana")
     ticket_ids = [await house.owned(name) for name in ("a", "b")]
-    for item in await items(house, "dana", ticket_ids, **command):
-        assert (item["outcome"], item["status"]) == ("done", status)
-        assert item.items() >= more.items()
+    told = await items(house, "dana", ticket_ids, **command)
+    assert [(item["ticket_id"], item["outcome"], item["status"]) for item in told] == [
+        (one, "done", status) for one in ticket_ids
+    ]
+    assert all(item.items() >= more.items() for item in told)
 
 
 async def test_what_was_spam_or_at_rest_comes_back_together(house: House) -> None:

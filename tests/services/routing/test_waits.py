@@ -178,12 +178,21 @@ async def test_work_on_a_ticket_counts_when_its_wrap_up_is_over_too(line: House)
     assert (await seen(line)).handle_seconds > 0
 
 
-async def test_of_several_processes_one_makes_the_pass_and_another_goes_on_when_it_dies(line: House) -> None:
-    await line.open("a", channel="chat")
+async def die_in_a_pass(line: House) -> None:
+    """Make a pass, beside which another process makes none, and lose the connection in it."""
     async with db.transaction(line.parts.engine) as conn:
         assert await waits.claim(conn, 1e-6) is not None
-        await look(line)  # while the one is at it, as it would be till its connection is cut
-    assert await line.rows("SELECT 1 FROM routing.wait") == []
+        await look(line)
+        assert await line.rows("SELECT 1 FROM routing.wait") == []
+        pid = (await db.fetch(conn, "SELECT pg_backend_pid()"))[0][0]
+        [ended] = await line.rows("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
+        assert ended[0]
+
+
+async def test_of_several_processes_one_makes_the_pass_and_another_goes_on_when_it_dies(line: House) -> None:
+    await line.open("a", channel="chat")
+    with pytest.raises(db.DatabaseAway):
+        await die_in_a_pass(line)
     await look(line)
     assert len(await line.rows("SELECT 1 FROM routing.wait")) == 1
 

@@ -30,10 +30,12 @@ def test_a_partner_gets_its_own_whether_it_asks_for_it_or_not() -> None:
 
 @pytest.mark.parametrize("asked", [["south"], ["north", "south"], [""]])
 def test_a_partner_gets_nobody_else_s(asked: list[str]) -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(Problem) as refused:
         _confined(NORTH, VOLUME, {"partner": asked})
+    assert refused.value.status == 403
 
 
 def test_what_cannot_be_told_of_a_partner_is_not_told_to_one() -> None:
-    with pytest.raises(Problem):
+    with pytest.raises(Problem) as refused:
         _confined(NORTH, OF_THE_HOUSE, {})
+    assert refused.value.status == 403
