@@ -72,7 +72,7 @@ async def taken_over(house: House, routers: Routers, other: str, ticket_id: str)
 
 
 async def wakes(house: House, routers: Routers, holder: str, ticket_id: str, logged: int) -> None:
-    """The frozen one changes nothing of what the other did, and matches again."""
+    """The frozen one changes nothing of what the other did, and says that it could not."""
     assert await told(house, ticket_id) == list(WAY)
     process = routers.process(holder)
     process.signal(signal.SIGCONT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -17,6 +18,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 SECONDS = 0.5
+WRITES_IN_VAIN = "SELECT 1 FROM pg_stat_activity WHERE pid = :pid AND wait_event = 'ClientWrite'"
 
 
 def impatient(house: House) -> RoutingSettings:
@@ -47,10 +49,17 @@ async def read_nothing(house: House, engine: AsyncEngine) -> None:
         much = await db.driver(conn).prepare("SELECT repeat('x', 50000000)")
         reading = asyncio.create_task(much.fetch())
         await asyncio.sleep(0)  # it asks
-        transport = db.driver(conn)._transport  # type: ignore[attr-defined]
+        pid, transport = db.driver(conn).get_server_pid(), db.driver(conn)._transport  # type: ignore[attr-defined]
         transport.pause_reading()
         assert not await is_free(house)
-        await until("the turn is free", lambda: is_free(house), 4)
+        waits: list[Any] = []
+
+        async def is_over() -> bool:
+            waits.extend(await house.rows(WRITES_IN_VAIN, pid=pid))
+            return await is_free(house)
+
+        await until("the turn is free", is_over, 4)
+        assert waits, "PostgreSQL had nothing to say that was not read"
         transport.resume_reading()
         await reading
 
