@@ -93,7 +93,7 @@ async def collect(
     seconds: float = QUIET_SECONDS,
 ) -> History:
     """The history of this system, once it is quiet or after `seconds`. All servers must be there. `figures`: rebuild them too."""
-    ran = frozenset(SCHEMAS) & system.processes.keys()
+    ran = frozenset(SCHEMAS).intersection(system.processes)
     async with log_reader(system.settings) as reader:
         ends, tables = await _at_rest(system.database, reader, ran, seconds)
         log = await reader.read(ends)
