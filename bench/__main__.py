@@ -60,7 +60,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Line]]]] = {
     "stopping": stopping,
     "profile": profile,
 }
-ONLY_BY_NAME = frozenset({"profile", "desk"})
+ONLY_BY_NAME = frozenset({"profile", "desk", "waits"})
 WHEN_NAMED = {"overload": overload}  # what takes longer when it was asked for by name
 
 

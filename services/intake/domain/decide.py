@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from services.intake.domain import answers, calls, fingerprints, hearing, people, threads
+from services.intake.domain import answers, calls, fingerprints, hearing, numbers, people, threads
 from services.intake.domain.calls import Call
 from services.intake.domain.contacts import Contact, FromPerson, InboundCall, InboundMessage
 from services.intake.domain.identity import ANSWERED
@@ -172,7 +172,7 @@ def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan, rules
     word_id, handle = derived_id("word", cause), contact.handle
     if word_id in work.words:
         return Placement("", "", "", repeated=True)
-    refused = handle is not None and (handle, contact.channel) in work.refusing
+    refused = handle is not None and (numbers.line(handle), contact.channel) in work.refusing
     if handle is None or (contact.consent and not refused):
         return None
     customer = people.customer_of(contact, cause, work, plan, rules)
@@ -180,7 +180,7 @@ def _consent(contact: InboundMessage, cause: str, work: Known, plan: Plan, rules
     changed = given == refused
     plan.steps.append(ConsentSaid(customer.customer_id, handle, contact, cause, given, changed, customer.sealed_under))
     work.words.add(word_id)
-    (work.refusing.discard if given else work.refusing.add)((handle, contact.channel))
+    (work.refusing.discard if given else work.refusing.add)((numbers.line(handle), contact.channel))
     found = threads.find(contact, customer, work)
     return None if found is not None and not found.ticket.closed else Placement("", customer.customer_id, "")
 

@@ -135,7 +135,7 @@ class Known:
     requests: dict[str, bytes] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
-    refusing: set[tuple[Handle, Channel]] = field(default_factory=set)
+    refusing: set[tuple[Handle, Channel]] = field(default_factory=set)  # of a number its line
     named: dict[int, Named] = field(default_factory=dict)
     names: dict[Handle, int] = field(default_factory=dict)  # `identity.name_hash` of who wrote from a number
     seen: dict[Handle, Seen] = field(default_factory=dict)  # where somebody of another name writes from it

@@ -33,7 +33,7 @@ from services.intake.domain.plan import (
 from services.intake.domain.speech import spoken_to
 from services.intake.domain.tell import attachments_of, channel_of
 from services.intake.domain.threads import refs_of
-from services.intake.store import copies, fetches, fingerprints, identities, merges, tickets, words
+from services.intake.store import consents, copies, fetches, fingerprints, identities, merges, tickets, words
 from shared import db
 from shared.ticket import Ticket
 
@@ -132,6 +132,7 @@ async def _place(conn: AsyncConnection, plan: Plan, stories: Mapping[str, Ticket
         *_columns(5, [_confirmation(ticket) for ticket in opened if ticket.confirmation_id is not None]),
         *_columns(15, [_message(step) for step in messages]),
     )
+    await consents.refuse_alike(conn, (step.handle for step in plan.steps if isinstance(step, NewHandle)))
     await fingerprints.note(conn, plan, now)
     await _follow(conn, opened)
     await copies.note(conn, messages, customers)

@@ -251,10 +251,10 @@ async def _sent(conn: AsyncConnection, words: Sequence[DeliveryWord], known: Kno
 
 async def _consents(conn: AsyncConnection, asking: Sequence[InboundMessage], known: Known) -> None:
     """Who of those that speak of it refuses messages, on which channel; and which of their words were heard before."""
-    handles = list({one.handle for one in asking if one.handle is not None})
+    handles = list({form for one in asking if one.handle is not None for form in numbers.forms(one.handle)})
     columns = [h.kind for h in handles], [h.scope for h in handles], [h.value for h in handles]
     for kind, scope, value, channel in await db.fetch(conn, REFUSING, *columns):
-        known.refusing.add((Handle(kind, value, scope), channel))
+        known.refusing.add((numbers.line(Handle(kind, value, scope)), channel))
     names = [derived_id("word", f"{one.namespace}:{one.dedup_key}") for one in asking]
     known.words.update(row["id"] for row in await db.fetch(conn, WORDS, names))
 

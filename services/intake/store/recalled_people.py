@@ -9,6 +9,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain import numbers
+from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import name_hash
 from services.intake.recalled_ticket import Written
 from services.intake.store import customers
@@ -49,7 +51,7 @@ REFUSES = sa.text(
     UPDATE intake.handle h
     SET refuses = array_remove(h.refuses, CAST(:channel AS text))
         || CASE WHEN :given THEN '{}' ELSE ARRAY[CAST(:channel AS text)] END
-    WHERE h.customer_id = :customer_id AND h.scope = :scope AND h.value = :value
+    WHERE h.customer_id = :customer_id AND h.scope = :scope AND h.value = ANY(:forms)
     """
 )
 
@@ -134,7 +136,8 @@ async def reach_again(conn: AsyncConnection, handles: Sequence[Reached]) -> None
 async def consents(conn: AsyncConnection, told: Sequence[Consent]) -> None:
     """Which handles of a person refuse messages, in the order in which it was said."""
     for one in told:
-        await conn.execute(REFUSES, one._asdict())
+        forms = [form.value for form in numbers.forms(Handle("phone", one.value, one.scope))]
+        await conn.execute(REFUSES, {**one._asdict(), "forms": forms})
 
 
 def handle_of(told: Written) -> Reached | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.intake.domain import numbers
 from services.intake.domain.calls import Call
 from services.intake.domain.hearing import word_id_of
 from services.intake.domain.plan import CallWord, ConsentSaid, Scored, SentTold
@@ -85,8 +86,8 @@ async def of_consent(conn: AsyncConnection, words: Sequence[ConsentSaid], now: d
     if not words:
         return
     for channel in sorted({word.contact.channel for word in words}):
-        last = {word.handle: word.given for word in words if word.contact.channel == channel}
-        rows = [(handle.kind, handle.scope, handle.value, given) for handle, given in last.items()]
+        last = {numbers.line(word.handle): word.given for word in words if word.contact.channel == channel}
+        rows = [(form.kind, form.scope, form.value, given) for handle, given in last.items() for form in numbers.forms(handle)]
         await db.fetch(conn, REFUSES, channel, *zip(*rows, strict=True))
     said = [(derived_id("word", w.cause), w.person, w.contact.media_type, w.contact.raw) for w in words]
     await _keep(conn, said, now)

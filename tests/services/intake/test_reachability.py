@@ -50,6 +50,20 @@ async def test_stop_and_start_are_told_once_each(world: World) -> None:
     assert await world.count("customer", "unreachable <> '{}'") == 0
 
 
+async def test_stop_and_start_of_one_form_of_a_number_are_those_of_the_other_too(world: World) -> None:
+    longer, shorter = "+5511987654321", "+551187654321"
+    await sms(world, From=longer)
+    await stop(world, "SM2", number=longer)
+    await sms(world, MessageSid="SM3", From=shorter, Body="Is it on its way?")
+    [who] = {event.data.customer_id for event in await world.events(MessageReceived)}
+    assert await world.count("handle", "refuses = '{sms}'") == 2
+    await stop(world, "SM4", "START", number=shorter)
+    assert await world.count("handle", "refuses = '{sms}'") == 0
+    await consents.withdraw(world.parts.engine, world.parts.outbox, longer, "sms", "21610")
+    assert await world.count("handle", "refuses = '{sms}'") == 2
+    assert await said(world) == [(who, "sms", False, "opted-out"), (who, "sms", True, None), (who, "sms", False, "opted-out")]
+
+
 async def test_of_two_numbers_both_must_refuse_and_another_one_is_a_way_again_until_it_is_gone(world: World) -> None:
     made = await put(world, f"phone:{ONE}", handles=[{"kind": "phone", "value": OTHER}])
     who = str(made["id"])

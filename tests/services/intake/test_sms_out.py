@@ -126,6 +126,18 @@ async def test_stop_of_a_stranger_is_heard_and_opens_no_ticket(world: World, wor
     assert await world.count("word", "body IS NOT NULL") == 1
 
 
+async def test_nothing_goes_to_a_number_whose_owner_wrote_stop_from_its_other_form(database: str) -> None:
+    async with rest_api() as (rest, url), process(database, intake_twilio_url=url) as world:
+        await sms(world, From="+5491112345678")
+        await sms(world, MessageSid="SM2", From="+541112345678", Body="Where is it?")
+        await sms(world, MessageSid="SM3", From="+5491112345678", Body="STOP")
+        await sms(world, MessageSid="SM4", From="+541112345678", Body="And is it paid?")
+        await answers(world)
+        await world.sender.send_due()
+        assert [event.data.code for event in await world.events(MessageFailed)] == ["opted-out"]
+        assert rest.posted == []
+
+
 async def test_yes_and_help_are_messages_of_those_who_refused_nothing(world: World) -> None:
     for sid, body in (("SM1", "Yes"), ("SM2", "HELP"), ("SM3", "start the return, please"), ("SM4", "Stop sending it to Ion")):
         await sms(world, MessageSid=sid, Body=body, **({"OptOutType": "HELP"} if body == "HELP" else {}))
