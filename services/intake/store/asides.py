@@ -23,6 +23,6 @@ async def find(conn: AsyncConnection, contacts: Sequence[Contact], known: Known)
     statement. Returns their ids: they are to be loaded too.
     """
     names = threads.asides(contacts, known) if any(ticket.closed for ticket in known.tickets.values()) else set()
-    found = dict(await db.fetch(conn, ASIDES, sorted(names))) if names else {}
-    known.conversations.update(found)
-    return list(found.values())
+    rows = await db.fetch(conn, ASIDES, sorted(names)) if names else []
+    known.conversations.update((row["conversation"], row["id"]) for row in rows)
+    return [row["id"] for row in rows]

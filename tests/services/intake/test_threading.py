@@ -164,6 +164,26 @@ async def test_what_a_guest_answers_after_their_own_ticket_was_closed_is_one_of_
     assert joined.ticket_id == next_one.ticket_id not in (before.ticket_id, first.ticket_id)
 
 
+async def test_by_which_address_a_guest_goes_on_beside_a_closed_ticket_goes_back_with_it_and_is_erased_with_them(
+    world: World,
+) -> None:
+    first, other = await take(world), await take(world, From="Zoe <zoe@else.example>", Message_ID="<2@b>", Subject="Lamp")
+    to = world.signer.reply_address(first.ticket_id, INBOX.address)
+    await world.close(first.ticket_id)
+    guests = await answers_closed(world, to, 0)
+    await call(world, f"{guests.customer_id}/merge", into_customer_id=other.customer_id)
+    while_one = await answers_closed(world, to, 1)
+    await call(world, f"{guests.customer_id}/unmerge")
+    after = await answers_closed(world, to, 2)
+    assert (while_one.ticket_id, after.ticket_id) == (guests.ticket_id, guests.ticket_id)
+    assert (while_one.customer_id, after.customer_id) == (other.customer_id, guests.customer_id)
+    named = "position('eve@elsewhere.example' IN conversation) > 0"
+    assert await world.count("ticket", named) == 1
+    answer = await world.http.post(f"/v1/customers/{guests.customer_id}/erase", headers=await world.key("admin"))
+    assert answer.status_code == 200
+    assert await world.count("ticket", named) == 0
+
+
 async def test_answers_of_a_guest_to_a_closed_ticket_at_once_over_two_processes_are_one_ticket(database: str) -> None:
     async with process(database) as one, process(database) as other:
         first = await take(one)
