@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.intake import merging, reaching
 from services.intake.domain import closing
 from services.intake.domain.closing import Resting
-from services.intake.domain.identity import MergeRefused
+from services.intake.domain.identity import ANSWERED, MergeRefused
 from services.intake.settings import IntakeSettings
 from services.intake.store import customers, files, fingerprints, limits, merges, payloads, tickets
 from shared import db
@@ -99,6 +99,12 @@ class Ticker:
             if one == other:  # another process or a supervisor was quicker
                 await merges.settle(conn, [one_id], other_id, "accepted")
                 return False
+            if evidence == ANSWERED:
+                await merging.hold(conn, [one, other])
+                if await merges.brings_unproven(conn, one, other):
+                    log().info("customers were not merged", one=one, other=other, reason="unproven-claim")
+                    await merges.doubt(conn, one_id, other_id)
+                    return False
             try:
                 await merging.merge(conn, self.outbox, one, other, evidence)
             except MergeRefused as refused:

@@ -209,12 +209,13 @@ def _ticket(
         return found, None
     message = contact if isinstance(contact, InboundMessage) else None
     spam = message is not None and message.spam is not None
+    aside = threads.free_aside(contact, customer, found, work) if found is not None and relation == "related" else None
     opening = NewTicket(
         ticket_id=derived_id("ticket", cause),
         customer=customer,
         contact=contact,
         cause=cause,
-        conversation=conversation_of(contact),
+        conversation=conversation_of(contact) or aside,
         follow_up_of=found if relation == "follow_up_of" else None,
         related_to=found if relation == "related" else None,
         confirmation_id=derived_id("confirmation", item_id) if message is not None and message.confirm and not spam else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -169,6 +169,15 @@ class Known:
         they go in a circle: that is a defect, and nobody may be lost in it.
         """
         return self._end(ticket_id, self._place_taken_by)
+
+    def way(self, ticket_id: str) -> Iterator[KnownTicket]:
+        """The ticket, and those that took its place, each after the other, as `standing`; in a circle each once."""
+        passed: set[str] = set()
+        onward: str | None = ticket_id
+        while onward is not None and onward not in passed and onward in self.tickets:
+            passed.add(onward)
+            yield self.tickets[onward]
+            onward = self._place_taken_by(self.tickets[onward])
 
     def merged(self, ticket_id: str) -> KnownTicket | None:
         """The ticket into which this one was merged, as `standing`; itself where it was not."""

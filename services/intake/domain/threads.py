@@ -7,7 +7,7 @@ inbox. A number is soon guessed and a sender's address soon forged, so (3) is no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, NamedTuple
@@ -23,6 +23,7 @@ LETTERS: frozenset[Channel] = frozenset({"email", "form", "review", "in_person"}
 # Automatic answers belong to what they answer, open or not; they never open a follow-up.
 ANSWERS_BY_MACHINE = frozenset({"auto_reply", "out_of_office"})
 QUARANTINE = "quarantine\x1f"  # before the name of a conversation that spam began
+ASIDE = "aside\x1f"  # before that of a guest's, beside a closed ticket
 
 By = Literal["token", "ref", "number", "conversation"]
 
@@ -120,6 +121,57 @@ def _placed(contact: FromPerson, customer: KnownCustomer, found: Found | None, w
     return Thread(found.ticket, "follow_up_of" if found.ticket.closed else "joins")
 
 
+def aside_of(contact: FromPerson, customer: KnownCustomer, ticket: KnownTicket) -> str | None:
+    """What all has in common that a guest writes to a ticket that is closed, and that goes on beside it; None where it is no
+    guest's, or nobody has shown whose it is: several people may claim one address.
+    """
+    handle = contact.handle
+    if not isinstance(contact, InboundMessage) or contact.channel not in LETTERS:
+        return None
+    if contact.spam is not None or contact.origin in ANSWERS_BY_MACHINE:
+        return None
+    if handle is None or handle.scope == CLAIMED or not _is_guest(customer, ticket):
+        return None
+    return f"{ASIDE}{ticket.ticket_id}\x1f{handle.key}"
+
+
+def asides(contacts: Sequence[Contact], known: Known) -> set[str]:
+    """The names under which these contacts may go on beside closed tickets, as far as their senders are known."""
+    names: set[str] = set()
+    for contact in contacts:
+        if not isinstance(contact, InboundMessage) or contact.handle is None or contact.handle not in known.customers:
+            continue
+        customer = known.customers[contact.handle]
+        for ticket_id, _ in _candidates(contact, customer, known):
+            names.update(_asides_of(contact, customer, ticket_id, known))
+    return names
+
+
+def free_aside(contact: FromPerson, customer: KnownCustomer, ticket: KnownTicket, work: Known) -> str | None:
+    """The name for a new ticket beside this one, unless one that is still open has it."""
+    name = aside_of(contact, customer, ticket)
+    before = work.tickets.get(work.conversations[name]) if name in work.conversations else None
+    return name if before is None or before.closed or before.merged_into is not None else None
+
+
+def _own_aside(contact: FromPerson, customer: KnownCustomer, ticket_id: str, work: Known) -> KnownTicket | None:
+    """The guest's own ticket beside a closed one, or beside one that took its place, if it is still open and theirs."""
+    names = [name for name in _asides_of(contact, customer, ticket_id, work) if name in work.conversations]
+    for own in (work.standing(work.conversations[name]) for name in names):
+        if own is not None and not own.closed and own.customer_id == customer.customer_id and (own.judged or not own.spam):
+            return own
+    return None
+
+
+def _asides_of(contact: FromPerson, customer: KnownCustomer, ticket_id: str, work: Known) -> list[str]:
+    names = (aside_of(contact, customer, ticket) for ticket in work.way(ticket_id))
+    return [name for name in names if name is not None]
+
+
+def _is_guest(customer: KnownCustomer, ticket: KnownTicket) -> bool:
+    return ticket.closed and ticket.customer_id != customer.customer_id
+
+
 def _apart(contact: FromPerson, found: Found | None, work: Known) -> Thread:
     """Spam that comes to no ticket on which people work: on in quarantine, else to a ticket of its own there. That one is no
     follow-up of what was found: with a follow-up goes on what is no spam.
@@ -135,7 +187,8 @@ def find(contact: FromPerson, customer: KnownCustomer, work: Known) -> Found | N
     """The ticket that the contact belongs to; one that it is kept out of only where there is no other."""
     kept_out_of = None
     for ticket_id, by in _candidates(contact, customer, work):
-        if (ticket := work.standing(ticket_id)) is not None:
+        ticket = _own_aside(contact, customer, ticket_id, work) or work.standing(ticket_id)
+        if ticket is not None:
             found = Found(ticket, by)
             if not _is_kept_out(contact, customer, found):
                 return found
@@ -151,7 +204,7 @@ def _is_kept_out(contact: Contact, customer: KnownCustomer, found: Found) -> boo
     if found.by == "conversation":
         return False
     lost = ticket.spam and not ticket.judged and _spam_of(contact) is None
-    return lost or (ticket.closed and ticket.customer_id != customer.customer_id)
+    return lost or _is_guest(customer, ticket)
 
 
 def _candidates(contact: FromPerson, customer: KnownCustomer, work: Known) -> Iterator[tuple[str, By]]:

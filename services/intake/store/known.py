@@ -18,7 +18,7 @@ from services.intake.domain.identity import CLAIMED, claimed, proven
 from services.intake.domain.known import Known, KnownCustomer, KnownTicket, Name, Received, Ref, goes_on_as
 from services.intake.domain.threads import conversations_of, refs_of
 from services.intake.domain.words import Sent, Told
-from services.intake.store import copies, fingerprints, identities, known_numbers, surveys
+from services.intake.store import asides, copies, fingerprints, identities, known_numbers, surveys
 from services.intake.store.locks import handle_lock, lock
 from services.intake.store.ways import BEGUN_BY
 from shared import db
@@ -115,7 +115,10 @@ async def load(conn: AsyncConnection, contacts: Sequence[Contact]) -> Situation:
     wanted.update(sent.ticket_id for sent in known.sent.values())
     wanted.update(named.ticket_id for named in known.named.values())
     wanted.update(question.ticket_id for question in known.questions.values())
-    return Situation(known, await _tickets(conn, wanted, known) if wanted else {})
+    stories = await _tickets(conn, wanted, known) if wanted else {}
+    if beside := await asides.find(conn, contacts, known):
+        stories |= await _tickets(conn, beside, known)
+    return Situation(known, stories)
 
 
 async def hold(conn: AsyncConnection, contacts: Sequence[Contact]) -> None:

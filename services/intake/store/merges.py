@@ -35,6 +35,16 @@ DROP_CLAIMS = """
         EXISTS (SELECT FROM intake.handle o
                 WHERE o.customer_id = $1 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value)) AS proven
     """
+# What of somebody's claims would stay theirs in another (`DROP_CLAIMS`), who never showed that they have it.
+UNPROVEN = """
+    SELECT 1 FROM intake.handle h
+    WHERE h.customer_id = $1 AND h.scope = 'claimed'
+        AND NOT EXISTS (SELECT FROM intake.handle o
+                        WHERE o.customer_id = $2 AND (o.kind, o.scope, o.value) = (h.kind, '', h.value))
+        AND EXISTS (SELECT FROM intake.ticket t JOIN intake.message m ON m.ticket_id = t.id
+                    WHERE t.customer_id = $1 AND (m.handle_kind, m.handle) = (h.kind, h.value))
+    LIMIT 1
+    """
 RETURN_HANDLES = """
     UPDATE intake.handle SET customer_id = $2, origin = CASE WHEN origin = $2 THEN NULL ELSE origin END
     WHERE customer_id = $1 AND origin = ANY($3::text[]) RETURNING kind, scope, value
@@ -241,6 +251,11 @@ async def settle(conn: AsyncConnection, ids: Sequence[str], other_id: str, state
 async def proven(conn: AsyncConnection) -> list[tuple[str, str, str]]:
     """Pairs that are one person for certain and were not merged yet, and by what."""
     return [(one, other, evidence) for one, other, evidence in await db.fetch(conn, PROVEN)]
+
+
+async def brings_unproven(conn: AsyncConnection, one_id: str, into_id: str) -> bool:
+    """Whether somebody wrote under a claim of the one that is not the other's: it would be theirs by the merge alone."""
+    return bool(await db.fetch(conn, UNPROVEN, one_id, into_id))
 
 
 async def doubt(conn: AsyncConnection, one_id: str, other_id: str) -> None:

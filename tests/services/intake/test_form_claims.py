@@ -9,8 +9,8 @@ from shared.events.message import MessagePersonal, MessageReceived
 from shared.events.people import CustomerHandleAdded, CustomerHandleRemoved, CustomerPersonal, MergeSuggested
 from shared.events.ticket import SpamMarked
 from shared.events.topics import TICKETS, TOPIC_OF
-from tests.services.intake.test_customer_merges import proven_claim
-from tests.services.intake.test_customers import ANA, got, posted
+from tests.services.intake.test_customer_merges import owner_of, proven_claim
+from tests.services.intake.test_customers import ANA, call, got, posted
 from tests.services.intake.test_edge import submit
 from tests.services.intake.test_recalled_merges import lose, recall, state
 from tests.services.intake.world import World
@@ -68,6 +68,35 @@ async def test_a_number_that_only_stood_beside_a_proven_address_leads_nobody_to_
     assert sorted(removed) == ["proven", "unproven"]
     stranger = await posted(world, "form", "phone", PHONE, "Send my data elsewhere")
     assert stranger["customer_id"] not in (owner, claimer)
+
+
+async def test_a_number_under_which_somebody_wrote_comes_to_nobody_by_the_proof_of_an_address_that_stood_beside_it(
+    world: World,
+) -> None:
+    claimer = await customer(world, email=ANA, phone=TYPED)
+    assert await customer(world, email="", phone=TYPED, text="Send it all to this number") == claimer
+    claim, owner = await proven_claim(world)
+    assert claim["customer_id"] == claimer, "whoever types one address in is one claimer"
+    assert await world.ticker().merge_proven() == 0
+    stranger = await posted(world, "form", "phone", PHONE, "And what did she order?")
+    assert (stranger["customer_id"], (await got(world, claimer))["id"]) == (claimer, claimer)
+    assert await world.count("handle", f"customer_id = '{owner}' AND kind = 'phone'") == 0
+    shown = await world.http.get(f"/v1/customers/{owner}/suggestions", headers=await world.key("agent:dana"))
+    assert [(one["customer_id"], one["evidence"]) for one in shown.json()["suggestions"]] == [(claimer, "claimed_address")]
+    await call(world, f"{owner}/suggestions/{claimer}", scope="agent:dana", same=True)
+    assert (await got(world, claimer))["id"] == owner, "people may say that it is one person after all"
+
+
+async def test_one_proof_of_an_address_brings_all_forms_with_it_and_a_supervisor_takes_them_back(world: World) -> None:
+    somebody = await posted(world, "form", "email", ANA, "Send my order elsewhere", id="f1")
+    claim, owner = await proven_claim(world)
+    assert claim["customer_id"] == somebody["customer_id"] != owner
+    assert await world.ticker().merge_proven() == 1
+    assert {await owner_of(world, one["ticket_id"]) for one in (somebody, claim)} == {owner}
+    await call(world, f"{somebody['customer_id']}/unmerge")
+    assert await owner_of(world, somebody["ticket_id"]) == somebody["customer_id"] != owner
+    later = await posted(world, "form", "email", ANA, "It is I again", id="f2")
+    assert later["customer_id"] == somebody["customer_id"], "and who types it in is the claimer again"
 
 
 async def test_a_blocked_number_is_blocked_beside_an_address_too(world: World) -> None:

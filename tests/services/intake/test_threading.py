@@ -130,6 +130,70 @@ async def test_who_answers_the_same_old_mail_for_years_is_in_one_conversation_at
     assert len(follows) == len(set(follows)) == 15
 
 
+EVE = "Eve <eve@elsewhere.example>"
+
+
+async def answers_closed(world: World, to: str, n: int, who: str = EVE) -> Placement:
+    return await take(world, From=who, Message_ID=f"<guest{n}@b>", To=to)
+
+
+async def test_a_guest_who_answers_one_closed_ticket_twice_has_one_ticket_until_that_is_closed(world: World) -> None:
+    first = await take(world)
+    to = world.signer.reply_address(first.ticket_id, INBOX.address)
+    await world.close(first.ticket_id)
+    one, two = [await answers_closed(world, to, n) for n in range(2)]
+    hers, another = await take(world, Message_ID="<2@b>", To=to), await answers_closed(world, to, 2, "Bob <bob@other.example>")
+    after = await answers_closed(world, to, 3)
+    assert (one.opened, two.opened, after.opened) == (True, False, False)
+    assert one.ticket_id == two.ticket_id == after.ticket_id != hers.ticket_id
+    assert another.ticket_id == hers.ticket_id, "whoever has none of their own goes on with what took the closed one's place"
+    links = {(event.key, event.data.ticket_id, event.data.relation) for event in await world.events(TicketLinked)}
+    assert (one.ticket_id, first.ticket_id, "related") in links
+    received = {event.data.message_id: event.data.participant for event in await world.events(MessageReceived)}
+    assert (received[two.item_id], received[another.item_id]) == (True, False)
+
+
+async def test_what_a_guest_answers_after_their_own_ticket_was_closed_is_one_of_its_own_again(world: World) -> None:
+    first = await take(world)
+    to = world.signer.reply_address(first.ticket_id, INBOX.address)
+    await world.close(first.ticket_id)
+    before = await answers_closed(world, to, 0)
+    await world.close(before.ticket_id)
+    next_one, joined = await answers_closed(world, to, 1), await answers_closed(world, to, 2)
+    assert next_one.opened
+    assert joined.ticket_id == next_one.ticket_id not in (before.ticket_id, first.ticket_id)
+
+
+async def test_by_which_address_a_guest_goes_on_beside_a_closed_ticket_goes_back_with_it_and_is_erased_with_them(
+    world: World,
+) -> None:
+    first, other = await take(world), await take(world, From="Zoe <zoe@else.example>", Message_ID="<2@b>", Subject="Lamp")
+    to = world.signer.reply_address(first.ticket_id, INBOX.address)
+    await world.close(first.ticket_id)
+    guests = await answers_closed(world, to, 0)
+    await call(world, f"{guests.customer_id}/merge", into_customer_id=other.customer_id)
+    while_one = await answers_closed(world, to, 1)
+    await call(world, f"{guests.customer_id}/unmerge")
+    after = await answers_closed(world, to, 2)
+    assert (while_one.ticket_id, after.ticket_id) == (guests.ticket_id, guests.ticket_id)
+    assert (while_one.customer_id, after.customer_id) == (other.customer_id, guests.customer_id)
+    named = "position('eve@elsewhere.example' IN conversation) > 0"
+    assert await world.count("ticket", named) == 1
+    answer = await world.http.post(f"/v1/customers/{guests.customer_id}/erase", headers=await world.key("admin"))
+    assert answer.status_code == 200
+    assert await world.count("ticket", named) == 0
+
+
+async def test_answers_of_a_guest_to_a_closed_ticket_at_once_over_two_processes_are_one_ticket(database: str) -> None:
+    async with process(database) as one, process(database) as other:
+        first = await take(one)
+        to = one.signer.reply_address(first.ticket_id, INBOX.address)
+        await one.close(first.ticket_id)
+        placed = await asyncio.gather(*(answers_closed((one, other)[n % 2], to, n) for n in range(20)))
+        assert len({placement.ticket_id for placement in placed} | {first.ticket_id}) == 2
+        assert (await one.count("ticket"), await one.count("customer"), await one.count("message")) == (2, 2, 21)
+
+
 # --- one line under two numbers --------------------------------------------------------------------------------------------
 
 

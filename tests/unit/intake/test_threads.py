@@ -276,6 +276,94 @@ def test_what_the_customer_writes_after_a_stranger_answered_a_closed_ticket_come
     assert (hers.customer.customer_id, hers.follow_up_of) == ("c-ana", facts.tickets["parcel"])
 
 
+ASIDE = f"aside\x1fparcel\x1f{EVE.key}"
+GUESTS = KnownTicket("guests", 100400, "c-eve", subject="My parcel")
+
+
+def beside(ticket: KnownTicket, *others: KnownTicket) -> Known:
+    """Ana's ticket is closed, and Eve answered it before."""
+    facts = known(ticket, *others, customers={ANA: KnownCustomer("c-ana"), EVE: KnownCustomer("c-eve")})
+    facts.tickets["parcel"] = replace(PARCEL, closed=True)
+    facts.conversations[ASIDE] = ticket.ticket_id
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("case", "before", "mail", "to"),
+    [
+        ("by our signed address", GUESTS, letter("<1@c>", tokens=("parcel",), handle=EVE), "guests"),
+        ("by a stored Message-ID", GUESTS, letter("<1@c>", "<old@c>", handle=EVE, subject="Re: My parcel"), "guests"),
+        ("another guest", GUESTS, letter("<1@c>", tokens=("parcel",), handle=BOB), "new, related to parcel"),
+        ("its customer", GUESTS, letter("<1@c>", tokens=("parcel",), handle=ANA), "new, follows parcel"),
+        (
+            "who only claims to be the guest",
+            GUESTS,
+            letter("<1@c>", tokens=("parcel",), handle=claimed(EVE)),
+            "new, related to parcel",
+        ),
+        ("nobody", GUESTS, letter("<1@c>", tokens=("parcel",), handle=None), "new, related to parcel"),
+        ("a machine of the guest's", GUESTS, letter("<1@c>", tokens=("parcel",), handle=EVE, origin="auto_reply"), "parcel"),
+        (
+            "theirs is closed",
+            replace(GUESTS, closed=True),
+            letter("<1@c>", tokens=("parcel",), handle=EVE),
+            "new, related to parcel",
+        ),
+        (
+            "theirs goes on as another",
+            replace(GUESTS, merged_into="lamp"),
+            letter("<1@c>", tokens=("parcel",), handle=EVE),
+            "lamp",
+        ),
+        (
+            "it became somebody else's",
+            replace(GUESTS, customer_id="c-bob"),
+            letter("<1@c>", tokens=("parcel",), handle=EVE),
+            "new, related to parcel",
+        ),
+        (
+            "long after, about something else",
+            replace(GUESTS, silent=LONG),
+            letter("<1@c>", "<old@c>", handle=EVE, subject="Invoice"),
+            "new, related to guests",
+        ),
+    ],
+)
+def test_a_guest_who_answers_a_closed_ticket_again_goes_on_with_their_own(
+    case: str, before: KnownTicket, mail: InboundMessage, to: str
+) -> None:
+    assert placed(mail, beside(before, KnownTicket("lamp", 100300, "c-eve"))) == to, case
+
+
+@pytest.mark.parametrize(
+    ("before", "named"),
+    [(replace(GUESTS, closed=True), True), (replace(GUESTS, customer_id="c-bob"), False), (replace(GUESTS, spam=True), False)],
+)
+def test_only_one_open_ticket_at_a_time_is_the_guests_beside_a_closed_one(before: KnownTicket, named: bool) -> None:
+    [opened] = decide([letter("<1@c>", tokens=("parcel",), handle=EVE)], beside(before)).opened()
+    assert opened.conversation == (ASIDE if named else None)
+
+
+def test_two_first_answers_of_one_guest_in_one_group_are_one_ticket_and_the_customers_another() -> None:
+    facts = known()
+    facts.tickets["parcel"] = replace(PARCEL, closed=True)
+    plan = decide([letter(f"<{n}@c>", tokens=("parcel",), handle=who) for n, who in enumerate((EVE, BOB, EVE, ANA, EVE))], facts)
+    eves, bobs, again, anas, after_hers = (one.ticket_id for one in plan.placements)
+    assert (len({eves, anas, bobs}), len(plan.opened())) == (3, 3)
+    assert eves == again == after_hers
+
+
+def test_a_guests_own_ticket_is_found_beside_what_took_the_closed_ones_place() -> None:
+    facts = beside(
+        GUESTS, KnownTicket("next", 100500, "c-ana", closed=True, followed_up_by="last"), KnownTicket("last", 100600, "c-ana")
+    )
+    facts.tickets["parcel"] = replace(PARCEL, closed=True, followed_up_by="next")
+    facts.conversations = {f"aside\x1fnext\x1f{EVE.key}": "guests"}
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=EVE), facts) == "guests"
+    assert placed(letter("<1@c>", tokens=("last",), handle=EVE), facts) == "last", "what is open is answered where it is"
+    assert placed(letter("<1@c>", tokens=("parcel",), handle=ANA), facts) == "last"
+
+
 def test_a_follow_up_that_became_somebody_elses_takes_the_place_of_no_ticket() -> None:
     bobs = KnownTicket("lamp", 100300, "c-bob")
     facts = known(bobs)
