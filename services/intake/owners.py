@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 _OWNERS_BITS = 64  # of an IPv6 address: who has one address has all that share these
+_NETWORK_BITS = {4: 24, 6: 48}  # the smallest that is announced to the internet by itself
 
 
 def ip_of(address: str) -> IPv4Address | IPv6Address | None:
@@ -23,3 +24,9 @@ def owner_of(address: str) -> str:
     if isinstance(ip, IPv6Address):
         return str(IPv6Network((int(ip), _OWNERS_BITS), strict=False))
     return str(ip) if ip is not None else address
+
+
+def network_of(address: str) -> str:
+    """The same for all addresses of one network, a /24 of IPv4 or a /48 of IPv6; what is no address stands for itself."""
+    ip = ip_of(address)
+    return str(ip_network((ip.packed, _NETWORK_BITS[ip.version]), strict=False)) if ip is not None else address

@@ -40,6 +40,11 @@ class IntakeSettings(Settings):
         description="conversations that one address (of IPv6: all of a /64) may hold with the mail port at a time; more are told"
         " to come later (421); 0: as many as there is room for",
     )
+    smtp_per_network: int = Field(
+        40,
+        ge=0,
+        description="the same of all addresses of one network, a /24 of IPv4 or a /48 of IPv6, of the hundred there are in all",
+    )
     smtp_relays: str = Field(
         "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
         description="addresses and networks of your own mail servers, comma-separated, which may hold as many as there is room"

@@ -84,8 +84,8 @@ def _address(peer: object) -> str:
 
 @dataclass(slots=True)
 class MailListener:
-    """The SMTP port. At most `most` clients at a time, and so many of one address as the settings say; others are told to come
-    later. `room`: for the mails of all of them that are larger than most.
+    """The SMTP port. At most `most` clients at a time, and so many of one address and one network as the settings say; others
+    are told to come later. `room`: for the mails of all of them that are larger than most.
     """
 
     settings: IntakeSettings
@@ -98,7 +98,7 @@ class MailListener:
 
     def __post_init__(self) -> None:
         self.room = Room(AT_ONCE * self.settings.smtp_max_bytes)
-        self.peers = Peers(self.most, self.settings.smtp_per_peer, self.settings.relays)
+        self.peers = Peers(self.most, self.settings.smtp_per_peer, self.settings.smtp_per_network, self.settings.relays)
 
     async def run(self) -> None:
         """Until `stopping` is set or it is cancelled. Raises OSError when the port is taken."""

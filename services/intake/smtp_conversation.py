@@ -9,13 +9,13 @@ from typing import Any, cast
 from aiosmtpd.smtp import SMTP, syntax
 
 from services.intake.held_bytes import Room, Share
-from services.intake.smtp_peers import Peers
+from services.intake.smtp_peers import Peers, Refusal
 from shared.telemetry import log
 
 SENT_AWAY = b"421 4.3.2 Too many connections, try again later\r\n"
+NETWORK_SENT_AWAY = b"421 4.3.2 Too many connections from your network, try again later\r\n"
 NO_MEMORY = "452 4.3.1 Other large mails are coming in, try again later"
 TOO_LARGE = "552 5.3.4 The mail is larger than we take"
-LINE_TOO_LONG = "500 5.5.2 Line too long (RFC 5321, 4.5.3.1.6)"
 END = b".\r\n"
 
 
@@ -73,33 +73,32 @@ class Conversation(SMTP):
 
     async def _read(self, share: Share) -> tuple[bytes, str]:
         """The mail as it was before dots were put before dots, or why it is refused; said when all of it came, so that the client
-        hears it. Who is gone ends this as cancelled.
+        hears it. Lines may be longer than the 998 bytes of RFC 5321, 4.5.3.1.6: scripts and newsletters send such, and Postfix
+        takes them. Who is gone ends this as cancelled.
         """
         content, size, refusal, within = bytearray(), 0, "", False
         while True:
-            line, too_long = await self._line()
-            if line == END and not within:
+            part = await self._part()
+            if part == END and not within:
                 return bytes(content), refusal
-            within = not line.endswith(b"\r\n")
-            size += len(line)
-            refusal = refusal or self._refusal(share, size, too_long=too_long)
+            size += len(part)
+            refusal = refusal or self._refusal(share, size)
             if refusal:
                 content.clear()
                 share.give_back()
             else:
-                content += line[1:] if line.startswith(b".") else line
+                content += part[1:] if part.startswith(b".") and not within else part
+            within = not part.endswith(b"\r\n")
 
-    async def _line(self) -> tuple[bytes, bool]:
-        """The next line; or a part of one that is too long."""
+    async def _part(self) -> bytes:
+        """The next line, or as much as is there of a long one: the reader's limit stays that of commands."""
         try:
-            return await self._reader.readuntil(b"\r\n"), False
+            return await self._reader.readuntil(b"\r\n")
         except asyncio.LimitOverrunError as error:
-            return await self._reader.read(error.consumed), True
+            return await self._reader.read(error.consumed)
 
-    def _refusal(self, share: Share, size: int, *, too_long: bool) -> str:
+    def _refusal(self, share: Share, size: int) -> str:
         """Why no mail is taken that has come to this size; empty where it is."""
-        if too_long:
-            return LINE_TOO_LONG
         if self.data_size_limit and size > self.data_size_limit:
             return TOO_LARGE
         return "" if share.grow(size) else NO_MEMORY
@@ -114,10 +113,13 @@ def _declared(options: list[str]) -> int:
 class Full(asyncio.Protocol):
     """Sends a client away who comes while too many are there (RFC 5321, 3.8: 421 at any time, and close)."""
 
+    def __init__(self, words: bytes = SENT_AWAY) -> None:
+        self._words = words
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
         writing = cast(asyncio.WriteTransport, transport)  # uvloop's own is no subclass
-        writing.write(SENT_AWAY)
+        writing.write(self._words)
         writing.close()
 
 
@@ -132,9 +134,10 @@ class Door(asyncio.Protocol):
         """Part of asyncio.Protocol."""
         name = transport.get_extra_info("peername")
         address = str(name[0]) if name else ""
-        if not self._peers.may_come(address):
-            log().warning("mail connection refused", reason="its address has as many as it may")
-            Full().connection_made(transport)
+        refusal = self._peers.refusal(address)
+        if refusal:
+            log().warning("mail connection refused", reason=refusal)
+            Full(NETWORK_SENT_AWAY if refusal is Refusal.OF_NETWORK else SENT_AWAY).connection_made(transport)
             return
         conversation = self._begin()
         self._peers.came(conversation, address)

@@ -1,8 +1,10 @@
-"""The mail port under many and large mails: how much of them is held, how many of one address come in, and TLS."""
+"""The mail port under many and large mails: how much of them is held, how many of one address or network come in, and TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import smtplib
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import aiosmtplib
 
 from services.intake.held_bytes import SMALL_BYTES, Room
 from services.intake.smtp import KEPT, NOT_NOW, TOO_MUCH
-from services.intake.smtp_conversation import LINE_TOO_LONG, NO_MEMORY, SENT_AWAY, TOO_LARGE
+from services.intake.smtp_conversation import NETWORK_SENT_AWAY, NO_MEMORY, SENT_AWAY, TOO_LARGE
 from shared.events.message import MessageReceived
 from tests.services.intake.test_mail import SUPPORT, deliver, mail, until_heard
 from tests.services.intake.world import World, mail_port, process
@@ -109,7 +111,8 @@ async def test_who_goes_away_in_the_middle_of_a_large_mail_or_is_refused_takes_n
             assert await one.says(headers(1), PART, PART, END) == TOO_LARGE
             assert room.held == 0
             assert (await one.begins()).startswith("354"), "the conversation goes on"
-            assert await one.says(headers(1), b"y" * 3000 + b"\r\n", END) == LINE_TOO_LONG
+            assert await one.says(headers(1), b"y" * 2 * LARGE, b"\r\n", END) == TOO_LARGE, "in one line"
+            assert room.held == 0
             assert (await one.begins()).startswith("354")
             assert (await one.says(headers(1), END)).startswith("250")
         assert await world.count("message") == 1
@@ -127,6 +130,41 @@ async def test_a_mail_is_what_was_sent_with_its_dots_and_long_lines(world: World
     assert kept.content == headers(1, "text/plain") + b"\r\n".join(lines)
 
 
+async def test_lines_longer_than_allowed_arrive_whole_and_the_next_mail_of_the_conversation_too(world: World) -> None:
+    lines = [b"z" * 5_000, b"." * 1_000_000, b"", b".", b"end"]
+    mails = [headers(n, "text/plain") + b"\r\n".join(lines[n:]) + b"\r\n" for n in range(3)]
+    async with mail_port(world) as port:
+        await asyncio.to_thread(send, port, mails)
+    kept = []
+    for received in await world.events(MessageReceived):
+        raw = await world.http.get(f"/v1/messages/{received.data.message_id}/raw", headers=await world.key("admin"))
+        kept.append(raw.content)
+    assert sorted(kept) == sorted(mails)
+
+
+def send(port: int, mails: list[bytes]) -> None:
+    """One after the other in one conversation, as scripts do."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=20) as server:
+        for one in mails:
+            assert server.sendmail("dan@customers.example", SUPPORT, one) == {}
+
+
+async def test_a_command_that_never_ends_takes_no_memory(world: World) -> None:
+    async with mail_port(world) as port, client(port) as one:
+        tracemalloc.start()
+        try:
+            for _ in range(20):
+                one.writer.write(b"x" * SMALL_BYTES)
+                await one.writer.drain()
+            assert await one.says(b"\r\n") == "500 Command line too long"
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 5 * SMALL_BYTES
+        assert (await one.begins()).startswith("354")
+        assert (await one.says(headers(1), END)).startswith("250")
+
+
 async def test_one_address_holds_so_many_conversations_and_is_heard_when_one_ends(database: str) -> None:
     async with process(database, smtp_relays="", smtp_per_peer=2) as world, mail_port(world) as port:
         async with client(port), client(port):
@@ -135,6 +173,16 @@ async def test_one_address_holds_so_many_conversations_and_is_heard_when_one_end
             writer.close()
         await until_heard(port)
     assert await world.count("message") == 1
+
+
+async def test_one_network_holds_so_many_conversations_and_others_are_heard(database: str) -> None:
+    async with process(database, smtp_relays="", smtp_per_network=2) as world, mail_port(world) as port:
+        async with client(port), client(port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.3", 0))
+            assert await reader.readline() == NETWORK_SENT_AWAY
+            writer.close()
+            assert await greeted(port, "127.0.1.1"), "from another network"
+        await until("who was sent away is heard", lambda: greeted(port, "127.0.0.3"))
 
 
 async def test_a_relay_of_ours_holds_as_many_as_it_likes(database: str) -> None:
@@ -154,11 +202,12 @@ async def test_mail_comes_over_tls_and_such_a_conversation_is_counted_once(datab
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert await reader.read() == SENT_AWAY
             writer.close()
-        await until("who spoke by TLS is gone", lambda: _comes_in(port))
+        await until("who spoke by TLS is gone", lambda: greeted(port))
 
 
-async def _comes_in(port: int) -> bool:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def greeted(port: int, source: str = "127.0.0.1") -> bool:
+    """Whether who comes from there may talk."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     greeting = await reader.readline()
     writer.close()
     return greeting.startswith(b"220")
