@@ -11,6 +11,8 @@ from services.intake.owners import ip_of, network_of, owner_of
 
 Network = IPv4Network | IPv6Network
 CONVERSATIONS = 100  # at the same time
+# While less than a third is left, who talks to us already gets no more than this: a few addresses cannot shut out all others.
+SPARING = 2
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
@@ -62,7 +64,9 @@ class Peers:
         if place is None:
             return None
         others = [other for other in self.talking.values() if other is not None]
-        if 0 < self.most_of_one <= sum(other.owner == place.owner for other in others):
+        scarce = 3 * len(self.talking) >= 2 * self.most
+        most_of_one = min(self.most_of_one, SPARING) if scarce else self.most_of_one
+        if 0 < most_of_one <= sum(other.owner == place.owner for other in others):
             return Refusal.OF_ADDRESS
         if 0 < self.most_of_network <= sum(other.network == place.network for other in others):
             return Refusal.OF_NETWORK

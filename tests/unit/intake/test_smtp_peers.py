@@ -70,6 +70,14 @@ def test_no_network_shuts_the_others_out_by_default() -> None:
     assert comes(peers, "192.0.2.251", "when one of them is gone")
 
 
+def test_a_few_addresses_of_as_many_networks_do_not_shut_the_others_out() -> None:
+    settings = IntakeSettings.model_validate({})
+    peers = Peers(100, settings.smtp_per_peer, settings.smtp_per_network, settings.relays)
+    assert sum(comes(peers, f"192.0.{n % 5}.1", n) for n in range(500)) == 67, "two thirds, rounded up"
+    assert [comes(peers, "198.51.100.1", f"other {n}") for n in range(3)] == [True, True, False]
+    assert [comes(peers, "10.0.0.1", f"relay {n}") for n in range(3)] == [True, True, True]
+
+
 def test_a_relay_takes_nothing_of_its_neighbours_share() -> None:
     peers = Peers(most_of_one=1, most_of_network=1, relays=networks_of("192.0.2.7"))
     assert [comes(peers, "192.0.2.7", n) for n in range(3)] == [True, True, True]
