@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.intake import reaching
 from services.intake.answering import Answerer
 from services.intake.configuring import sealed_under
+from services.intake.domain import numbers
 from services.intake.domain.identity import CLAIMED
 from services.intake.recalled import HANDLERS, is_answered
 from services.intake.recalled_ticket import Context, Ended, Heard, Recalled, Written
@@ -155,11 +156,14 @@ class CustomersRecalled:
                 self.taken = {key: handle for key, handle in self.taken.items() if handle.customer_id not in erased}
 
     async def settle(self, conn: AsyncConnection) -> None:
-        """When all was read: who got a handle that somebody else had before has it."""
+        """When all was read: who got a handle that somebody else had before has it; what was said of one form of a number is said
+        of the other, which may have been read later.
+        """
         again = [handle for handle in self.taken.values() if handle.handle_id not in self.left]
         await recalled_people.reach_again(conn, again)
         whose = {handle.customer_id for handle in again}
-        await recalled_people.consents(conn, [one for one in self.said if one.customer_id in whose])
+        again_said = [one for one in self.said if one.customer_id in whose or numbers.other_form(one.value) is not None]
+        await recalled_people.consents(conn, again_said)
 
 
 def _said_apart(said: CustomerHandleAdded, personal: CustomerPersonal) -> str | None:

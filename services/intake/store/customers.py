@@ -13,6 +13,7 @@ from services.intake.domain import numbers
 from services.intake.domain.contacts import Handle
 from services.intake.domain.identity import CLAIMED, TYPED, Profile, claimed
 from services.intake.domain.records import Changes, Known, OwnedHandle, Put, Record, Written
+from services.intake.store import consents
 from services.intake.store.locks import handle_lock, lock
 from shared import db
 from shared.events.people import HandleKind
@@ -196,6 +197,7 @@ async def add_handles(conn: AsyncConnection, handles: Sequence[OwnedHandle]) -> 
         verified = [h.verified_by if h.handle.scope != CLAIMED else None for h in handles]
         rest = [h.handle_id for h in handles], [h.customer_id for h in handles], verified
         await db.fetch(conn, ADD_HANDLES, *asked, *rest)
+        await consents.refuse_alike(conn, (owned.handle for owned in handles))
 
 
 async def remove_handle(conn: AsyncConnection, customer_id: str, handle_id: str) -> bool:

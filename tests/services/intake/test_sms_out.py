@@ -156,6 +156,20 @@ async def test_who_refused_is_known_again_after_a_restore(world: World) -> None:
     assert await world.count("handle", "refuses = '{sms}'") == 1
 
 
+async def test_both_forms_of_a_number_refuse_after_a_restore_though_one_is_read_later(world: World) -> None:
+    await sms(world, From="+5511987654321", Body="STOP")
+    await sms(world, MessageSid="SM2", From="+551187654321", Body="Where is it?")
+    facts = [event for event in await world.log() if isinstance(event.data, OF_CUSTOMERS)]
+    for table in ("message", "ticket", "handle", "customer"):
+        await world.execute(f"DELETE FROM intake.{table}")
+    recalled = CustomersRecalled(world.parts.keys)
+    async with db.transaction(world.parts.engine) as conn:
+        for fact in facts:
+            await recalled.save(conn, {fact.key: (fact,)}, fact.time)
+        await recalled.settle(conn)
+    assert await world.count("handle", "refuses = '{sms}'") == 2
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
