@@ -22,6 +22,7 @@ from bench.figures import percentile
 from bench.requests import Target, make
 
 ANSWER_SECONDS = 20.0
+KEPT_SECONDS = 20.0  # without a request
 REFUSALS = ("429", "503")
 NO_ANSWER = "no answer"
 
@@ -81,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
         self._body = b""
         self.advised = False
+        self._idle_since = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
@@ -116,8 +118,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another request can be sent on it."""
-        return self._transport is not None and not self._transport.is_closing()
+        """Whether another request can be sent on it. The server closes one that is idle for 30 s, and a request that crosses that
+        is lost (RFC 9112, 9.5): clients let go of it before.
+        """
+        fresh = time.monotonic() - self._idle_since < KEPT_SECONDS
+        return fresh and self._transport is not None and not self._transport.is_closing()
 
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send and wait for status and body. Raises ConnectionError, TimeoutError."""
@@ -126,7 +131,9 @@ class Connection(asyncio.Protocol):
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         async with asyncio.timeout(ANSWER_SECONDS):
-            return await self._waiting
+            answer = await self._waiting
+        self._idle_since = time.monotonic()
+        return answer
 
     def close(self) -> None:
         """Hang up."""
@@ -159,6 +166,7 @@ class Pool:
             connection = self._free.pop()
             if connection.usable:
                 return connection
+            connection.close()
         async with asyncio.timeout(ANSWER_SECONDS):
             _, made = await asyncio.get_running_loop().create_connection(Connection, *self._place)
         return made
